@@ -1,0 +1,56 @@
+/*-------------------------------------------------------------------------
+ *
+ * compat.h
+ *	  What differs between PostgreSQL 15, 16, 17 and 18.  The only file that
+ *	  names server versions.  Floor 0.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_COMPAT_H
+#define DWF_COMPAT_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+#include "storage/proc.h"
+#include "utils/wait_event.h"
+
+#if PG_VERSION_NUM < 150000
+#error "durable_wf needs PostgreSQL 15 or newer"
+#endif
+
+/* The number of this process among ProcGlobal->allProcs */
+#if PG_VERSION_NUM >= 170000
+#define DWF_MY_PROC_NUMBER	MyProcNumber
+#else
+#define DWF_MY_PROC_NUMBER	(MyProc->pgprocno)
+#endif
+
+/*
+ * Wait event for a waiting function.  Extensions can name their wait events
+ * from 17 on; before, all of them show as "Extension".
+ */
+static inline uint32
+dwf_compat_wait_event(const char *name)
+{
+#if PG_VERSION_NUM >= 170000
+	return WaitEventExtensionNew(name);
+#else
+	(void) name;
+	return PG_WAIT_EXTENSION;
+#endif
+}
+
+/* Intervals can be infinite from 17 on; '-infinity' is caught as negative */
+static inline bool
+dwf_compat_interval_is_infinite(const Interval *span)
+{
+#if PG_VERSION_NUM >= 170000
+	return INTERVAL_IS_NOEND(span);
+#else
+	(void) span;
+	return false;
+#endif
+}
+
+#endif							/* DWF_COMPAT_H */

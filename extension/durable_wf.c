@@ -1,0 +1,46 @@
+/*-------------------------------------------------------------------------
+ *
+ * durable_wf.c
+ *	  _PG_init: the settings, the hooks, the callbacks.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "durable_wf.h"
+
+#include "miscadmin.h"
+#include "utils/guc.h"
+
+#include "shmem.h"
+#include "wakeup.h"
+
+PG_MODULE_MAGIC;
+
+char	   *dwf_setting_workflow_id;
+
+/* A workflow id as a setting: within the limit, '' for none */
+static bool
+check_workflow_id(char **value, void **extra, GucSource source)
+{
+	(void) extra;
+	(void) source;
+	if (strlen(*value) <= DWF_WORKFLOW_ID_MAX)
+		return true;
+	GUC_check_errdetail("A workflow id has at most %d bytes.",
+						DWF_WORKFLOW_ID_MAX);
+	return false;
+}
+
+/* Called once, when the library is loaded */
+void
+_PG_init(void)
+{
+	DefineCustomStringVariable("durable_wf.workflow_id",
+							   "The workflow that calls act as when they name none.",
+							   "Set it for a session, or with SET LOCAL for a transaction; empty means none.",
+							   &dwf_setting_workflow_id, "", PGC_USERSET, 0,
+							   check_workflow_id, NULL, NULL);
+	MarkGUCPrefixReserved("durable_wf");
+
+	dwf_shmem_init();
+	dwf_wakeup_init();
+}

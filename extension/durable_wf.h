@@ -1,0 +1,62 @@
+/*-------------------------------------------------------------------------
+ *
+ * durable_wf.h
+ *	  Names that every file of durable_wf shares: error codes, limits, doors
+ *	  and settings.  Floor 0: includes nothing of ours but compat.h.
+ *
+ * A mailbox item has an *address*: a workflow, a door and a key.  The same
+ * triple, with a few doors more, names what a session can wait for; see
+ * waiter.h.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DURABLE_WF_H
+#define DURABLE_WF_H
+
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/errcodes.h"
+
+#include "compat.h"
+
+/* Private SQLSTATEs, class WF: clients match on them, so they never change */
+#define DWF_ERRCODE_NO_WORKFLOW		MAKE_SQLSTATE('W','F','0','0','1')
+#define DWF_ERRCODE_CANCELLED		MAKE_SQLSTATE('W','F','0','0','2')
+#define DWF_ERRCODE_FINISHED		MAKE_SQLSTATE('W','F','0','0','3')
+#define DWF_ERRCODE_NO_CURRENT		MAKE_SQLSTATE('W','F','0','0','8')
+
+/* Limits of names, in bytes */
+#define DWF_WORKFLOW_ID_MAX	256
+#define DWF_KEY_MAX			512
+
+/*
+ * Doors.  The first group are doors of mailbox items and are stored in
+ * durable_wf.message.door; an item is taken by one receiver, so its arrival
+ * wakes one waiter.  The second group exist only in the registry of waiters;
+ * what they announce is for everybody, so they wake all.
+ *
+ * 'No topic' is a door of its own, so that a key is never null.
+ */
+#define DWF_DOOR_TOPIC		'm' /* a message with a topic */
+#define DWF_DOOR_NO_TOPIC	'd' /* a message without one; key '' */
+#define DWF_DOOR_NOTIFY		'n' /* a notification; key is the event id */
+#define DWF_DOOR_HOOK		'h' /* a hook's payload; key is the token */
+
+#define DWF_DOOR_EVENT		'e' /* a published event; key is its key */
+#define DWF_DOOR_LIFE		'w' /* start, end, change of owner; key '' */
+#define DWF_DOOR_BROADCAST	'b' /* whoever waits for an event id, by that id;
+								 * workflow '' */
+
+/* True if one arrival at this door serves one waiter */
+static inline bool
+dwf_door_is_queue(char door)
+{
+	return door == DWF_DOOR_TOPIC || door == DWF_DOOR_NO_TOPIC ||
+		door == DWF_DOOR_NOTIFY || door == DWF_DOOR_HOOK;
+}
+
+/* Setting durable_wf.workflow_id; '' when there is none */
+extern char *dwf_setting_workflow_id;
+
+#endif							/* DURABLE_WF_H */

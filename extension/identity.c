@@ -1,0 +1,99 @@
+/*-------------------------------------------------------------------------
+ *
+ * identity.c
+ *	  Resolve the workflow that a call acts as, and raise the errors of
+ *	  those that it cannot act as: WF001, WF002, WF003, WF008, 42501.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "identity.h"
+
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+#include "args.h"
+#include "owner.h"
+
+/* The current workflow, or NULL when there is none */
+text *
+dwf_identity_current(void)
+{
+	if (dwf_setting_workflow_id[0] == '\0')
+		return NULL;
+	return cstring_to_text(dwf_setting_workflow_id);
+}
+
+/*
+ * The workflow that a call acts as: argument n if the function has one (else
+ * pass -1) and it was given, or else the current one.  To be resolved before
+ * a CALL commits, which would end a SET LOCAL.
+ */
+text *
+dwf_identity_argument(FunctionCallInfo fcinfo, int n)
+{
+	text	   *workflow_id;
+
+	if (n >= 0 && !PG_ARGISNULL(n))
+		return dwf_arg_name(fcinfo, n, "workflow_id", DWF_WORKFLOW_ID_MAX);
+
+	workflow_id = dwf_identity_current();
+	if (workflow_id == NULL)
+		ereport(ERROR,
+				(errcode(DWF_ERRCODE_NO_CURRENT),
+				 errmsg("there is no current workflow"),
+				 errhint("Name one in the call (workflow_id => ...) or set durable_wf.workflow_id.")));
+	return workflow_id;
+}
+
+/* Raise 42501 unless the current user may act on this workflow */
+void
+dwf_identity_check_owner(text *workflow_id, const DwfLife *life)
+{
+	if (!dwf_owner_allows(life->owner, GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for workflow \"%s\"",
+						text_to_cstring(workflow_id)),
+				 errdetail("Role \"%s\" does not have the privileges of its owner.",
+						   GetUserNameFromId(GetUserId(), false))));
+}
+
+/* Look at a workflow; raise unless it exists and is the current user's */
+void
+dwf_identity_check_exists(text *workflow_id, DwfLife *life)
+{
+	if (!dwf_store_life(workflow_id, life))
+		ereport(ERROR,
+				(errcode(DWF_ERRCODE_NO_WORKFLOW),
+				 errmsg("workflow \"%s\" does not exist",
+						text_to_cstring(workflow_id))));
+	dwf_identity_check_owner(workflow_id, life);
+}
+
+/* Raise WF002 or WF003 for a workflow that has ended */
+void
+dwf_identity_report_end(text *workflow_id, const DwfLife *life)
+{
+	Assert(life->finished);
+	if (strcmp(life->status, DWF_STATUS_CANCELLED) == 0)
+		ereport(ERROR,
+				(errcode(DWF_ERRCODE_CANCELLED),
+				 errmsg("workflow \"%s\" was cancelled",
+						text_to_cstring(workflow_id))));
+	ereport(ERROR,
+			(errcode(DWF_ERRCODE_FINISHED),
+			 errmsg("workflow \"%s\" has already finished",
+					text_to_cstring(workflow_id)),
+			 errdetail("Its status is %s.", life->status)));
+}
+
+/* Raise unless the workflow exists, is the current user's and has not ended */
+void
+dwf_identity_check_live(text *workflow_id)
+{
+	DwfLife		life;
+
+	dwf_identity_check_exists(workflow_id, &life);
+	if (life.finished)
+		dwf_identity_report_end(workflow_id, &life);
+}

@@ -1,0 +1,23 @@
+/*-------------------------------------------------------------------------
+ *
+ * identity.h
+ *	  Which workflow a call acts as, and whether it may.  Floor 2.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_IDENTITY_H
+#define DWF_IDENTITY_H
+
+#include "durable_wf.h"
+
+#include "store.h"
+
+extern text *dwf_identity_current(void);
+extern text *dwf_identity_argument(FunctionCallInfo fcinfo, int n);
+extern void dwf_identity_check_owner(text *workflow_id, const DwfLife *life);
+extern void dwf_identity_check_exists(text *workflow_id, DwfLife *life);
+extern void dwf_identity_check_live(text *workflow_id);
+extern void dwf_identity_report_end(text *workflow_id, const DwfLife *life)
+			pg_attribute_noreturn();
+
+#endif							/* DWF_IDENTITY_H */

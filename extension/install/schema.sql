@@ -1,0 +1,36 @@
+-- schema: where the tables live, and the type of their owners
+
+CREATE SCHEMA durable_wf;
+COMMENT ON SCHEMA durable_wf IS
+'Tables of durable_wf. Read them through the views wf_*; write them through the functions wf_*.';
+GRANT USAGE ON SCHEMA durable_wf TO PUBLIC;
+
+-- An owner is a role: kept by OID, so that a rename does not matter; dumped
+-- by name, so that a restore does not matter; a dropped role is dumped as '',
+-- nobody, and never becomes another role.
+CREATE TYPE durable_wf.owner;
+
+CREATE FUNCTION durable_wf.owner_in(cstring) RETURNS durable_wf.owner
+    AS 'MODULE_PATHNAME', 'dwf_owner_in' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION durable_wf.owner_in(cstring) IS 'I/O';
+
+CREATE FUNCTION durable_wf.owner_out(durable_wf.owner) RETURNS cstring
+    AS 'MODULE_PATHNAME', 'dwf_owner_out' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION durable_wf.owner_out(durable_wf.owner) IS 'I/O';
+
+CREATE TYPE durable_wf.owner (
+    INPUT = durable_wf.owner_in,
+    OUTPUT = durable_wf.owner_out,
+    LIKE = pg_catalog.oid
+);
+COMMENT ON TYPE durable_wf.owner IS
+'the role that a workflow belongs to: stored by OID, printed by name, '''' when that role was dropped';
+
+CREATE CAST (durable_wf.owner AS pg_catalog.oid) WITHOUT FUNCTION AS IMPLICIT;
+CREATE CAST (pg_catalog.oid AS durable_wf.owner) WITHOUT FUNCTION AS ASSIGNMENT;
+
+-- Notes, at each row that is written, whom the commit must wake.
+CREATE FUNCTION durable_wf.note_arrival() RETURNS trigger
+    AS 'MODULE_PATHNAME', 'dwf_note_arrival' LANGUAGE C;
+COMMENT ON FUNCTION durable_wf.note_arrival() IS
+'trigger function of the tables of durable_wf: whoever waits for this row is woken when it commits';

@@ -1,0 +1,54 @@
+-- views: what is there, what waits, what happened
+
+CREATE VIEW @extschema@.wf_workflows WITH (security_invoker = true) AS
+SELECT w.workflow_id,
+       r.rolname AS owner,
+       w.status, w.body, w.input, w.output, w.error, w.attempts,
+       w.created_at, w.updated_at, w.finished_at
+  FROM durable_wf.workflow w
+  LEFT JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) w.owner::pg_catalog.oid;
+COMMENT ON VIEW @extschema@.wf_workflows IS
+'the workflows whose owner''s privileges you have; owner is null when that role was dropped';
+GRANT SELECT ON @extschema@.wf_workflows TO PUBLIC;
+
+CREATE VIEW @extschema@.wf_mailbox WITH (security_invoker = true) AS
+SELECT m.workflow_id,
+       CASE m.door WHEN 'n' THEN 'notify' WHEN 'h' THEN 'hook' ELSE 'message' END AS door,
+       CASE WHEN m.door OPERATOR(pg_catalog.<>) 'd' THEN m.key END AS key,
+       pg_catalog.count(*) AS depth,
+       pg_catalog.min(m.created_at) AS oldest_at
+  FROM durable_wf.message m
+ GROUP BY m.workflow_id, m.door, m.key;
+COMMENT ON VIEW @extschema@.wf_mailbox IS
+'what lies in the mailboxes of your workflows and was not taken yet, per queue; key is the topic (null: none), event id or token';
+GRANT SELECT ON @extschema@.wf_mailbox TO PUBLIC;
+
+CREATE FUNCTION durable_wf.waiters(
+    OUT workflow_id text, OUT door text, OUT key text, OUT pid integer,
+    OUT suspended boolean, OUT waiting_since timestamptz, OUT deadline timestamptz)
+    RETURNS SETOF record
+    AS 'MODULE_PATHNAME', 'dwf_waiters' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 100;
+COMMENT ON FUNCTION durable_wf.waiters() IS
+'the rows of the view wf_waiters: those of workflows and of sessions that the caller may see';
+
+CREATE VIEW @extschema@.wf_waiters WITH (security_invoker = true) AS
+SELECT workflow_id, door, key, pid, suspended, waiting_since, deadline
+  FROM durable_wf.waiters();
+COMMENT ON VIEW @extschema@.wf_waiters IS
+'who waits now, and for what: one row per session and topic; workflow_id is the workflow that waits or, for the doors event and result, the one that is waited for; a null deadline waits for ever';
+GRANT SELECT ON @extschema@.wf_waiters TO PUBLIC;
+
+CREATE FUNCTION durable_wf.stat(
+    OUT door text, OUT sends bigint, OUT receives bigint, OUT waits bigint,
+    OUT timeouts bigint, OUT wakes bigint, OUT spurious_wakes bigint,
+    OUT passed_on bigint)
+    RETURNS SETOF record
+    AS 'MODULE_PATHNAME', 'dwf_stat' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 5;
+COMMENT ON FUNCTION durable_wf.stat() IS 'the rows of the view wf_stat';
+
+CREATE VIEW @extschema@.wf_stat WITH (security_invoker = true) AS
+SELECT door, sends, receives, waits, timeouts, wakes, spurious_wakes, passed_on
+  FROM durable_wf.stat();
+COMMENT ON VIEW @extschema@.wf_stat IS
+'counters of this server since it started, all databases together, per door: committed sends and receives, waits and how many timed out, waiters woken, woken for nothing, and wakes handed on by a waiter that left';
+GRANT SELECT ON @extschema@.wf_stat TO PUBLIC;

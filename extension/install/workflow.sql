@@ -1,0 +1,129 @@
+-- workflow: identity and life
+
+CREATE TABLE durable_wf.workflow (
+    workflow_id text COLLATE "C" NOT NULL,
+    owner       durable_wf.owner NOT NULL,
+    status      text COLLATE "C" NOT NULL DEFAULT 'PENDING',
+    body        text,
+    queue       text,
+    input       jsonb,
+    output      jsonb,
+    error       text,
+    attempts    integer NOT NULL DEFAULT 0,
+    created_at  timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    updated_at  timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    finished_at timestamptz,
+    CONSTRAINT workflow_pkey PRIMARY KEY (workflow_id),
+    CONSTRAINT workflow_workflow_id_check
+        CHECK (octet_length(workflow_id) BETWEEN 1 AND 256),
+    CONSTRAINT workflow_status_check
+        CHECK (status IN ('PENDING', 'RUNNING', 'WAITING', 'SUCCESS', 'ERROR', 'CANCELLED')),
+    CONSTRAINT workflow_finished_at_check
+        CHECK ((finished_at IS NOT NULL) = (status IN ('SUCCESS', 'ERROR', 'CANCELLED')))
+) WITH (fillfactor = 85);
+
+COMMENT ON TABLE durable_wf.workflow IS
+'one row per workflow: who owns it, how far it is, what came out of it';
+COMMENT ON COLUMN durable_wf.workflow.workflow_id IS 'its name, unique in this database, at most 256 bytes';
+COMMENT ON COLUMN durable_wf.workflow.owner IS 'the role it belongs to';
+COMMENT ON COLUMN durable_wf.workflow.status IS 'PENDING, RUNNING, WAITING, SUCCESS, ERROR or CANCELLED';
+COMMENT ON COLUMN durable_wf.workflow.body IS 'the procedure that workers run, by its qualified name; null: a client runs it';
+COMMENT ON COLUMN durable_wf.workflow.queue IS 'the queue whose client processes run it';
+COMMENT ON COLUMN durable_wf.workflow.input IS 'what it was started with';
+COMMENT ON COLUMN durable_wf.workflow.output IS 'what wf_complete() was given';
+COMMENT ON COLUMN durable_wf.workflow.error IS 'what wf_fail() was given';
+COMMENT ON COLUMN durable_wf.workflow.attempts IS 'how often its body was run from the top';
+COMMENT ON COLUMN durable_wf.workflow.created_at IS 'when it was started';
+COMMENT ON COLUMN durable_wf.workflow.updated_at IS 'when this row last changed';
+COMMENT ON COLUMN durable_wf.workflow.finished_at IS 'when it ended; null while it has not';
+
+SELECT pg_catalog.pg_extension_config_dump('durable_wf.workflow', '');
+
+ALTER TABLE durable_wf.workflow ENABLE ROW LEVEL SECURITY;
+CREATE POLICY workflow_owner ON durable_wf.workflow
+    USING (pg_catalog.pg_has_role(owner::pg_catalog.oid, 'USAGE'));
+COMMENT ON POLICY workflow_owner ON durable_wf.workflow IS
+'the workflows whose owner''s privileges one has';
+GRANT SELECT ON durable_wf.workflow TO PUBLIC;
+
+-- A start and an end, a change of owner and a removal wake who awaits them.
+CREATE TRIGGER note_life BEFORE INSERT OR DELETE ON durable_wf.workflow
+    FOR EACH ROW EXECUTE FUNCTION durable_wf.note_arrival('workflow');
+CREATE TRIGGER note_change BEFORE UPDATE ON durable_wf.workflow
+    FOR EACH ROW WHEN (OLD.finished_at IS DISTINCT FROM NEW.finished_at
+                       OR OLD.owner::pg_catalog.oid IS DISTINCT FROM NEW.owner::pg_catalog.oid)
+    EXECUTE FUNCTION durable_wf.note_arrival('workflow');
+ALTER TABLE durable_wf.workflow ENABLE ALWAYS TRIGGER note_life;
+ALTER TABLE durable_wf.workflow ENABLE ALWAYS TRIGGER note_change;
+
+CREATE TYPE @extschema@.wf_outcome AS (status text, output jsonb, error text);
+COMMENT ON TYPE @extschema@.wf_outcome IS
+'how a workflow ended: its status, what wf_complete() was given, what wf_fail() was given';
+
+CREATE FUNCTION @extschema@.wf_start(
+    workflow_id text DEFAULT NULL,
+    body text DEFAULT NULL,
+    input jsonb DEFAULT NULL,
+    queue text DEFAULT NULL,
+    start_after interval DEFAULT '0',
+    timeout interval DEFAULT NULL
+) RETURNS text
+    AS 'MODULE_PATHNAME', 'wf_start' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_start(text, text, jsonb, text, interval, interval) IS
+'Start a workflow, owned by the current user, and return its id.
+workflow_id: its name, 1 to 256 bytes; null: one is made up. A workflow that exists already is returned as it is (start as often as you like).
+input: any JSON, kept with the workflow. body, queue, start_after, timeout: not supported in this version, leave them out.
+Takes effect at commit. Blocks only while another transaction is starting the same id.
+Errors: 22023 bad argument; 42501 the id belongs to another role; 42710 it exists with another input; 0A000 body, queue, start_after or timeout given.';
+
+CREATE FUNCTION @extschema@.wf_status(workflow_id text) RETURNS text
+    AS 'MODULE_PATHNAME', 'wf_status' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_status(text) IS
+'The status of a workflow: PENDING, RUNNING, WAITING, SUCCESS, ERROR or CANCELLED. Does not wait.
+Errors: WF001 no such workflow; 42501 it belongs to another role.';
+
+CREATE FUNCTION @extschema@.wf_current() RETURNS text
+    AS 'MODULE_PATHNAME', 'wf_current' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_current() IS
+'The workflow that this session acts as when a call names none: the setting durable_wf.workflow_id; null when there is none.';
+
+CREATE FUNCTION @extschema@.wf_complete(output jsonb DEFAULT NULL) RETURNS void
+    AS 'MODULE_PATHNAME', 'wf_complete' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_complete(jsonb) IS
+'End the current workflow with SUCCESS and this output (any JSON, or null).
+At commit everyone awaiting its result or its events wakes, and whoever waits in it gets WF003. Blocks only while another transaction is ending it.
+Errors: WF008 no current workflow; WF001 no such workflow; WF002 cancelled; WF003 already finished; 42501 it belongs to another role.';
+
+CREATE FUNCTION @extschema@.wf_fail(error text) RETURNS void
+    AS 'MODULE_PATHNAME', 'wf_fail' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_fail(text) IS
+'End the current workflow with ERROR and this text, which must not be null.
+Otherwise like wf_complete().';
+
+CREATE FUNCTION @extschema@.wf_cancel(workflow_id text) RETURNS boolean
+    AS 'MODULE_PATHNAME', 'wf_cancel' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_cancel(text) IS
+'End a workflow with CANCELLED. At commit whoever waits in it gets WF002 at once. Returns false, and changes nothing, when it has ended already.
+Errors: WF001 no such workflow; 42501 it belongs to another role.';
+
+CREATE FUNCTION @extschema@.wf_set_owner(workflow_id text, owner text) RETURNS void
+    AS 'MODULE_PATHNAME', 'wf_set_owner' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_set_owner(text, text) IS
+'Give a workflow to another role, with its mailbox and its events. The caller must have the privileges of the present owner and of the new one.
+owner: the exact name of a role.
+Errors: WF001 no such workflow; 42704 no such role; 42501 either role''s privileges are missing.';
+
+CREATE FUNCTION @extschema@.wf_result(workflow_id text, timeout interval DEFAULT '60 s')
+    RETURNS @extschema@.wf_outcome
+    AS 'MODULE_PATHNAME', 'wf_result' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_result(text, interval) IS
+'Wait for the end of a workflow and return its outcome; on timeout the status is still an unfinished one.
+timeout: null waits for ever, ''0'' never waits. Holds a snapshot while it waits; CALL wf_result(...) does not.
+Errors: WF001 no such workflow; 42501 it belongs to another role; 25001 would have to wait in REPEATABLE READ or SERIALIZABLE.';
+
+CREATE PROCEDURE @extschema@.wf_result(
+    IN workflow_id text, IN timeout interval,
+    INOUT status text, INOUT output jsonb, INOUT error text)
+    AS 'MODULE_PATHNAME', 'wf_result' LANGUAGE C;
+COMMENT ON PROCEDURE @extschema@.wf_result(text, interval, text, jsonb, text) IS
+'wf_result() that commits what came before and then waits holding no snapshot and no lock. Inside a transaction block it waits like the function, with a notice. Pass null for the last three arguments.';

@@ -1,0 +1,134 @@
+/*-------------------------------------------------------------------------
+ *
+ * mailbox.c
+ *	  Put an item into a mailbox, and take items out of it.
+ *
+ * A queue is a workflow's items of one door and key; the next item is the one
+ * with the lowest id that is visible and that no other transaction holds.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "mailbox.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+
+#include "identity.h"
+#include "shmem.h"
+#include "wakeup.h"
+
+/*
+ * Put an item into the mailbox of a workflow that the current user may act
+ * on, and return its id.  The wake is noted by the table's trigger.
+ * Raises WF001, WF002, WF003 and 42501.  Does not block.
+ */
+int64
+dwf_mailbox_deliver(const DwfAddress *address, Datum payload)
+{
+	int64		message_id = dwf_store_next_message_id();
+
+	/* whatever the statement refused is refused by name, or was just mended */
+	while (!dwf_store_deliver(message_id, address, payload, GetUserId()))
+		dwf_identity_check_live(address->workflow_id);
+	return message_id;
+}
+
+/* Take from one queue, ids between "from" and "to"; returns how many */
+static int
+take(DwfReceive *receive, int queue, int64 from, int64 to)
+{
+	DwfAddress *address = &receive->queues[queue];
+
+	dwf_wakeup_note_take(address);
+	receive->count = dwf_store_take(address, from, to, receive->limit,
+									GetUserId(), &receive->items);
+	dwf_wakeup_settle_take(receive->count);
+	receive->from = queue;
+	return receive->count;
+}
+
+/*
+ * Take the oldest item of several queues.  The oldest is found without a lock
+ * and then taken by its id, so that no item of another queue is held even for
+ * a moment; if somebody else holds it, the next oldest is tried.
+ */
+static bool
+take_oldest(DwfReceive *receive)
+{
+	int			n = receive->nqueues;
+	Datum	   *doors = palloc(n * sizeof(Datum));
+	Datum	   *keys = palloc(n * sizeof(Datum));
+	Datum	   *after = palloc(n * sizeof(Datum));
+	Datum		door_array;
+	Datum		key_array;
+
+	for (int i = 0; i < n; i++)
+	{
+		doors[i] = CharGetDatum(receive->queues[i].door);
+		keys[i] = PointerGetDatum(receive->queues[i].key);
+		after[i] = Int64GetDatum(PG_INT64_MIN);
+	}
+	door_array = PointerGetDatum(construct_array(doors, n, CHAROID, 1, true,
+												 TYPALIGN_CHAR));
+	key_array = PointerGetDatum(construct_array(keys, n, TEXTOID, -1, false,
+												TYPALIGN_INT));
+
+	for (;;)
+	{
+		ArrayType  *after_array = construct_array(after, n, INT8OID, 8, true,
+												  TYPALIGN_DOUBLE);
+		int64		message_id;
+		int			queue;
+
+		CHECK_FOR_INTERRUPTS();
+		queue = dwf_store_oldest(receive->workflow_id, door_array, key_array,
+								 PointerGetDatum(after_array), &message_id);
+		if (queue < 0)
+			return false;
+		if (take(receive, queue, message_id, message_id) > 0)
+			return true;
+		after[queue] = Int64GetDatum(message_id);
+		pfree(after_array);
+	}
+}
+
+/* The look of a receive */
+static bool
+look_for_items(DwfWait *wait)
+{
+	DwfReceive *receive = wait->arg;
+
+	if (receive->nqueues == 1)
+		return take(receive, 0, PG_INT64_MIN, PG_INT64_MAX) > 0;
+	return take_oldest(receive);
+}
+
+/*
+ * Receive from the queues of one workflow, as that workflow: wait for the
+ * first item, and take what is there up to the limit.  False on timeout.
+ * "aid", if not NULL, is one more address whose news wake the wait.
+ *
+ * The caller has filled in receive's queues and limit, and wait's deadline.
+ */
+bool
+dwf_mailbox_receive(DwfReceive *receive, DwfWait *wait, const DwfWaitKey *aid)
+{
+	DwfWaitKey *keys = palloc0((receive->nqueues + 1) * sizeof(DwfWaitKey));
+
+	Assert(receive->nqueues <= DWF_TOPICS_MAX);
+	Assert(receive->limit == 1 || receive->nqueues == 1);
+	dwf_store_require_writable(wait->function);
+
+	for (int i = 0; i < receive->nqueues; i++)
+		keys[wait->nkeys++].address = receive->queues[i];
+	if (aid)
+		keys[wait->nkeys++] = *aid;
+
+	wait->keys = keys;
+	wait->acts_as = receive->workflow_id;
+	wait->look = look_for_items;
+	wait->arg = receive;
+	return dwf_wait(wait);
+}

@@ -1,0 +1,107 @@
+/*-------------------------------------------------------------------------
+ *
+ * observe.c
+ *	  What the views wf_waiters and wf_stat read.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "durable_wf.h"
+
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "args.h"
+#include "owner.h"
+#include "shmem.h"
+#include "store.h"
+#include "waiter.h"
+
+PG_FUNCTION_INFO_V1(dwf_waiters);
+PG_FUNCTION_INFO_V1(dwf_stat);
+
+/* What users call the subjects, as the column door says it */
+static const char *const subject_names[DWF_SUBJECT_COUNT] = {
+	[DWF_SUBJECT_MESSAGE] = "message",
+	[DWF_SUBJECT_EVENT] = "event",
+	[DWF_SUBJECT_NOTIFY] = "notify",
+	[DWF_SUBJECT_HOOK] = "hook",
+	[DWF_SUBJECT_RESULT] = "result",
+};
+
+/* May the current user see this waiter: by the workflow, or as its own? */
+static bool
+may_see(const DwfWaiterInfo *waiter)
+{
+	DwfLife		life;
+
+	if (dwf_owner_allows(waiter->role, GetUserId()))
+		return true;
+	return dwf_store_life(waiter->workflow_id, &life) &&
+		dwf_owner_allows(life.owner, GetUserId());
+}
+
+/* durable_wf.waiters() → rows of wf_waiters */
+Datum
+dwf_waiters(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	ListCell   *cell;
+
+	dwf_shmem_require("wf_waiters");
+	InitMaterializedSRF(fcinfo, 0);
+
+	foreach(cell, dwf_waiter_list())
+	{
+		DwfWaiterInfo *waiter = lfirst(cell);
+		DwfSubject	subject = dwf_shmem_subject(waiter->door);
+		Datum		values[7];
+		bool		nulls[7] = {false};
+
+		if (!may_see(waiter))
+			continue;
+		values[0] = PointerGetDatum(waiter->workflow_id);
+		values[1] = CStringGetTextDatum(subject_names[subject]);
+		values[2] = PointerGetDatum(waiter->key);
+		nulls[2] = waiter->door == DWF_DOOR_NO_TOPIC ||
+			waiter->door == DWF_DOOR_LIFE;
+		values[3] = Int32GetDatum(waiter->pid);
+		values[4] = BoolGetDatum(false);
+		values[5] = TimestampTzGetDatum(waiter->since);
+		values[6] = TimestampTzGetDatum(waiter->deadline);
+		nulls[6] = waiter->deadline == DWF_WAIT_FOREVER;
+		tuplestore_putvalues(result->setResult, result->setDesc, values,
+							 nulls);
+	}
+	return (Datum) 0;
+}
+
+/* durable_wf.stat() → rows of wf_stat */
+Datum
+dwf_stat(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	dwf_shmem_require("wf_stat");
+	InitMaterializedSRF(fcinfo, 0);
+
+	for (int subject = 0; subject < DWF_SUBJECT_COUNT; subject++)
+	{
+		Datum		values[DWF_COUNT_COUNT + 1];
+		bool		nulls[DWF_COUNT_COUNT + 1] = {false};
+
+		values[0] = CStringGetTextDatum(subject_names[subject]);
+		for (int counter = 0; counter < DWF_COUNT_COUNT; counter++)
+		{
+			uint64		sum = 0;
+
+			for (int i = 0; i < dwf_shared->nslots; i++)
+				sum += pg_atomic_read_u64(&dwf_shared->slots[i].counters[subject][counter]);
+			values[counter + 1] = Int64GetDatum((int64) sum);
+		}
+		tuplestore_putvalues(result->setResult, result->setDesc, values,
+							 nulls);
+	}
+	return (Datum) 0;
+}

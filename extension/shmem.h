@@ -1,0 +1,119 @@
+/*-------------------------------------------------------------------------
+ *
+ * shmem.h
+ *	  The memory that all backends share: one slot per backend, and buckets
+ *	  of what the slots wait for.  Floor 1.
+ *
+ * Locking, once and for all:
+ *
+ *	partition lock i	guards the link lists of every bucket b with
+ *						b % DWF_PARTITIONS == i.  At most one partition lock
+ *						is held at a time, nothing else is locked under it
+ *						and nothing under it can fail.
+ *	slot contents		written by the slot's backend only, while none of its
+ *						links is in a bucket.  Whoever finds a link in a
+ *						bucket may read the slot for as long as it holds that
+ *						bucket's partition lock.
+ *	signalled, nlinks	atomics.
+ *	counters			written by the slot's backend only, read by anybody;
+ *						atomic so that no reader sees half a number.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_SHMEM_H
+#define DWF_SHMEM_H
+
+#include "durable_wf.h"
+
+#include "datatype/timestamp.h"
+#include "lib/ilist.h"
+#include "port/atomics.h"
+#include "storage/lwlock.h"
+
+#define DWF_PARTITIONS		64
+
+/* What one call can wait for: topics, and room for the doors behind them */
+#define DWF_TOPICS_MAX		128
+#define DWF_LINKS_MAX		(DWF_TOPICS_MAX + 4)
+#define DWF_TOPIC_BYTES_MAX	4096
+
+/* The subjects that wf_stat counts by */
+typedef enum DwfSubject
+{
+	DWF_SUBJECT_MESSAGE,
+	DWF_SUBJECT_EVENT,
+	DWF_SUBJECT_NOTIFY,
+	DWF_SUBJECT_HOOK,
+	DWF_SUBJECT_RESULT,
+	DWF_SUBJECT_COUNT
+} DwfSubject;
+
+/* What is counted for each of them */
+typedef enum DwfCounter
+{
+	DWF_COUNT_SENDS,			/* committed sends, events, ends */
+	DWF_COUNT_RECEIVES,			/* committed receives */
+	DWF_COUNT_WAITS,			/* calls that had to wait */
+	DWF_COUNT_TIMEOUTS,			/* waits that ended by their timeout */
+	DWF_COUNT_WAKES,			/* waiters this backend woke */
+	DWF_COUNT_SPURIOUS,			/* times it woke and found nothing */
+	DWF_COUNT_PASSED_ON,		/* wakes it handed on as it left */
+	DWF_COUNT_COUNT
+} DwfCounter;
+
+/* One thing a slot waits for, a member of its bucket's list */
+typedef struct DwfLink
+{
+	dlist_node	node;
+	uint64		hash;
+	int32		slot;
+	uint16		key_offset;		/* into the slot's keys */
+	uint16		key_length;
+	char		door;
+	bool		shown;			/* is what the caller waits for, not an aid */
+} DwfLink;
+
+typedef struct DwfSlot
+{
+	pg_atomic_uint32 signalled; /* a wake was given and is not yet used */
+	int			pid;
+	Oid			database;
+	Oid			role;
+	int64		wait_id;		/* names this wait for a broadcast, or 0 */
+	TimestampTz since;
+	TimestampTz deadline;
+	int			nlinks;
+	int			workflow_length;
+	char		workflow_id[DWF_WORKFLOW_ID_MAX];
+	DwfLink		links[DWF_LINKS_MAX];
+	char		keys[DWF_TOPIC_BYTES_MAX];
+	pg_atomic_uint64 counters[DWF_SUBJECT_COUNT][DWF_COUNT_COUNT];
+} DwfSlot;
+
+typedef struct DwfBucket
+{
+	pg_atomic_uint32 nlinks;	/* zero tells a sender that nobody waits */
+	dlist_head	links;			/* longest waiting first */
+} DwfBucket;
+
+typedef struct DwfShared
+{
+	uint64		hash_seed;		/* random, so that nobody can aim at a bucket */
+	TimestampTz started_at;
+	int			nslots;			/* one per backend, by proc number */
+	uint32		nbuckets;		/* a power of two */
+	LWLockPadded *partitions;
+	DwfBucket  *buckets;
+	DwfSlot    *slots;
+} DwfShared;
+
+/* NULL when the library was not in shared_preload_libraries */
+extern DwfShared *dwf_shared;
+
+extern void dwf_shmem_init(void);
+extern void dwf_shmem_require(const char *function);
+extern DwfSlot *dwf_shmem_my_slot(void);
+extern DwfSubject dwf_shmem_subject(char door);
+extern void dwf_shmem_count(DwfSubject subject, DwfCounter counter, uint64 n);
+
+#endif							/* DWF_SHMEM_H */

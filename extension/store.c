@@ -1,0 +1,680 @@
+/*-------------------------------------------------------------------------
+ *
+ * store.c
+ *	  The only SQL text in C: the tables of durable_wf behind C functions.
+ *
+ * Every statement runs as the owner of the tables, whoever calls, with a plan
+ * that is kept for the life of the session.  The caller's search_path is in
+ * force while a statement is parsed, so each name in it is qualified, the
+ * operators too: nothing of the caller's can be picked up here.  (unnest of
+ * several arrays is syntax; it means pg_catalog's, and must be unqualified.)
+ *
+ * The plans are generic and made without sequential scans.  A queue is often
+ * empty when it is planned or analysed, and a scan that was chosen for an
+ * empty table would stay in the session while the table fills.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "store.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "commands/sequence.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "optimizer/cost.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#define STORE_SCHEMA	"durable_wf"
+#define STORE_ARGS_MAX	8
+
+/* A statement, its parameter types, and its plan once it has one */
+typedef struct StoreQuery
+{
+	const char *sql;
+	int			nargs;
+	Oid			argtypes[STORE_ARGS_MAX];
+	SPIPlanPtr	plan;
+} StoreQuery;
+
+/* May $n, a role, act on w?  The rule of owner.c, where SQL needs it. */
+#define ROLE_MAY_ACT(n) \
+	"pg_catalog.pg_has_role(" n "::pg_catalog.oid, w.owner::pg_catalog.oid, 'USAGE')"
+#define EQ	" OPERATOR(pg_catalog.=) "
+
+/* id, owner, input */
+static StoreQuery start_query = {
+	"INSERT INTO durable_wf.workflow (workflow_id, owner, input)"
+	" VALUES ($1, $2::pg_catalog.oid, $3)"
+	" ON CONFLICT (workflow_id) DO NOTHING",
+	3, {TEXTOID, OIDOID, JSONBOID}, NULL
+};
+
+/* id, input */
+static StoreQuery same_input_query = {
+	"SELECT FROM durable_wf.workflow w"
+	" WHERE w.workflow_id" EQ "$1 AND w.input" EQ "$2",
+	2, {TEXTOID, JSONBOID}, NULL
+};
+
+/* id */
+static StoreQuery life_query = {
+	"SELECT w.owner::pg_catalog.oid, w.status, w.finished_at IS NOT NULL"
+	" FROM durable_wf.workflow w WHERE w.workflow_id" EQ "$1",
+	1, {TEXTOID}, NULL
+};
+
+/* id */
+static StoreQuery outcome_query = {
+	"SELECT w.owner::pg_catalog.oid, w.status, w.finished_at IS NOT NULL,"
+	" w.output, w.error"
+	" FROM durable_wf.workflow w WHERE w.workflow_id" EQ "$1",
+	1, {TEXTOID}, NULL
+};
+
+/* id, role, status, output, error */
+static StoreQuery finish_query = {
+	"UPDATE durable_wf.workflow w SET status = $3, output = $4, error = $5,"
+	" finished_at = pg_catalog.now(), updated_at = pg_catalog.now()"
+	" WHERE w.workflow_id" EQ "$1 AND w.finished_at IS NULL"
+	" AND " ROLE_MAY_ACT("$2"),
+	5, {TEXTOID, OIDOID, TEXTOID, JSONBOID, TEXTOID}, NULL
+};
+
+/* id, role, new owner */
+static StoreQuery set_owner_query = {
+	"UPDATE durable_wf.workflow w SET owner = $3::pg_catalog.oid,"
+	" updated_at = pg_catalog.now()"
+	" WHERE w.workflow_id" EQ "$1 AND " ROLE_MAY_ACT("$2"),
+	3, {TEXTOID, OIDOID, OIDOID}, NULL
+};
+
+/* message id, workflow id, door, key, payload, role */
+static StoreQuery deliver_query = {
+	"INSERT INTO durable_wf.message"
+	" (message_id, workflow_id, door, key, payload)"
+	" SELECT $1, w.workflow_id, $3, $4, $5"
+	" FROM durable_wf.workflow w"
+	" WHERE w.workflow_id" EQ "$2 AND w.finished_at IS NULL"
+	" AND " ROLE_MAY_ACT("$6"),
+	6, {INT8OID, TEXTOID, CHAROID, TEXTOID, JSONBOID, OIDOID}, NULL
+};
+
+/* the same, wait id */
+static StoreQuery answer_query = {
+	"INSERT INTO durable_wf.message"
+	" (message_id, workflow_id, door, key, payload, wait_id)"
+	" SELECT $1, w.workflow_id, $3, $4, $5, $7"
+	" FROM durable_wf.workflow w"
+	" WHERE w.workflow_id" EQ "$2 AND w.finished_at IS NULL"
+	" AND " ROLE_MAY_ACT("$6")
+	" ON CONFLICT (workflow_id, wait_id) WHERE wait_id IS NOT NULL"
+	" DO NOTHING",
+	7, {INT8OID, TEXTOID, CHAROID, TEXTOID, JSONBOID, OIDOID, INT8OID}, NULL
+};
+
+/* message ids, workflow ids, payloads, door, key, role */
+static StoreQuery deliver_many_query = {
+	"INSERT INTO durable_wf.message"
+	" (message_id, workflow_id, door, key, payload)"
+	" SELECT u.message_id, w.workflow_id, $4, $5, u.payload"
+	" FROM unnest($1, $2, $3)"
+	"   AS u (message_id, workflow_id, payload)"
+	" JOIN durable_wf.workflow w ON w.workflow_id" EQ "u.workflow_id"
+	" WHERE w.finished_at IS NULL AND " ROLE_MAY_ACT("$6"),
+	6, {INT8ARRAYOID, TEXTARRAYOID, JSONBARRAYOID, CHAROID, TEXTOID, OIDOID},
+	NULL
+};
+
+/* workflow ids, role, refuse finished ones too */
+static StoreQuery first_refused_query = {
+	"SELECT u.workflow_id"
+	" FROM pg_catalog.unnest($1) WITH ORDINALITY AS u (workflow_id, n)"
+	" LEFT JOIN durable_wf.workflow w ON w.workflow_id" EQ "u.workflow_id"
+	" WHERE w.workflow_id IS NULL OR NOT " ROLE_MAY_ACT("$2")
+	" OR ($3 AND w.finished_at IS NOT NULL)"
+	" ORDER BY u.n LIMIT 1",
+	3, {TEXTARRAYOID, OIDOID, BOOLOID}, NULL
+};
+
+/* workflow ids, scopes, idempotency keys, message ids */
+static StoreQuery claim_keys_query = {
+	"INSERT INTO durable_wf.idempotency"
+	" (workflow_id, scope, idempotency_key, message_id)"
+	" SELECT u.workflow_id, u.scope, u.idempotency_key, u.message_id"
+	" FROM unnest($1, $2, $3, $4)"
+	"   AS u (workflow_id, scope, idempotency_key, message_id)"
+	" ORDER BY u.workflow_id COLLATE \"C\", u.scope COLLATE \"C\","
+	"   u.idempotency_key COLLATE \"C\", u.message_id"
+	" ON CONFLICT (workflow_id, scope, idempotency_key) DO NOTHING",
+	4, {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID}, NULL
+};
+
+/* workflow ids, scopes, idempotency keys */
+static StoreQuery claimed_ids_query = {
+	"SELECT i.message_id"
+	" FROM unnest($1, $2, $3) WITH ORDINALITY"
+	"   AS u (workflow_id, scope, idempotency_key, n)"
+	" JOIN durable_wf.idempotency i"
+	"   ON i.workflow_id" EQ "u.workflow_id AND i.scope" EQ "u.scope"
+	"  AND i.idempotency_key" EQ "u.idempotency_key"
+	" ORDER BY u.n",
+	3, {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}, NULL
+};
+
+/*
+ * workflow id, door, key, from id, to id, limit, role
+ *
+ * Nothing is locked when the workflow has ended or is not the role's: the
+ * condition does not depend on m, so it is tested before the scan.
+ */
+static StoreQuery take_query = {
+	"DELETE FROM durable_wf.message m"
+	" WHERE m.ctid" EQ "ANY (ARRAY("
+	"   SELECT q.ctid FROM durable_wf.message q"
+	"   WHERE q.workflow_id" EQ "$1 AND q.door" EQ "$2 AND q.key" EQ "$3"
+	"   AND q.message_id OPERATOR(pg_catalog.>=) $4"
+	"   AND q.message_id OPERATOR(pg_catalog.<=) $5"
+	"   ORDER BY q.message_id LIMIT $6 FOR UPDATE SKIP LOCKED))"
+	" AND EXISTS ("
+	"   SELECT FROM durable_wf.workflow w"
+	"   WHERE w.workflow_id" EQ "$1 AND w.finished_at IS NULL"
+	"   AND " ROLE_MAY_ACT("$7") ")"
+	" RETURNING m.message_id, m.payload",
+	7, {TEXTOID, CHAROID, TEXTOID, INT8OID, INT8OID, INT8OID, OIDOID}, NULL
+};
+
+/*
+ * workflow id, doors, keys, ids to look beyond: the queue, counted from 1,
+ * with the oldest item of all, and that item's id
+ */
+static StoreQuery oldest_query = {
+	"SELECT u.n, h.message_id"
+	" FROM unnest($2, $3, $4) WITH ORDINALITY"
+	"   AS u (door, key, after, n)"
+	" CROSS JOIN LATERAL ("
+	"   SELECT q.message_id FROM durable_wf.message q"
+	"   WHERE q.workflow_id" EQ "$1 AND q.door" EQ "u.door"
+	"   AND q.key" EQ "u.key"
+	"   AND q.message_id OPERATOR(pg_catalog.>) u.after"
+	"   ORDER BY q.message_id LIMIT 1) h"
+	" ORDER BY h.message_id LIMIT 1",
+	4, {TEXTOID, CHARARRAYOID, TEXTARRAYOID, INT8ARRAYOID}, NULL
+};
+
+/* workflow id, key, value, role */
+static StoreQuery set_event_query = {
+	"INSERT INTO durable_wf.event (workflow_id, key, value)"
+	" SELECT w.workflow_id, $2, $3 FROM durable_wf.workflow w"
+	" WHERE w.workflow_id" EQ "$1 AND w.finished_at IS NULL"
+	" AND " ROLE_MAY_ACT("$4")
+	" ON CONFLICT (workflow_id, key) DO UPDATE"
+	" SET value = EXCLUDED.value, updated_at = EXCLUDED.updated_at",
+	4, {TEXTOID, TEXTOID, JSONBOID, OIDOID}, NULL
+};
+
+/* workflow id, key; the workflow and its event in one snapshot */
+static StoreQuery event_query = {
+	"SELECT w.owner::pg_catalog.oid, w.status, w.finished_at IS NOT NULL,"
+	" e.value FROM durable_wf.workflow w"
+	" LEFT JOIN durable_wf.event e"
+	"   ON e.workflow_id" EQ "w.workflow_id AND e.key" EQ "$2"
+	" WHERE w.workflow_id" EQ "$1",
+	2, {TEXTOID, TEXTOID}, NULL
+};
+
+/* What run() changes and done() puts back */
+typedef struct Run
+{
+	MemoryContext caller_context;
+	bool		pushed_snapshot;
+} Run;
+
+/* The OID of one of our tables or sequences */
+static Oid
+store_relation(const char *name)
+{
+	Oid			relation;
+
+	relation = get_relname_relid(name, get_namespace_oid(STORE_SCHEMA, false));
+	if (!OidIsValid(relation))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation \"%s.%s\" does not exist",
+						STORE_SCHEMA, name)));
+	return relation;
+}
+
+/* The role that owns our tables, as which every statement runs */
+static Oid
+store_owner(void)
+{
+	Oid			owner;
+	HeapTuple	tuple;
+
+	tuple = SearchSysCache1(RELOID,
+							ObjectIdGetDatum(store_relation("workflow")));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for durable_wf.workflow");
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+/* Give a statement its plan */
+static void
+prepare(StoreQuery *query)
+{
+	SPIPlanPtr	plan;
+
+	plan = SPI_prepare_cursor(query->sql, query->nargs, query->argtypes,
+							  CURSOR_OPT_GENERIC_PLAN);
+	if (plan == NULL || SPI_keepplan(plan) != 0)
+		elog(ERROR, "could not prepare \"%s\": %s", query->sql,
+			 SPI_result_code_string(SPI_result));
+	query->plan = plan;
+}
+
+/* Execute a plan that may have to be made anew, without sequential scans */
+static void
+execute_plan(StoreQuery *query, Datum *values, const char *nulls)
+{
+	bool		saved_seqscan = enable_seqscan;
+	bool		saved_bitmapscan = enable_bitmapscan;
+	int			result = 0;
+
+	PG_TRY();
+	{
+		enable_seqscan = false;
+		enable_bitmapscan = false;
+		if (query->plan == NULL)
+			prepare(query);
+		result = SPI_execute_plan(query->plan, values, nulls, false, 0);
+	}
+	PG_FINALLY();
+	{
+		enable_seqscan = saved_seqscan;
+		enable_bitmapscan = saved_bitmapscan;
+	}
+	PG_END_TRY();
+
+	if (result < 0)
+		elog(ERROR, "could not execute \"%s\": %s", query->sql,
+			 SPI_result_code_string(result));
+}
+
+/*
+ * Run a statement.  "nulls" is as in SPI.  Its result is in SPI_tuptable and
+ * SPI_processed until done() is called, which must follow.
+ *
+ * The statement sees what has committed by now (in READ COMMITTED).  Between
+ * the commits of a CALL there may be no active snapshot, and then nothing
+ * would hold the toasted part of a result until it is copied; so there is one.
+ */
+static Run
+run(StoreQuery *query, Datum *values, const char *nulls)
+{
+	Run			run;
+	Oid			user;
+	int			context;
+
+	run.caller_context = CurrentMemoryContext;
+	run.pushed_snapshot = !ActiveSnapshotSet();
+	if (run.pushed_snapshot)
+		PushActiveSnapshot(GetTransactionSnapshot());
+	SPI_connect();
+
+	GetUserIdAndSecContext(&user, &context);
+	SetUserIdAndSecContext(store_owner(),
+						   context | SECURITY_LOCAL_USERID_CHANGE);
+	execute_plan(query, values, nulls);
+	SetUserIdAndSecContext(user, context);
+	return run;
+}
+
+static void
+done(Run run)
+{
+	SPI_finish();
+	if (run.pushed_snapshot)
+		PopActiveSnapshot();
+}
+
+/* Run a statement for the number of rows that it changed or found */
+static uint64
+run_for_count(StoreQuery *query, Datum *values, const char *nulls)
+{
+	Run			r = run(query, values, nulls);
+	uint64		count = SPI_processed;
+
+	done(r);
+	return count;
+}
+
+/* A column of a row of the result, if it is not null, by value */
+static Datum
+column(uint64 row, int n, bool *isnull)
+{
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, n,
+						 isnull);
+}
+
+/* A varlena column, copied and detoasted for the caller */
+static DwfValue
+copy_column(Run run, uint64 row, int n)
+{
+	DwfValue	value;
+
+	value.value = column(row, n, &value.isnull);
+	if (!value.isnull)
+	{
+		MemoryContext old = MemoryContextSwitchTo(run.caller_context);
+
+		value.value = PointerGetDatum(PG_DETOAST_DATUM_COPY(value.value));
+		MemoryContextSwitchTo(old);
+	}
+	return value;
+}
+
+/* The first three columns of a row, as every query for a life returns them */
+static void
+read_life(uint64 row, DwfLife *life)
+{
+	bool		isnull;
+
+	life->owner = DatumGetObjectId(column(row, 1, &isnull));
+	text_to_cstring_buffer(DatumGetTextPP(column(row, 2, &isnull)),
+						   life->status, sizeof(life->status));
+	life->finished = DatumGetBool(column(row, 3, &isnull));
+}
+
+/* Raise 25006 on a standby and in a READ ONLY transaction */
+void
+dwf_store_require_writable(const char *function)
+{
+	PreventCommandDuringRecovery(function);
+	PreventCommandIfReadOnly(function);
+}
+
+/* ----- workflows ----- */
+
+/* Insert a workflow; false if that id exists already */
+bool
+dwf_store_start(text *workflow_id, Oid owner, DwfValue input)
+{
+	Datum		values[] = {PointerGetDatum(workflow_id),
+	ObjectIdGetDatum(owner), input.value};
+	char		nulls[] = {' ', ' ', input.isnull ? 'n' : ' '};
+
+	return run_for_count(&start_query, values, nulls) > 0;
+}
+
+/* Was the workflow started with this input? */
+bool
+dwf_store_same_input(text *workflow_id, Datum input)
+{
+	Datum		values[] = {PointerGetDatum(workflow_id), input};
+
+	return run_for_count(&same_input_query, values, NULL) > 0;
+}
+
+/* Look at a workflow; false if there is none */
+bool
+dwf_store_life(text *workflow_id, DwfLife *life)
+{
+	Datum		values[] = {PointerGetDatum(workflow_id)};
+	Run			r = run(&life_query, values, NULL);
+	bool		found = SPI_processed > 0;
+
+	if (found)
+		read_life(0, life);
+	done(r);
+	return found;
+}
+
+/* Look at a workflow and at what came out of it; false if there is none */
+bool
+dwf_store_outcome(text *workflow_id, DwfOutcome *outcome)
+{
+	Datum		values[] = {PointerGetDatum(workflow_id)};
+	Run			r = run(&outcome_query, values, NULL);
+	bool		found = SPI_processed > 0;
+
+	if (found)
+	{
+		read_life(0, &outcome->life);
+		outcome->output = copy_column(r, 0, 4);
+		outcome->error = copy_column(r, 0, 5);
+	}
+	done(r);
+	return found;
+}
+
+/* End a workflow; false if it has ended, is not there or not the role's */
+bool
+dwf_store_finish(text *workflow_id, Oid role, const char *status,
+				 DwfValue output, DwfValue error)
+{
+	Datum		values[] = {PointerGetDatum(workflow_id),
+	ObjectIdGetDatum(role), CStringGetTextDatum(status), output.value,
+	error.value};
+	char		nulls[] = {' ', ' ', ' ', output.isnull ? 'n' : ' ',
+	error.isnull ? 'n' : ' '};
+
+	return run_for_count(&finish_query, values, nulls) > 0;
+}
+
+/* Give a workflow to another role; false if it is not there or not the role's */
+bool
+dwf_store_set_owner(text *workflow_id, Oid role, Oid owner)
+{
+	Datum		values[] = {PointerGetDatum(workflow_id),
+	ObjectIdGetDatum(role), ObjectIdGetDatum(owner)};
+
+	return run_for_count(&set_owner_query, values, NULL) > 0;
+}
+
+/* ----- mailbox ----- */
+
+/*
+ * The next message id.  The transaction gets its xid first: an id is never
+ * older than what every snapshot knows of its transaction (README, I5).
+ */
+int64
+dwf_store_next_message_id(void)
+{
+	(void) GetTopTransactionId();
+	return nextval_internal(store_relation("message_id_seq"), false);
+}
+
+/* Put an item into a mailbox; false if the workflow refuses it */
+bool
+dwf_store_deliver(int64 message_id, const DwfAddress *address, Datum payload,
+				  Oid role)
+{
+	Datum		values[] = {Int64GetDatum(message_id),
+		PointerGetDatum(address->workflow_id), CharGetDatum(address->door),
+	PointerGetDatum(address->key), payload, ObjectIdGetDatum(role)};
+
+	return run_for_count(&deliver_query, values, NULL) > 0;
+}
+
+/*
+ * The same as the answer to a wait; false also if the wait has an answer.
+ * Blocks while another transaction is answering the same wait.
+ */
+bool
+dwf_store_answer(int64 message_id, const DwfAddress *address, Datum payload,
+				 Oid role, int64 wait_id)
+{
+	Datum		values[] = {Int64GetDatum(message_id),
+		PointerGetDatum(address->workflow_id), CharGetDatum(address->door),
+		PointerGetDatum(address->key), payload, ObjectIdGetDatum(role),
+	Int64GetDatum(wait_id)};
+
+	return run_for_count(&answer_query, values, NULL) > 0;
+}
+
+/*
+ * Put items into the mailboxes of many workflows, by the door and key of
+ * "queue"; the three arrays have one length.  Returns how many were accepted.
+ */
+uint64
+dwf_store_deliver_many(Datum message_ids, Datum workflow_ids, Datum payloads,
+					   const DwfAddress *queue, Oid role)
+{
+	Datum		values[] = {message_ids, workflow_ids, payloads,
+		CharGetDatum(queue->door), PointerGetDatum(queue->key),
+	ObjectIdGetDatum(role)};
+
+	return run_for_count(&deliver_many_query, values, NULL);
+}
+
+/*
+ * The first of these workflows that is not there or not the role's or, if
+ * "finished_too", has ended; NULL if there is none.
+ */
+text *
+dwf_store_first_refused(Datum workflow_ids, Oid role, bool finished_too)
+{
+	Datum		values[] = {workflow_ids, ObjectIdGetDatum(role),
+	BoolGetDatum(finished_too)};
+	Run			r = run(&first_refused_query, values, NULL);
+	text	   *refused = NULL;
+
+	if (SPI_processed > 0)
+		refused = DatumGetTextP(copy_column(r, 0, 1).value);
+	done(r);
+	return refused;
+}
+
+/*
+ * Claim idempotency keys for message ids, in one order for all sessions.
+ * A key that is taken is left as it is.  Blocks while another transaction is
+ * claiming one of them.
+ */
+void
+dwf_store_claim_keys(Datum workflow_ids, Datum scopes, Datum keys,
+					 Datum message_ids)
+{
+	Datum		values[] = {workflow_ids, scopes, keys, message_ids};
+
+	(void) run_for_count(&claim_keys_query, values, NULL);
+}
+
+/*
+ * The message ids that hold these keys, in the order given; returns how many
+ * there are.  "message_ids" has room for all.
+ */
+int
+dwf_store_claimed_ids(Datum workflow_ids, Datum scopes, Datum keys,
+					  int64 *message_ids)
+{
+	Datum		values[] = {workflow_ids, scopes, keys};
+	Run			r = run(&claimed_ids_query, values, NULL);
+	int			count = SPI_processed;
+	bool		isnull;
+
+	for (int i = 0; i < count; i++)
+		message_ids[i] = DatumGetInt64(column(i, 1, &isnull));
+	done(r);
+	return count;
+}
+
+static int
+compare_items(const void *a, const void *b)
+{
+	int64		left = ((const DwfItem *) a)->message_id;
+	int64		right = ((const DwfItem *) b)->message_id;
+
+	return (left > right) - (left < right);
+}
+
+/*
+ * Take up to "limit" of a queue's oldest items with ids between "from" and
+ * "to", passing by those that other transactions hold.  Returns how many, in
+ * order of their ids; none if the workflow has ended or is not the role's.
+ */
+int
+dwf_store_take(const DwfAddress *queue, int64 from, int64 to, int limit,
+			   Oid role, DwfItem **items)
+{
+	Datum		values[] = {PointerGetDatum(queue->workflow_id),
+		CharGetDatum(queue->door), PointerGetDatum(queue->key),
+		Int64GetDatum(from), Int64GetDatum(to), Int64GetDatum(limit),
+	ObjectIdGetDatum(role)};
+	Run			r = run(&take_query, values, NULL);
+	int			count = SPI_processed;
+	bool		isnull;
+
+	*items = count == 0 ? NULL :
+		MemoryContextAllocHuge(r.caller_context, count * sizeof(DwfItem));
+	for (int i = 0; i < count; i++)
+	{
+		(*items)[i].message_id = DatumGetInt64(column(i, 1, &isnull));
+		(*items)[i].payload = copy_column(r, i, 2).value;
+	}
+	done(r);
+
+	if (count > 1)
+		qsort(*items, count, sizeof(DwfItem), compare_items);
+	return count;
+}
+
+/*
+ * Of several queues of one workflow, given as arrays of doors, keys and ids
+ * to look beyond: which, counted from 0, has the oldest item?  -1: all empty.
+ * Items that other transactions hold are seen, too.
+ */
+int
+dwf_store_oldest(text *workflow_id, Datum doors, Datum keys, Datum after,
+				 int64 *message_id)
+{
+	Datum		values[] = {PointerGetDatum(workflow_id), doors, keys, after};
+	Run			r = run(&oldest_query, values, NULL);
+	int			queue = -1;
+	bool		isnull;
+
+	if (SPI_processed > 0)
+	{
+		queue = DatumGetInt64(column(0, 1, &isnull)) - 1;
+		*message_id = DatumGetInt64(column(0, 2, &isnull));
+	}
+	done(r);
+	return queue;
+}
+
+/* ----- events ----- */
+
+/* Publish a value; false if the workflow refuses it */
+bool
+dwf_store_set_event(text *workflow_id, text *key, Datum value, Oid role)
+{
+	Datum		values[] = {PointerGetDatum(workflow_id),
+	PointerGetDatum(key), value, ObjectIdGetDatum(role)};
+
+	return run_for_count(&set_event_query, values, NULL) > 0;
+}
+
+/* Look at a workflow and one of its events; false if there is no workflow */
+bool
+dwf_store_event(text *workflow_id, text *key, DwfValue *value, DwfLife *life)
+{
+	Datum		values[] = {PointerGetDatum(workflow_id), PointerGetDatum(key)};
+	Run			r = run(&event_query, values, NULL);
+	bool		found = SPI_processed > 0;
+
+	if (found)
+	{
+		read_life(0, life);
+		*value = copy_column(r, 0, 4);
+	}
+	done(r);
+	return found;
+}

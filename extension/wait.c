@@ -1,0 +1,276 @@
+/*-------------------------------------------------------------------------
+ *
+ * wait.c
+ *	  THE wait loop: look, and sleep until something can have changed.
+ *
+ *	register; then: reset latch, test, look, sleep; leave on every way out
+ *
+ * The first look comes before the registration, since most calls find what
+ * they want.  After it the loop looks again: what arrived in between is seen
+ * by that look, what arrives later signals the slot.  There is no timeout but
+ * the caller's deadline, so nothing runs while nothing happens.
+ *
+ * Called as a function, a wait keeps the snapshot of the query it is part of.
+ * Called by CALL outside a transaction block it commits first, and again
+ * after each look that found nothing, so that it sleeps with neither a
+ * snapshot nor an xid nor a lock.
+ *
+ * Every wait also ends with the workflow that it acts as, or else with the
+ * session's current workflow, if that was alive when the wait began.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "wait.h"
+
+#include <limits.h>
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "storage/latch.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "args.h"
+#include "identity.h"
+#include "owner.h"
+#include "shmem.h"
+#include "store.h"
+
+/* How was this function called? */
+void
+dwf_wait_init(DwfWait *wait, FunctionCallInfo fcinfo, const char *function)
+{
+	memset(wait, 0, sizeof(DwfWait));
+	wait->function = function;
+	wait->is_call = fcinfo->context && IsA(fcinfo->context, CallContext);
+	wait->may_commit = wait->is_call &&
+		!castNode(CallContext, fcinfo->context)->atomic;
+}
+
+/* Commit and go on in a new transaction, which holds nothing yet */
+static void
+commit(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	SPI_commit();
+	MemoryContextSwitchTo(context);
+}
+
+/* Raise unless this session can wait at all */
+static void
+check_can_wait(DwfWait *wait)
+{
+	if (RecoveryInProgress())
+		ereport(ERROR,
+				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				 errmsg("cannot wait in %s() during recovery",
+						wait->function),
+				 errhint("A standby can look, with a timeout of 0; to wait, connect to the primary.")));
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("cannot wait in %s() in a REPEATABLE READ or SERIALIZABLE transaction",
+						wait->function),
+				 errdetail("The transaction's snapshot could never show what it would wait for."),
+				 errhint("Wait in a READ COMMITTED transaction, or pass a timeout of 0.")));
+	dwf_shmem_require(wait->function);
+
+	if (wait->is_call && !wait->may_commit)
+		ereport(NOTICE,
+				(errmsg("%s waits inside a transaction block or an EXCEPTION block and keeps its snapshot and locks",
+						wait->function),
+				 errhint("CALL it outside, where it can commit before it waits.")));
+}
+
+/*
+ * The workflow that ends the wait when it ends, or NULL.  For a wait that
+ * acts as no workflow this is the current one, unless it is what is waited
+ * for anyhow or there is nothing to wait in.
+ */
+static text *
+watched_workflow(DwfWait *wait)
+{
+	text	   *current;
+	text	   *target = wait->keys[0].address.workflow_id;
+	DwfLife		life;
+
+	if (wait->acts_as)
+		return wait->acts_as;
+
+	current = dwf_identity_current();
+	if (current == NULL ||
+		(VARSIZE_ANY_EXHDR(current) == VARSIZE_ANY_EXHDR(target) &&
+		 memcmp(VARDATA_ANY(current), VARDATA_ANY(target),
+				VARSIZE_ANY_EXHDR(current)) == 0))
+		return NULL;
+	if (!dwf_store_life(current, &life) || life.finished ||
+		!dwf_owner_allows(life.owner, GetUserId()))
+		return NULL;
+	return current;
+}
+
+/* Register for the caller's keys and for the end of the watched workflow */
+static void
+begin(DwfWait *wait, text *watched)
+{
+	DwfWaitKey	keys[DWF_LINKS_MAX];
+	int			nkeys = wait->nkeys;
+	int64		wait_id = 0;
+
+	Assert(nkeys > 0 && nkeys < DWF_LINKS_MAX);
+	memcpy(keys, wait->keys, nkeys * sizeof(DwfWaitKey));
+	if (watched)
+		keys[nkeys++] = (DwfWaitKey)
+	{
+		{
+			DWF_DOOR_LIFE, watched, NULL
+		}, true
+	};
+	if (wait->wants_id)
+		wait_id = dwf_store_next_message_id();
+
+	dwf_waiter_begin(keys, nkeys, wait->deadline, wait_id);
+}
+
+/* Milliseconds until the deadline, for WaitLatch: at most INT_MAX, -1 none */
+static long
+milliseconds_left(TimestampTz deadline)
+{
+	if (deadline == DWF_WAIT_FOREVER)
+		return -1;
+	return Min(TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
+											   deadline), INT_MAX);
+}
+
+/* Sleep until the latch is set or the deadline has come */
+static void
+sleep_on_latch(long timeout, uint32 wait_event)
+{
+	int			events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
+
+	if (timeout >= 0)
+		events |= WL_TIMEOUT;
+	(void) WaitLatch(MyLatch, events, timeout, wait_event);
+}
+
+/* Look; and when there is nothing, make sure that it is worth waiting */
+static bool
+look(DwfWait *wait, text *watched)
+{
+	if (wait->look(wait))
+		return true;
+	if (watched)
+		dwf_identity_check_live(watched);
+	return false;
+}
+
+/* The loop; true when the look was, false at the deadline */
+static bool
+wait_registered(DwfWait *wait, text *watched, DwfSubject subject)
+{
+	uint32		wait_event = dwf_compat_wait_event(wait->function);
+	MemoryContext context = CurrentMemoryContext;
+	MemoryContext look_context;
+	bool		first = true;
+
+	/* reset before each look: a wait of days may look often */
+	look_context = AllocSetContextCreate(context, "durable_wf look",
+										 ALLOCSET_SMALL_SIZES);
+
+	for (;;)
+	{
+		bool		signalled;
+		bool		expired;
+
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+
+		signalled = dwf_waiter_take_signal();
+		expired = milliseconds_left(wait->deadline) == 0;
+		if (first || signalled || expired)
+		{
+			bool		found;
+
+			MemoryContextReset(look_context);
+			MemoryContextSwitchTo(look_context);
+			found = look(wait, watched);
+			MemoryContextSwitchTo(context);
+
+			dwf_waiter_settle_signal(found);
+			if (found)
+				return true;
+			if (signalled)
+				dwf_shmem_count(subject, DWF_COUNT_SPURIOUS, 1);
+			if (expired)
+			{
+				dwf_shmem_count(subject, DWF_COUNT_TIMEOUTS, 1);
+				return false;
+			}
+			if (wait->may_commit)
+				commit();
+			first = false;
+		}
+		sleep_on_latch(milliseconds_left(wait->deadline), wait_event);
+	}
+}
+
+/* Wait for what the first look did not find */
+static bool
+wait_for_news(DwfWait *wait)
+{
+	DwfSubject	subject = dwf_shmem_subject(wait->keys[0].address.door);
+	text	   *watched = watched_workflow(wait);
+	bool		found = false;
+
+	check_can_wait(wait);
+	dwf_shmem_count(subject, DWF_COUNT_WAITS, 1);
+
+	PG_TRY();
+	{
+		begin(wait, watched);
+		found = wait_registered(wait, watched, subject);
+	}
+	PG_FINALLY();
+	{
+		dwf_waiter_end();
+		/* a latch event that we slept through may not have been ours */
+		SetLatch(MyLatch);
+	}
+	PG_END_TRY();
+	return found;
+}
+
+/*
+ * Wait until the look succeeds; false if the deadline came first.  What the
+ * look allocates in the current memory context survives the commits.
+ *
+ * Raises, besides the look's errors: WF001, 42501, WF002, WF003 for the
+ * workflow it acts as; 25001, 25006 and 55000 when it would have to wait and
+ * cannot; and whatever interrupts raise.
+ */
+bool
+dwf_wait(DwfWait *wait)
+{
+	MemoryContext context = CurrentMemoryContext;
+	bool		found;
+
+	if (wait->may_commit)
+	{
+		SPI_connect_ext(SPI_OPT_NONATOMIC);
+		MemoryContextSwitchTo(context);
+		commit();
+	}
+
+	found = look(wait, wait->acts_as);
+	if (!found && wait->deadline != DWF_WAIT_NEVER)
+		found = wait_for_news(wait);
+
+	if (wait->may_commit)
+		SPI_finish();
+	MemoryContextSwitchTo(context);
+	return found;
+}

@@ -1,0 +1,44 @@
+/*-------------------------------------------------------------------------
+ *
+ * wait.h
+ *	  The wait loop.  Floor 3.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_WAIT_H
+#define DWF_WAIT_H
+
+#include "durable_wf.h"
+
+#include "waiter.h"
+
+typedef struct DwfWait DwfWait;
+
+/*
+ * Look whether the wait is over; true if so.  It may take what it finds and
+ * may raise.  Each call sees what has committed by then.
+ */
+typedef bool (*DwfLook) (DwfWait *wait);
+
+struct DwfWait
+{
+	/* filled by dwf_wait_init */
+	const char *function;		/* SQL name, static */
+	bool		is_call;		/* by CALL */
+	bool		may_commit;		/* by CALL, outside a transaction block */
+
+	/* filled by the caller */
+	const DwfWaitKey *keys;		/* what to wait for, the purpose first */
+	int			nkeys;			/* leave room for one more in what you count */
+	TimestampTz deadline;
+	text	   *acts_as;		/* the workflow that it acts as, or NULL */
+	bool		wants_id;		/* a broadcast may answer this wait */
+	DwfLook		look;
+	void	   *arg;			/* the look's own */
+};
+
+extern void dwf_wait_init(DwfWait *wait, FunctionCallInfo fcinfo,
+						  const char *function);
+extern bool dwf_wait(DwfWait *wait);
+
+#endif							/* DWF_WAIT_H */

@@ -1,0 +1,305 @@
+/*-------------------------------------------------------------------------
+ *
+ * wakeup.c
+ *	  Remember what the transaction's end must wake, and wake it then.
+ *
+ * Two kinds of note:
+ *
+ *	arrival	something was put at an address: wake when it commits, forget it
+ *			when it aborts
+ *	take	something was taken from an address: wake when it aborts, since
+ *			the thing is back and others may have passed it by while it was
+ *			locked; forget it when it commits
+ *
+ * Notes are a stack in the order they were made, each with the subtransaction
+ * that made it.  Subtransaction ids only grow, so what an aborting
+ * subtransaction and its children noted is the top of the stack down to the
+ * first smaller id; a subtransaction that commits needs no work at all.
+ *
+ * Arrivals are noted by a row trigger on the tables, so every writer is
+ * covered, COPY and logical replication included.
+ *
+ * The callbacks run after the transaction has left the proc array: what they
+ * announce is visible (on abort: no longer locked) to every snapshot taken
+ * from then on.  They neither allocate nor raise.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "wakeup.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "commands/trigger.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+#include "shmem.h"
+#include "store.h"
+
+#define NOTES_AT_FIRST	16
+#define NOTES_TO_KEEP	1024
+
+typedef struct Note
+{
+	uint64		hash;
+	SubTransactionId subid;
+	uint32		count;
+	char		door;
+	bool		is_take;
+} Note;
+
+/* The stack; it lives in TopMemoryContext and is reused */
+static Note *notes = NULL;
+static int	nnotes = 0;
+static int	max_notes = 0;
+
+PG_FUNCTION_INFO_V1(dwf_note_arrival);
+
+/* Make room for one more note; may raise out of memory, before any effect */
+static void
+reserve_note(void)
+{
+	if (nnotes < max_notes)
+		return;
+	if (notes == NULL)
+	{
+		notes = MemoryContextAlloc(TopMemoryContext,
+								   NOTES_AT_FIRST * sizeof(Note));
+		max_notes = NOTES_AT_FIRST;
+	}
+	else
+	{
+		notes = repalloc_huge(notes, (Size) max_notes * 2 * sizeof(Note));
+		max_notes *= 2;
+	}
+}
+
+/* Push a note, or add to the topmost one if it says the same */
+static void
+push_note(const DwfAddress *address, uint32 count, bool is_take)
+{
+	uint64		hash = dwf_waiter_hash(address);
+	SubTransactionId subid = GetCurrentSubTransactionId();
+	Note	   *note = nnotes > 0 ? &notes[nnotes - 1] : NULL;
+
+	if (note && note->hash == hash && note->subid == subid &&
+		note->is_take == is_take)
+	{
+		note->count += count;
+		return;
+	}
+
+	reserve_note();
+	note = &notes[nnotes++];
+	note->hash = hash;
+	note->subid = subid;
+	note->count = count;
+	note->door = address->door;
+	note->is_take = is_take;
+}
+
+/* If this transaction commits, "arrivals" things have come to this address */
+void
+dwf_wakeup_note(const DwfAddress *address, uint32 arrivals)
+{
+	push_note(address, arrivals, false);
+}
+
+/*
+ * This transaction is about to take from this queue.  To be noted before it
+ * locks anything there, so that no error in between leaves an item locked and
+ * then free without a wake; followed by dwf_wakeup_settle_take().
+ */
+void
+dwf_wakeup_note_take(const DwfAddress *address)
+{
+	Assert(dwf_door_is_queue(address->door));
+	push_note(address, 1, true);
+}
+
+/* It took this many, perhaps none.  Cannot fail. */
+void
+dwf_wakeup_settle_take(uint32 taken)
+{
+	Note	   *note = &notes[nnotes - 1];
+
+	Assert(nnotes > 0 && note->is_take);
+	note->count += taken;
+	note->count--;
+	if (note->count == 0)
+		nnotes--;
+}
+
+/* A text column of a row; false when it is null */
+static bool
+row_text(HeapTuple row, TupleDesc desc, int column, text **value)
+{
+	bool		isnull;
+	Datum		datum = heap_getattr(row, column, desc, &isnull);
+
+	if (!isnull)
+		*value = DatumGetTextPP(datum);
+	return !isnull;
+}
+
+/*
+ * The address at which a row of the named table ('message', 'event' or
+ * 'workflow', by its initial) arrives; false when part of it is null.
+ */
+static bool
+row_address(HeapTuple row, TupleDesc desc, char table, DwfAddress *address)
+{
+	bool		isnull;
+	Datum		door;
+
+	switch (table)
+	{
+		case 'm':
+			door = heap_getattr(row, DWF_MESSAGE_DOOR, desc, &isnull);
+			if (isnull)
+				return false;
+			address->door = DatumGetChar(door);
+			return row_text(row, desc, DWF_MESSAGE_WORKFLOW_ID,
+							&address->workflow_id) &&
+				row_text(row, desc, DWF_MESSAGE_KEY, &address->key);
+		case 'e':
+			address->door = DWF_DOOR_EVENT;
+			return row_text(row, desc, DWF_EVENT_WORKFLOW_ID,
+							&address->workflow_id) &&
+				row_text(row, desc, DWF_EVENT_KEY, &address->key);
+		default:
+			address->door = DWF_DOOR_LIFE;
+			return row_text(row, desc, DWF_WORKFLOW_WORKFLOW_ID,
+							&address->workflow_id);
+	}
+}
+
+/*
+ * Trigger function of durable_wf.message, event and workflow, BEFORE each row:
+ * note the address at which something becomes new.
+ */
+Datum
+dwf_note_arrival(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	HeapTuple	row;
+	DwfAddress	address = {0};
+
+	if (!CALLED_AS_TRIGGER(fcinfo) ||
+		!TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
+		trigger->tg_trigger->tgnargs != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("durable_wf.note_arrival() serves the triggers of durable_wf's own tables only")));
+
+	row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
+		trigger->tg_newtuple : trigger->tg_trigtuple;
+
+	/* a row with a null here is about to be refused by its constraints */
+	if (!row_address(row, RelationGetDescr(trigger->tg_relation),
+					 trigger->tg_trigger->tgargs[0][0], &address))
+		PG_RETURN_POINTER(row);
+
+	/* an upsert of an event fires for INSERT and UPDATE, and is one arrival */
+	dwf_wakeup_note(&address, TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) &&
+					address.door == DWF_DOOR_EVENT ? 0 : 1);
+	PG_RETURN_POINTER(row);
+}
+
+/* Forget all notes; the stack stays unless it has grown large */
+static void
+forget_notes(void)
+{
+	nnotes = 0;
+	if (max_notes > NOTES_TO_KEEP)
+	{
+		pfree(notes);
+		notes = NULL;
+		max_notes = 0;
+	}
+}
+
+/* Wake for the topmost notes of one kind, down to "bottom" */
+static void
+wake_notes(int bottom, bool takes)
+{
+	/*
+	 * What we announce became visible before; who registers as a waiter looks
+	 * afterwards.  With a full barrier on both sides at least one of the two
+	 * sees the other.
+	 */
+	pg_memory_barrier();
+
+	for (int i = bottom; i < nnotes; i++)
+		if (notes[i].is_take == takes)
+			dwf_waiter_wake(notes[i].hash, notes[i].door, notes[i].count);
+}
+
+/* Count what the committing transaction sent and received */
+static void
+count_notes(void)
+{
+	for (int i = 0; i < nnotes; i++)
+		dwf_shmem_count(dwf_shmem_subject(notes[i].door),
+						notes[i].is_take ? DWF_COUNT_RECEIVES
+						: DWF_COUNT_SENDS, notes[i].count);
+}
+
+/* At the end of a transaction: wake for what it did, or undid */
+static void
+wakeup_xact_callback(XactEvent event, void *arg)
+{
+	(void) arg;
+	if (nnotes == 0)
+		return;
+
+	switch (event)
+	{
+		case XACT_EVENT_COMMIT:
+			wake_notes(0, false);
+			count_notes();
+			forget_notes();
+			break;
+		case XACT_EVENT_ABORT:
+			wake_notes(0, true);
+			forget_notes();
+			break;
+		case XACT_EVENT_PRE_PREPARE:
+			/* who commits it later is another session, without our notes */
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot PREPARE a transaction that has sent, received or published through durable_wf")));
+			break;
+		default:
+			break;
+	}
+}
+
+/* At the abort of a subtransaction: wake for what it took, forget the rest */
+static void
+wakeup_subxact_callback(SubXactEvent event, SubTransactionId subid,
+						SubTransactionId parent_subid, void *arg)
+{
+	int			bottom = nnotes;
+
+	(void) parent_subid;
+	(void) arg;
+	if (event != SUBXACT_EVENT_ABORT_SUB || nnotes == 0)
+		return;
+
+	while (bottom > 0 && notes[bottom - 1].subid >= subid)
+		bottom--;
+	if (bottom == nnotes)
+		return;
+	wake_notes(bottom, true);
+	nnotes = bottom;
+}
+
+/* Register the callbacks, once per process or in the postmaster for all */
+void
+dwf_wakeup_init(void)
+{
+	RegisterXactCallback(wakeup_xact_callback, NULL);
+	RegisterSubXactCallback(wakeup_subxact_callback, NULL);
+}

@@ -1,0 +1,20 @@
+/*-------------------------------------------------------------------------
+ *
+ * wakeup.h
+ *	  What this transaction's end must wake.  Floor 2.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_WAKEUP_H
+#define DWF_WAKEUP_H
+
+#include "durable_wf.h"
+
+#include "waiter.h"
+
+extern void dwf_wakeup_init(void);
+extern void dwf_wakeup_note(const DwfAddress *address, uint32 arrivals);
+extern void dwf_wakeup_note_take(const DwfAddress *address);
+extern void dwf_wakeup_settle_take(uint32 taken);
+
+#endif							/* DWF_WAKEUP_H */

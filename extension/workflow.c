@@ -1,0 +1,294 @@
+/*-------------------------------------------------------------------------
+ *
+ * workflow.c
+ *	  Identity and life: wf_start, wf_status, wf_current, wf_complete,
+ *	  wf_fail, wf_cancel, wf_set_owner, wf_result.
+ *
+ *	(none)  --wf_start-->  PENDING  --wf_complete-->  SUCCESS
+ *	                                --wf_fail----->   ERROR
+ *	                                --wf_cancel--->   CANCELLED
+ *
+ * RUNNING and WAITING are states of workflows that something executes.  The
+ * three ends are final.  Each transition is one UPDATE of one row; that row's
+ * trigger notes the wake of everyone who awaits it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "durable_wf.h"
+
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+#include "args.h"
+#include "identity.h"
+#include "owner.h"
+#include "store.h"
+#include "wait.h"
+
+PG_FUNCTION_INFO_V1(wf_start);
+PG_FUNCTION_INFO_V1(wf_status);
+PG_FUNCTION_INFO_V1(wf_current);
+PG_FUNCTION_INFO_V1(wf_complete);
+PG_FUNCTION_INFO_V1(wf_fail);
+PG_FUNCTION_INFO_V1(wf_cancel);
+PG_FUNCTION_INFO_V1(wf_set_owner);
+PG_FUNCTION_INFO_V1(wf_result);
+
+/* Argument n, of whichever type passes by reference, as a value */
+static DwfValue
+argument_value(FunctionCallInfo fcinfo, int n)
+{
+	DwfValue	value = {0};
+
+	value.isnull = PG_ARGISNULL(n);
+	if (!value.isnull)
+		value.value = PG_GETARG_DATUM(n);
+	return value;
+}
+
+/* Refuse what a later version supports */
+static void
+refuse_unsupported(const char *argument)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("wf_start() does not support %s yet", argument),
+			 errhint("Leave it out; this version runs no workflow by itself.")));
+}
+
+/* Check the arguments of wf_start that only workers can honour */
+static void
+check_start_options(FunctionCallInfo fcinfo)
+{
+	bool		is_delayed;
+	bool		has_timeout;
+
+	(void) dwf_arg_optional_name(fcinfo, 3, "queue", DWF_KEY_MAX);
+	is_delayed = !PG_ARGISNULL(4) &&
+		dwf_arg_is_positive(PG_GETARG_INTERVAL_P(4), "start_after");
+	has_timeout = !PG_ARGISNULL(5);
+	if (has_timeout)
+		(void) dwf_arg_is_positive(PG_GETARG_INTERVAL_P(5), "timeout");
+
+	if (!PG_ARGISNULL(1))
+		refuse_unsupported("a body");
+	if (!PG_ARGISNULL(3))
+		refuse_unsupported("a queue");
+	if (is_delayed)
+		refuse_unsupported("a delay");
+	if (has_timeout)
+		refuse_unsupported("a timeout");
+}
+
+/* A new random id */
+static text *
+generate_id(void)
+{
+	Datum		uuid = DirectFunctionCall1(gen_random_uuid, (Datum) 0);
+
+	return cstring_to_text(DatumGetCString(DirectFunctionCall1(uuid_out,
+															   uuid)));
+}
+
+/* Raise unless an existing workflow is what this call would start */
+static void
+check_same_start(text *workflow_id, DwfValue input)
+{
+	if (!input.isnull && !dwf_store_same_input(workflow_id, input.value))
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("workflow \"%s\" already exists with a different input",
+						text_to_cstring(workflow_id)),
+				 errhint("Pass a null input to take the workflow as it is.")));
+}
+
+/* wf_start(workflow_id, body, input, queue, start_after, timeout) → text */
+Datum
+wf_start(PG_FUNCTION_ARGS)
+{
+	text	   *workflow_id;
+	DwfValue	input = argument_value(fcinfo, 2);
+	DwfLife		life;
+
+	workflow_id = dwf_arg_optional_name(fcinfo, 0, "workflow_id",
+										DWF_WORKFLOW_ID_MAX);
+	check_start_options(fcinfo);
+	dwf_store_require_writable("wf_start()");
+	if (workflow_id == NULL)
+		workflow_id = generate_id();
+
+	/* it can be gone again by the time that the insert has met it */
+	while (!dwf_store_start(workflow_id, GetUserId(), input))
+	{
+		if (!dwf_store_life(workflow_id, &life))
+			continue;
+		dwf_identity_check_owner(workflow_id, &life);
+		check_same_start(workflow_id, input);
+		break;
+	}
+	PG_RETURN_TEXT_P(workflow_id);
+}
+
+/* wf_status(workflow_id) → text */
+Datum
+wf_status(PG_FUNCTION_ARGS)
+{
+	text	   *workflow_id;
+	DwfLife		life;
+
+	workflow_id = dwf_arg_name(fcinfo, 0, "workflow_id", DWF_WORKFLOW_ID_MAX);
+	dwf_identity_check_exists(workflow_id, &life);
+	PG_RETURN_TEXT_P(cstring_to_text(life.status));
+}
+
+/* wf_current() → text, or null */
+Datum
+wf_current(PG_FUNCTION_ARGS)
+{
+	text	   *workflow_id = dwf_identity_current();
+
+	if (workflow_id == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(workflow_id);
+}
+
+/* End the current workflow, or raise why it cannot be ended */
+static void
+finish_current(FunctionCallInfo fcinfo, const char *status, DwfValue output,
+			   DwfValue error)
+{
+	text	   *workflow_id = dwf_identity_argument(fcinfo, -1);
+
+	while (!dwf_store_finish(workflow_id, GetUserId(), status, output, error))
+		dwf_identity_check_live(workflow_id);
+}
+
+/* wf_complete(output) → void */
+Datum
+wf_complete(PG_FUNCTION_ARGS)
+{
+	DwfValue	none = {.isnull = true};
+
+	dwf_store_require_writable("wf_complete()");
+	finish_current(fcinfo, DWF_STATUS_SUCCESS, argument_value(fcinfo, 0),
+				   none);
+	PG_RETURN_VOID();
+}
+
+/* wf_fail(error) → void */
+Datum
+wf_fail(PG_FUNCTION_ARGS)
+{
+	DwfValue	none = {.isnull = true};
+
+	dwf_arg_require(fcinfo, 0, "error");
+	dwf_store_require_writable("wf_fail()");
+	finish_current(fcinfo, DWF_STATUS_ERROR, none, argument_value(fcinfo, 0));
+	PG_RETURN_VOID();
+}
+
+/* wf_cancel(workflow_id) → boolean, false when it has ended already */
+Datum
+wf_cancel(PG_FUNCTION_ARGS)
+{
+	DwfValue	none = {.isnull = true};
+	text	   *workflow_id;
+	DwfLife		life;
+
+	workflow_id = dwf_arg_name(fcinfo, 0, "workflow_id", DWF_WORKFLOW_ID_MAX);
+	dwf_store_require_writable("wf_cancel()");
+
+	while (!dwf_store_finish(workflow_id, GetUserId(), DWF_STATUS_CANCELLED,
+							 none, none))
+	{
+		dwf_identity_check_exists(workflow_id, &life);
+		if (life.finished)
+			PG_RETURN_BOOL(false);
+	}
+	PG_RETURN_BOOL(true);
+}
+
+/* wf_set_owner(workflow_id, owner) → void */
+Datum
+wf_set_owner(PG_FUNCTION_ARGS)
+{
+	text	   *workflow_id;
+	char	   *owner_name;
+	Oid			owner;
+	DwfLife		life;
+
+	workflow_id = dwf_arg_name(fcinfo, 0, "workflow_id", DWF_WORKFLOW_ID_MAX);
+	dwf_arg_require(fcinfo, 1, "owner");
+	owner_name = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	dwf_store_require_writable("wf_set_owner()");
+
+	dwf_identity_check_exists(workflow_id, &life);
+	owner = dwf_owner_role(owner_name);
+	if (!dwf_owner_allows(owner, GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to give a workflow to role \"%s\"",
+						owner_name),
+				 errdetail("Role \"%s\" does not have its privileges.",
+						   GetUserNameFromId(GetUserId(), false))));
+
+	while (!dwf_store_set_owner(workflow_id, GetUserId(), owner))
+		dwf_identity_check_exists(workflow_id, &life);
+	PG_RETURN_VOID();
+}
+
+/* What wf_result waits for, and what it last saw */
+typedef struct ResultWait
+{
+	text	   *workflow_id;
+	DwfOutcome	outcome;
+} ResultWait;
+
+static bool
+look_for_end(DwfWait *wait)
+{
+	ResultWait *result = wait->arg;
+
+	if (!dwf_store_outcome(result->workflow_id, &result->outcome))
+		ereport(ERROR,
+				(errcode(DWF_ERRCODE_NO_WORKFLOW),
+				 errmsg("workflow \"%s\" does not exist",
+						text_to_cstring(result->workflow_id))));
+	dwf_identity_check_owner(result->workflow_id, &result->outcome.life);
+	return result->outcome.life.finished;
+}
+
+/* wf_result(workflow_id, timeout) → (status, output, error); also a CALL */
+Datum
+wf_result(PG_FUNCTION_ARGS)
+{
+	ResultWait	result = {0};
+	DwfWaitKey	key = {0};
+	DwfWait		wait;
+	Datum		values[3];
+	bool		nulls[3];
+
+	dwf_wait_init(&wait, fcinfo, "wf_result");
+	result.workflow_id = dwf_arg_name(fcinfo, 0, "workflow_id",
+									  DWF_WORKFLOW_ID_MAX);
+	wait.deadline = dwf_arg_deadline(fcinfo, 1, "timeout");
+
+	key.address.door = DWF_DOOR_LIFE;
+	key.address.workflow_id = result.workflow_id;
+	wait.keys = &key;
+	wait.nkeys = 1;
+	wait.look = look_for_end;
+	wait.arg = &result;
+	(void) dwf_wait(&wait);
+
+	values[0] = CStringGetTextDatum(result.outcome.life.status);
+	nulls[0] = false;
+	values[1] = result.outcome.output.value;
+	nulls[1] = result.outcome.output.isnull;
+	values[2] = result.outcome.error.value;
+	nulls[2] = result.outcome.error.isnull;
+	return dwf_return_row(fcinfo, values, nulls);
+}

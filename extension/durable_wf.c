@@ -30,6 +30,9 @@ check_workflow_id(char **value, void **extra, GucSource source)
 	return false;
 }
 
+/* PostgreSQL 15 leaves it to each library to declare this */
+PGDLLEXPORT void _PG_init(void);
+
 /* Called once, when the library is loaded */
 void
 _PG_init(void)

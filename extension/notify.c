@@ -9,7 +9,9 @@
  * item, tagged with the wait that it answers.  A unique index on the tag
  * makes sure that a wait is answered once, however many notify at a time; who
  * would be second waits for the first to commit or roll back, and then
- * answers another wait of that workflow or nobody.
+ * answers another wait of that workflow or nobody.  By then the first answer
+ * may have been taken, and the wait be over, and its tag be free again: so an
+ * answer is withdrawn if its wait is over as soon as it is given.
  *
  *-------------------------------------------------------------------------
  */
@@ -125,6 +127,11 @@ answer(const DwfWaiterInfo *waiter, text *event_id, Datum payload)
 	if (!dwf_store_answer(message_id, &address, payload, GetUserId(),
 						  waiter->wait_id))
 		return 0;
+	if (!dwf_waiter_still_waits(waiter))
+	{
+		dwf_store_withdraw(message_id, &address);
+		return 0;
+	}
 	return message_id;
 }
 

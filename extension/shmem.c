@@ -83,6 +83,7 @@ init_shared(DwfShared *shared)
 
 		memset(slot, 0, sizeof(DwfSlot));
 		pg_atomic_init_u32(&slot->signalled, 0);
+		pg_atomic_init_u64(&slot->wait_id, 0);
 		for (int s = 0; s < DWF_SUBJECT_COUNT; s++)
 			for (int c = 0; c < DWF_COUNT_COUNT; c++)
 				pg_atomic_init_u64(&slot->counters[s][c], 0);

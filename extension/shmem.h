@@ -15,6 +15,7 @@
  *						bucket may read the slot for as long as it holds that
  *						bucket's partition lock.
  *	signalled, nlinks	atomics.
+ *	wait_id				atomic: zero as soon as the wait is over.
  *	counters			written by the slot's backend only, read by anybody;
  *						atomic so that no reader sees half a number.
  *
@@ -79,7 +80,7 @@ typedef struct DwfSlot
 	int			pid;
 	Oid			database;
 	Oid			role;
-	int64		wait_id;		/* names this wait for a broadcast, or 0 */
+	pg_atomic_uint64 wait_id;	/* names this wait for a broadcast, or 0 */
 	TimestampTz since;
 	TimestampTz deadline;
 	int			nlinks;

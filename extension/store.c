@@ -119,6 +119,14 @@ static StoreQuery answer_query = {
 	7, {INT8OID, TEXTOID, CHAROID, TEXTOID, JSONBOID, OIDOID, INT8OID}, NULL
 };
 
+/* message id, workflow id, door, key */
+static StoreQuery withdraw_query = {
+	"DELETE FROM durable_wf.message m"
+	" WHERE m.workflow_id" EQ "$2 AND m.door" EQ "$3 AND m.key" EQ "$4"
+	" AND m.message_id" EQ "$1",
+	4, {INT8OID, TEXTOID, CHAROID, TEXTOID}, NULL
+};
+
 /* message ids, workflow ids, payloads, door, key, role */
 static StoreQuery deliver_many_query = {
 	"INSERT INTO durable_wf.message"
@@ -519,6 +527,17 @@ dwf_store_answer(int64 message_id, const DwfAddress *address, Datum payload,
 	Int64GetDatum(wait_id)};
 
 	return run_for_count(&answer_query, values, NULL) > 0;
+}
+
+/* Take back an item that this transaction has just delivered */
+void
+dwf_store_withdraw(int64 message_id, const DwfAddress *address)
+{
+	Datum		values[] = {Int64GetDatum(message_id),
+		PointerGetDatum(address->workflow_id), CharGetDatum(address->door),
+	PointerGetDatum(address->key)};
+
+	(void) run_for_count(&withdraw_query, values, NULL);
 }
 
 /*

@@ -72,6 +72,7 @@ extern bool dwf_store_deliver(int64 message_id, const DwfAddress *address,
 							  Datum payload, Oid role);
 extern bool dwf_store_answer(int64 message_id, const DwfAddress *address,
 							 Datum payload, Oid role, int64 wait_id);
+extern void dwf_store_withdraw(int64 message_id, const DwfAddress *address);
 extern uint64 dwf_store_deliver_many(Datum message_ids, Datum workflow_ids,
 									 Datum payloads, const DwfAddress *queue,
 									 Oid role);

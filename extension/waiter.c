@@ -128,7 +128,7 @@ describe_slot(DwfSlot *slot, const DwfWaitKey *keys, int nkeys,
 	slot->pid = MyProcPid;
 	slot->database = MyDatabaseId;
 	slot->role = GetUserId();
-	slot->wait_id = wait_id;
+	pg_atomic_write_u64(&slot->wait_id, (uint64) wait_id);
 	slot->since = GetCurrentTimestamp();
 	slot->deadline = deadline;
 	bytes = bytes_of(keys[0].address.workflow_id, &slot->workflow_length);
@@ -248,6 +248,7 @@ dwf_waiter_end(void)
 	if (slot == NULL)
 		return;
 
+	pg_atomic_write_u64(&slot->wait_id, 0);
 	for (int i = 0; i < slot->nlinks; i++)
 	{
 		DwfLink    *link = &slot->links[i];
@@ -325,7 +326,8 @@ copy_link(const DwfLink *link)
 
 	info->pid = slot->pid;
 	info->role = slot->role;
-	info->wait_id = slot->wait_id;
+	info->slot = link->slot;
+	info->wait_id = (int64) pg_atomic_read_u64(&dwf_shared->slots[link->slot].wait_id);
 	info->since = slot->since;
 	info->deadline = slot->deadline;
 	info->door = link->door;
@@ -380,9 +382,19 @@ dwf_waiter_list_broadcast(text *event_id)
 	{
 		DwfLink    *link = dlist_container(DwfLink, node, iter.cur);
 
-		if (link->hash == hash)
+		if (link->hash == hash &&
+			pg_atomic_read_u64(&dwf_shared->slots[link->slot].wait_id) != 0)
 			found = lappend(found, copy_link(link));
 	}
 	LWLockRelease(lock);
 	return found;
+}
+
+/* Does this wait, which a broadcast can answer, still go on? */
+bool
+dwf_waiter_still_waits(const DwfWaiterInfo *waiter)
+{
+	DwfSlot    *slot = &dwf_shared->slots[waiter->slot];
+
+	return pg_atomic_read_u64(&slot->wait_id) == (uint64) waiter->wait_id;
 }

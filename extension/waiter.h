@@ -31,6 +31,7 @@ typedef struct DwfWaitKey
 /* One thing that one session waits for, copied out of the registry */
 typedef struct DwfWaiterInfo
 {
+	int			slot;
 	int			pid;
 	Oid			role;
 	int64		wait_id;
@@ -50,5 +51,6 @@ extern void dwf_waiter_end(void);
 extern int	dwf_waiter_wake(uint64 hash, char door, uint64 arrivals);
 extern List *dwf_waiter_list(void);
 extern List *dwf_waiter_list_broadcast(text *event_id);
+extern bool dwf_waiter_still_waits(const DwfWaiterInfo *waiter);
 
 #endif							/* DWF_WAITER_H */

@@ -172,7 +172,6 @@ send_batch(Batch *batch)
 	}
 
 	destination_array = text_array(destinations, count);
-	check_destinations(destination_array, true);
 	if (dwf_store_deliver_many(int8_array(ids, count), destination_array,
 							   PointerGetDatum(construct_array(payloads, count,
 															   JSONBOID, -1,
@@ -180,7 +179,7 @@ send_batch(Batch *batch)
 															   TYPALIGN_INT)),
 							   &batch->queue, GetUserId()) != (uint64) count)
 	{
-		/* one has ended since the check: say which */
+		/* some were refused, and the error undoes the others: say which */
 		check_destinations(destination_array, true);
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),

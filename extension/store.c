@@ -48,10 +48,17 @@ typedef struct StoreQuery
 	"pg_catalog.pg_has_role(" n "::pg_catalog.oid, w.owner::pg_catalog.oid, 'USAGE')"
 #define EQ	" OPERATOR(pg_catalog.=) "
 
-/* id, owner, input */
+/*
+ * id, owner, input
+ *
+ * The test for the workflow spares those who wait for it a wake: a row trigger
+ * fires before ON CONFLICT is considered.
+ */
 static StoreQuery start_query = {
 	"INSERT INTO durable_wf.workflow (workflow_id, owner, input)"
-	" VALUES ($1, $2::pg_catalog.oid, $3)"
+	" SELECT $1, $2::pg_catalog.oid, $3"
+	" WHERE NOT EXISTS ("
+	"   SELECT FROM durable_wf.workflow w WHERE w.workflow_id" EQ "$1)"
 	" ON CONFLICT (workflow_id) DO NOTHING",
 	3, {TEXTOID, OIDOID, JSONBOID}, NULL
 };
@@ -106,7 +113,7 @@ static StoreQuery deliver_query = {
 	6, {INT8OID, TEXTOID, CHAROID, TEXTOID, JSONBOID, OIDOID}, NULL
 };
 
-/* the same, wait id */
+/* the same, wait id; the test for the tag is there for the same reason */
 static StoreQuery answer_query = {
 	"INSERT INTO durable_wf.message"
 	" (message_id, workflow_id, door, key, payload, wait_id)"
@@ -114,6 +121,9 @@ static StoreQuery answer_query = {
 	" FROM durable_wf.workflow w"
 	" WHERE w.workflow_id" EQ "$2 AND w.finished_at IS NULL"
 	" AND " ROLE_MAY_ACT("$6")
+	" AND NOT EXISTS ("
+	"   SELECT FROM durable_wf.message m"
+	"   WHERE m.workflow_id" EQ "$2 AND m.wait_id" EQ "$7)"
 	" ON CONFLICT (workflow_id, wait_id) WHERE wait_id IS NOT NULL"
 	" DO NOTHING",
 	7, {INT8OID, TEXTOID, CHAROID, TEXTOID, JSONBOID, OIDOID, INT8OID}, NULL

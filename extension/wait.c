@@ -124,12 +124,12 @@ begin(DwfWait *wait, text *watched)
 	Assert(nkeys > 0 && nkeys < DWF_LINKS_MAX);
 	memcpy(keys, wait->keys, nkeys * sizeof(DwfWaitKey));
 	if (watched)
-		keys[nkeys++] = (DwfWaitKey)
 	{
-		{
-			DWF_DOOR_LIFE, watched, NULL
-		}, true
-	};
+		memset(&keys[nkeys], 0, sizeof(DwfWaitKey));
+		keys[nkeys].address.door = DWF_DOOR_LIFE;
+		keys[nkeys].address.workflow_id = watched;
+		keys[nkeys++].is_aid = true;
+	}
 	if (wait->wants_id)
 		wait_id = dwf_store_next_message_id();
 

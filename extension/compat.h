@@ -19,6 +19,11 @@
 #error "durable_wf needs PostgreSQL 15 or newer"
 #endif
 
+/* Moved out of postgres.h in 16 */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
 /* The number of this process among ProcGlobal->allProcs */
 #if PG_VERSION_NUM >= 170000
 #define DWF_MY_PROC_NUMBER	MyProcNumber

@@ -11,10 +11,9 @@
  */
 #include "durable_wf.h"
 
-#include "miscadmin.h"
-
 #include "args.h"
 #include "identity.h"
+#include "publish.h"
 #include "store.h"
 #include "wait.h"
 
@@ -30,8 +29,7 @@ wf_set_event(PG_FUNCTION_ARGS)
 	Datum		value = dwf_arg_payload(fcinfo, 1);
 
 	dwf_store_require_writable("wf_set_event()");
-	while (!dwf_store_set_event(workflow_id, key, value, GetUserId()))
-		dwf_identity_check_live(workflow_id);
+	dwf_publish_event(workflow_id, key, value);
 	PG_RETURN_VOID();
 }
 

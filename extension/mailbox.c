@@ -19,6 +19,18 @@
 #include "shmem.h"
 #include "wakeup.h"
 
+/* The queue of a topic, or of messages without one when it is NULL */
+DwfAddress
+dwf_mailbox_topic_queue(text *workflow_id, text *topic)
+{
+	DwfAddress	queue;
+
+	queue.door = topic ? DWF_DOOR_TOPIC : DWF_DOOR_NO_TOPIC;
+	queue.workflow_id = workflow_id;
+	queue.key = topic ? topic : cstring_to_text("");
+	return queue;
+}
+
 /*
  * Put an item into the mailbox of a workflow that the current user may act
  * on, and return its id.  The wake is noted by the table's trigger.

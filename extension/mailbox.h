@@ -27,6 +27,7 @@ typedef struct DwfReceive
 	int			from;			/* which of the queues they came from */
 } DwfReceive;
 
+extern DwfAddress dwf_mailbox_topic_queue(text *workflow_id, text *topic);
 extern int64 dwf_mailbox_deliver(const DwfAddress *address, Datum payload);
 extern bool dwf_mailbox_receive(DwfReceive *receive, DwfWait *wait,
 								const DwfWaitKey *aid);

@@ -24,18 +24,6 @@ PG_FUNCTION_INFO_V1(wf_recv);
 PG_FUNCTION_INFO_V1(wf_recv_any);
 PG_FUNCTION_INFO_V1(wf_recv_many);
 
-/* The queue of a topic, or of messages without one when it is NULL */
-static DwfAddress
-queue_of(text *workflow_id, text *topic)
-{
-	DwfAddress	queue;
-
-	queue.door = topic ? DWF_DOOR_TOPIC : DWF_DOOR_NO_TOPIC;
-	queue.workflow_id = workflow_id;
-	queue.key = topic ? topic : cstring_to_text("");
-	return queue;
-}
-
 /* ----- sending ----- */
 
 /* The messages of one call; keys is NULL when none was given */
@@ -208,7 +196,7 @@ wf_send(PG_FUNCTION_ARGS)
 	payload = dwf_arg_payload(fcinfo, 1);
 	dwf_store_require_writable("wf_send()");
 
-	queue = queue_of(destination, topic);
+	queue = dwf_mailbox_topic_queue(destination, topic);
 	if (key == NULL)
 		PG_RETURN_INT64(dwf_mailbox_deliver(&queue, payload));
 
@@ -267,7 +255,7 @@ wf_send_many(PG_FUNCTION_ARGS)
 	count = dwf_arg_array(fcinfo, 1, "messages", JSONBOID,
 						  &batch.payloads, &payload_nulls);
 	check_array_length("messages", count, batch.count);
-	batch.queue = queue_of(NULL, dwf_arg_topic(fcinfo, 2));
+	batch.queue = dwf_mailbox_topic_queue(NULL, dwf_arg_topic(fcinfo, 2));
 	if (!PG_ARGISNULL(3))
 	{
 		count = dwf_arg_array(fcinfo, 3, "idempotency_keys", TEXTOID,
@@ -306,7 +294,7 @@ wf_recv(PG_FUNCTION_ARGS)
 	topic = dwf_arg_topic(fcinfo, 0);
 	wait.deadline = dwf_arg_deadline(fcinfo, 1, "timeout");
 	receive.workflow_id = dwf_identity_argument(fcinfo, 2);
-	queue = queue_of(receive.workflow_id, topic);
+	queue = dwf_mailbox_topic_queue(receive.workflow_id, topic);
 	receive.queues = &queue;
 
 	isnull = !dwf_mailbox_receive(&receive, &wait, NULL);
@@ -355,7 +343,7 @@ collect_queues(FunctionCallInfo fcinfo, int n, DwfReceive *receive)
 
 		if (topic)
 			dwf_arg_check_name(topic, "topic", DWF_KEY_MAX, true);
-		queue = queue_of(receive->workflow_id, topic);
+		queue = dwf_mailbox_topic_queue(receive->workflow_id, topic);
 		if (is_among(&queue, receive->queues, receive->nqueues))
 			continue;
 
@@ -417,7 +405,7 @@ wf_recv_many(PG_FUNCTION_ARGS)
 				 errmsg("max_messages must be at least 1")));
 	wait.deadline = dwf_arg_deadline(fcinfo, 2, "timeout");
 	receive.workflow_id = dwf_identity_argument(fcinfo, 3);
-	queue = queue_of(receive.workflow_id, topic);
+	queue = dwf_mailbox_topic_queue(receive.workflow_id, topic);
 	receive.queues = &queue;
 
 	InitMaterializedSRF(fcinfo, 0);

@@ -3,45 +3,21 @@
  * store.c
  *	  The only SQL text in C: the tables of durable_wf behind C functions.
  *
- * Every statement runs as the owner of the tables, whoever calls, with a plan
- * that is kept for the life of the session.  The caller's search_path is in
- * force while a statement is parsed, so each name in it is qualified, the
- * operators too: nothing of the caller's can be picked up here.  (unnest of
- * several arrays is syntax; it means pg_catalog's, and must be unqualified.)
- *
- * The plans are generic and made without sequential scans.  A queue is often
- * empty when it is planned or analysed, and a scan that was chosen for an
- * empty table would stay in the session while the table fills.
+ * How they are run is plan.c's; as it says, each name in them is qualified,
+ * the operators too, so that nothing of the caller's search_path can be picked
+ * up.  (unnest of several arrays is syntax; it means pg_catalog's, and must be
+ * unqualified.)
  *
  *-------------------------------------------------------------------------
  */
 #include "store.h"
 
-#include "access/htup_details.h"
 #include "access/xact.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "optimizer/cost.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
-#include "utils/snapmgr.h"
-#include "utils/syscache.h"
-
-#define STORE_SCHEMA	"durable_wf"
-#define STORE_ARGS_MAX	8
-
-/* A statement, its parameter types, and its plan once it has one */
-typedef struct StoreQuery
-{
-	const char *sql;
-	int			nargs;
-	Oid			argtypes[STORE_ARGS_MAX];
-	SPIPlanPtr	plan;
-} StoreQuery;
 
 /* May $n, a role, act on w?  The rule of owner.c, where SQL needs it. */
 #define ROLE_MAY_ACT(n) \
@@ -54,7 +30,7 @@ typedef struct StoreQuery
  * The test for the workflow spares those who wait for it a wake: a row trigger
  * fires before ON CONFLICT is considered.
  */
-static StoreQuery start_query = {
+static DwfStatement start_query = {
 	"INSERT INTO durable_wf.workflow (workflow_id, owner, input)"
 	" SELECT $1, $2::pg_catalog.oid, $3"
 	" WHERE NOT EXISTS ("
@@ -64,21 +40,21 @@ static StoreQuery start_query = {
 };
 
 /* id, input */
-static StoreQuery same_input_query = {
+static DwfStatement same_input_query = {
 	"SELECT FROM durable_wf.workflow w"
 	" WHERE w.workflow_id" EQ "$1 AND w.input" EQ "$2",
 	2, {TEXTOID, JSONBOID}, NULL
 };
 
 /* id */
-static StoreQuery life_query = {
+static DwfStatement life_query = {
 	"SELECT w.owner::pg_catalog.oid, w.status, w.finished_at IS NOT NULL"
 	" FROM durable_wf.workflow w WHERE w.workflow_id" EQ "$1",
 	1, {TEXTOID}, NULL
 };
 
 /* id */
-static StoreQuery outcome_query = {
+static DwfStatement outcome_query = {
 	"SELECT w.owner::pg_catalog.oid, w.status, w.finished_at IS NOT NULL,"
 	" w.output, w.error"
 	" FROM durable_wf.workflow w WHERE w.workflow_id" EQ "$1",
@@ -86,7 +62,7 @@ static StoreQuery outcome_query = {
 };
 
 /* id, role, status, output, error */
-static StoreQuery finish_query = {
+static DwfStatement finish_query = {
 	"UPDATE durable_wf.workflow w SET status = $3, output = $4, error = $5,"
 	" finished_at = pg_catalog.now(), updated_at = pg_catalog.now()"
 	" WHERE w.workflow_id" EQ "$1 AND w.finished_at IS NULL"
@@ -95,7 +71,7 @@ static StoreQuery finish_query = {
 };
 
 /* id, role, new owner */
-static StoreQuery set_owner_query = {
+static DwfStatement set_owner_query = {
 	"UPDATE durable_wf.workflow w SET owner = $3::pg_catalog.oid,"
 	" updated_at = pg_catalog.now()"
 	" WHERE w.workflow_id" EQ "$1 AND " ROLE_MAY_ACT("$2"),
@@ -103,7 +79,7 @@ static StoreQuery set_owner_query = {
 };
 
 /* message id, workflow id, door, key, payload, role */
-static StoreQuery deliver_query = {
+static DwfStatement deliver_query = {
 	"INSERT INTO durable_wf.message"
 	" (message_id, workflow_id, door, key, payload)"
 	" SELECT $1, w.workflow_id, $3, $4, $5"
@@ -114,7 +90,7 @@ static StoreQuery deliver_query = {
 };
 
 /* the same, wait id; the test for the tag is there for the same reason */
-static StoreQuery answer_query = {
+static DwfStatement answer_query = {
 	"INSERT INTO durable_wf.message"
 	" (message_id, workflow_id, door, key, payload, wait_id)"
 	" SELECT $1, w.workflow_id, $3, $4, $5, $7"
@@ -130,7 +106,7 @@ static StoreQuery answer_query = {
 };
 
 /* message id, workflow id, door, key */
-static StoreQuery withdraw_query = {
+static DwfStatement withdraw_query = {
 	"DELETE FROM durable_wf.message m"
 	" WHERE m.workflow_id" EQ "$2 AND m.door" EQ "$3 AND m.key" EQ "$4"
 	" AND m.message_id" EQ "$1",
@@ -138,7 +114,7 @@ static StoreQuery withdraw_query = {
 };
 
 /* message ids, workflow ids, payloads, door, key, role */
-static StoreQuery deliver_many_query = {
+static DwfStatement deliver_many_query = {
 	"INSERT INTO durable_wf.message"
 	" (message_id, workflow_id, door, key, payload)"
 	" SELECT u.message_id, w.workflow_id, $4, $5, u.payload"
@@ -151,7 +127,7 @@ static StoreQuery deliver_many_query = {
 };
 
 /* workflow ids, role, refuse finished ones too */
-static StoreQuery first_refused_query = {
+static DwfStatement first_refused_query = {
 	"SELECT u.workflow_id"
 	" FROM pg_catalog.unnest($1) WITH ORDINALITY AS u (workflow_id, n)"
 	" LEFT JOIN durable_wf.workflow w ON w.workflow_id" EQ "u.workflow_id"
@@ -162,7 +138,7 @@ static StoreQuery first_refused_query = {
 };
 
 /* workflow ids, scopes, idempotency keys, message ids */
-static StoreQuery claim_keys_query = {
+static DwfStatement claim_keys_query = {
 	"INSERT INTO durable_wf.idempotency"
 	" (workflow_id, scope, idempotency_key, message_id)"
 	" SELECT u.workflow_id, u.scope, u.idempotency_key, u.message_id"
@@ -175,7 +151,7 @@ static StoreQuery claim_keys_query = {
 };
 
 /* workflow ids, scopes, idempotency keys */
-static StoreQuery claimed_ids_query = {
+static DwfStatement claimed_ids_query = {
 	"SELECT i.message_id"
 	" FROM unnest($1, $2, $3) WITH ORDINALITY"
 	"   AS u (workflow_id, scope, idempotency_key, n)"
@@ -192,7 +168,7 @@ static StoreQuery claimed_ids_query = {
  * Nothing is locked when the workflow has ended or is not the role's: the
  * condition does not depend on m, so it is tested before the scan.
  */
-static StoreQuery take_query = {
+static DwfStatement take_query = {
 	"DELETE FROM durable_wf.message m"
 	" WHERE m.ctid" EQ "ANY (ARRAY("
 	"   SELECT q.ctid FROM durable_wf.message q"
@@ -212,7 +188,7 @@ static StoreQuery take_query = {
  * workflow id, doors, keys, ids to look beyond: the queue, counted from 1,
  * with the oldest item of all, and that item's id
  */
-static StoreQuery oldest_query = {
+static DwfStatement oldest_query = {
 	"SELECT u.n, h.message_id"
 	" FROM unnest($2, $3, $4) WITH ORDINALITY"
 	"   AS u (door, key, after, n)"
@@ -227,7 +203,7 @@ static StoreQuery oldest_query = {
 };
 
 /* workflow id, key, value, role */
-static StoreQuery set_event_query = {
+static DwfStatement set_event_query = {
 	"INSERT INTO durable_wf.event (workflow_id, key, value)"
 	" SELECT w.workflow_id, $2, $3 FROM durable_wf.workflow w"
 	" WHERE w.workflow_id" EQ "$1 AND w.finished_at IS NULL"
@@ -238,7 +214,7 @@ static StoreQuery set_event_query = {
 };
 
 /* workflow id, key; the workflow and its event in one snapshot */
-static StoreQuery event_query = {
+static DwfStatement event_query = {
 	"SELECT w.owner::pg_catalog.oid, w.status, w.finished_at IS NOT NULL,"
 	" e.value FROM durable_wf.workflow w"
 	" LEFT JOIN durable_wf.event e"
@@ -247,169 +223,16 @@ static StoreQuery event_query = {
 	2, {TEXTOID, TEXTOID}, NULL
 };
 
-/* What run() changes and done() puts back */
-typedef struct Run
-{
-	MemoryContext caller_context;
-	bool		pushed_snapshot;
-} Run;
-
-/* The OID of one of our tables or sequences */
-static Oid
-store_relation(const char *name)
-{
-	Oid			relation;
-
-	relation = get_relname_relid(name, get_namespace_oid(STORE_SCHEMA, false));
-	if (!OidIsValid(relation))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation \"%s.%s\" does not exist",
-						STORE_SCHEMA, name)));
-	return relation;
-}
-
-/* The role that owns our tables, as which every statement runs */
-static Oid
-store_owner(void)
-{
-	Oid			owner;
-	HeapTuple	tuple;
-
-	tuple = SearchSysCache1(RELOID,
-							ObjectIdGetDatum(store_relation("workflow")));
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for durable_wf.workflow");
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-	return owner;
-}
-
-/* Give a statement its plan */
-static void
-prepare(StoreQuery *query)
-{
-	SPIPlanPtr	plan;
-
-	plan = SPI_prepare_cursor(query->sql, query->nargs, query->argtypes,
-							  CURSOR_OPT_GENERIC_PLAN);
-	if (plan == NULL || SPI_keepplan(plan) != 0)
-		elog(ERROR, "could not prepare \"%s\": %s", query->sql,
-			 SPI_result_code_string(SPI_result));
-	query->plan = plan;
-}
-
-/* Execute a plan that may have to be made anew, without sequential scans */
-static void
-execute_plan(StoreQuery *query, Datum *values, const char *nulls)
-{
-	bool		saved_seqscan = enable_seqscan;
-	bool		saved_bitmapscan = enable_bitmapscan;
-	int			result = 0;
-
-	PG_TRY();
-	{
-		enable_seqscan = false;
-		enable_bitmapscan = false;
-		if (query->plan == NULL)
-			prepare(query);
-		result = SPI_execute_plan(query->plan, values, nulls, false, 0);
-	}
-	PG_FINALLY();
-	{
-		enable_seqscan = saved_seqscan;
-		enable_bitmapscan = saved_bitmapscan;
-	}
-	PG_END_TRY();
-
-	if (result < 0)
-		elog(ERROR, "could not execute \"%s\": %s", query->sql,
-			 SPI_result_code_string(result));
-}
-
-/*
- * Run a statement.  "nulls" is as in SPI.  Its result is in SPI_tuptable and
- * SPI_processed until done() is called, which must follow.
- *
- * The statement sees what has committed by now (in READ COMMITTED).  Between
- * the commits of a CALL there may be no active snapshot, and then nothing
- * would hold the toasted part of a result until it is copied; so there is one.
- */
-static Run
-run(StoreQuery *query, Datum *values, const char *nulls)
-{
-	Run			run;
-	Oid			user;
-	int			context;
-
-	run.caller_context = CurrentMemoryContext;
-	run.pushed_snapshot = !ActiveSnapshotSet();
-	if (run.pushed_snapshot)
-		PushActiveSnapshot(GetTransactionSnapshot());
-	SPI_connect();
-
-	GetUserIdAndSecContext(&user, &context);
-	SetUserIdAndSecContext(store_owner(),
-						   context | SECURITY_LOCAL_USERID_CHANGE);
-	execute_plan(query, values, nulls);
-	SetUserIdAndSecContext(user, context);
-	return run;
-}
-
-static void
-done(Run run)
-{
-	SPI_finish();
-	if (run.pushed_snapshot)
-		PopActiveSnapshot();
-}
-
-/* Run a statement for the number of rows that it changed or found */
-static uint64
-run_for_count(StoreQuery *query, Datum *values, const char *nulls)
-{
-	Run			r = run(query, values, nulls);
-	uint64		count = SPI_processed;
-
-	done(r);
-	return count;
-}
-
-/* A column of a row of the result, if it is not null, by value */
-static Datum
-column(uint64 row, int n, bool *isnull)
-{
-	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, n,
-						 isnull);
-}
-
-/* A varlena column, copied and detoasted for the caller */
-static DwfValue
-copy_column(Run run, uint64 row, int n)
-{
-	DwfValue	value;
-
-	value.value = column(row, n, &value.isnull);
-	if (!value.isnull)
-	{
-		MemoryContext old = MemoryContextSwitchTo(run.caller_context);
-
-		value.value = PointerGetDatum(PG_DETOAST_DATUM_COPY(value.value));
-		MemoryContextSwitchTo(old);
-	}
-	return value;
-}
-
 /* The first three columns of a row, as every query for a life returns them */
 static void
 read_life(uint64 row, DwfLife *life)
 {
 	bool		isnull;
 
-	life->owner = DatumGetObjectId(column(row, 1, &isnull));
-	text_to_cstring_buffer(DatumGetTextPP(column(row, 2, &isnull)),
+	life->owner = DatumGetObjectId(dwf_plan_column(row, 1, &isnull));
+	text_to_cstring_buffer(DatumGetTextPP(dwf_plan_column(row, 2, &isnull)),
 						   life->status, sizeof(life->status));
-	life->finished = DatumGetBool(column(row, 3, &isnull));
+	life->finished = DatumGetBool(dwf_plan_column(row, 3, &isnull));
 }
 
 /* Raise 25006 on a standby and in a READ ONLY transaction */
@@ -430,7 +253,7 @@ dwf_store_start(text *workflow_id, Oid owner, DwfValue input)
 	ObjectIdGetDatum(owner), input.value};
 	char		nulls[] = {' ', ' ', input.isnull ? 'n' : ' '};
 
-	return run_for_count(&start_query, values, nulls) > 0;
+	return dwf_plan_count(&start_query, values, nulls) > 0;
 }
 
 /* Was the workflow started with this input? */
@@ -439,7 +262,7 @@ dwf_store_same_input(text *workflow_id, Datum input)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id), input};
 
-	return run_for_count(&same_input_query, values, NULL) > 0;
+	return dwf_plan_count(&same_input_query, values, NULL) > 0;
 }
 
 /* Look at a workflow; false if there is none */
@@ -447,12 +270,12 @@ bool
 dwf_store_life(text *workflow_id, DwfLife *life)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id)};
-	Run			r = run(&life_query, values, NULL);
+	DwfRun		r = dwf_plan_run(&life_query, values, NULL);
 	bool		found = SPI_processed > 0;
 
 	if (found)
 		read_life(0, life);
-	done(r);
+	dwf_plan_done(r);
 	return found;
 }
 
@@ -461,16 +284,16 @@ bool
 dwf_store_outcome(text *workflow_id, DwfOutcome *outcome)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id)};
-	Run			r = run(&outcome_query, values, NULL);
+	DwfRun		r = dwf_plan_run(&outcome_query, values, NULL);
 	bool		found = SPI_processed > 0;
 
 	if (found)
 	{
 		read_life(0, &outcome->life);
-		outcome->output = copy_column(r, 0, 4);
-		outcome->error = copy_column(r, 0, 5);
+		outcome->output = dwf_plan_copy_column(r, 0, 4);
+		outcome->error = dwf_plan_copy_column(r, 0, 5);
 	}
-	done(r);
+	dwf_plan_done(r);
 	return found;
 }
 
@@ -485,7 +308,7 @@ dwf_store_finish(text *workflow_id, Oid role, const char *status,
 	char		nulls[] = {' ', ' ', ' ', output.isnull ? 'n' : ' ',
 	error.isnull ? 'n' : ' '};
 
-	return run_for_count(&finish_query, values, nulls) > 0;
+	return dwf_plan_count(&finish_query, values, nulls) > 0;
 }
 
 /* Give a workflow to another role; false if it is not there or not the role's */
@@ -495,7 +318,7 @@ dwf_store_set_owner(text *workflow_id, Oid role, Oid owner)
 	Datum		values[] = {PointerGetDatum(workflow_id),
 	ObjectIdGetDatum(role), ObjectIdGetDatum(owner)};
 
-	return run_for_count(&set_owner_query, values, NULL) > 0;
+	return dwf_plan_count(&set_owner_query, values, NULL) > 0;
 }
 
 /* ----- mailbox ----- */
@@ -508,7 +331,7 @@ int64
 dwf_store_next_message_id(void)
 {
 	(void) GetTopTransactionId();
-	return nextval_internal(store_relation("message_id_seq"), false);
+	return nextval_internal(dwf_plan_relation("message_id_seq"), false);
 }
 
 /* Put an item into a mailbox; false if the workflow refuses it */
@@ -520,7 +343,7 @@ dwf_store_deliver(int64 message_id, const DwfAddress *address, Datum payload,
 		PointerGetDatum(address->workflow_id), CharGetDatum(address->door),
 	PointerGetDatum(address->key), payload, ObjectIdGetDatum(role)};
 
-	return run_for_count(&deliver_query, values, NULL) > 0;
+	return dwf_plan_count(&deliver_query, values, NULL) > 0;
 }
 
 /*
@@ -536,7 +359,7 @@ dwf_store_answer(int64 message_id, const DwfAddress *address, Datum payload,
 		PointerGetDatum(address->key), payload, ObjectIdGetDatum(role),
 	Int64GetDatum(wait_id)};
 
-	return run_for_count(&answer_query, values, NULL) > 0;
+	return dwf_plan_count(&answer_query, values, NULL) > 0;
 }
 
 /* Take back an item that this transaction has just delivered */
@@ -547,7 +370,7 @@ dwf_store_withdraw(int64 message_id, const DwfAddress *address)
 		PointerGetDatum(address->workflow_id), CharGetDatum(address->door),
 	PointerGetDatum(address->key)};
 
-	(void) run_for_count(&withdraw_query, values, NULL);
+	(void) dwf_plan_count(&withdraw_query, values, NULL);
 }
 
 /*
@@ -562,7 +385,7 @@ dwf_store_deliver_many(Datum message_ids, Datum workflow_ids, Datum payloads,
 		CharGetDatum(queue->door), PointerGetDatum(queue->key),
 	ObjectIdGetDatum(role)};
 
-	return run_for_count(&deliver_many_query, values, NULL);
+	return dwf_plan_count(&deliver_many_query, values, NULL);
 }
 
 /*
@@ -574,12 +397,12 @@ dwf_store_first_refused(Datum workflow_ids, Oid role, bool finished_too)
 {
 	Datum		values[] = {workflow_ids, ObjectIdGetDatum(role),
 	BoolGetDatum(finished_too)};
-	Run			r = run(&first_refused_query, values, NULL);
+	DwfRun		r = dwf_plan_run(&first_refused_query, values, NULL);
 	text	   *refused = NULL;
 
 	if (SPI_processed > 0)
-		refused = DatumGetTextP(copy_column(r, 0, 1).value);
-	done(r);
+		refused = DatumGetTextP(dwf_plan_copy_column(r, 0, 1).value);
+	dwf_plan_done(r);
 	return refused;
 }
 
@@ -594,7 +417,7 @@ dwf_store_claim_keys(Datum workflow_ids, Datum scopes, Datum keys,
 {
 	Datum		values[] = {workflow_ids, scopes, keys, message_ids};
 
-	(void) run_for_count(&claim_keys_query, values, NULL);
+	(void) dwf_plan_count(&claim_keys_query, values, NULL);
 }
 
 /*
@@ -606,13 +429,13 @@ dwf_store_claimed_ids(Datum workflow_ids, Datum scopes, Datum keys,
 					  int64 *message_ids)
 {
 	Datum		values[] = {workflow_ids, scopes, keys};
-	Run			r = run(&claimed_ids_query, values, NULL);
+	DwfRun		r = dwf_plan_run(&claimed_ids_query, values, NULL);
 	int			count = SPI_processed;
 	bool		isnull;
 
 	for (int i = 0; i < count; i++)
-		message_ids[i] = DatumGetInt64(column(i, 1, &isnull));
-	done(r);
+		message_ids[i] = DatumGetInt64(dwf_plan_column(i, 1, &isnull));
+	dwf_plan_done(r);
 	return count;
 }
 
@@ -638,7 +461,7 @@ dwf_store_take(const DwfAddress *queue, int64 from, int64 to, int limit,
 		CharGetDatum(queue->door), PointerGetDatum(queue->key),
 		Int64GetDatum(from), Int64GetDatum(to), Int64GetDatum(limit),
 	ObjectIdGetDatum(role)};
-	Run			r = run(&take_query, values, NULL);
+	DwfRun		r = dwf_plan_run(&take_query, values, NULL);
 	int			count = SPI_processed;
 	bool		isnull;
 
@@ -646,10 +469,10 @@ dwf_store_take(const DwfAddress *queue, int64 from, int64 to, int limit,
 		MemoryContextAllocHuge(r.caller_context, count * sizeof(DwfItem));
 	for (int i = 0; i < count; i++)
 	{
-		(*items)[i].message_id = DatumGetInt64(column(i, 1, &isnull));
-		(*items)[i].payload = copy_column(r, i, 2).value;
+		(*items)[i].message_id = DatumGetInt64(dwf_plan_column(i, 1, &isnull));
+		(*items)[i].payload = dwf_plan_copy_column(r, i, 2).value;
 	}
-	done(r);
+	dwf_plan_done(r);
 
 	if (count > 1)
 		qsort(*items, count, sizeof(DwfItem), compare_items);
@@ -666,16 +489,16 @@ dwf_store_oldest(text *workflow_id, Datum doors, Datum keys, Datum after,
 				 int64 *message_id)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id), doors, keys, after};
-	Run			r = run(&oldest_query, values, NULL);
+	DwfRun		r = dwf_plan_run(&oldest_query, values, NULL);
 	int			queue = -1;
 	bool		isnull;
 
 	if (SPI_processed > 0)
 	{
-		queue = DatumGetInt64(column(0, 1, &isnull)) - 1;
-		*message_id = DatumGetInt64(column(0, 2, &isnull));
+		queue = DatumGetInt64(dwf_plan_column(0, 1, &isnull)) - 1;
+		*message_id = DatumGetInt64(dwf_plan_column(0, 2, &isnull));
 	}
-	done(r);
+	dwf_plan_done(r);
 	return queue;
 }
 
@@ -688,7 +511,7 @@ dwf_store_set_event(text *workflow_id, text *key, Datum value, Oid role)
 	Datum		values[] = {PointerGetDatum(workflow_id),
 	PointerGetDatum(key), value, ObjectIdGetDatum(role)};
 
-	return run_for_count(&set_event_query, values, NULL) > 0;
+	return dwf_plan_count(&set_event_query, values, NULL) > 0;
 }
 
 /* Look at a workflow and one of its events; false if there is no workflow */
@@ -696,14 +519,14 @@ bool
 dwf_store_event(text *workflow_id, text *key, DwfValue *value, DwfLife *life)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id), PointerGetDatum(key)};
-	Run			r = run(&event_query, values, NULL);
+	DwfRun		r = dwf_plan_run(&event_query, values, NULL);
 	bool		found = SPI_processed > 0;
 
 	if (found)
 	{
 		read_life(0, life);
-		*value = copy_column(r, 0, 4);
+		*value = dwf_plan_copy_column(r, 0, 4);
 	}
-	done(r);
+	dwf_plan_done(r);
 	return found;
 }

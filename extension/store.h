@@ -14,6 +14,7 @@
 
 #include "durable_wf.h"
 
+#include "plan.h"
 #include "waiter.h"
 
 /* Columns that the row trigger reads; the tables only ever grow to the right */
@@ -36,9 +37,6 @@ typedef struct DwfLife
 	bool		finished;
 	char		status[16];
 } DwfLife;
-
-/* A nullable datum */
-typedef NullableDatum DwfValue;
 
 /* A workflow's outcome, or what it was started with */
 typedef struct DwfOutcome

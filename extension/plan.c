@@ -1,0 +1,176 @@
+/*-------------------------------------------------------------------------
+ *
+ * plan.c
+ *	  Run a statement on our tables, with a kept plan, as their owner.
+ *
+ * Every statement runs as the owner of the tables, whoever calls, with a plan
+ * that is kept for the life of the session.  The caller's search_path is in
+ * force while a statement is parsed, so each name in it must be qualified,
+ * the operators too.
+ *
+ * The plans are generic and made without sequential scans.  A queue is often
+ * empty when it is planned or analysed, and a scan that was chosen for an
+ * empty table would stay in the session while the table fills.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "plan.h"
+
+#include "access/htup_details.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "optimizer/cost.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#define DWF_SCHEMA	"durable_wf"
+
+/* The OID of one of our tables or sequences */
+Oid
+dwf_plan_relation(const char *name)
+{
+	Oid			relation;
+
+	relation = get_relname_relid(name, get_namespace_oid(DWF_SCHEMA, false));
+	if (!OidIsValid(relation))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation \"%s.%s\" does not exist",
+						DWF_SCHEMA, name)));
+	return relation;
+}
+
+/* The role that owns our tables, as which every statement runs */
+static Oid
+tables_owner(void)
+{
+	Oid			owner;
+	HeapTuple	tuple;
+
+	tuple = SearchSysCache1(RELOID,
+							ObjectIdGetDatum(dwf_plan_relation("workflow")));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for durable_wf.workflow");
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+/* Give a statement its plan */
+static void
+prepare(DwfStatement *statement)
+{
+	SPIPlanPtr	plan;
+
+	plan = SPI_prepare_cursor(statement->sql, statement->nargs,
+							  statement->argtypes, CURSOR_OPT_GENERIC_PLAN);
+	if (plan == NULL || SPI_keepplan(plan) != 0)
+		elog(ERROR, "could not prepare \"%s\": %s", statement->sql,
+			 SPI_result_code_string(SPI_result));
+	statement->plan = plan;
+}
+
+/* Execute a plan that may have to be made anew, without sequential scans */
+static void
+execute_plan(DwfStatement *statement, Datum *values, const char *nulls)
+{
+	bool		saved_seqscan = enable_seqscan;
+	bool		saved_bitmapscan = enable_bitmapscan;
+	int			result = 0;
+
+	PG_TRY();
+	{
+		enable_seqscan = false;
+		enable_bitmapscan = false;
+		if (statement->plan == NULL)
+			prepare(statement);
+		result = SPI_execute_plan(statement->plan, values, nulls, false, 0);
+	}
+	PG_FINALLY();
+	{
+		enable_seqscan = saved_seqscan;
+		enable_bitmapscan = saved_bitmapscan;
+	}
+	PG_END_TRY();
+
+	if (result < 0)
+		elog(ERROR, "could not execute \"%s\": %s", statement->sql,
+			 SPI_result_code_string(result));
+}
+
+/*
+ * Run a statement.  "nulls" is as in SPI.  Its result is in SPI_tuptable and
+ * SPI_processed until dwf_plan_done() is called, which must follow.
+ *
+ * The statement sees what has committed by now (in READ COMMITTED).  Between
+ * the commits of a CALL there may be no active snapshot, and then nothing
+ * would hold the toasted part of a result until it is copied; so there is one.
+ */
+DwfRun
+dwf_plan_run(DwfStatement *statement, Datum *values, const char *nulls)
+{
+	DwfRun		run;
+	Oid			user;
+	int			context;
+
+	run.caller_context = CurrentMemoryContext;
+	run.pushed_snapshot = !ActiveSnapshotSet();
+	if (run.pushed_snapshot)
+		PushActiveSnapshot(GetTransactionSnapshot());
+	SPI_connect();
+
+	GetUserIdAndSecContext(&user, &context);
+	SetUserIdAndSecContext(tables_owner(),
+						   context | SECURITY_LOCAL_USERID_CHANGE);
+	execute_plan(statement, values, nulls);
+	SetUserIdAndSecContext(user, context);
+	return run;
+}
+
+/* End the use of a statement's result */
+void
+dwf_plan_done(DwfRun run)
+{
+	SPI_finish();
+	if (run.pushed_snapshot)
+		PopActiveSnapshot();
+}
+
+/* Run a statement for the number of rows that it changed or found */
+uint64
+dwf_plan_count(DwfStatement *statement, Datum *values, const char *nulls)
+{
+	DwfRun		run = dwf_plan_run(statement, values, nulls);
+	uint64		count = SPI_processed;
+
+	dwf_plan_done(run);
+	return count;
+}
+
+/* A column of a row of the result, if it is not null, by value */
+Datum
+dwf_plan_column(uint64 row, int n, bool *isnull)
+{
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, n,
+						 isnull);
+}
+
+/* A varlena column, copied and detoasted for the caller */
+DwfValue
+dwf_plan_copy_column(DwfRun run, uint64 row, int n)
+{
+	DwfValue	value;
+
+	value.value = dwf_plan_column(row, n, &value.isnull);
+	if (!value.isnull)
+	{
+		MemoryContext old = MemoryContextSwitchTo(run.caller_context);
+
+		value.value = PointerGetDatum(PG_DETOAST_DATUM_COPY(value.value));
+		MemoryContextSwitchTo(old);
+	}
+	return value;
+}

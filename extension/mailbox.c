@@ -41,9 +41,9 @@ dwf_mailbox_deliver(const DwfAddress *address, Datum payload)
 {
 	int64		message_id = dwf_store_next_message_id();
 
-	/* whatever the statement refused is refused by name, or was just mended */
-	while (!dwf_store_deliver(message_id, address, payload, GetUserId()))
+	if (!dwf_store_accepts(address->workflow_id, GetUserId()))
 		dwf_identity_check_live(address->workflow_id);
+	dwf_store_deliver(message_id, address, payload);
 	return message_id;
 }
 
@@ -55,7 +55,7 @@ take(DwfReceive *receive, int queue, int64 from, int64 to)
 
 	dwf_wakeup_note_take(address);
 	receive->count = dwf_store_take(address, from, to, receive->limit,
-									GetUserId(), &receive->items);
+									&receive->items);
 	dwf_wakeup_settle_take(receive->count);
 	receive->from = queue;
 	return receive->count;
@@ -112,6 +112,8 @@ look_for_items(DwfWait *wait)
 {
 	DwfReceive *receive = wait->arg;
 
+	if (!dwf_store_accepts(receive->workflow_id, GetUserId()))
+		dwf_identity_check_live(receive->workflow_id);
 	if (receive->nqueues == 1)
 		return take(receive, 0, PG_INT64_MIN, PG_INT64_MAX) > 0;
 	return take_oldest(receive);

@@ -17,13 +17,15 @@
 #include "plan.h"
 #include "waiter.h"
 
-/* Columns that the row trigger reads; the tables only ever grow to the right */
+/* Columns that C reads by number; the tables only ever grow to the right */
 #define DWF_MESSAGE_WORKFLOW_ID		2
 #define DWF_MESSAGE_DOOR			3
 #define DWF_MESSAGE_KEY				4
 #define DWF_EVENT_WORKFLOW_ID		1
 #define DWF_EVENT_KEY				2
 #define DWF_WORKFLOW_WORKFLOW_ID	1
+#define DWF_WORKFLOW_OWNER			2
+#define DWF_WORKFLOW_FINISHED_AT	12
 
 /* Statuses of a workflow that C names; all of them are in workflow.sql */
 #define DWF_STATUS_SUCCESS		"SUCCESS"
@@ -59,6 +61,7 @@ extern void dwf_store_require_writable(const char *function);
 extern bool dwf_store_start(text *workflow_id, Oid owner, DwfValue input);
 extern bool dwf_store_same_input(text *workflow_id, Datum input);
 extern bool dwf_store_life(text *workflow_id, DwfLife *life);
+extern bool dwf_store_accepts(text *workflow_id, Oid role);
 extern bool dwf_store_outcome(text *workflow_id, DwfOutcome *outcome);
 extern bool dwf_store_finish(text *workflow_id, Oid role, const char *status,
 							 DwfValue output, DwfValue error);
@@ -66,8 +69,8 @@ extern bool dwf_store_set_owner(text *workflow_id, Oid role, Oid owner);
 
 /* mailbox */
 extern int64 dwf_store_next_message_id(void);
-extern bool dwf_store_deliver(int64 message_id, const DwfAddress *address,
-							  Datum payload, Oid role);
+extern void dwf_store_deliver(int64 message_id, const DwfAddress *address,
+							  Datum payload);
 extern bool dwf_store_answer(int64 message_id, const DwfAddress *address,
 							 Datum payload, Oid role, int64 wait_id);
 extern void dwf_store_withdraw(int64 message_id, const DwfAddress *address);
@@ -81,7 +84,7 @@ extern void dwf_store_claim_keys(Datum workflow_ids, Datum scopes, Datum keys,
 extern int	dwf_store_claimed_ids(Datum workflow_ids, Datum scopes, Datum keys,
 								  int64 *message_ids);
 extern int	dwf_store_take(const DwfAddress *queue, int64 from, int64 to,
-						   int limit, Oid role, DwfItem **items);
+						   int limit, DwfItem **items);
 extern int	dwf_store_oldest(text *workflow_id, Datum doors, Datum keys,
 							 Datum after, int64 *message_id);
 

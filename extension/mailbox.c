@@ -10,12 +10,15 @@
  */
 #include "mailbox.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 
+#include "head.h"
 #include "identity.h"
+#include "plan.h"
 #include "shmem.h"
 #include "wakeup.h"
 
@@ -47,17 +50,54 @@ dwf_mailbox_deliver(const DwfAddress *address, Datum payload)
 	return message_id;
 }
 
+/* The queue at an address, as the heads know it */
+static DwfQueueId
+queue_id(const DwfAddress *address)
+{
+	DwfQueueId	queue;
+
+	queue.hash = dwf_waiter_hash(address);
+	queue.table = dwf_plan_relation("message");
+	return queue;
+}
+
+/*
+ * The id at which to start to look for the next item; moves the head of the
+ * queue if it is time to.  That takes a new snapshot which shows everything
+ * that somebody may give back, hence not one that has lost sight of what this
+ * transaction itself has taken.
+ */
+static int64
+queue_start(const DwfAddress *address, DwfQueueId queue)
+{
+	int64		bound = dwf_head_bound(queue);
+	DwfHeadCandidate candidate;
+
+	if (!IsolationUsesXactSnapshot() && !dwf_wakeup_has_taken() &&
+		dwf_head_ready(queue, &candidate))
+	{
+		dwf_head_advance(queue, candidate, dwf_store_lowest(address, bound));
+		bound = dwf_head_bound(queue);
+	}
+	return bound;
+}
+
 /* Take from one queue, ids between "from" and "to"; returns how many */
 static int
-take(DwfReceive *receive, int queue, int64 from, int64 to)
+take(DwfReceive *receive, int n, DwfQueueId queue, int64 from, int64 to)
 {
-	DwfAddress *address = &receive->queues[queue];
+	DwfAddress *address = &receive->queues[n];
 
 	dwf_wakeup_note_take(address);
 	receive->count = dwf_store_take(address, from, to, receive->limit,
 									&receive->items);
 	dwf_wakeup_settle_take(receive->count);
-	receive->from = queue;
+	receive->from = n;
+
+	if (receive->count > 0)
+		dwf_head_taken(queue,
+					   receive->items[receive->count - 1].message_id,
+					   receive->count);
 	return receive->count;
 }
 
@@ -72,7 +112,8 @@ take_oldest(DwfReceive *receive)
 	int			n = receive->nqueues;
 	Datum	   *doors = palloc(n * sizeof(Datum));
 	Datum	   *keys = palloc(n * sizeof(Datum));
-	Datum	   *after = palloc(n * sizeof(Datum));
+	Datum	   *start = palloc(n * sizeof(Datum));
+	DwfQueueId *queues = palloc(n * sizeof(DwfQueueId));
 	Datum		door_array;
 	Datum		key_array;
 
@@ -80,7 +121,8 @@ take_oldest(DwfReceive *receive)
 	{
 		doors[i] = CharGetDatum(receive->queues[i].door);
 		keys[i] = PointerGetDatum(receive->queues[i].key);
-		after[i] = Int64GetDatum(PG_INT64_MIN);
+		queues[i] = queue_id(&receive->queues[i]);
+		start[i] = Int64GetDatum(queue_start(&receive->queues[i], queues[i]));
 	}
 	door_array = PointerGetDatum(construct_array(doors, n, CHAROID, 1, true,
 												 TYPALIGN_CHAR));
@@ -89,20 +131,20 @@ take_oldest(DwfReceive *receive)
 
 	for (;;)
 	{
-		ArrayType  *after_array = construct_array(after, n, INT8OID, 8, true,
+		ArrayType  *start_array = construct_array(start, n, INT8OID, 8, true,
 												  TYPALIGN_DOUBLE);
 		int64		message_id;
 		int			queue;
 
 		CHECK_FOR_INTERRUPTS();
 		queue = dwf_store_oldest(receive->workflow_id, door_array, key_array,
-								 PointerGetDatum(after_array), &message_id);
+								 PointerGetDatum(start_array), &message_id);
 		if (queue < 0)
 			return false;
-		if (take(receive, queue, message_id, message_id) > 0)
+		if (take(receive, queue, queues[queue], message_id, message_id) > 0)
 			return true;
-		after[queue] = Int64GetDatum(message_id);
-		pfree(after_array);
+		start[queue] = Int64GetDatum(message_id + 1);
+		pfree(start_array);
 	}
 }
 
@@ -115,7 +157,13 @@ look_for_items(DwfWait *wait)
 	if (!dwf_store_accepts(receive->workflow_id, GetUserId()))
 		dwf_identity_check_live(receive->workflow_id);
 	if (receive->nqueues == 1)
-		return take(receive, 0, PG_INT64_MIN, PG_INT64_MAX) > 0;
+	{
+		DwfAddress *address = &receive->queues[0];
+		DwfQueueId	queue = queue_id(address);
+
+		return take(receive, 0, queue, queue_start(address, queue),
+					PG_INT64_MAX) > 0;
+	}
 	return take_oldest(receive);
 }
 

@@ -42,7 +42,8 @@ shared_size(void)
 
 	size = add_size(size, MAXALIGN(mul_size(bucket_count(),
 											sizeof(DwfBucket))));
-	return add_size(size, mul_size(MaxBackends, sizeof(DwfSlot)));
+	size = add_size(size, MAXALIGN(mul_size(MaxBackends, sizeof(DwfSlot))));
+	return add_size(size, dwf_head_size());
 }
 
 static void
@@ -88,6 +89,10 @@ init_shared(DwfShared *shared)
 			for (int c = 0; c < DWF_COUNT_COUNT; c++)
 				pg_atomic_init_u64(&slot->counters[s][c], 0);
 	}
+	next += MAXALIGN(mul_size(shared->nslots, sizeof(DwfSlot)));
+
+	shared->heads = (DwfHeadSet *) next;
+	dwf_head_init_shared(shared->heads);
 }
 
 static void

@@ -16,6 +16,7 @@
  *						bucket's partition lock.
  *	signalled, nlinks	atomics.
  *	wait_id				atomic: zero as soon as the wait is over.
+ *	heads				each set by its spinlock; see head.c.
  *	counters			written by the slot's backend only, read by anybody;
  *						atomic so that no reader sees half a number.
  *
@@ -30,6 +31,8 @@
 #include "lib/ilist.h"
 #include "port/atomics.h"
 #include "storage/lwlock.h"
+
+#include "head.h"
 
 #define DWF_PARTITIONS		64
 
@@ -106,6 +109,7 @@ typedef struct DwfShared
 	LWLockPadded *partitions;
 	DwfBucket  *buckets;
 	DwfSlot    *slots;
+	DwfHeadSet *heads;
 } DwfShared;
 
 /* NULL when the library was not in shared_preload_libraries */

@@ -186,19 +186,28 @@ static DwfStatement take_query = {
 	6, {TEXTOID, CHAROID, TEXTOID, INT8OID, INT8OID, INT8OID}, NULL
 };
 
+/* workflow id, door, key, from id */
+static DwfStatement lowest_query = {
+	"SELECT q.message_id FROM durable_wf.message q"
+	" WHERE q.workflow_id" EQ "$1 AND q.door" EQ "$2 AND q.key" EQ "$3"
+	" AND q.message_id OPERATOR(pg_catalog.>=) $4"
+	" ORDER BY q.message_id LIMIT 1",
+	4, {TEXTOID, CHAROID, TEXTOID, INT8OID}, NULL
+};
+
 /*
- * workflow id, doors, keys, ids to look beyond: the queue, counted from 1,
- * with the oldest item of all, and that item's id
+ * workflow id, doors, keys, ids to start at: the queue, counted from 1, with
+ * the oldest item of all, and that item's id
  */
 static DwfStatement oldest_query = {
 	"SELECT u.n, h.message_id"
 	" FROM unnest($2, $3, $4) WITH ORDINALITY"
-	"   AS u (door, key, after, n)"
+	"   AS u (door, key, start, n)"
 	" CROSS JOIN LATERAL ("
 	"   SELECT q.message_id FROM durable_wf.message q"
 	"   WHERE q.workflow_id" EQ "$1 AND q.door" EQ "u.door"
 	"   AND q.key" EQ "u.key"
-	"   AND q.message_id OPERATOR(pg_catalog.>) u.after"
+	"   AND q.message_id OPERATOR(pg_catalog.>=) u.start"
 	"   ORDER BY q.message_id LIMIT 1) h"
 	" ORDER BY h.message_id LIMIT 1",
 	4, {TEXTOID, CHARARRAYOID, TEXTARRAYOID, INT8ARRAYOID}, NULL
@@ -526,15 +535,35 @@ dwf_store_take(const DwfAddress *queue, int64 from, int64 to, int limit,
 }
 
 /*
+ * The lowest id from "from" on that a queue holds, counting items that other
+ * transactions hold; PG_INT64_MAX if there is none.
+ */
+int64
+dwf_store_lowest(const DwfAddress *queue, int64 from)
+{
+	Datum		values[] = {PointerGetDatum(queue->workflow_id),
+		CharGetDatum(queue->door), PointerGetDatum(queue->key),
+	Int64GetDatum(from)};
+	DwfRun		r = dwf_plan_run(&lowest_query, values, NULL);
+	int64		lowest = PG_INT64_MAX;
+	bool		isnull;
+
+	if (SPI_processed > 0)
+		lowest = DatumGetInt64(dwf_plan_column(0, 1, &isnull));
+	dwf_plan_done(r);
+	return lowest;
+}
+
+/*
  * Of several queues of one workflow, given as arrays of doors, keys and ids
- * to look beyond: which, counted from 0, has the oldest item?  -1: all empty.
+ * to start at: which, counted from 0, has the oldest item?  -1: all empty.
  * Items that other transactions hold are seen, too.
  */
 int
-dwf_store_oldest(text *workflow_id, Datum doors, Datum keys, Datum after,
+dwf_store_oldest(text *workflow_id, Datum doors, Datum keys, Datum start,
 				 int64 *message_id)
 {
-	Datum		values[] = {PointerGetDatum(workflow_id), doors, keys, after};
+	Datum		values[] = {PointerGetDatum(workflow_id), doors, keys, start};
 	DwfRun		r = dwf_plan_run(&oldest_query, values, NULL);
 	int			queue = -1;
 	bool		isnull;

@@ -18,6 +18,7 @@
 #include "waiter.h"
 
 /* Columns that C reads by number; the tables only ever grow to the right */
+#define DWF_MESSAGE_MESSAGE_ID		1
 #define DWF_MESSAGE_WORKFLOW_ID		2
 #define DWF_MESSAGE_DOOR			3
 #define DWF_MESSAGE_KEY				4
@@ -85,8 +86,9 @@ extern int	dwf_store_claimed_ids(Datum workflow_ids, Datum scopes, Datum keys,
 								  int64 *message_ids);
 extern int	dwf_store_take(const DwfAddress *queue, int64 from, int64 to,
 						   int limit, DwfItem **items);
+extern int64 dwf_store_lowest(const DwfAddress *queue, int64 from);
 extern int	dwf_store_oldest(text *workflow_id, Datum doors, Datum keys,
-							 Datum after, int64 *message_id);
+							 Datum start, int64 *message_id);
 
 /* events */
 extern bool dwf_store_set_event(text *workflow_id, text *key, Datum value,

@@ -130,6 +130,16 @@ dwf_wakeup_settle_take(uint32 taken)
 		nnotes--;
 }
 
+/* Has this transaction taken anything that it could still give back? */
+bool
+dwf_wakeup_has_taken(void)
+{
+	for (int i = 0; i < nnotes; i++)
+		if (notes[i].is_take)
+			return true;
+	return false;
+}
+
 /* A text column of a row; false when it is null */
 static bool
 row_text(HeapTuple row, TupleDesc desc, int column, text **value)
@@ -174,6 +184,19 @@ row_address(HeapTuple row, TupleDesc desc, char table, DwfAddress *address)
 	}
 }
 
+/* An item is about to be written: its queue's head may have to know */
+static void
+report_item(HeapTuple row, Relation table, const DwfAddress *address)
+{
+	DwfQueueId	queue = {dwf_waiter_hash(address), RelationGetRelid(table)};
+	bool		isnull;
+	Datum		message_id = heap_getattr(row, DWF_MESSAGE_MESSAGE_ID,
+										  RelationGetDescr(table), &isnull);
+
+	if (!isnull)
+		dwf_head_inserting(queue, DatumGetInt64(message_id));
+}
+
 /*
  * Trigger function of durable_wf.message, event and workflow, BEFORE each row:
  * note the address at which something becomes new.
@@ -200,6 +223,9 @@ dwf_note_arrival(PG_FUNCTION_ARGS)
 	if (!row_address(row, RelationGetDescr(trigger->tg_relation),
 					 trigger->tg_trigger->tgargs[0][0], &address))
 		PG_RETURN_POINTER(row);
+
+	if (dwf_door_is_queue(address.door))
+		report_item(row, trigger->tg_relation, &address);
 
 	/* an upsert of an event fires for INSERT and UPDATE, and is one arrival */
 	dwf_wakeup_note(&address, TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) &&

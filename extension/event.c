@@ -28,7 +28,7 @@ wf_set_event(PG_FUNCTION_ARGS)
 	text	   *workflow_id = dwf_identity_argument(fcinfo, 2);
 	Datum		value = dwf_arg_payload(fcinfo, 1);
 
-	dwf_store_require_writable("wf_set_event()");
+	dwf_store_require_writable("wf_set_event");
 	dwf_publish_event(workflow_id, key, value);
 	PG_RETURN_VOID();
 }

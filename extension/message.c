@@ -194,7 +194,7 @@ wf_send(PG_FUNCTION_ARGS)
 	topic = dwf_arg_topic(fcinfo, 2);
 	key = dwf_arg_optional_name(fcinfo, 3, "idempotency_key", DWF_KEY_MAX);
 	payload = dwf_arg_payload(fcinfo, 1);
-	dwf_store_require_writable("wf_send()");
+	dwf_store_require_writable("wf_send");
 
 	queue = dwf_mailbox_topic_queue(destination, topic);
 	if (key == NULL)
@@ -269,7 +269,7 @@ wf_send_many(PG_FUNCTION_ARGS)
 	for (int i = 0; i < batch.count; i++)
 		if (payload_nulls[i])
 			batch.payloads[i] = dwf_arg_json_null();
-	dwf_store_require_writable("wf_send_many()");
+	dwf_store_require_writable("wf_send_many");
 
 	if (batch.count == 0)
 		PG_RETURN_ARRAYTYPE_P(construct_empty_array(INT8OID));

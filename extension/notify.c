@@ -87,7 +87,7 @@ wf_notify(PG_FUNCTION_ARGS)
 
 	workflow_id = dwf_arg_optional_name(fcinfo, 2, "workflow_id",
 										DWF_WORKFLOW_ID_MAX);
-	dwf_store_require_writable("wf_notify()");
+	dwf_store_require_writable("wf_notify");
 	InitMaterializedSRF(fcinfo, 0);
 
 	foreach(cell, dwf_publish_notify(event_id, payload, workflow_id))

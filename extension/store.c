@@ -246,12 +246,17 @@ read_life(uint64 row, DwfLife *life)
 	life->finished = DatumGetBool(dwf_plan_column(row, 3, &isnull));
 }
 
-/* Raise 25006 on a standby and in a READ ONLY transaction */
+/*
+ * Raise 25006 on a standby and in a READ ONLY transaction; "function" is an SQL
+ * name
+ */
 void
 dwf_store_require_writable(const char *function)
 {
-	PreventCommandDuringRecovery(function);
-	PreventCommandIfReadOnly(function);
+	const char *command = psprintf("%s()", function);
+
+	PreventCommandDuringRecovery(command);
+	PreventCommandIfReadOnly(command);
 }
 
 /* ----- workflows ----- */

@@ -116,7 +116,7 @@ wf_start(PG_FUNCTION_ARGS)
 	workflow_id = dwf_arg_optional_name(fcinfo, 0, "workflow_id",
 										DWF_WORKFLOW_ID_MAX);
 	check_start_options(fcinfo);
-	dwf_store_require_writable("wf_start()");
+	dwf_store_require_writable("wf_start");
 	if (workflow_id == NULL)
 		workflow_id = generate_id();
 
@@ -172,7 +172,7 @@ wf_complete(PG_FUNCTION_ARGS)
 {
 	DwfValue	none = {.isnull = true};
 
-	dwf_store_require_writable("wf_complete()");
+	dwf_store_require_writable("wf_complete");
 	finish_current(fcinfo, DWF_STATUS_SUCCESS, argument_value(fcinfo, 0),
 				   none);
 	PG_RETURN_VOID();
@@ -185,7 +185,7 @@ wf_fail(PG_FUNCTION_ARGS)
 	DwfValue	none = {.isnull = true};
 
 	dwf_arg_require(fcinfo, 0, "error");
-	dwf_store_require_writable("wf_fail()");
+	dwf_store_require_writable("wf_fail");
 	finish_current(fcinfo, DWF_STATUS_ERROR, none, argument_value(fcinfo, 0));
 	PG_RETURN_VOID();
 }
@@ -199,7 +199,7 @@ wf_cancel(PG_FUNCTION_ARGS)
 	DwfLife		life;
 
 	workflow_id = dwf_arg_name(fcinfo, 0, "workflow_id", DWF_WORKFLOW_ID_MAX);
-	dwf_store_require_writable("wf_cancel()");
+	dwf_store_require_writable("wf_cancel");
 
 	while (!dwf_store_finish(workflow_id, GetUserId(), DWF_STATUS_CANCELLED,
 							 none, none))
@@ -223,7 +223,7 @@ wf_set_owner(PG_FUNCTION_ARGS)
 	workflow_id = dwf_arg_name(fcinfo, 0, "workflow_id", DWF_WORKFLOW_ID_MAX);
 	dwf_arg_require(fcinfo, 1, "owner");
 	owner_name = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	dwf_store_require_writable("wf_set_owner()");
+	dwf_store_require_writable("wf_set_owner");
 
 	dwf_identity_check_exists(workflow_id, &life);
 	owner = dwf_owner_role(owner_name);

@@ -50,5 +50,5 @@ CREATE VIEW @extschema@.wf_stat WITH (security_invoker = true) AS
 SELECT door, sends, receives, waits, timeouts, wakes, spurious_wakes, passed_on
   FROM durable_wf.stat();
 COMMENT ON VIEW @extschema@.wf_stat IS
-'counters of this server since it started, all databases together, per door: committed sends and receives, waits and how many timed out, waiters woken, woken for nothing, and wakes handed on by a waiter that left';
+'counters of this server since it started, all databases together, per door: committed sends (events published; for result, starts, ends and changes of owner) and receives, waits and how many timed out, waiters woken, woken for nothing, and wakes handed on by a waiter that left';
 GRANT SELECT ON @extschema@.wf_stat TO PUBLIC;

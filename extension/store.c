@@ -584,13 +584,17 @@ dwf_store_oldest(text *workflow_id, Datum doors, Datum keys, Datum start,
 
 /* ----- events ----- */
 
-/* Publish a value; false if the workflow refuses it */
+/*
+ * Publish a value; false if the workflow refuses it.  The transaction gets its
+ * xid before it looks whether the workflow has ended (README, I5).
+ */
 bool
 dwf_store_set_event(text *workflow_id, text *key, Datum value, Oid role)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id),
 	PointerGetDatum(key), value, ObjectIdGetDatum(role)};
 
+	(void) GetTopTransactionId();
 	return dwf_plan_count(&set_event_query, values, NULL) > 0;
 }
 

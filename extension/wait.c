@@ -39,7 +39,10 @@
 #include "shmem.h"
 #include "store.h"
 
-/* How was this function called? */
+/*
+ * How was this function called, and in which workflow?  The latter may be SET
+ * LOCAL and gone after the first commit.
+ */
 void
 dwf_wait_init(DwfWait *wait, FunctionCallInfo fcinfo, const char *function)
 {
@@ -48,6 +51,7 @@ dwf_wait_init(DwfWait *wait, FunctionCallInfo fcinfo, const char *function)
 	wait->is_call = fcinfo->context && IsA(fcinfo->context, CallContext);
 	wait->may_commit = wait->is_call &&
 		!castNode(CallContext, fcinfo->context)->atomic;
+	wait->current = dwf_identity_current();
 }
 
 /* Commit and go on in a new transaction, which holds nothing yet */
@@ -94,14 +98,13 @@ check_can_wait(DwfWait *wait)
 static text *
 watched_workflow(DwfWait *wait)
 {
-	text	   *current;
+	text	   *current = wait->current;
 	text	   *target = wait->keys[0].address.workflow_id;
 	DwfLife		life;
 
 	if (wait->acts_as)
 		return wait->acts_as;
 
-	current = dwf_identity_current();
 	if (current == NULL ||
 		(VARSIZE_ANY_EXHDR(current) == VARSIZE_ANY_EXHDR(target) &&
 		 memcmp(VARDATA_ANY(current), VARDATA_ANY(target),

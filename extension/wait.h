@@ -26,6 +26,7 @@ struct DwfWait
 	const char *function;		/* SQL name, static */
 	bool		is_call;		/* by CALL */
 	bool		may_commit;		/* by CALL, outside a transaction block */
+	text	   *current;		/* the session's current workflow, or NULL */
 
 	/* filled by the caller */
 	const DwfWaitKey *keys;		/* what to wait for, the purpose first */

@@ -200,7 +200,7 @@ dwf_head_ready(DwfQueueId queue, DwfHeadCandidate *candidate)
 /*
  * Move the bound.  "lowest" is the lowest id from the present bound on that a
  * snapshot shows which was made after dwf_head_ready() said yes, by a
- * transaction that has taken nothing; PG_INT64_MAX if there is none.
+ * transaction that has written nothing; PG_INT64_MAX if there is none.
  */
 void
 dwf_head_advance(DwfQueueId queue, DwfHeadCandidate candidate, int64 lowest)

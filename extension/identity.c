@@ -41,7 +41,9 @@ dwf_identity_argument(FunctionCallInfo fcinfo, int n)
 		ereport(ERROR,
 				(errcode(DWF_ERRCODE_NO_CURRENT),
 				 errmsg("there is no current workflow"),
-				 errhint("Name one in the call (workflow_id => ...) or set durable_wf.workflow_id.")));
+				 n >= 0 ?
+				 errhint("Name one in the call (workflow_id => ...) or set durable_wf.workflow_id.") :
+				 errhint("Set durable_wf.workflow_id.")));
 	return workflow_id;
 }
 

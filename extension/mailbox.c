@@ -65,7 +65,7 @@ queue_id(const DwfAddress *address)
  * The id at which to start to look for the next item; moves the head of the
  * queue if it is time to.  That takes a new snapshot which shows everything
  * that somebody may give back, hence not one that has lost sight of what this
- * transaction itself has taken.
+ * transaction itself has deleted: only who has written nothing moves it.
  */
 static int64
 queue_start(const DwfAddress *address, DwfQueueId queue)
@@ -73,7 +73,8 @@ queue_start(const DwfAddress *address, DwfQueueId queue)
 	int64		bound = dwf_head_bound(queue);
 	DwfHeadCandidate candidate;
 
-	if (!IsolationUsesXactSnapshot() && !dwf_wakeup_has_taken() &&
+	if (!IsolationUsesXactSnapshot() &&
+		!TransactionIdIsValid(GetTopTransactionIdIfAny()) &&
 		dwf_head_ready(queue, &candidate))
 	{
 		dwf_head_advance(queue, candidate, dwf_store_lowest(address, bound));

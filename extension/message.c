@@ -237,7 +237,7 @@ check_array_length(const char *name, int count, int destinations)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s must have as many elements as destination_ids",
 						name),
-				 errdetail("There are %d of them and %d destination_ids.",
+				 errdetail("It has %d, destination_ids has %d.",
 						   count, destinations)));
 }
 

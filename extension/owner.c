@@ -13,26 +13,28 @@
  */
 #include "owner.h"
 
+#include "libpq/pqformat.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(dwf_owner_in);
 PG_FUNCTION_INFO_V1(dwf_owner_out);
+PG_FUNCTION_INFO_V1(dwf_owner_recv);
+PG_FUNCTION_INFO_V1(dwf_owner_send);
 
 /*
- * Text to owner.  A name that no role has becomes nobody, with a warning: a
- * restore into a cluster without that role must neither fail nor give the
+ * The role of a name.  A name that no role has becomes nobody, with a warning:
+ * a restore into a cluster without that role must neither fail nor give the
  * workflow to somebody else.
  */
-Datum
-dwf_owner_in(PG_FUNCTION_ARGS)
+static Oid
+role_of_name(const char *name)
 {
-	char	   *name = PG_GETARG_CSTRING(0);
 	Oid			role;
 
 	if (name[0] == '\0')
-		PG_RETURN_OID(InvalidOid);
+		return InvalidOid;
 
 	role = get_role_oid(name, true);
 	if (!OidIsValid(role))
@@ -41,19 +43,56 @@ dwf_owner_in(PG_FUNCTION_ARGS)
 				 errmsg("role \"%s\" does not exist, its workflow now belongs to nobody",
 						name),
 				 errhint("A superuser can give it to a role with wf_set_owner().")));
-	PG_RETURN_OID(role);
+	return role;
 }
 
-/* Owner to text: the role's present name, or '' for nobody */
-Datum
-dwf_owner_out(PG_FUNCTION_ARGS)
+/* The present name of a role, or '' for nobody */
+static char *
+name_of_role(Oid role)
 {
-	Oid			role = PG_GETARG_OID(0);
 	char	   *name = NULL;
 
 	if (OidIsValid(role))
 		name = GetUserNameFromId(role, true);
-	PG_RETURN_CSTRING(name ? name : pstrdup(""));
+	return name ? name : pstrdup("");
+}
+
+/* Text to owner */
+Datum
+dwf_owner_in(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_OID(role_of_name(PG_GETARG_CSTRING(0)));
+}
+
+/* Owner to text */
+Datum
+dwf_owner_out(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_CSTRING(name_of_role(PG_GETARG_OID(0)));
+}
+
+/* The binary form is the name as well, for it must survive the same journeys */
+Datum
+dwf_owner_recv(PG_FUNCTION_ARGS)
+{
+	StringInfo	message = (StringInfo) PG_GETARG_POINTER(0);
+	int			length;
+
+	PG_RETURN_OID(role_of_name(pq_getmsgtext(message,
+											 message->len - message->cursor,
+											 &length)));
+}
+
+/* Owner to binary */
+Datum
+dwf_owner_send(PG_FUNCTION_ARGS)
+{
+	char	   *name = name_of_role(PG_GETARG_OID(0));
+	StringInfoData message;
+
+	pq_begintypsend(&message);
+	pq_sendtext(&message, name, strlen(name));
+	PG_RETURN_BYTEA_P(pq_endtypsend(&message));
 }
 
 /* May "role" act on and see what "owner" owns?  Superusers always may. */

@@ -20,9 +20,11 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "executor/spi.h"
+#include "jit/jit.h"
 #include "miscadmin.h"
 #include "optimizer/cost.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
@@ -43,6 +45,14 @@ dwf_plan_relation(const char *name)
 	return relation;
 }
 
+/* Is this one of our tables?  Nobody else can create one in our schema. */
+bool
+dwf_plan_is_ours(Relation table)
+{
+	return RelationGetNamespace(table) ==
+		get_namespace_oid(DWF_SCHEMA, false);
+}
+
 /* The role that owns our tables, as which every statement runs */
 static Oid
 tables_owner(void)
@@ -59,6 +69,18 @@ tables_owner(void)
 	return owner;
 }
 
+/* The planner's settings that we do not leave to the session */
+typedef struct PlannerSettings
+{
+	bool		seqscan;
+	bool		bitmapscan;
+	bool		indexscan;
+	bool		tidscan;
+	bool		nestloop;
+	bool		sort;
+	bool		jit;
+} PlannerSettings;
+
 /* Give a statement its plan */
 static void
 prepare(DwfStatement *statement)
@@ -73,26 +95,38 @@ prepare(DwfStatement *statement)
 	statement->plan = plan;
 }
 
-/* Execute a plan that may have to be made anew, without sequential scans */
+/*
+ * Execute a plan that may have to be made anew: without sequential scans, and
+ * whatever the session has set, by the methods that our statements are made
+ * for.  What is dear by its settings would be compiled at each call, too.
+ */
 static void
 execute_plan(DwfStatement *statement, Datum *values, const char *nulls)
 {
-	bool		saved_seqscan = enable_seqscan;
-	bool		saved_bitmapscan = enable_bitmapscan;
+	PlannerSettings saved = {
+		enable_seqscan, enable_bitmapscan, enable_indexscan, enable_tidscan,
+		enable_nestloop, enable_sort, jit_enabled
+	};
 	int			result = 0;
 
 	PG_TRY();
 	{
-		enable_seqscan = false;
-		enable_bitmapscan = false;
+		enable_seqscan = enable_bitmapscan = jit_enabled = false;
+		enable_indexscan = enable_tidscan = true;
+		enable_nestloop = enable_sort = true;
 		if (statement->plan == NULL)
 			prepare(statement);
 		result = SPI_execute_plan(statement->plan, values, nulls, false, 0);
 	}
 	PG_FINALLY();
 	{
-		enable_seqscan = saved_seqscan;
-		enable_bitmapscan = saved_bitmapscan;
+		enable_seqscan = saved.seqscan;
+		enable_bitmapscan = saved.bitmapscan;
+		enable_indexscan = saved.indexscan;
+		enable_tidscan = saved.tidscan;
+		enable_nestloop = saved.nestloop;
+		enable_sort = saved.sort;
+		jit_enabled = saved.jit;
 	}
 	PG_END_TRY();
 

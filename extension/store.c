@@ -155,8 +155,9 @@ static DwfStatement claim_keys_query = {
 	" SELECT u.workflow_id, u.scope, u.idempotency_key, u.message_id"
 	" FROM unnest($1, $2, $3, $4)"
 	"   AS u (workflow_id, scope, idempotency_key, message_id)"
-	" ORDER BY u.workflow_id COLLATE \"C\", u.scope COLLATE \"C\","
-	"   u.idempotency_key COLLATE \"C\", u.message_id"
+	" ORDER BY u.workflow_id COLLATE pg_catalog.\"C\","
+	"   u.scope COLLATE pg_catalog.\"C\","
+	"   u.idempotency_key COLLATE pg_catalog.\"C\", u.message_id"
 	" ON CONFLICT (workflow_id, scope, idempotency_key) DO NOTHING",
 	4, {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID}, NULL
 };

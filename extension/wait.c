@@ -85,7 +85,7 @@ check_can_wait(DwfWait *wait)
 
 	if (wait->is_call && !wait->may_commit)
 		ereport(NOTICE,
-				(errmsg("%s waits inside a transaction block or an EXCEPTION block and keeps its snapshot and locks",
+				(errmsg("%s() waits inside a transaction block or an EXCEPTION block and keeps its snapshot and locks",
 						wait->function),
 				 errhint("CALL it outside, where it can commit before it waits.")));
 }
@@ -248,6 +248,21 @@ wait_for_news(DwfWait *wait)
 }
 
 /*
+ * The caller's rights are those at the time of the call: a commit ends a SET
+ * LOCAL ROLE.  Raise 42501 if they do not suffice for the workflow that the
+ * wait is in or about, as far as there is one.
+ */
+static void
+check_rights_before_commit(DwfWait *wait)
+{
+	text	   *workflow_id = wait->keys[0].address.workflow_id;
+	DwfLife		life;
+
+	if (dwf_store_life(workflow_id, &life))
+		dwf_identity_check_owner(workflow_id, &life);
+}
+
+/*
  * Wait until the look succeeds; false if the deadline came first.  What the
  * look allocates in the current memory context survives the commits.
  *
@@ -263,6 +278,7 @@ dwf_wait(DwfWait *wait)
 
 	if (wait->may_commit)
 	{
+		check_rights_before_commit(wait);
 		SPI_connect_ext(SPI_OPT_NONATOMIC);
 		MemoryContextSwitchTo(context);
 		commit();

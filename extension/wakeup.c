@@ -33,6 +33,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
+#include "plan.h"
 #include "shmem.h"
 #include "store.h"
 
@@ -130,16 +131,6 @@ dwf_wakeup_settle_take(uint32 taken)
 		nnotes--;
 }
 
-/* Has this transaction taken anything that it could still give back? */
-bool
-dwf_wakeup_has_taken(void)
-{
-	for (int i = 0; i < nnotes; i++)
-		if (notes[i].is_take)
-			return true;
-	return false;
-}
-
 /* A text column of a row; false when it is null */
 static bool
 row_text(HeapTuple row, TupleDesc desc, int column, text **value)
@@ -211,7 +202,8 @@ dwf_note_arrival(PG_FUNCTION_ARGS)
 	if (!CALLED_AS_TRIGGER(fcinfo) ||
 		!TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
 		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
-		trigger->tg_trigger->tgnargs != 1)
+		trigger->tg_trigger->tgnargs != 1 ||
+		!dwf_plan_is_ours(trigger->tg_relation))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("durable_wf.note_arrival() serves the triggers of durable_wf's own tables only")));

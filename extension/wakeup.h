@@ -16,6 +16,5 @@ extern void dwf_wakeup_init(void);
 extern void dwf_wakeup_note(const DwfAddress *address, uint32 arrivals);
 extern void dwf_wakeup_note_take(const DwfAddress *address);
 extern void dwf_wakeup_settle_take(uint32 taken);
-extern bool dwf_wakeup_has_taken(void);
 
 #endif							/* DWF_WAKEUP_H */

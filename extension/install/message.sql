@@ -45,7 +45,7 @@ COMMENT ON POLICY message_owner ON durable_wf.message IS
 'the mailboxes of the workflows that one may see';
 GRANT SELECT ON durable_wf.message TO PUBLIC;
 
-CREATE TRIGGER note_arrival BEFORE INSERT ON durable_wf.message
+CREATE TRIGGER note_arrival BEFORE INSERT OR UPDATE ON durable_wf.message
     FOR EACH ROW EXECUTE FUNCTION durable_wf.note_arrival('message');
 ALTER TABLE durable_wf.message ENABLE ALWAYS TRIGGER note_arrival;
 

@@ -18,9 +18,19 @@ CREATE FUNCTION durable_wf.owner_out(durable_wf.owner) RETURNS cstring
     AS 'MODULE_PATHNAME', 'dwf_owner_out' LANGUAGE C STABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION durable_wf.owner_out(durable_wf.owner) IS 'I/O';
 
+CREATE FUNCTION durable_wf.owner_recv(internal) RETURNS durable_wf.owner
+    AS 'MODULE_PATHNAME', 'dwf_owner_recv' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION durable_wf.owner_recv(internal) IS 'I/O';
+
+CREATE FUNCTION durable_wf.owner_send(durable_wf.owner) RETURNS bytea
+    AS 'MODULE_PATHNAME', 'dwf_owner_send' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION durable_wf.owner_send(durable_wf.owner) IS 'I/O';
+
 CREATE TYPE durable_wf.owner (
     INPUT = durable_wf.owner_in,
     OUTPUT = durable_wf.owner_out,
+    RECEIVE = durable_wf.owner_recv,
+    SEND = durable_wf.owner_send,
     LIKE = pg_catalog.oid
 );
 COMMENT ON TYPE durable_wf.owner IS
@@ -34,3 +44,4 @@ CREATE FUNCTION durable_wf.note_arrival() RETURNS trigger
     AS 'MODULE_PATHNAME', 'dwf_note_arrival' LANGUAGE C;
 COMMENT ON FUNCTION durable_wf.note_arrival() IS
 'trigger function of the tables of durable_wf: whoever waits for this row is woken when it commits';
+REVOKE ALL ON FUNCTION durable_wf.note_arrival() FROM PUBLIC;

@@ -10,6 +10,8 @@
  */
 #include "args.h"
 
+#include <math.h>
+
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
@@ -102,14 +104,16 @@ dwf_arg_payload(FunctionCallInfo fcinfo, int n)
 bool
 dwf_arg_is_positive(Interval *span, const char *name)
 {
-	double		days = (double) span->month * DAYS_PER_MONTH + span->day +
+	double		months = (double) span->month * DAYS_PER_MONTH;
+	double		days = months + span->day +
 		(double) span->time / USECS_PER_DAY;
 
 	if (days < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s must not be negative", name)));
-	if (days > DWF_INTERVAL_DAYS_MAX)
+	if (days > DWF_INTERVAL_DAYS_MAX || fabs(months) > DWF_INTERVAL_DAYS_MAX ||
+		fabs((double) span->day) > DWF_INTERVAL_DAYS_MAX)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s is too long", name),

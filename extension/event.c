@@ -51,7 +51,7 @@ look_for_event(DwfWait *wait)
 	event->value.isnull = true;
 	if (!dwf_store_event(event->workflow_id, event->key, &event->value, &life))
 		return false;
-	dwf_identity_check_owner(event->workflow_id, &life);
+	dwf_identity_check_owner(event->workflow_id, &life, wait->role);
 	return !event->value.isnull || life.finished;
 }
 

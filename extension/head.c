@@ -56,6 +56,7 @@ clear_head(DwfHead *head, DwfQueueId queue)
 	head->candidate.limit = NO_BOUND;
 	head->candidate.xid = InvalidTransactionId;
 	head->taken = 0;
+	head->used = 0;
 }
 
 /* Initialise the shared memory; runs in the postmaster */
@@ -67,6 +68,7 @@ dwf_head_init_shared(DwfHeadSet *sets)
 	for (int i = 0; i < HEAD_SETS; i++)
 	{
 		SpinLockInit(&sets[i].lock);
+		sets[i].tick = 0;
 		for (int way = 0; way < DWF_HEAD_WAYS; way++)
 			clear_head(&sets[i].heads[way], none);
 	}
@@ -96,7 +98,7 @@ evict_head(DwfHeadSet *set, DwfQueueId queue)
 	DwfHead    *oldest = &set->heads[0];
 
 	for (int way = 1; way < DWF_HEAD_WAYS; way++)
-		if (set->heads[way].bound < oldest->bound)
+		if (set->tick - set->heads[way].used > set->tick - oldest->used)
 			oldest = &set->heads[way];
 	clear_head(oldest, queue);
 	return oldest;
@@ -133,6 +135,7 @@ publish_limit(DwfQueueId queue, int64 message_id, uint32 count)
 	head = find_head(set, queue);
 	if (head == NULL)
 		head = evict_head(set, queue);
+	head->used = ++set->tick;
 	head->taken += count;
 	if (head->taken >= TAKES_TO_MOVE && head->candidate.limit == NO_BOUND)
 	{
@@ -224,10 +227,11 @@ dwf_head_advance(DwfQueueId queue, DwfHeadCandidate candidate, int64 lowest)
 /*
  * This transaction is about to write an item, by an id that may be anything.
  *
- * It has its xid, and then reads L.  If it reads an L that is not there yet,
- * then X is read after that and is greater than its xid, so the bound will
- * wait for this transaction.  If L is there, but X not, the same.  If both
- * are and its xid is older than X, the same.  Else the candidate is void.
+ * It has its xid, and then reads L.  If L is not there yet, X is still to be
+ * read and will be greater than its xid, so the bound will wait for this
+ * transaction.  If L is there and X too, and its xid is older than X, the
+ * same.  Else - X may be read already, and not yet be there - the candidate is
+ * void.
  */
 void
 dwf_head_inserting(DwfQueueId queue, int64 message_id)
@@ -258,8 +262,8 @@ dwf_head_inserting(DwfQueueId queue, int64 message_id)
 	{
 		head->bound = Min(head->bound, message_id);
 		if (message_id <= head->candidate.limit &&
-			TransactionIdIsValid(head->candidate.xid) &&
-			!TransactionIdPrecedes(xid, head->candidate.xid))
+			(!TransactionIdIsValid(head->candidate.xid) ||
+			 !TransactionIdPrecedes(xid, head->candidate.xid)))
 		{
 			head->candidate.limit = NO_BOUND;
 			head->candidate.xid = InvalidTransactionId;

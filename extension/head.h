@@ -32,6 +32,7 @@ typedef struct DwfHead
 	int64		bound;
 	DwfHeadCandidate candidate;
 	uint32		taken;			/* since the last candidate */
+	uint32		used;			/* the set's tick at the last take */
 } DwfHead;
 
 /* The heads that one spinlock guards, of queues that share a remainder */
@@ -40,6 +41,7 @@ typedef struct DwfHead
 typedef struct DwfHeadSet
 {
 	slock_t		lock;
+	uint32		tick;
 	DwfHead		heads[DWF_HEAD_WAYS];
 } DwfHeadSet;
 

@@ -47,29 +47,29 @@ dwf_identity_argument(FunctionCallInfo fcinfo, int n)
 	return workflow_id;
 }
 
-/* Raise 42501 unless the current user may act on this workflow */
+/* Raise 42501 unless a role, usually the current user, may act on a workflow */
 void
-dwf_identity_check_owner(text *workflow_id, const DwfLife *life)
+dwf_identity_check_owner(text *workflow_id, const DwfLife *life, Oid role)
 {
-	if (!dwf_owner_allows(life->owner, GetUserId()))
+	if (!dwf_owner_allows(life->owner, role))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for workflow \"%s\"",
 						text_to_cstring(workflow_id)),
 				 errdetail("Role \"%s\" does not have the privileges of its owner.",
-						   GetUserNameFromId(GetUserId(), false))));
+						   GetUserNameFromId(role, false))));
 }
 
-/* Look at a workflow; raise unless it exists and is the current user's */
+/* Look at a workflow; raise unless it exists and is the role's */
 void
-dwf_identity_check_exists(text *workflow_id, DwfLife *life)
+dwf_identity_check_exists(text *workflow_id, DwfLife *life, Oid role)
 {
 	if (!dwf_store_life(workflow_id, life))
 		ereport(ERROR,
 				(errcode(DWF_ERRCODE_NO_WORKFLOW),
 				 errmsg("workflow \"%s\" does not exist",
 						text_to_cstring(workflow_id))));
-	dwf_identity_check_owner(workflow_id, life);
+	dwf_identity_check_owner(workflow_id, life, role);
 }
 
 /* Raise WF002 or WF003 for a workflow that has ended */
@@ -89,13 +89,13 @@ dwf_identity_report_end(text *workflow_id, const DwfLife *life)
 			 errdetail("Its status is %s.", life->status)));
 }
 
-/* Raise unless the workflow exists, is the current user's and has not ended */
+/* Raise unless the workflow exists, is the role's and has not ended */
 void
-dwf_identity_check_live(text *workflow_id)
+dwf_identity_check_live(text *workflow_id, Oid role)
 {
 	DwfLife		life;
 
-	dwf_identity_check_exists(workflow_id, &life);
+	dwf_identity_check_exists(workflow_id, &life, role);
 	if (life.finished)
 		dwf_identity_report_end(workflow_id, &life);
 }

@@ -14,9 +14,11 @@
 
 extern text *dwf_identity_current(void);
 extern text *dwf_identity_argument(FunctionCallInfo fcinfo, int n);
-extern void dwf_identity_check_owner(text *workflow_id, const DwfLife *life);
-extern void dwf_identity_check_exists(text *workflow_id, DwfLife *life);
-extern void dwf_identity_check_live(text *workflow_id);
+extern void dwf_identity_check_owner(text *workflow_id, const DwfLife *life,
+									 Oid role);
+extern void dwf_identity_check_exists(text *workflow_id, DwfLife *life,
+									  Oid role);
+extern void dwf_identity_check_live(text *workflow_id, Oid role);
 extern void dwf_identity_report_end(text *workflow_id, const DwfLife *life)
 			pg_attribute_noreturn();
 

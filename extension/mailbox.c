@@ -45,7 +45,7 @@ dwf_mailbox_deliver(const DwfAddress *address, Datum payload)
 	int64		message_id = dwf_store_next_message_id();
 
 	if (!dwf_store_accepts(address->workflow_id, GetUserId()))
-		dwf_identity_check_live(address->workflow_id);
+		dwf_identity_check_live(address->workflow_id, GetUserId());
 	dwf_store_deliver(message_id, address, payload);
 	return message_id;
 }
@@ -70,17 +70,18 @@ queue_id(const DwfAddress *address)
 static int64
 queue_start(const DwfAddress *address, DwfQueueId queue)
 {
-	int64		bound = dwf_head_bound(queue);
 	DwfHeadCandidate candidate;
 
 	if (!IsolationUsesXactSnapshot() &&
 		!TransactionIdIsValid(GetTopTransactionIdIfAny()) &&
 		dwf_head_ready(queue, &candidate))
 	{
+		/* read after "ready": all that may have lowered it before has ended */
+		int64		bound = dwf_head_bound(queue);
+
 		dwf_head_advance(queue, candidate, dwf_store_lowest(address, bound));
-		bound = dwf_head_bound(queue);
 	}
-	return bound;
+	return dwf_head_bound(queue);
 }
 
 /* Take from one queue, ids between "from" and "to"; returns how many */
@@ -88,11 +89,11 @@ static int
 take(DwfReceive *receive, int n, DwfQueueId queue, int64 from, int64 to)
 {
 	DwfAddress *address = &receive->queues[n];
+	int			note = dwf_wakeup_note_take(address);
 
-	dwf_wakeup_note_take(address);
 	receive->count = dwf_store_take(address, from, to, receive->limit,
 									&receive->items);
-	dwf_wakeup_settle_take(receive->count);
+	dwf_wakeup_settle_take(note, receive->count);
 	receive->from = n;
 
 	if (receive->count > 0)
@@ -155,8 +156,8 @@ look_for_items(DwfWait *wait)
 {
 	DwfReceive *receive = wait->arg;
 
-	if (!dwf_store_accepts(receive->workflow_id, GetUserId()))
-		dwf_identity_check_live(receive->workflow_id);
+	if (!dwf_store_accepts(receive->workflow_id, wait->role))
+		dwf_identity_check_live(receive->workflow_id, wait->role);
 	if (receive->nqueues == 1)
 	{
 		DwfAddress *address = &receive->queues[0];

@@ -67,9 +67,9 @@ check_destinations(Datum destinations, bool finished_too)
 											  finished_too)) != NULL)
 	{
 		if (finished_too)
-			dwf_identity_check_live(refused);
+			dwf_identity_check_live(refused, GetUserId());
 		else
-			dwf_identity_check_exists(refused, &life);
+			dwf_identity_check_exists(refused, &life, GetUserId());
 	}
 }
 
@@ -147,7 +147,10 @@ send_batch(Batch *batch)
 
 	ids = batch->ids = palloc(count * sizeof(int64));
 	for (int i = 0; i < count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
 		ids[i] = dwf_store_next_message_id();
+	}
 
 	if (batch->keys)
 	{

@@ -17,6 +17,7 @@
  */
 #include "publish.h"
 
+#include "access/xact.h"
 #include "miscadmin.h"
 
 #include "identity.h"
@@ -33,7 +34,7 @@ void
 dwf_publish_event(text *workflow_id, text *key, Datum value)
 {
 	while (!dwf_store_set_event(workflow_id, key, value, GetUserId()))
-		dwf_identity_check_live(workflow_id);
+		dwf_identity_check_live(workflow_id, GetUserId());
 }
 
 /* Order texts by their bytes */
@@ -154,8 +155,8 @@ broadcast(text *event_id, Datum payload)
 /*
  * Notify one workflow, waiting or not, or, when workflow_id is NULL, everyone
  * who waits for the event id and whom the current user may act on.  Returns a
- * list of DwfNotified.  Raises 55000 for a broadcast without shared memory,
- * and for one workflow WF001, WF002, WF003 and 42501.  Blocks only while
+ * list of DwfNotified.  Raises 55000 for a broadcast without shared memory and
+ * 25001 for one with an old snapshot, for one workflow WF001, WF002, WF003 and 42501.  Blocks only while
  * another transaction answers the same wait.
  */
 List *
@@ -167,6 +168,12 @@ dwf_publish_notify(text *event_id, Datum payload, text *workflow_id)
 	if (workflow_id == NULL)
 	{
 		dwf_shmem_require("wf_notify");
+		if (IsolationUsesXactSnapshot())
+			ereport(ERROR,
+					(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+					 errmsg("cannot notify all who wait in a REPEATABLE READ or SERIALIZABLE transaction"),
+					 errdetail("Its snapshot may not show all workflows that wait now."),
+					 errhint("Name the workflow, or notify in a READ COMMITTED transaction.")));
 		return broadcast(event_id, payload);
 	}
 	message_id = dwf_mailbox_deliver(&address, payload);

@@ -65,6 +65,7 @@ init_shared(DwfShared *shared)
 	if (!pg_strong_random(&shared->hash_seed, sizeof(shared->hash_seed)))
 		shared->hash_seed = (uint64) GetCurrentTimestamp();
 	shared->started_at = GetCurrentTimestamp();
+	pg_atomic_init_u64(&shared->next_wait_id, (uint64) shared->started_at);
 	shared->partitions = GetNamedLWLockTranche(DWF_TRANCHE);
 
 	shared->nbuckets = bucket_count();

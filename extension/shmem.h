@@ -8,8 +8,9 @@
  *
  *	partition lock i	guards the link lists of every bucket b with
  *						b % DWF_PARTITIONS == i.  At most one partition lock
- *						is held at a time, nothing else is locked under it
- *						and nothing under it can fail.
+ *						is held at a time and nothing else is locked under
+ *						it.  Waking and leaving cannot fail; who copies out
+ *						can run out of memory, and the abort unlocks.
  *	slot contents		written by the slot's backend only, while none of its
  *						links is in a bucket.  Whoever finds a link in a
  *						bucket may read the slot for as long as it holds that
@@ -103,6 +104,7 @@ typedef struct DwfBucket
 typedef struct DwfShared
 {
 	uint64		hash_seed;		/* random, so that nobody can aim at a bucket */
+	pg_atomic_uint64 next_wait_id;	/* starts at the clock: never used before */
 	TimestampTz started_at;
 	int			nslots;			/* one per backend, by proc number */
 	uint32		nbuckets;		/* a power of two */

@@ -40,8 +40,8 @@
 #include "store.h"
 
 /*
- * How was this function called, and in which workflow?  The latter may be SET
- * LOCAL and gone after the first commit.
+ * How was this function called, in which workflow and by whom?  The latter two
+ * may be SET LOCAL and gone after the first commit.
  */
 void
 dwf_wait_init(DwfWait *wait, FunctionCallInfo fcinfo, const char *function)
@@ -52,6 +52,7 @@ dwf_wait_init(DwfWait *wait, FunctionCallInfo fcinfo, const char *function)
 	wait->may_commit = wait->is_call &&
 		!castNode(CallContext, fcinfo->context)->atomic;
 	wait->current = dwf_identity_current();
+	wait->role = GetUserId();
 }
 
 /* Commit and go on in a new transaction, which holds nothing yet */
@@ -82,6 +83,12 @@ check_can_wait(DwfWait *wait)
 				 errdetail("The transaction's snapshot could never show what it would wait for."),
 				 errhint("Wait in a READ COMMITTED transaction, or pass a timeout of 0.")));
 	dwf_shmem_require(wait->function);
+	if (dwf_waiter_is_waiting())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot wait in %s() while this session is waiting",
+						wait->function),
+				 errdetail("It was called by a trigger in the middle of another wait.")));
 
 	if (wait->is_call && !wait->may_commit)
 		ereport(NOTICE,
@@ -111,7 +118,7 @@ watched_workflow(DwfWait *wait)
 				VARSIZE_ANY_EXHDR(current)) == 0))
 		return NULL;
 	if (!dwf_store_life(current, &life) || life.finished ||
-		!dwf_owner_allows(life.owner, GetUserId()))
+		!dwf_owner_allows(life.owner, wait->role))
 		return NULL;
 	return current;
 }
@@ -122,7 +129,6 @@ begin(DwfWait *wait, text *watched)
 {
 	DwfWaitKey	keys[DWF_LINKS_MAX];
 	int			nkeys = wait->nkeys;
-	int64		wait_id = 0;
 
 	Assert(nkeys > 0 && nkeys < DWF_LINKS_MAX);
 	memcpy(keys, wait->keys, nkeys * sizeof(DwfWaitKey));
@@ -133,10 +139,7 @@ begin(DwfWait *wait, text *watched)
 		keys[nkeys].address.workflow_id = watched;
 		keys[nkeys++].is_aid = true;
 	}
-	if (wait->wants_id)
-		wait_id = dwf_store_next_message_id();
-
-	dwf_waiter_begin(keys, nkeys, wait->deadline, wait_id);
+	dwf_waiter_begin(keys, nkeys, wait->deadline, wait->role, wait->wants_id);
 }
 
 /* Milliseconds until the deadline, for WaitLatch: at most INT_MAX, -1 none */
@@ -167,7 +170,7 @@ look(DwfWait *wait, text *watched)
 	if (wait->look(wait))
 		return true;
 	if (watched)
-		dwf_identity_check_live(watched);
+		dwf_identity_check_live(watched, wait->role);
 	return false;
 }
 
@@ -248,21 +251,6 @@ wait_for_news(DwfWait *wait)
 }
 
 /*
- * The caller's rights are those at the time of the call: a commit ends a SET
- * LOCAL ROLE.  Raise 42501 if they do not suffice for the workflow that the
- * wait is in or about, as far as there is one.
- */
-static void
-check_rights_before_commit(DwfWait *wait)
-{
-	text	   *workflow_id = wait->keys[0].address.workflow_id;
-	DwfLife		life;
-
-	if (dwf_store_life(workflow_id, &life))
-		dwf_identity_check_owner(workflow_id, &life);
-}
-
-/*
  * Wait until the look succeeds; false if the deadline came first.  What the
  * look allocates in the current memory context survives the commits.
  *
@@ -278,7 +266,6 @@ dwf_wait(DwfWait *wait)
 
 	if (wait->may_commit)
 	{
-		check_rights_before_commit(wait);
 		SPI_connect_ext(SPI_OPT_NONATOMIC);
 		MemoryContextSwitchTo(context);
 		commit();

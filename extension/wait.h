@@ -27,6 +27,7 @@ struct DwfWait
 	bool		is_call;		/* by CALL */
 	bool		may_commit;		/* by CALL, outside a transaction block */
 	text	   *current;		/* the session's current workflow, or NULL */
+	Oid			role;			/* whose rights count */
 
 	/* filled by the caller */
 	const DwfWaitKey *keys;		/* what to wait for, the purpose first */

@@ -120,15 +120,16 @@ describe_link(DwfSlot *slot, const DwfWaitKey *key, int *used)
 /* Write down who waits and for what, the first key's workflow for display */
 static void
 describe_slot(DwfSlot *slot, const DwfWaitKey *keys, int nkeys,
-			  TimestampTz deadline, int64 wait_id)
+			  TimestampTz deadline, Oid role, bool wants_id)
 {
 	const char *bytes;
 	int			used = 0;
 
 	slot->pid = MyProcPid;
 	slot->database = MyDatabaseId;
-	slot->role = GetUserId();
-	pg_atomic_write_u64(&slot->wait_id, (uint64) wait_id);
+	slot->role = role;
+	pg_atomic_write_u64(&slot->wait_id, !wants_id ? 0 :
+						pg_atomic_fetch_add_u64(&dwf_shared->next_wait_id, 1));
 	slot->since = GetCurrentTimestamp();
 	slot->deadline = deadline;
 	bytes = bytes_of(keys[0].address.workflow_id, &slot->workflow_length);
@@ -140,28 +141,34 @@ describe_slot(DwfSlot *slot, const DwfWaitKey *keys, int nkeys,
 		describe_link(slot, &keys[i], &used);
 }
 
+/* Is this session registered? */
+bool
+dwf_waiter_is_waiting(void)
+{
+	return my_slot != NULL;
+}
+
 /*
- * Register this session as waiting for the given keys; from now on whatever
- * arrives there signals it.  The caller looks after this, and ends with
+ * Register this session, which is not registered yet, as waiting for the given
+ * keys; from now on whatever arrives there signals it.  The caller looks after this, and ends with
  * dwf_waiter_end() on every way out.  Does not block.
  */
 void
 dwf_waiter_begin(const DwfWaitKey *keys, int nkeys, TimestampTz deadline,
-				 int64 wait_id)
+				 Oid role, bool wants_id)
 {
 	DwfSlot    *slot = dwf_shmem_my_slot();
 
 	Assert(slot != NULL);
 	Assert(nkeys > 0 && nkeys <= DWF_LINKS_MAX);
-	if (my_slot != NULL)
-		elog(ERROR, "this session is already registered as waiting");
+	Assert(my_slot == NULL);
 	if (!exit_callback_registered)
 	{
 		before_shmem_exit(waiter_exit, (Datum) 0);
 		exit_callback_registered = true;
 	}
 
-	describe_slot(slot, keys, nkeys, deadline, wait_id);
+	describe_slot(slot, keys, nkeys, deadline, role, wants_id);
 	pg_atomic_write_u32(&slot->signalled, 0);
 	signal_in_use = false;
 
@@ -382,9 +389,13 @@ dwf_waiter_list_broadcast(text *event_id)
 	{
 		DwfLink    *link = dlist_container(DwfLink, node, iter.cur);
 
-		if (link->hash == hash &&
-			pg_atomic_read_u64(&dwf_shared->slots[link->slot].wait_id) != 0)
-			found = lappend(found, copy_link(link));
+		DwfWaiterInfo *info;
+
+		if (link->hash != hash)
+			continue;
+		info = copy_link(link);
+		if (info->wait_id != 0) /* else it has just ended */
+			found = lappend(found, info);
 	}
 	LWLockRelease(lock);
 	return found;
@@ -396,5 +407,6 @@ dwf_waiter_still_waits(const DwfWaiterInfo *waiter)
 {
 	DwfSlot    *slot = &dwf_shared->slots[waiter->slot];
 
-	return pg_atomic_read_u64(&slot->wait_id) == (uint64) waiter->wait_id;
+	return waiter->wait_id != 0 &&
+		pg_atomic_read_u64(&slot->wait_id) == (uint64) waiter->wait_id;
 }

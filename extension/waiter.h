@@ -44,7 +44,8 @@ typedef struct DwfWaiterInfo
 
 extern uint64 dwf_waiter_hash(const DwfAddress *address);
 extern void dwf_waiter_begin(const DwfWaitKey *keys, int nkeys,
-							 TimestampTz deadline, int64 wait_id);
+							 TimestampTz deadline, Oid role, bool wants_id);
+extern bool dwf_waiter_is_waiting(void);
 extern bool dwf_waiter_take_signal(void);
 extern void dwf_waiter_settle_signal(bool took);
 extern void dwf_waiter_end(void);

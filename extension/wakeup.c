@@ -109,25 +109,29 @@ dwf_wakeup_note(const DwfAddress *address, uint32 arrivals)
 /*
  * This transaction is about to take from this queue.  To be noted before it
  * locks anything there, so that no error in between leaves an item locked and
- * then free without a wake; followed by dwf_wakeup_settle_take().
+ * then free without a wake; the result is for dwf_wakeup_settle_take().
  */
-void
+int
 dwf_wakeup_note_take(const DwfAddress *address)
 {
 	Assert(dwf_door_is_queue(address->door));
 	push_note(address, 1, true);
+	return nnotes - 1;
 }
 
-/* It took this many, perhaps none.  Cannot fail. */
+/*
+ * It took this many, perhaps none.  Triggers may have made notes on top of the
+ * one in question; then it stays, if need be as a note of nothing.
+ */
 void
-dwf_wakeup_settle_take(uint32 taken)
+dwf_wakeup_settle_take(int position, uint32 taken)
 {
-	Note	   *note = &notes[nnotes - 1];
+	Note	   *note = &notes[position];
 
-	Assert(nnotes > 0 && note->is_take);
+	Assert(position < nnotes && note->is_take && note->count > 0);
 	note->count += taken;
 	note->count--;
-	if (note->count == 0)
+	if (note->count == 0 && position == nnotes - 1)
 		nnotes--;
 }
 
@@ -144,35 +148,40 @@ row_text(HeapTuple row, TupleDesc desc, int column, text **value)
 }
 
 /*
- * The address at which a row of the named table ('message', 'event' or
- * 'workflow', by its initial) arrives; false when part of it is null.
+ * The address at which a row of the named table arrives; false when part of it
+ * is null or it is at no door.
  */
 static bool
-row_address(HeapTuple row, TupleDesc desc, char table, DwfAddress *address)
+row_address(HeapTuple row, TupleDesc desc, const char *table,
+			DwfAddress *address)
 {
 	bool		isnull;
 	Datum		door;
 
-	switch (table)
+	if (strcmp(table, "message") == 0)
 	{
-		case 'm':
-			door = heap_getattr(row, DWF_MESSAGE_DOOR, desc, &isnull);
-			if (isnull)
-				return false;
-			address->door = DatumGetChar(door);
-			return row_text(row, desc, DWF_MESSAGE_WORKFLOW_ID,
-							&address->workflow_id) &&
-				row_text(row, desc, DWF_MESSAGE_KEY, &address->key);
-		case 'e':
-			address->door = DWF_DOOR_EVENT;
-			return row_text(row, desc, DWF_EVENT_WORKFLOW_ID,
-							&address->workflow_id) &&
-				row_text(row, desc, DWF_EVENT_KEY, &address->key);
-		default:
-			address->door = DWF_DOOR_LIFE;
-			return row_text(row, desc, DWF_WORKFLOW_WORKFLOW_ID,
-							&address->workflow_id);
+		door = heap_getattr(row, DWF_MESSAGE_DOOR, desc, &isnull);
+		address->door = isnull ? '\0' : DatumGetChar(door);
+		return dwf_door_is_queue(address->door) &&
+			row_text(row, desc, DWF_MESSAGE_WORKFLOW_ID,
+					 &address->workflow_id) &&
+			row_text(row, desc, DWF_MESSAGE_KEY, &address->key);
 	}
+	if (strcmp(table, "event") == 0)
+	{
+		address->door = DWF_DOOR_EVENT;
+		return row_text(row, desc, DWF_EVENT_WORKFLOW_ID,
+						&address->workflow_id) &&
+			row_text(row, desc, DWF_EVENT_KEY, &address->key);
+	}
+	if (strcmp(table, "workflow") == 0)
+	{
+		address->door = DWF_DOOR_LIFE;
+		return row_text(row, desc, DWF_WORKFLOW_WORKFLOW_ID,
+						&address->workflow_id);
+	}
+	elog(ERROR, "unexpected argument \"%s\" of durable_wf.note_arrival()",
+		 table);
 }
 
 /* An item is about to be written: its queue's head may have to know */
@@ -211,9 +220,9 @@ dwf_note_arrival(PG_FUNCTION_ARGS)
 	row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
 		trigger->tg_newtuple : trigger->tg_trigtuple;
 
-	/* a row with a null here is about to be refused by its constraints */
+	/* a row with a null here is about to be refused; at no door, not seen */
 	if (!row_address(row, RelationGetDescr(trigger->tg_relation),
-					 trigger->tg_trigger->tgargs[0][0], &address))
+					 trigger->tg_trigger->tgargs[0], &address))
 		PG_RETURN_POINTER(row);
 
 	if (dwf_door_is_queue(address.door))

@@ -14,7 +14,7 @@
 
 extern void dwf_wakeup_init(void);
 extern void dwf_wakeup_note(const DwfAddress *address, uint32 arrivals);
-extern void dwf_wakeup_note_take(const DwfAddress *address);
-extern void dwf_wakeup_settle_take(uint32 taken);
+extern int	dwf_wakeup_note_take(const DwfAddress *address);
+extern void dwf_wakeup_settle_take(int position, uint32 taken);
 
 #endif							/* DWF_WAKEUP_H */

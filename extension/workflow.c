@@ -125,7 +125,7 @@ wf_start(PG_FUNCTION_ARGS)
 	{
 		if (!dwf_store_life(workflow_id, &life))
 			continue;
-		dwf_identity_check_owner(workflow_id, &life);
+		dwf_identity_check_owner(workflow_id, &life, GetUserId());
 		check_same_start(workflow_id, input);
 		break;
 	}
@@ -140,7 +140,7 @@ wf_status(PG_FUNCTION_ARGS)
 	DwfLife		life;
 
 	workflow_id = dwf_arg_name(fcinfo, 0, "workflow_id", DWF_WORKFLOW_ID_MAX);
-	dwf_identity_check_exists(workflow_id, &life);
+	dwf_identity_check_exists(workflow_id, &life, GetUserId());
 	PG_RETURN_TEXT_P(cstring_to_text(life.status));
 }
 
@@ -163,7 +163,7 @@ finish_current(FunctionCallInfo fcinfo, const char *status, DwfValue output,
 	text	   *workflow_id = dwf_identity_argument(fcinfo, -1);
 
 	while (!dwf_store_finish(workflow_id, GetUserId(), status, output, error))
-		dwf_identity_check_live(workflow_id);
+		dwf_identity_check_live(workflow_id, GetUserId());
 }
 
 /* wf_complete(output) → void */
@@ -204,7 +204,7 @@ wf_cancel(PG_FUNCTION_ARGS)
 	while (!dwf_store_finish(workflow_id, GetUserId(), DWF_STATUS_CANCELLED,
 							 none, none))
 	{
-		dwf_identity_check_exists(workflow_id, &life);
+		dwf_identity_check_exists(workflow_id, &life, GetUserId());
 		if (life.finished)
 			PG_RETURN_BOOL(false);
 	}
@@ -225,7 +225,7 @@ wf_set_owner(PG_FUNCTION_ARGS)
 	owner_name = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	dwf_store_require_writable("wf_set_owner");
 
-	dwf_identity_check_exists(workflow_id, &life);
+	dwf_identity_check_exists(workflow_id, &life, GetUserId());
 	owner = dwf_owner_role(owner_name);
 	if (!dwf_owner_allows(owner, GetUserId()))
 		ereport(ERROR,
@@ -236,7 +236,7 @@ wf_set_owner(PG_FUNCTION_ARGS)
 						   GetUserNameFromId(GetUserId(), false))));
 
 	while (!dwf_store_set_owner(workflow_id, GetUserId(), owner))
-		dwf_identity_check_exists(workflow_id, &life);
+		dwf_identity_check_exists(workflow_id, &life, GetUserId());
 	PG_RETURN_VOID();
 }
 
@@ -257,7 +257,8 @@ look_for_end(DwfWait *wait)
 				(errcode(DWF_ERRCODE_NO_WORKFLOW),
 				 errmsg("workflow \"%s\" does not exist",
 						text_to_cstring(result->workflow_id))));
-	dwf_identity_check_owner(result->workflow_id, &result->outcome.life);
+	dwf_identity_check_owner(result->workflow_id, &result->outcome.life,
+							 wait->role);
 	return result->outcome.life.finished;
 }
 

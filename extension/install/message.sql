@@ -4,7 +4,7 @@
 -- is visible below an id that old transactions cannot touch stays as it is.
 CREATE SEQUENCE durable_wf.message_id_seq AS bigint CACHE 1;
 COMMENT ON SEQUENCE durable_wf.message_id_seq IS
-'ids of mailbox items and of waits, in the order in which they were sent';
+'ids of mailbox items, in the order in which they were sent';
 SELECT pg_catalog.pg_extension_config_dump('durable_wf.message_id_seq', '');
 
 CREATE TABLE durable_wf.message (

@@ -35,7 +35,7 @@ COMMENT ON FUNCTION @extschema@.wf_notify(text, jsonb, text) IS
 Without workflow_id: to every workflow that waits for it now and that the caller may act on, once per workflow; the rows list them; with nobody waiting there is no row and nothing is kept. Who is listed gets the data when this commits: from this wait or, if that has just timed out, from its next wait for the event id.
 With workflow_id: to that workflow, waiting or not; kept until it waits for the event id. One row; waiting_since and deadline are null if it is not waiting, deadline also if it waits for ever.
 event_data: any JSON; SQL null is sent as JSON null. Blocks only while another transaction notifies the same waiter.
-Errors: 22023 bad argument; 55000 the library is not preloaded; with workflow_id also WF001, WF002, WF003 and 42501 as for wf_send().';
+Errors: 22023 bad argument; without workflow_id 55000 the library is not preloaded and 25001 in REPEATABLE READ or SERIALIZABLE; with workflow_id WF001, WF002, WF003 and 42501 as for wf_send().';
 
 CREATE FUNCTION @extschema@.wf_event_waiters(event_id text)
     RETURNS TABLE (workflow_id text, message_id bigint,

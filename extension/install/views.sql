@@ -52,3 +52,24 @@ SELECT door, sends, receives, waits, timeouts, wakes, spurious_wakes, passed_on
 COMMENT ON VIEW @extschema@.wf_stat IS
 'counters of this server since it started, all databases together, per door: committed sends (events published; for result, starts, ends and changes of owner) and receives, waits and how many timed out, waiters woken, woken for nothing, and wakes handed on by a waiter that left';
 GRANT SELECT ON @extschema@.wf_stat TO PUBLIC;
+
+-- Default privileges may have given more on the tables than we want: who can
+-- put a trigger on them has the rights of their owner at the next call.
+DO $$
+DECLARE
+    relation pg_catalog.regclass;
+    role pg_catalog.regrole;
+BEGIN
+    FOR relation, role IN
+        SELECT c.oid, a.grantee
+          FROM pg_catalog.pg_class c, pg_catalog.aclexplode(c.relacl) a
+         WHERE c.relnamespace OPERATOR(pg_catalog.=) 'durable_wf'::pg_catalog.regnamespace
+           AND a.grantee OPERATOR(pg_catalog.<>) c.relowner
+           AND a.grantee OPERATOR(pg_catalog.<>) 0
+    LOOP
+        EXECUTE pg_catalog.format('REVOKE ALL ON %s FROM %s', relation, role);
+    END LOOP;
+    REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER
+        ON ALL TABLES IN SCHEMA durable_wf FROM PUBLIC;
+    REVOKE ALL ON ALL SEQUENCES IN SCHEMA durable_wf FROM PUBLIC;
+END $$;

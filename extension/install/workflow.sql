@@ -103,7 +103,7 @@ Otherwise like wf_complete().';
 CREATE FUNCTION @extschema@.wf_cancel(workflow_id text) RETURNS boolean
     AS 'MODULE_PATHNAME', 'wf_cancel' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.wf_cancel(text) IS
-'End a workflow with CANCELLED. At commit whoever waits in it gets WF002 at once. Returns false, and changes nothing, when it has ended already.
+'End a workflow with CANCELLED. At commit whoever waits in it gets WF002 at once. Returns false, and changes nothing, when it has ended already. Blocks only while another transaction is ending it or changing its owner.
 Errors: WF001 no such workflow; 42501 it belongs to another role.';
 
 CREATE FUNCTION @extschema@.wf_set_owner(workflow_id text, owner text) RETURNS void

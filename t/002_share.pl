@@ -1,0 +1,444 @@
+# Several receivers share a queue: a message wakes one of them, the others wait
+# on undisturbed, and a wake is never lost with the one who was given it.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(usleep);
+
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init;
+$node->append_conf('postgresql.conf', <<'CONF');
+shared_preload_libraries = 'durable_wf'
+log_statement = none
+autovacuum = off
+CONF
+$node->start;
+
+# Run SQL in a session of its own.
+sub sql
+{
+	return $node->safe_psql('postgres', $_[0]);
+}
+
+# Open a session.
+sub session
+{
+	my ($database) = @_;
+	my $session =
+	  $node->background_psql($database || 'postgres', on_error_stop => 0);
+
+	$session->set_query_timer_restart;
+	$session->query_safe('\set VERBOSITY verbose');
+	$session->{pid} = $session->query_safe('SELECT pg_backend_pid()');
+	return $session;
+}
+
+# Send a session a statement that is going to wait.
+sub start
+{
+	my ($session, $statement) = @_;
+
+	$session->query_until(qr//, "$statement;\n");
+	return $session;
+}
+
+# Poll until a query returns true.
+sub poll
+{
+	my ($query) = @_;
+
+	$node->poll_query_until('postgres', $query) or die 'it does not happen';
+	return;
+}
+
+# Let sessions fall asleep in their waits.
+sub asleep
+{
+	my $pids = join ',', map { $_->{pid} } @_;
+	my $count = @_;
+
+	poll(<<"SQL");
+SELECT count(*) = $count FROM pg_stat_activity a
+ WHERE a.pid IN ($pids) AND a.wait_event_type = 'Extension'
+SQL
+	return;
+}
+
+# What a statement that waited has printed in the end, errors included.
+sub outcome
+{
+	my ($session) = @_;
+	my ($output) = $session->query('');
+
+	$output .= $session->{stderr};
+	$session->{stderr} = '';
+	return $output;
+}
+
+# The same from a session that ended with it.
+sub last_words
+{
+	my ($session) = @_;
+
+	eval { $session->{run}->finish };
+	return $session->{stdout} . $session->{stderr};
+}
+
+# Poll until a condition on the system holds.
+sub until_true
+{
+	my ($condition, $what) = @_;
+	my $left = 100 * $PostgreSQL::Test::Utils::timeout_default;
+
+	until ($condition->())
+	{
+		die "timed out waiting until $what" if $left-- == 0;
+		usleep(10_000);
+	}
+	return;
+}
+
+# Stop a backend in its tracks, and let it go on.
+sub freeze
+{
+	my ($session) = @_;
+
+	kill 'STOP', $session->{pid} or die "kill: $!";
+	until_true(
+		sub { slurp_file("/proc/$session->{pid}/status") =~ /^State:\s+T/m },
+		'the backend has stopped');
+	return;
+}
+
+sub thaw
+{
+	kill 'CONT', $_[0]->{pid} or die "kill: $!";
+	return;
+}
+
+# Until SIGALRM is pending for a frozen backend: one of its timers has fired.
+sub until_alarm
+{
+	my ($session) = @_;
+
+	until_true(
+		sub {
+			my $status = slurp_file("/proc/$session->{pid}/status");
+			my ($set) = $status =~ /^ShdPnd:\s+([0-9a-f]+)$/m;
+			return hex($set) & (1 << 13);
+		},
+		'a timer has fired');
+	return;
+}
+
+# The counters of messages, as a hash.
+sub stat_message
+{
+	my %stat;
+	@stat{qw(sends receives waits timeouts wakes spurious_wakes passed_on)} =
+	  split /\|/, sql(<<'SQL');
+SELECT sends, receives, waits, timeouts, wakes, spurious_wakes, passed_on
+  FROM wf_stat WHERE door = 'message'
+SQL
+	return \%stat;
+}
+
+# Compare what some counters have gained since with what is expected.
+sub gained
+{
+	my ($since, $expected, $name) = @_;
+	my $now = stat_message();
+	my %gain = map { $_ => $now->{$_} - $since->{$_} } keys %$expected;
+
+	is_deeply(\%gain, $expected, $name);
+	return;
+}
+
+sql('CREATE EXTENSION durable_wf');
+sql(q{SELECT wf_start('w')});
+
+# Twenty wait, in this order; one message comes.
+my @twenty = map { session() } 1 .. 20;
+foreach my $i (0 .. 19)
+{
+	start($twenty[$i],
+		$i % 2
+		? q{CALL wf_recv('q', NULL, 'w', NULL)}
+		: q{SELECT wf_recv('q', '1 day', 'w')});
+	asleep($twenty[$i]);
+}
+
+my $waits = 'SELECT pid, key, waiting_since, deadline FROM wf_waiters ORDER BY pid';
+my %before = map { (split /\|/)[0] => $_ } split /\n/, sql($waits);
+my $stat = stat_message();
+
+sql(q{SELECT wf_send('w', '1', 'q')});
+poll('SELECT count(*) = 19 FROM wf_waiters');
+asleep(@twenty[ 1 .. 19 ]);
+is(outcome($twenty[0]), '1', 'the longest waiting gets the message');
+
+my %after = map { (split /\|/)[0] => $_ } split /\n/, sql($waits);
+delete $before{ $twenty[0]->{pid} };
+is_deeply(\%after, \%before,
+	'the other nineteen wait on, since when and until when they did');
+gained($stat,
+	{ sends => 1, receives => 1, wakes => 1, spurious_wakes => 0 },
+	'one message, one wake');
+
+# Five messages in one transaction wake five.
+$stat = stat_message();
+sql(q{SELECT wf_send_many('{w,w,w}', '{2,3,4}', 'q'), wf_send('w', '5', 'q'),
+	wf_send('w', '6', 'q')});
+poll('SELECT count(*) = 14 FROM wf_waiters');
+is( join(' ', sort map { outcome($_) } @twenty[ 1 .. 5 ]),
+	'2 3 4 5 6', 'each message goes to one of them');
+gained($stat, { receives => 5, wakes => 5, spurious_wakes => 0 },
+	'five messages, five wakes');
+
+# News elsewhere wakes none of them.
+$stat = stat_message();
+$node->safe_psql('postgres', 'CREATE DATABASE other');
+$node->safe_psql('other', q{CREATE EXTENSION durable_wf; SELECT wf_start('w')});
+my $neighbour = start(session('other'), q{SELECT wf_recv('q', NULL, 'w')});
+asleep($neighbour);
+sql(q{SELECT wf_start('w2');
+	SELECT wf_send('w', '1', 'q2'), wf_send('w', '1'), wf_send('w2', '1', 'q'),
+		wf_set_event('q', '1', 'w');
+	SELECT * FROM wf_notify('q', '1', 'w')});
+gained($stat, { sends => 3, wakes => 0 },
+	'another topic, workflow or door wakes nobody');
+$node->safe_psql('other', q{SELECT wf_send('w', '"other"', 'q')});
+is(outcome($neighbour), '"other"', 'a waiter in the other database');
+gained($stat, { wakes => 1 }, 'another database wakes its own waiters only');
+$neighbour->quit;
+
+foreach my $i (6 .. 19)
+{
+	sql("SELECT wf_send('w', '$i', 'q')");
+	is(outcome($twenty[$i]), $i, "waiter $i has its message in the end");
+}
+is(stat_message()->{timeouts}, 0, 'nobody timed out');
+$_->quit foreach @twenty;
+
+# A message that somebody holds uncommitted is nobody's news.  When it comes
+# back, one of those who passed it by is woken.
+my %forms = (
+	'function' => q{SELECT wf_recv('q', '1 day', 'w')},
+	'CALL' => q{CALL wf_recv('q', '1 day', 'w', NULL)});
+my %giving_up = (
+	'ROLLBACK' => sub { $_[0]->query_safe('ROLLBACK') },
+	'ROLLBACK TO' => sub { $_[0]->query_safe('ROLLBACK TO s') },
+	'an error' => sub { $_[0]->query('SELECT 1/0') },
+	'pg_terminate_backend' =>
+	  sub { sql("SELECT pg_terminate_backend($_[0]->{pid})") },
+	'the end of its client' => sub { $_[0]->{run}->signal('KILL') });
+
+foreach my $form (sort keys %forms)
+{
+	foreach my $how (sort keys %giving_up)
+	{
+		my $name = "receiver gives up by $how, waiter by $form";
+		my $holder = session();
+		my @waiters = (session(), session());
+		my $since;
+
+		start($waiters[0], $forms{$form});
+		asleep($waiters[0]);
+		start($waiters[1], $forms{$form});
+		asleep(@waiters);
+		$since = sql($waits);
+
+		# the one who is woken is too slow
+		freeze($waiters[0]);
+		$stat = stat_message();
+		sql(q{SELECT wf_send('w', '"back"', 'q')});
+		$holder->query_safe('BEGIN');
+		$holder->query_safe('SAVEPOINT s') if $how eq 'ROLLBACK TO';
+		is($holder->query_safe(q{SELECT wf_recv('q', '0', 'w')}),
+			'"back"', "$name: the receiver has it");
+		thaw($waiters[0]);
+		poll("SELECT spurious_wakes = $stat->{spurious_wakes} + 1"
+			  . q{ FROM wf_stat WHERE door = 'message'});
+		asleep(@waiters);
+		is(sql($waits), $since, "$name: the others wait on");
+
+		$giving_up{$how}->($holder);
+		is(outcome($waiters[0]), '"back"', "$name: a waiter gets it");
+		gained($stat,
+			{ wakes => 2, spurious_wakes => 1, passed_on => 0, timeouts => 0 },
+			"$name: one is woken");
+
+		$holder->query_safe('COMMIT') if $how eq 'ROLLBACK TO';
+		eval { $holder->quit };
+		sql(q{SELECT wf_send('w', '"last"', 'q')});
+		is(outcome($waiters[1]), '"last"', "$name: the other waits on");
+		$_->quit foreach @waiters;
+	}
+}
+
+# Who leaves at the moment when it is woken hands the wake on.
+my %leaving = (
+	'pg_cancel_backend' =>
+	  sub { sql("SELECT pg_cancel_backend($_[0]->{pid})") },
+	'pg_terminate_backend' =>
+	  sub { sql("SELECT pg_terminate_backend($_[0]->{pid})") },
+	'statement_timeout' => sub { until_alarm($_[0]) },
+	'the end of its client' => sub {
+		$_[0]->{run}->signal('KILL');
+		until_alarm($_[0]);
+	});
+my %said = (
+	'pg_cancel_backend' => qr/57014.*user request/,
+	'pg_terminate_backend' => qr/57P01/,
+	'statement_timeout' => qr/57014.*statement timeout/);
+
+foreach my $form (sort keys %forms)
+{
+	foreach my $how (sort keys %leaving)
+	{
+		my $name = "woken and gone by $how, by $form";
+		my ($first, $second, $third, $said);
+
+		# one form is enough where the test has to wait for the time
+		next if $how eq 'statement_timeout' && $form eq 'function';
+		($first, $second, $third) = map { session() } 1 .. 3;
+		$first->query_safe(q{SET statement_timeout = '4s'})
+		  if $how eq 'statement_timeout';
+		$first->query_safe(q{SET client_connection_check_interval = '100ms'})
+		  if $how eq 'the end of its client';
+		foreach ($first, $second, $third)
+		{
+			start($_, $forms{$form});
+			asleep($_);
+			freeze($first) if $_ == $first;
+		}
+
+		$stat = stat_message();
+		sql(q{SELECT wf_send('w', '"passed on"', 'q')});
+		gained($stat, { wakes => 1 }, "$name: the send wakes one");
+		$leaving{$how}->($first);
+		gained($stat, { receives => 0 }, "$name: nobody has the message");
+		thaw($first);
+
+		is(outcome($second), '"passed on"', "$name: the next one gets it");
+		$said = $how =~ /cancel|timeout/ ? outcome($first) : last_words($first);
+		like($said, $said{$how}, "$name: the error") if $said{$how};
+		gained(
+			$stat,
+			{ wakes => 2, passed_on => 1, spurious_wakes => 0, receives => 1 },
+			"$name: the wake was handed on, once");
+
+		sql(q{SELECT wf_send('w', '"last"', 'q')});
+		is(outcome($third), '"last"', "$name: the others wait on");
+		$_->quit foreach ($second, $third);
+		$first->quit if $how =~ /cancel|timeout/;
+	}
+}
+
+# Who leaves in the middle of its look, after it has noticed the wake.
+{
+	my ($first, $second, $locker) = map { session() } 1 .. 3;
+
+	# the function forms would keep the locker out
+	foreach ($first, $second)
+	{
+		start($_, $forms{CALL});
+		asleep($_);
+	}
+	freeze($first);
+	$stat = stat_message();
+	sql(q{SELECT wf_send('w', '"look"', 'q')});
+	$locker->query_safe('BEGIN; LOCK TABLE durable_wf.message');
+	thaw($first);
+	poll("SELECT wait_event_type = 'Lock' FROM pg_stat_activity"
+		  . " WHERE pid = $first->{pid}");
+	sql("SELECT pg_cancel_backend($first->{pid})");
+	like(outcome($first), qr/57014/, 'cancelled in its look');
+	$locker->query_safe('COMMIT');
+	is(outcome($second), '"look"', 'cancelled in its look: the next one gets it');
+	gained($stat, { passed_on => 1, spurious_wakes => 0 },
+		'cancelled in its look: the wake was handed on');
+	$_->quit foreach ($first, $second, $locker);
+}
+
+# A message that comes just as the timeout does is not passed by.
+{
+	my $waiter = session();
+
+	start($waiter, $forms{function} =~ s/1 day/4 s/r);
+	asleep($waiter);
+	freeze($waiter);
+	poll('SELECT deadline < clock_timestamp() FROM wf_waiters');
+	sql(q{SELECT wf_send('w', '"in time"', 'q')});
+	thaw($waiter);
+	is(outcome($waiter), '"in time"', 'one more look at the timeout');
+	$waiter->quit;
+}
+
+# Who waits for two topics, was woken for one and takes from the other, hands
+# the wake on to those who wait for the first.
+foreach my $wait (
+	q{SELECT * FROM wf_recv_any('{a,b}', '1 day', 'w')},
+	q{CALL wf_recv_any('{a,b}', '1 day', 'w', NULL, NULL)})
+{
+	my $name = ($wait =~ /^(\w+)/)[0] . ' wf_recv_any';
+	my ($both, $b, $a, $sender) = map { session() } 1 .. 4;
+
+	start($both, $wait);
+	asleep($both);
+	start($b, q{SELECT wf_recv('b', '1 day', 'w')});
+	start($a, q{SELECT wf_recv('a', '1 day', 'w')});
+	asleep($both, $b, $a);
+	freeze($both);
+	freeze($b);
+
+	# b's message is the older one, but commits last
+	$stat = stat_message();
+	$sender->query_safe(q{BEGIN; SELECT wf_send('w', '"old"', 'b')});
+	sql(q{SELECT wf_send('w', '"new"', 'a')});
+	gained($stat, { wakes => 1 }, "$name: woken for a");
+	$sender->query_safe('COMMIT');
+	gained($stat, { wakes => 2 }, "$name: another is woken for b");
+
+	thaw($both);
+	is(outcome($both), 'b|"old"', "$name: it takes from b, the oldest");
+	is(outcome($a), '"new"', "$name: who waits for a is woken");
+
+	thaw($b);
+	poll("SELECT spurious_wakes = $stat->{spurious_wakes} + 1"
+		  . q{ FROM wf_stat WHERE door = 'message'});
+	asleep($b);
+	sql(q{SELECT wf_send('w', '"last"', 'b')});
+	is(outcome($b), '"last"', "$name: who waits for b waits on");
+	$_->quit foreach ($both, $b, $a, $sender);
+}
+
+# Who waits for two topics and leaves when woken for either.
+foreach my $topic ('a', 'b')
+{
+	my ($both, $one) = map { session() } 1 .. 2;
+
+	start($both, q{SELECT * FROM wf_recv_any('{a,b}', '1 day', 'w')});
+	asleep($both);
+	start($one, "SELECT wf_recv('$topic', '1 day', 'w')");
+	asleep($both, $one);
+	freeze($both);
+	sql("SELECT wf_send('w', '1', '$topic')");
+	sql("SELECT pg_cancel_backend($both->{pid})");
+	thaw($both);
+	is(outcome($one), '1', "wf_recv_any woken for $topic and cancelled");
+	like(outcome($both), qr/57014/, 'it was cancelled');
+	$_->quit foreach ($both, $one);
+}
+
+is(sql('SELECT count(*) FROM wf_waiters'), 0, 'nobody is left waiting');
+is(sql(q{SELECT count(*) FROM wf_mailbox WHERE workflow_id = 'w'
+	AND key IN ('q', 'a', 'b') AND door = 'message'}),
+	0, 'no message is left');
+
+$node->stop;
+done_testing();

@@ -262,7 +262,7 @@ foreach my $form (sort keys %forms)
 			'"back"', "$name: the receiver has it");
 		thaw($waiters[0]);
 		poll("SELECT spurious_wakes = $stat->{spurious_wakes} + 1"
-			  . q{ FROM wf_stat WHERE door = 'message'});
+			  . " FROM wf_stat WHERE door = 'message'");
 		asleep(@waiters);
 		is(sql($waits), $since, "$name: the others wait on");
 
@@ -410,7 +410,7 @@ foreach my $wait (
 
 	thaw($b);
 	poll("SELECT spurious_wakes = $stat->{spurious_wakes} + 1"
-		  . q{ FROM wf_stat WHERE door = 'message'});
+		  . " FROM wf_stat WHERE door = 'message'");
 	asleep($b);
 	sql(q{SELECT wf_send('w', '"last"', 'b')});
 	is(outcome($b), '"last"', "$name: who waits for b waits on");

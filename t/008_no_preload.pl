@@ -80,7 +80,10 @@ my @works = (
 	[ q{SELECT * FROM wf_result('w', '0')}, 'PENDING||' ],
 	[ q{BEGIN; SELECT wf_send('w', '6', 'q') > 0; ROLLBACK}, 't' ],
 	[ q{SELECT count(*) FROM wf_mailbox}, '0' ],
-	[ q{SET durable_wf.workflow_id = 'w'; SELECT wf_current(); SELECT wf_complete('1')}, "w\n" ],
+	[
+		q{SET durable_wf.workflow_id = 'w'; SELECT wf_current();
+			SELECT wf_complete('1')}, "w\n"
+	],
 	[ q{SELECT * FROM wf_result('w', NULL)}, 'SUCCESS|1|' ],
 	[ q{SELECT wf_cancel('w')}, 'f' ],
 	[ q{SELECT workflow_id, status FROM wf_workflows}, 'w|SUCCESS' ],

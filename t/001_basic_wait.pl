@@ -4,70 +4,23 @@
 use strict;
 use warnings;
 
-use PostgreSQL::Test::Cluster;
+use FindBin;
+use lib $FindBin::RealBin;
+use DurableWf qw(start_node sql poll session start asleep outcome);
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-# Without autovacuum nothing but the test makes a backend run.
-$node->append_conf('postgresql.conf', <<'CONF');
-shared_preload_libraries = 'durable_wf'
-log_statement = none
-autovacuum = off
-CONF
-$node->start;
+my $node = start_node('main');
 
-# Run SQL in a session of its own.
-sub sql
-{
-	return $node->safe_psql('postgres', $_[0]);
-}
-
-# Open a session.
-sub session
-{
-	my $session = $node->background_psql('postgres', on_error_stop => 0);
-
-	$session->set_query_timer_restart;
-	$session->query_safe('\set VERBOSITY verbose');
-	$session->{pid} = $session->query_safe('SELECT pg_backend_pid()');
-	return $session;
-}
-
-# Open a session and send it a statement that is going to wait.
-sub waiter
-{
-	my ($statement) = @_;
-	my $session = session();
-
-	$session->query_until(qr//, "$statement;\n");
-	return $session;
-}
-
-# Let sessions fall asleep in their waits.
-sub asleep
+# Let sessions fall asleep in their waits, where wf_waiters shows them.
+sub shown_asleep
 {
 	my $pids = join ',', map { $_->{pid} } @_;
-	my $count = @_;
 
-	$node->poll_query_until('postgres', <<"SQL") or die 'not waiting';
-SELECT count(*) = $count FROM pg_stat_activity a
- WHERE a.pid IN ($pids) AND a.wait_event_type = 'Extension'
-   AND EXISTS (SELECT FROM wf_waiters w WHERE w.pid = a.pid)
-SQL
+	asleep(@_);
+	poll('SELECT count(DISTINCT pid) = ' . @_
+		  . " FROM wf_waiters WHERE pid IN ($pids)");
 	return;
-}
-
-# What a statement that waited has printed in the end, errors included.
-sub outcome
-{
-	my ($session) = @_;
-	my ($output) = $session->query('');
-
-	$output .= $session->{stderr};
-	$session->{stderr} = '';
-	return $output;
 }
 
 # A counter of wf_stat, all doors together.
@@ -214,9 +167,9 @@ foreach my $case (@cases)
 	sql("SELECT wf_start('$workflow')");
 	$case->{news} = "SET LOCAL durable_wf.workflow_id = '$workflow'; SELECT "
 	  . sprintf($case->{news}, $workflow) . ';';
-	$case->{waiter} = waiter(sprintf $case->{wait}, $workflow);
+	$case->{waiter} = start(session(), sprintf $case->{wait}, $workflow);
 }
-asleep(map { $_->{waiter} } @cases);
+shown_asleep(map { $_->{waiter} } @cases);
 
 # News that is rolled back, to a savepoint too, reaches nobody.
 my $waiters = 'SELECT * FROM wf_waiters ORDER BY pid, key';
@@ -282,16 +235,16 @@ SQL
 
 foreach my $way (sort keys %ways)
 {
-	my $waiter = waiter(q{SELECT wf_recv('way', NULL, 'rows')});
+	my $waiter = start(session(), q{SELECT wf_recv('way', NULL, 'rows')});
 
-	asleep($waiter);
+	shown_asleep($waiter);
 	sql($ways{$way});
 	is(outcome($waiter), '1', "woken by $way");
 	$waiter->quit;
 }
 
-my $event = waiter(q{SELECT wf_get_event('rows', 'way', NULL)});
-asleep($event);
+my $event = start(session(), q{SELECT wf_get_event('rows', 'way', NULL)});
+shown_asleep($event);
 sql(<<'SQL');
 SET session_replication_role = replica;
 INSERT INTO durable_wf.event (workflow_id, key, value) VALUES ('rows', 'way', '1');
@@ -299,8 +252,8 @@ SQL
 is(outcome($event), '1', 'woken by the row of an event');
 $event->quit;
 
-my $result = waiter(q{SELECT status FROM wf_result('rows', NULL)});
-asleep($result);
+my $result = start(session(), q{SELECT status FROM wf_result('rows', NULL)});
+shown_asleep($result);
 sql(<<'SQL');
 SET session_replication_role = replica;
 UPDATE durable_wf.workflow SET status = 'SUCCESS', finished_at = now()
@@ -313,12 +266,12 @@ $result->quit;
 sql(q{SELECT wf_start('idle'), wf_start('busy')});
 
 my @idle = (
-	waiter(q{SELECT wf_recv('t', NULL, 'idle')}),
-	waiter(q{CALL wf_recv_any('{u,x}', '10 days', 'idle', NULL, NULL)}),
-	waiter(q{SELECT wf_get_event('idle', 't', '1 day')}),
-	waiter(q{CALL wf_wait_for_event('t', '100 days', 'idle', NULL, NULL)}),
-	waiter(q{CALL wf_result('idle', '1 hour', NULL, NULL, NULL)}));
-asleep(@idle);
+	start(session(), q{SELECT wf_recv('t', NULL, 'idle')}),
+	start(session(), q{CALL wf_recv_any('{u,x}', '10 days', 'idle', NULL, NULL)}),
+	start(session(), q{SELECT wf_get_event('idle', 't', '1 day')}),
+	start(session(), q{CALL wf_wait_for_event('t', '100 days', 'idle', NULL, NULL)}),
+	start(session(), q{CALL wf_result('idle', '1 hour', NULL, NULL, NULL)}));
+shown_asleep(@idle);
 
 # What a session was last seen to do.
 sub activity

@@ -4,121 +4,14 @@
 use strict;
 use warnings;
 
-use PostgreSQL::Test::Cluster;
+use FindBin;
+use lib $FindBin::RealBin;
+use DurableWf qw(start_node sql poll session start asleep outcome last_words
+  until_true freeze thaw);
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(usleep);
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->append_conf('postgresql.conf', <<'CONF');
-shared_preload_libraries = 'durable_wf'
-log_statement = none
-autovacuum = off
-CONF
-$node->start;
-
-# Run SQL in a session of its own.
-sub sql
-{
-	return $node->safe_psql('postgres', $_[0]);
-}
-
-# Open a session.
-sub session
-{
-	my ($database) = @_;
-	my $session =
-	  $node->background_psql($database || 'postgres', on_error_stop => 0);
-
-	$session->set_query_timer_restart;
-	$session->query_safe('\set VERBOSITY verbose');
-	$session->{pid} = $session->query_safe('SELECT pg_backend_pid()');
-	return $session;
-}
-
-# Send a session a statement that is going to wait.
-sub start
-{
-	my ($session, $statement) = @_;
-
-	$session->query_until(qr//, "$statement;\n");
-	return $session;
-}
-
-# Poll until a query returns true.
-sub poll
-{
-	my ($query) = @_;
-
-	$node->poll_query_until('postgres', $query) or die 'it does not happen';
-	return;
-}
-
-# Let sessions fall asleep in their waits.
-sub asleep
-{
-	my $pids = join ',', map { $_->{pid} } @_;
-	my $count = @_;
-
-	poll(<<"SQL");
-SELECT count(*) = $count FROM pg_stat_activity a
- WHERE a.pid IN ($pids) AND a.wait_event_type = 'Extension'
-SQL
-	return;
-}
-
-# What a statement that waited has printed in the end, errors included.
-sub outcome
-{
-	my ($session) = @_;
-	my ($output) = $session->query('');
-
-	$output .= $session->{stderr};
-	$session->{stderr} = '';
-	return $output;
-}
-
-# The same from a session that ended with it.
-sub last_words
-{
-	my ($session) = @_;
-
-	eval { $session->{run}->finish };
-	return $session->{stdout} . $session->{stderr};
-}
-
-# Poll until a condition on the system holds.
-sub until_true
-{
-	my ($condition, $what) = @_;
-	my $left = 100 * $PostgreSQL::Test::Utils::timeout_default;
-
-	until ($condition->())
-	{
-		die "timed out waiting until $what" if $left-- == 0;
-		usleep(10_000);
-	}
-	return;
-}
-
-# Stop a backend in its tracks, and let it go on.
-sub freeze
-{
-	my ($session) = @_;
-
-	kill 'STOP', $session->{pid} or die "kill: $!";
-	until_true(
-		sub { slurp_file("/proc/$session->{pid}/status") =~ /^State:\s+T/m },
-		'the backend has stopped');
-	return;
-}
-
-sub thaw
-{
-	kill 'CONT', $_[0]->{pid} or die "kill: $!";
-	return;
-}
+my $node = start_node('main');
 
 # Until SIGALRM is pending for a frozen backend: one of its timers has fired.
 sub until_alarm
@@ -203,7 +96,7 @@ gained($stat, { receives => 5, wakes => 5, spurious_wakes => 0 },
 $stat = stat_message();
 $node->safe_psql('postgres', 'CREATE DATABASE other');
 $node->safe_psql('other', q{CREATE EXTENSION durable_wf; SELECT wf_start('w')});
-my $neighbour = start(session('other'), q{SELECT wf_recv('q', NULL, 'w')});
+my $neighbour = start(session($node, 'other'), q{SELECT wf_recv('q', NULL, 'w')});
 asleep($neighbour);
 sql(q{SELECT wf_start('w2');
 	SELECT wf_send('w', '1', 'q2'), wf_send('w', '1'), wf_send('w2', '1', 'q'),

@@ -4,102 +4,14 @@
 use strict;
 use warnings;
 
-use PostgreSQL::Test::Cluster;
+use FindBin;
+use lib $FindBin::RealBin;
+use DurableWf qw(start_node sql poll session start asleep outcome last_words
+  until_true);
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(usleep);
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->append_conf('postgresql.conf', <<'CONF');
-shared_preload_libraries = 'durable_wf'
-log_statement = none
-autovacuum = off
-CONF
-$node->start;
-
-# Run SQL in a session of its own.
-sub sql
-{
-	return $node->safe_psql('postgres', $_[0]);
-}
-
-# Open a session.
-sub session
-{
-	my $session = $node->background_psql('postgres', on_error_stop => 0);
-
-	$session->set_query_timer_restart;
-	$session->query_safe('\set VERBOSITY verbose');
-	$session->{pid} = $session->query_safe('SELECT pg_backend_pid()');
-	return $session;
-}
-
-# Send a session a statement that is going to wait.
-sub start
-{
-	my ($session, $statement) = @_;
-
-	$session->{stderr} = '';
-	$session->query_until(qr//, "$statement;\n");
-	return $session;
-}
-
-# Poll until a query returns true.
-sub poll
-{
-	my ($query) = @_;
-
-	$node->poll_query_until('postgres', $query) or die 'it does not happen';
-	return;
-}
-
-# Let sessions fall asleep in their waits.
-sub asleep
-{
-	my $pids = join ',', map { $_->{pid} } @_;
-	my $count = @_;
-
-	poll(<<"SQL");
-SELECT count(*) = $count FROM pg_stat_activity a
- WHERE a.pid IN ($pids) AND a.wait_event_type = 'Extension'
-SQL
-	return;
-}
-
-# What a statement that waited has printed in the end, errors included.
-sub outcome
-{
-	my ($session) = @_;
-	my ($output) = $session->query('');
-
-	$output .= $session->{stderr};
-	$session->{stderr} = '';
-	return $output;
-}
-
-# The same from a session that ended with it.
-sub last_words
-{
-	my ($session) = @_;
-
-	eval { $session->{run}->finish };
-	return $session->{stdout} . $session->{stderr};
-}
-
-# Poll until a condition on the system holds.
-sub until_true
-{
-	my ($condition, $what) = @_;
-	my $left = 100 * $PostgreSQL::Test::Utils::timeout_default;
-
-	until ($condition->())
-	{
-		die "timed out waiting until $what" if $left-- == 0;
-		usleep(10_000);
-	}
-	return;
-}
+my $node = start_node('main');
 
 # What the system says about a session's backend; '' when it is gone.
 sub process_status

@@ -4,88 +4,14 @@
 use strict;
 use warnings;
 
-use PostgreSQL::Test::Cluster;
+use FindBin;
+use lib $FindBin::RealBin;
+use DurableWf qw(start_node sql poll session start asleep waiter outcome
+  last_words freeze thaw);
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(usleep);
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->append_conf('postgresql.conf', <<'CONF');
-shared_preload_libraries = 'durable_wf'
-restart_after_crash = on
-log_statement = none
-autovacuum = off
-CONF
-$node->start;
-
-# Run SQL in a session of its own.
-sub sql
-{
-	return $node->safe_psql('postgres', $_[0]);
-}
-
-# Open a session.
-sub session
-{
-	my $session = $node->background_psql('postgres', on_error_stop => 0);
-
-	$session->set_query_timer_restart;
-	$session->query_safe('\set VERBOSITY verbose');
-	$session->{pid} = $session->query_safe('SELECT pg_backend_pid()');
-	return $session;
-}
-
-# Send a session a statement that is going to wait.
-sub start
-{
-	my ($session, $statement) = @_;
-
-	$session->query_until(qr//, "$statement;\n");
-	return $session;
-}
-
-# Poll until a query returns true.
-sub poll
-{
-	my ($query) = @_;
-
-	$node->poll_query_until('postgres', $query) or die 'it does not happen';
-	return;
-}
-
-# Let sessions fall asleep in their waits.
-sub asleep
-{
-	my $pids = join ',', map { $_->{pid} } @_;
-	my $count = @_;
-
-	poll(<<"SQL");
-SELECT count(*) = $count FROM pg_stat_activity a
- WHERE a.pid IN ($pids) AND a.wait_event_type = 'Extension'
-SQL
-	return;
-}
-
-# What a statement that waited has printed in the end, errors included.
-sub outcome
-{
-	my ($session) = @_;
-	my ($output) = $session->query('');
-
-	$output .= $session->{stderr};
-	$session->{stderr} = '';
-	return $output;
-}
-
-# What sessions that ended with the server have printed last.
-sub last_words
-{
-	my @sessions = @_;
-
-	eval { $_->{run}->finish } foreach @sessions;
-	return join '', map { $_->{stderr} } @sessions;
-}
+my $node = start_node('main', { restart_after_crash => 'on' });
 
 # All that is stored.
 sub contents
@@ -306,15 +232,12 @@ is(sql('SELECT i FROM t'), 1, 'a transaction that sent nothing can be prepared')
 # A message that a refused PREPARE gives back wakes who passed it by.
 {
 	my $taker = session();
-	my $waiter = start(session(), q{SELECT wf_recv('p', NULL, 'w')});
+	my $waiter = waiter(q{SELECT wf_recv('p', NULL, 'w')});
 
-	asleep($waiter);
-	kill 'STOP', $waiter->{pid} or die "kill: $!";
-	usleep(10_000)
-	  until slurp_file("/proc/$waiter->{pid}/status") =~ /^State:\s+T/m;
+	freeze($waiter);
 	sql(q{SELECT wf_send('w', '1', 'p')});
 	$taker->query_safe(q{BEGIN; SELECT wf_recv('p', '0', 'w')});
-	kill 'CONT', $waiter->{pid} or die "kill: $!";
+	thaw($waiter);
 	poll(q{SELECT spurious_wakes = 1 FROM wf_stat WHERE door = 'message'});
 	asleep($waiter);
 	$taker->query(q{PREPARE TRANSACTION 'p'});

@@ -4,55 +4,13 @@
 use strict;
 use warnings;
 
+use FindBin;
+use lib $FindBin::RealBin;
+use DurableWf qw(start_node session start asleep waiter outcome);
 use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $primary = PostgreSQL::Test::Cluster->new('primary');
-$primary->init(allows_streaming => 'logical');
-$primary->append_conf('postgresql.conf', <<'CONF');
-shared_preload_libraries = 'durable_wf'
-log_statement = none
-autovacuum = off
-CONF
-$primary->start;
-
-# Open a session.
-sub session
-{
-	my ($node) = @_;
-	my $session = $node->background_psql('postgres', on_error_stop => 0);
-
-	$session->set_query_timer_restart;
-	$session->query_safe('\set VERBOSITY verbose');
-	$session->{node} = $node;
-	$session->{pid} = $session->query_safe('SELECT pg_backend_pid()');
-	return $session;
-}
-
-# Send a session a statement that is going to wait, and let it fall asleep.
-sub start
-{
-	my ($session, $statement) = @_;
-
-	$session->query_until(qr//, "$statement;\n");
-	$session->{node}->poll_query_until('postgres', <<"SQL") or die 'not waiting';
-SELECT wait_event_type = 'Extension' FROM pg_stat_activity
- WHERE pid = $session->{pid}
-SQL
-	return $session;
-}
-
-# What a statement has printed in the end, errors included.
-sub outcome
-{
-	my ($session, $statement) = @_;
-	my ($output) = $session->query($statement || '');
-
-	$output .= $session->{stderr};
-	$session->{stderr} = '';
-	return $output;
-}
+my $primary = start_node('primary', {}, allows_streaming => 'logical');
 
 # Waits of every door, with what the waiter is told in the end.
 sub waits_work
@@ -66,7 +24,7 @@ sub waits_work
 		[ q{SELECT * FROM wf_result('w', NULL)}, 'SUCCESS|5|' ]);
 
 	push @sessions, session($node) while @sessions < @waits;
-	start($sessions[$_], $waits[$_][0]) foreach 0 .. $#waits;
+	asleep(start($sessions[$_], $waits[$_][0])) foreach 0 .. $#waits;
 	$node->safe_psql('postgres', <<'SQL');
 SELECT wf_send('w', '1', 'q'), wf_send('w', '2', 'q2'), wf_set_event('k', '3', 'w');
 SELECT wf_notify('e', '4');
@@ -166,14 +124,7 @@ is(outcome($reader, 'SELECT count(*) FROM wf_waiters'),
 	'0', 'standby: nobody is left waiting');
 
 # The subscriber: an extension of its own, and messages and events by apply.
-my $subscriber = PostgreSQL::Test::Cluster->new('subscriber');
-$subscriber->init(allows_streaming => 'logical');
-$subscriber->append_conf('postgresql.conf', <<'CONF');
-shared_preload_libraries = 'durable_wf'
-log_statement = none
-autovacuum = off
-CONF
-$subscriber->start;
+my $subscriber = start_node('subscriber', {}, allows_streaming => 'logical');
 $subscriber->safe_psql('postgres', 'CREATE EXTENSION durable_wf');
 $primary->safe_psql('postgres', <<'SQL');
 CREATE PUBLICATION p FOR TABLE durable_wf.workflow, durable_wf.message,
@@ -188,11 +139,11 @@ is($subscriber->safe_psql('postgres', q{SELECT wf_status('done')}),
 
 $primary->safe_psql('postgres', q{SELECT wf_start('ending')});
 $primary->wait_for_catchup('s');
-my $recv = start(session($subscriber), q{SELECT wf_recv('s', NULL, 'w')});
+my $recv = waiter(q{SELECT wf_recv('s', NULL, 'w')}, $subscriber);
 my $event =
-  start(session($subscriber), q{CALL wf_get_event('new', 'k', NULL, NULL)});
-my $result = start(session($subscriber),
-	q{SELECT status FROM wf_result('ending', NULL)});
+  waiter(q{CALL wf_get_event('new', 'k', NULL, NULL)}, $subscriber);
+my $result =
+  waiter(q{SELECT status FROM wf_result('ending', NULL)}, $subscriber);
 
 $primary->safe_psql('postgres', <<'SQL');
 SELECT wf_send('w', '"applied"', 's'), wf_start('new'), wf_set_event('k', '1', 'new');

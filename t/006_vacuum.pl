@@ -4,78 +4,13 @@
 use strict;
 use warnings;
 
-use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::Utils;
+use FindBin;
+use lib $FindBin::RealBin;
+use DurableWf qw(start_node sql poll session asleep waiter outcome freeze
+  thaw);
 use Test::More;
-use Time::HiRes qw(usleep);
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->append_conf('postgresql.conf', <<'CONF');
-shared_preload_libraries = 'durable_wf'
-log_statement = none
-autovacuum = off
-CONF
-$node->start;
-
-# Run SQL in a session of its own.
-sub sql
-{
-	return $node->safe_psql('postgres', $_[0]);
-}
-
-# Open a session.
-sub session
-{
-	my $session = $node->background_psql('postgres', on_error_stop => 0);
-
-	$session->set_query_timer_restart;
-	$session->query_safe('\set VERBOSITY terse');
-	$session->{pid} = $session->query_safe('SELECT pg_backend_pid()');
-	return $session;
-}
-
-# Poll until a query returns true.
-sub poll
-{
-	my ($query) = @_;
-
-	$node->poll_query_until('postgres', $query) or die 'it does not happen';
-	return;
-}
-
-# Open a session and let it fall asleep in a statement that waits.
-sub waiter
-{
-	my ($statement) = @_;
-	my $session = session();
-
-	$session->query_until(qr//, "$statement;\n");
-	asleep($session);
-	return $session;
-}
-
-sub asleep
-{
-	my ($session) = @_;
-
-	poll(<<"SQL");
-SELECT wait_event_type = 'Extension' FROM pg_stat_activity
- WHERE pid = $session->{pid}
-SQL
-	return;
-}
-
-# What a statement that waited has printed in the end, errors included.
-sub outcome
-{
-	my ($session) = @_;
-	my ($output) = $session->query('');
-
-	$output .= $session->{stderr};
-	$session->{stderr} = '';
-	return $output;
-}
+my $node = start_node('main');
 
 # What a session holds: a snapshot, a transaction id, locks on relations and
 # on whatever else but its virtual transaction.
@@ -203,13 +138,11 @@ foreach my $call (@calls)
 		my $spurious =
 		  sql(q{SELECT spurious_wakes FROM wf_stat WHERE door = 'message'});
 
-		kill 'STOP', $waiter->{pid} or die "kill: $!";
-		usleep(10_000)
-		  until slurp_file("/proc/$waiter->{pid}/status") =~ /^State:\s+T/m;
+		freeze($waiter);
 		sql($news);
 		$taker->query_safe(
 			q{BEGIN; SELECT message FROM wf_recv_any('{q,r}', '0', 'w')});
-		kill 'CONT', $waiter->{pid} or die "kill: $!";
+		thaw($waiter);
 		poll("SELECT spurious_wakes > $spurious FROM wf_stat WHERE door = 'message'");
 		asleep($waiter);
 		is(held($waiter), '', "$name holds nothing after another look");

@@ -4,59 +4,15 @@
 use strict;
 use warnings;
 
-use PostgreSQL::Test::Cluster;
+use FindBin;
+use lib $FindBin::RealBin;
+use DurableWf qw(start_node waiter outcome);
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $source = PostgreSQL::Test::Cluster->new('source');
-my $target = PostgreSQL::Test::Cluster->new('target');
-my $bare = PostgreSQL::Test::Cluster->new('bare');
-
-foreach my $node ($source, $target, $bare)
-{
-	$node->init;
-	$node->append_conf('postgresql.conf', "log_statement = none\n");
-	$node->append_conf('postgresql.conf', "autovacuum = off\n");
-	$node->append_conf('postgresql.conf',
-		"shared_preload_libraries = 'durable_wf'\n")
-	  if $node != $bare;
-	$node->start;
-}
-
-# Open a session.
-sub session
-{
-	my ($node, $database) = @_;
-	my $session = $node->background_psql($database, on_error_stop => 0);
-
-	$session->set_query_timer_restart;
-	$session->query_safe('\set VERBOSITY verbose');
-	$session->{pid} = $session->query_safe('SELECT pg_backend_pid()');
-	return $session;
-}
-
-# Open a session and let it fall asleep in a statement that waits.
-sub waiter
-{
-	my ($node, $database, $statement) = @_;
-	my $session = session($node, $database);
-
-	$session->query_until(qr//, "$statement;\n");
-	$node->poll_query_until('postgres', <<"SQL") or die 'not waiting';
-SELECT wait_event_type = 'Extension' FROM pg_stat_activity
- WHERE pid = $session->{pid}
-SQL
-	return $session;
-}
-
-# What a statement that waited has printed in the end, errors included.
-sub outcome
-{
-	my ($session) = @_;
-	my ($output) = $session->query('');
-
-	return $output . $session->{stderr};
-}
+my $source = start_node('source');
+my $target = start_node('target');
+my $bare = start_node('bare', { shared_preload_libraries => '' });
 
 # The error of a statement, run by a role.
 sub error_of
@@ -294,7 +250,7 @@ is( $target->safe_psql('plain',
 # Waiting works in a restored database.
 foreach my $database ('plain', 'custom', 'again')
 {
-	my @waiters = map { waiter($target, $database, $_) } (
+	my @waiters = map { waiter($_, $target, $database) } (
 		q{SELECT wf_recv('new', NULL, 'w')},
 		q{CALL wf_get_event('of plain', 'new', NULL, NULL)},
 		q{SELECT * FROM wf_wait_for_event('new', NULL, 'w')});
@@ -316,7 +272,7 @@ foreach my $database ('plain', 'custom', 'again')
 	$target->safe_psql('postgres', 'CREATE DATABASE live');
 	$target->safe_psql('live', q{CREATE EXTENSION durable_wf; SELECT wf_start('w')});
 	@waiters =
-	  map { waiter($target, 'live', q{SELECT wf_recv('q', NULL, 'w')}) } 1 .. 8;
+	  map { waiter(q{SELECT wf_recv('q', NULL, 'w')}, $target, 'live') } 1 .. 8;
 	@before = split /\|/, $target->safe_psql('live', $stat);
 	$target->command_ok(
 		[
@@ -346,7 +302,7 @@ $bare->append_conf('postgresql.conf',
 $bare->restart;
 {
 	my $waiter =
-	  waiter($bare, 'bare plain', q{CALL wf_recv('new', NULL, 'w', NULL)});
+	  waiter(q{CALL wf_recv('new', NULL, 'w', NULL)}, $bare, 'bare plain');
 
 	$bare->safe_psql('bare plain', q{SELECT wf_send('w', '1', 'new')});
 	is(outcome($waiter), '1', 'preloaded later: waiting works');

@@ -4,20 +4,13 @@
 use strict;
 use warnings;
 
-use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::Utils;
+use FindBin;
+use lib $FindBin::RealBin;
+use DurableWf qw(start_node sql);
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->append_conf('postgresql.conf', "log_statement = none\n");
-$node->start;
-
-# Run SQL in a session of its own.
-sub sql
-{
-	return $node->safe_psql('postgres', $_[0]);
-}
+my $node = start_node('main',
+	{ shared_preload_libraries => '', autovacuum => 'on' });
 
 # What a script prints, errors included.
 sub said

@@ -6,27 +6,17 @@
 use strict;
 use warnings;
 
-use PostgreSQL::Test::Cluster;
+use FindBin;
+use lib $FindBin::RealBin;
+use DurableWf qw(start_node sql);
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time usleep);
 
 my $limit = $PostgreSQL::Test::Utils::timeout_default;
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->append_conf('postgresql.conf', <<'CONF');
-shared_preload_libraries = 'durable_wf'
-log_statement = none
-log_min_messages = fatal
-CONF
-$node->start;
-
-# Run SQL in a session of its own.
-sub sql
-{
-	return $node->safe_psql('postgres', $_[0]);
-}
+my $node =
+  start_node('main', { autovacuum => 'on', log_min_messages => 'fatal' });
 
 # Open a session.
 sub session

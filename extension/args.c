@@ -117,6 +117,7 @@ dwf_arg_is_positive(Interval *span, const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s is too long", name),
+				 strcmp(name, "timeout") != 0 ? 0 :
 				 errhint("To wait for ever, pass null.")));
 	return days > 0;
 }

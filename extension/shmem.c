@@ -94,6 +94,7 @@ init_shared(DwfShared *shared)
 
 	shared->heads = (DwfHeadSet *) next;
 	dwf_head_init_shared(shared->heads);
+	dwf_horizon_init_shared(&shared->horizon);
 }
 
 static void

@@ -18,6 +18,7 @@
  *	signalled, nlinks	atomics.
  *	wait_id				atomic: zero as soon as the wait is over.
  *	heads				each set by its spinlock; see head.c.
+ *	horizon				its spinlock; see horizon.c.
  *	counters			written by the slot's backend only, read by anybody;
  *						atomic so that no reader sees half a number.
  *
@@ -34,6 +35,7 @@
 #include "storage/lwlock.h"
 
 #include "head.h"
+#include "horizon.h"
 
 #define DWF_PARTITIONS		64
 
@@ -112,6 +114,7 @@ typedef struct DwfShared
 	DwfBucket  *buckets;
 	DwfSlot    *slots;
 	DwfHeadSet *heads;
+	DwfHorizon	horizon;
 } DwfShared;
 
 /* NULL when the library was not in shared_preload_libraries */

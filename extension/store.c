@@ -27,6 +27,7 @@
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 #include "owner.h"
 
@@ -87,6 +88,34 @@ static DwfStatement set_owner_query = {
 	" updated_at = pg_catalog.now()"
 	" WHERE w.workflow_id" EQ "$1 AND " ROLE_MAY_ACT("$2"),
 	3, {TEXTOID, OIDOID, OIDOID}, NULL
+};
+
+/*
+ * ended longer ago than, at most so many, by a transaction older than, role
+ *
+ * One statement and one snapshot, so that nothing is left behind: the deleting
+ * parts see what the choice saw.
+ */
+static DwfStatement prune_query = {
+	"WITH victim AS MATERIALIZED ("
+	"   SELECT w.workflow_id FROM durable_wf.workflow w"
+	"   WHERE w.finished_at OPERATOR(pg_catalog.<=)"
+	"     (pg_catalog.now() OPERATOR(pg_catalog.-) $1)"
+	"   AND pg_catalog.age(w.xmin) OPERATOR(pg_catalog.>) pg_catalog.age($3)"
+	"   AND " ROLE_MAY_ACT("$4")
+	"   ORDER BY w.finished_at LIMIT $2 FOR UPDATE SKIP LOCKED),"
+	" message AS ("
+	"   DELETE FROM durable_wf.message m USING victim v"
+	"   WHERE m.workflow_id" EQ "v.workflow_id),"
+	" event AS ("
+	"   DELETE FROM durable_wf.event e USING victim v"
+	"   WHERE e.workflow_id" EQ "v.workflow_id),"
+	" idempotency AS ("
+	"   DELETE FROM durable_wf.idempotency i USING victim v"
+	"   WHERE i.workflow_id" EQ "v.workflow_id)"
+	" DELETE FROM durable_wf.workflow w USING victim v"
+	" WHERE w.workflow_id" EQ "v.workflow_id",
+	4, {INTERVALOID, INT4OID, XIDOID, OIDOID}, NULL
 };
 
 /* message id, workflow id, door, key, payload */
@@ -378,6 +407,21 @@ dwf_store_set_owner(text *workflow_id, Oid role, Oid owner)
 	ObjectIdGetDatum(role), ObjectIdGetDatum(owner)};
 
 	return dwf_plan_count(&set_owner_query, values, NULL) > 0;
+}
+
+/*
+ * Remove up to "batch" workflows that ended longer ago than "older_than", by a
+ * transaction older than "horizon", with all that belongs to them.  Returns
+ * how many.  Blocks only for a receiver that still holds a message of one.
+ */
+uint64
+dwf_store_prune(Interval *older_than, int batch, TransactionId horizon,
+				Oid role)
+{
+	Datum		values[] = {IntervalPGetDatum(older_than), Int32GetDatum(batch),
+	TransactionIdGetDatum(horizon), ObjectIdGetDatum(role)};
+
+	return dwf_plan_count(&prune_query, values, NULL);
 }
 
 /* ----- mailbox ----- */

@@ -68,6 +68,9 @@ extern bool dwf_store_finish(text *workflow_id, Oid role, const char *status,
 							 DwfValue output, DwfValue error);
 extern bool dwf_store_set_owner(text *workflow_id, Oid role, Oid owner);
 
+extern uint64 dwf_store_prune(Interval *older_than, int batch,
+							  TransactionId horizon, Oid role);
+
 /* mailbox */
 extern int64 dwf_store_next_message_id(void);
 extern void dwf_store_deliver(int64 message_id, const DwfAddress *address,

@@ -1,0 +1,24 @@
+-- From release to release: what an upgrade makes is what a fresh install makes.
+BEGIN;
+CREATE TEMP VIEW member AS
+SELECT pg_describe_object(d.classid, d.objid, 0) AS object,
+       obj_description(d.objid, d.classid::regclass::name) AS comment,
+       CASE d.classid WHEN 'pg_proc'::regclass THEN pg_get_functiondef(d.objid) END AS definition
+  FROM pg_depend d JOIN pg_extension e
+    ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
+ WHERE e.extname = 'durable_wf' AND d.deptype = 'e';
+CREATE TEMP TABLE fresh AS SELECT * FROM member;
+CREATE TEMP TABLE fresh_index AS
+SELECT indexname::text, indexdef FROM pg_indexes WHERE schemaname = 'durable_wf';
+DROP EXTENSION durable_wf;
+
+CREATE EXTENSION durable_wf VERSION '0.1.0';
+SELECT wf_start('old'), wf_send('old', '"kept"', 't') IS NOT NULL AS sent, wf_set_event('k', '1', 'old');
+ALTER EXTENSION durable_wf UPDATE TO '0.2.0';
+SELECT wf_recv('t', '0', 'old'), wf_get_event('old', 'k', '0'), wf_cancel('old'), wf_prune() AS pruned;
+
+SELECT count(*) > 40 AS many FROM fresh;
+(TABLE member EXCEPT TABLE fresh) UNION ALL (TABLE fresh EXCEPT TABLE member);
+SELECT indexname::text, indexdef FROM pg_indexes WHERE schemaname = 'durable_wf'
+EXCEPT TABLE fresh_index;
+ROLLBACK;

@@ -11,7 +11,7 @@ OBJS := $(patsubst %.c,%.o,$(sort $(wildcard extension/*.c bgworker/*.c)))
 
 # The install script is generated from these parts, in this order; upgrade
 # scripts are written by hand.
-INSTALL_PARTS = schema workflow message event notify trigger upkeep views
+INSTALL_PARTS = schema workflow message event notify trigger listen upkeep views
 INSTALL_SQL := $(INSTALL_PARTS:%=extension/install/%.sql)
 DATA := $(wildcard extension/upgrade/*.sql)
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
@@ -33,7 +33,7 @@ TAP_TESTS = 1
 
 # The server's headers count as system headers, so that a strict compiler
 # speaks of our own code only.
-PG_CPPFLAGS = -isystem $(includedir_server) -I$(srcdir)/extension
+PG_CPPFLAGS = -isystem $(includedir_server) -I$(srcdir)/extension -I$(srcdir)/bgworker
 ifdef DEV
 PG_CFLAGS = -DUSE_ASSERT_CHECKING -Wall -Wextra -Werror
 endif

@@ -12,7 +12,9 @@
 #include "postgres.h"
 
 #include "datatype/timestamp.h"
+#include "catalog/pg_extension.h"
 #include "storage/proc.h"
+#include "utils/acl.h"
 #include "utils/wait_event.h"
 
 #if PG_VERSION_NUM < 150000
@@ -55,6 +57,17 @@ dwf_compat_interval_is_infinite(const Interval *span)
 #else
 	(void) span;
 	return false;
+#endif
+}
+
+/* Does this role own that extension? */
+static inline bool
+dwf_compat_owns_extension(Oid extension, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(ExtensionRelationId, extension, role);
+#else
+	return pg_extension_ownercheck(extension, role);
 #endif
 }
 

@@ -10,12 +10,15 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 
+#include "launcher.h"
 #include "shmem.h"
+#include "utility.h"
 #include "wakeup.h"
 
 PG_MODULE_MAGIC;
 
 char	   *dwf_setting_workflow_id;
+int			dwf_setting_notify_min_gap;
 
 /* A workflow id as a setting: within the limit, '' for none */
 static bool
@@ -42,8 +45,15 @@ _PG_init(void)
 							   "Set it for a session, or with SET LOCAL for a transaction; empty means none.",
 							   &dwf_setting_workflow_id, "", PGC_USERSET, 0,
 							   check_workflow_id, NULL, NULL);
+	DefineCustomIntVariable("durable_wf.notify_min_gap",
+							"The least time between two batches of notifications to listeners.",
+							"News come at once when it was quiet; 0 means always at once.",
+							&dwf_setting_notify_min_gap, 50, 0, 60000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("durable_wf");
 
 	dwf_shmem_init();
 	dwf_wakeup_init();
+	dwf_utility_init();
+	dwf_launcher_register();
 }

@@ -59,4 +59,7 @@ dwf_door_is_queue(char door)
 /* Setting durable_wf.workflow_id; '' when there is none */
 extern char *dwf_setting_workflow_id;
 
+/* Setting durable_wf.notify_min_gap, in milliseconds */
+extern int	dwf_setting_notify_min_gap;
+
 #endif							/* DURABLE_WF_H */

@@ -21,15 +21,6 @@
 PG_FUNCTION_INFO_V1(dwf_waiters);
 PG_FUNCTION_INFO_V1(dwf_stat);
 
-/* What users call the subjects, as the column door says it */
-static const char *const subject_names[DWF_SUBJECT_COUNT] = {
-	[DWF_SUBJECT_MESSAGE] = "message",
-	[DWF_SUBJECT_EVENT] = "event",
-	[DWF_SUBJECT_NOTIFY] = "notify",
-	[DWF_SUBJECT_HOOK] = "hook",
-	[DWF_SUBJECT_RESULT] = "result",
-};
-
 /* May the current user see this waiter: by the workflow, or as its own? */
 static bool
 may_see(const DwfWaiterInfo *waiter)
@@ -62,7 +53,7 @@ dwf_waiters(PG_FUNCTION_ARGS)
 		if (!may_see(waiter))
 			continue;
 		values[0] = PointerGetDatum(waiter->workflow_id);
-		values[1] = CStringGetTextDatum(subject_names[subject]);
+		values[1] = CStringGetTextDatum(dwf_shmem_subject_name(subject));
 		values[2] = PointerGetDatum(waiter->key);
 		nulls[2] = waiter->door == DWF_DOOR_NO_TOPIC ||
 			waiter->door == DWF_DOOR_LIFE;
@@ -91,7 +82,7 @@ dwf_stat(PG_FUNCTION_ARGS)
 		Datum		values[DWF_COUNT_COUNT + 1];
 		bool		nulls[DWF_COUNT_COUNT + 1] = {false};
 
-		values[0] = CStringGetTextDatum(subject_names[subject]);
+		values[0] = CStringGetTextDatum(dwf_shmem_subject_name(subject));
 		for (int counter = 0; counter < DWF_COUNT_COUNT; counter++)
 		{
 			uint64		sum = 0;

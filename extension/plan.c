@@ -30,6 +30,13 @@
 
 #define DWF_SCHEMA	"durable_wf"
 
+/* Has this database our tables? */
+bool
+dwf_plan_is_installed(void)
+{
+	return OidIsValid(get_namespace_oid(DWF_SCHEMA, true));
+}
+
 /* The OID of one of our tables or sequences */
 Oid
 dwf_plan_relation(const char *name)

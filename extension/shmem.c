@@ -18,8 +18,11 @@
 #include "storage/shmem.h"
 #include "utils/timestamp.h"
 
+#include "listener.h"
+
 #define DWF_TRANCHE		"durable_wf"
 #define DWF_BUCKETS_MIN	1024
+#define DWF_LOCKS		(DWF_PARTITIONS + 3)
 
 DwfShared  *dwf_shared = NULL;
 
@@ -43,7 +46,9 @@ shared_size(void)
 	size = add_size(size, MAXALIGN(mul_size(bucket_count(),
 											sizeof(DwfBucket))));
 	size = add_size(size, MAXALIGN(mul_size(MaxBackends, sizeof(DwfSlot))));
-	return add_size(size, dwf_head_size());
+	size = add_size(size, dwf_head_size());
+	size = add_size(size, dwf_service_size());
+	return add_size(size, mul_size(dwf_prepared_count(), sizeof(DwfPrepared)));
 }
 
 static void
@@ -53,7 +58,8 @@ request_shmem(void)
 		prev_shmem_request_hook();
 
 	RequestAddinShmemSpace(shared_size());
-	RequestNamedLWLockTranche(DWF_TRANCHE, DWF_PARTITIONS);
+	RequestAddinShmemSpace(dwf_listener_size());
+	RequestNamedLWLockTranche(DWF_TRANCHE, DWF_LOCKS);
 }
 
 /* Lay out and initialise a new segment; runs in the postmaster */
@@ -62,8 +68,9 @@ init_shared(DwfShared *shared)
 {
 	char	   *next = (char *) shared + MAXALIGN(sizeof(DwfShared));
 
-	if (!pg_strong_random(&shared->hash_seed, sizeof(shared->hash_seed)))
-		shared->hash_seed = (uint64) GetCurrentTimestamp();
+	if (!pg_strong_random(&shared->hash_seed, sizeof(shared->hash_seed)) ||
+		!pg_strong_random(shared->secret, sizeof(shared->secret)))
+		elog(FATAL, "could not get random bytes");
 	shared->started_at = GetCurrentTimestamp();
 	pg_atomic_init_u64(&shared->next_wait_id, (uint64) shared->started_at);
 	shared->partitions = GetNamedLWLockTranche(DWF_TRANCHE);
@@ -85,6 +92,9 @@ init_shared(DwfShared *shared)
 
 		memset(slot, 0, sizeof(DwfSlot));
 		pg_atomic_init_u32(&slot->signalled, 0);
+		pg_atomic_init_u32(&slot->dismissed, 0);
+		pg_atomic_init_u32(&slot->dismisses, InvalidOid);
+		pg_atomic_init_u32(&slot->holds, InvalidOid);
 		pg_atomic_init_u64(&slot->wait_id, 0);
 		for (int s = 0; s < DWF_SUBJECT_COUNT; s++)
 			for (int c = 0; c < DWF_COUNT_COUNT; c++)
@@ -94,7 +104,20 @@ init_shared(DwfShared *shared)
 
 	shared->heads = (DwfHeadSet *) next;
 	dwf_head_init_shared(shared->heads);
+	next += dwf_head_size();
+
+	shared->service = (DwfService *) next;
+	dwf_service_init_shared(shared->service);
+	next += dwf_service_size();
+
 	dwf_horizon_init_shared(&shared->horizon);
+	shared->prepared = (DwfPrepared *) next;
+	memset(shared->prepared, 0, dwf_prepared_count() * sizeof(DwfPrepared));
+	pg_atomic_init_u64(&shared->own_from, 0);
+	pg_atomic_init_u32(&shared->ndismissing, 0);
+	pg_atomic_init_u32(&shared->nlistens, 0);
+	for (int i = 0; i < DWF_FILTER_SIZE; i++)
+		pg_atomic_init_u32(&shared->filter[i], 0);
 }
 
 static void
@@ -109,6 +132,7 @@ startup_shmem(void)
 	dwf_shared = ShmemInitStruct("durable_wf", shared_size(), &found);
 	if (!found)
 		init_shared(dwf_shared);
+	dwf_listener_init_shared();
 	LWLockRelease(AddinShmemInitLock);
 }
 
@@ -135,6 +159,27 @@ dwf_shmem_require(const char *function)
 				 errmsg("%s needs durable_wf to be preloaded", function),
 				 errdetail("Waiting and waking use shared memory that only a preloaded library can reserve."),
 				 errhint("Add durable_wf to shared_preload_libraries and restart the server.")));
+}
+
+/* The lock of the names of prepared transactions */
+LWLock *
+dwf_shmem_prepared_lock(void)
+{
+	return &dwf_shared->partitions[DWF_PARTITIONS].lock;
+}
+
+/* The lock of what backends and our processes tell each other */
+LWLock *
+dwf_shmem_service_lock(void)
+{
+	return &dwf_shared->partitions[DWF_PARTITIONS + 1].lock;
+}
+
+/* The lock of the table of listens */
+LWLock *
+dwf_shmem_listener_lock(void)
+{
+	return &dwf_shared->partitions[DWF_PARTITIONS + 2].lock;
 }
 
 /* This backend's slot, or NULL when there is no shared memory for it */
@@ -171,6 +216,21 @@ dwf_shmem_subject(char door)
 			Assert(door == DWF_DOOR_LIFE);
 			return DWF_SUBJECT_RESULT;
 	}
+}
+
+/* What users call a subject, as the column door says it */
+const char *
+dwf_shmem_subject_name(DwfSubject subject)
+{
+	static const char *const names[DWF_SUBJECT_COUNT] = {
+		[DWF_SUBJECT_MESSAGE] = "message",
+		[DWF_SUBJECT_EVENT] = "event",
+		[DWF_SUBJECT_NOTIFY] = "notify",
+		[DWF_SUBJECT_HOOK] = "hook",
+		[DWF_SUBJECT_RESULT] = "result",
+	};
+
+	return names[subject];
 }
 
 /* Add n to one of this backend's counters; cannot fail */

@@ -19,6 +19,8 @@
  *	wait_id				atomic: zero as soon as the wait is over.
  *	heads				each set by its spinlock; see head.c.
  *	horizon				its spinlock; see horizon.c.
+ *	prepared, service,	a lock each, after the partition locks; never two of
+ *	the listens			them at a time.
  *	counters			written by the slot's backend only, read by anybody;
  *						atomic so that no reader sees half a number.
  *
@@ -36,8 +38,11 @@
 
 #include "head.h"
 #include "horizon.h"
+#include "prepared.h"
+#include "service.h"
 
 #define DWF_PARTITIONS		64
+#define DWF_FILTER_SIZE		4096	/* a power of two */
 
 /* What one call can wait for: topics, and room for the doors behind them */
 #define DWF_TOPICS_MAX		128
@@ -83,6 +88,9 @@ typedef struct DwfLink
 typedef struct DwfSlot
 {
 	pg_atomic_uint32 signalled; /* a wake was given and is not yet used */
+	pg_atomic_uint32 dismissed; /* it must not wait any longer */
+	pg_atomic_uint32 dismisses; /* a database in which it lets nobody wait */
+	pg_atomic_uint32 holds;		/* a database that our worker must leave */
 	int			pid;
 	Oid			database;
 	Oid			role;
@@ -115,6 +123,16 @@ typedef struct DwfShared
 	DwfSlot    *slots;
 	DwfHeadSet *heads;
 	DwfHorizon	horizon;
+	DwfPrepared *prepared;		/* max_prepared_transactions of them */
+	pg_atomic_uint64 own_from;	/* full xid; see prepared.c */
+	DwfService *service;
+
+	/* who listens: see listener.c */
+	uint8		secret[32];
+	pg_atomic_uint32 nlistens;
+	pg_atomic_uint32 filter[DWF_FILTER_SIZE];
+
+	pg_atomic_uint32 ndismissing;	/* sessions whose "dismisses" is set */
 } DwfShared;
 
 /* NULL when the library was not in shared_preload_libraries */
@@ -122,8 +140,12 @@ extern DwfShared *dwf_shared;
 
 extern void dwf_shmem_init(void);
 extern void dwf_shmem_require(const char *function);
+extern LWLock *dwf_shmem_prepared_lock(void);
+extern LWLock *dwf_shmem_service_lock(void);
+extern LWLock *dwf_shmem_listener_lock(void);
 extern DwfSlot *dwf_shmem_my_slot(void);
 extern DwfSubject dwf_shmem_subject(char door);
+extern const char *dwf_shmem_subject_name(DwfSubject subject);
 extern void dwf_shmem_count(DwfSubject subject, DwfCounter counter, uint64 n);
 
 #endif							/* DWF_SHMEM_H */

@@ -90,6 +90,13 @@ static DwfStatement set_owner_query = {
 	3, {TEXTOID, OIDOID, OIDOID}, NULL
 };
 
+/* name */
+static DwfStatement prepared_xid_query = {
+	"SELECT p.transaction FROM pg_catalog.pg_prepared_xacts p"
+	" WHERE p.gid" EQ "$1",
+	1, {TEXTOID}, NULL
+};
+
 /*
  * ended longer ago than, at most so many, by a transaction older than, role
  *
@@ -407,6 +414,21 @@ dwf_store_set_owner(text *workflow_id, Oid role, Oid owner)
 	ObjectIdGetDatum(role), ObjectIdGetDatum(owner)};
 
 	return dwf_plan_count(&set_owner_query, values, NULL) > 0;
+}
+
+/* The prepared transaction of this name, or an invalid id */
+TransactionId
+dwf_store_prepared_xid(const char *gid)
+{
+	TransactionId xid = InvalidTransactionId;
+	Datum		values[] = {CStringGetTextDatum(gid)};
+	DwfRun		r = dwf_plan_run(&prepared_xid_query, values, NULL);
+	bool		isnull;
+
+	if (SPI_processed > 0)
+		xid = DatumGetTransactionId(dwf_plan_column(0, 1, &isnull));
+	dwf_plan_done(r);
+	return xid;
 }
 
 /*

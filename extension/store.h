@@ -68,6 +68,7 @@ extern bool dwf_store_finish(text *workflow_id, Oid role, const char *status,
 							 DwfValue output, DwfValue error);
 extern bool dwf_store_set_owner(text *workflow_id, Oid role, Oid owner);
 
+extern TransactionId dwf_store_prepared_xid(const char *gid);
 extern uint64 dwf_store_prune(Interval *older_than, int batch,
 							  TransactionId horizon, Oid role);
 

@@ -201,6 +201,7 @@ wait_registered(DwfWait *wait, text *watched, DwfSubject subject)
 		{
 			bool		found;
 
+			dwf_waiter_check_dismissed();
 			MemoryContextReset(look_context);
 			MemoryContextSwitchTo(look_context);
 			found = look(wait, watched);

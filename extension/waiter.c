@@ -94,6 +94,16 @@ waiter_exit(int code, Datum arg)
 	(void) code;
 	(void) arg;
 	dwf_waiter_end();
+	dwf_waiter_readmit();
+}
+
+static void
+register_exit_callback(void)
+{
+	if (exit_callback_registered)
+		return;
+	before_shmem_exit(waiter_exit, (Datum) 0);
+	exit_callback_registered = true;
 }
 
 /* Append "key" to the slot's contents; the link is not in a bucket yet */
@@ -162,14 +172,10 @@ dwf_waiter_begin(const DwfWaitKey *keys, int nkeys, TimestampTz deadline,
 	Assert(slot != NULL);
 	Assert(nkeys > 0 && nkeys <= DWF_LINKS_MAX);
 	Assert(my_slot == NULL);
-	if (!exit_callback_registered)
-	{
-		before_shmem_exit(waiter_exit, (Datum) 0);
-		exit_callback_registered = true;
-	}
-
+	register_exit_callback();
 	describe_slot(slot, keys, nkeys, deadline, role, wants_id);
 	pg_atomic_write_u32(&slot->signalled, 0);
+	pg_atomic_write_u32(&slot->dismissed, 0);
 	signal_in_use = false;
 
 	my_slot = slot;
@@ -322,6 +328,106 @@ dwf_waiter_wake(uint64 hash, char door, uint64 arrivals)
 
 	dwf_shmem_count(dwf_shmem_subject(door), DWF_COUNT_WAKES, woken);
 	return woken;
+}
+
+/*
+ * Signal everyone in this database who waits for anything; and if "dismiss",
+ * not to wait any longer.
+ */
+static void
+signal_database(bool dismiss)
+{
+	for (uint32 b = 0; b < dwf_shared->nbuckets; b++)
+	{
+		DwfBucket  *bucket = &dwf_shared->buckets[b];
+		LWLock	   *lock = lock_of(b);
+		dlist_iter	iter;
+
+		if (pg_atomic_read_u32(&bucket->nlinks) == 0)
+			continue;
+		LWLockAcquire(lock, LW_SHARED);
+		dlist_foreach(iter, &bucket->links)
+		{
+			DwfLink    *link = dlist_container(DwfLink, node, iter.cur);
+			DwfSlot    *slot = &dwf_shared->slots[link->slot];
+
+			if (slot->database != MyDatabaseId)
+				continue;
+			if (dismiss)
+				pg_atomic_write_u32(&slot->dismissed, 1);
+			pg_atomic_write_u32(&slot->signalled, 1);
+			SetLatch(&GetPGProcByNumber(link->slot)->procLatch);
+		}
+		LWLockRelease(lock);
+	}
+}
+
+/*
+ * Let everyone in this database look again, since something has become
+ * visible of which nobody knows what it was.
+ */
+void
+dwf_waiter_wake_database(void)
+{
+	if (dwf_shared == NULL)
+		return;
+	pg_memory_barrier();		/* as in dwf_waiter_wake() */
+	signal_database(false);
+}
+
+/* Allow waiting again, if this session has forbidden it.  Cannot fail. */
+void
+dwf_waiter_readmit(void)
+{
+	DwfSlot    *slot = dwf_shmem_my_slot();
+
+	if (slot && pg_atomic_exchange_u32(&slot->dismisses, InvalidOid) !=
+		InvalidOid)
+		pg_atomic_fetch_sub_u32(&dwf_shared->ndismissing, 1);
+}
+
+/*
+ * Send everyone in this database who waits away with an error, and let nobody
+ * begin to wait until dwf_waiter_readmit(), or the end of this process.
+ */
+void
+dwf_waiter_dismiss(void)
+{
+	DwfSlot    *slot = dwf_shmem_my_slot();
+
+	register_exit_callback();
+	if (slot && pg_atomic_exchange_u32(&slot->dismisses, MyDatabaseId) ==
+		InvalidOid)
+		pg_atomic_fetch_add_u32(&dwf_shared->ndismissing, 1);
+
+	/* who registers from now on sees it; who has is found */
+	pg_memory_barrier();
+	signal_database(true);
+}
+
+/* Does a session let nobody wait in this database? */
+static bool
+is_closed(void)
+{
+	if (pg_atomic_read_u32(&dwf_shared->ndismissing) == 0)
+		return false;
+	for (int i = 0; i < dwf_shared->nslots; i++)
+		if (pg_atomic_read_u32(&dwf_shared->slots[i].dismisses) ==
+			MyDatabaseId)
+			return true;
+	return false;
+}
+
+/* Raise 55006 if this session, which is registered, must not wait */
+void
+dwf_waiter_check_dismissed(void)
+{
+	Assert(my_slot != NULL);
+	if (pg_atomic_read_u32(&my_slot->dismissed) != 0 || is_closed())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("extension \"durable_wf\" is being altered or dropped"),
+				 errhint("Wait again when that is done.")));
 }
 
 /* Copy one link out; the caller holds its partition lock */

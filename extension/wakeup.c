@@ -30,10 +30,15 @@
 #include "access/htup_details.h"
 #include "access/xact.h"
 #include "commands/trigger.h"
+#include "lib/stringinfo.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
+#include "listener.h"
 #include "plan.h"
+#include "prepared.h"
+#include "presence.h"
+#include "service.h"
 #include "shmem.h"
 #include "store.h"
 
@@ -47,12 +52,19 @@ typedef struct Note
 	uint32		count;
 	char		door;
 	bool		is_take;
+	bool		has_text;		/* the texts were kept, from text_start on */
+	uint16		workflow_length;
+	uint16		key_length;
+	Size		text_start;
 } Note;
 
 /* The stack; it lives in TopMemoryContext and is reused */
 static Note *notes = NULL;
 static int	nnotes = 0;
 static int	max_notes = 0;
+
+/* The addresses of notes, kept only while somebody listens */
+static StringInfo note_texts = NULL;
 
 PG_FUNCTION_INFO_V1(dwf_note_arrival);
 
@@ -75,6 +87,28 @@ reserve_note(void)
 	}
 }
 
+/* Keep the address of a note for the listeners */
+static void
+keep_text(Note *note, const DwfAddress *address)
+{
+	if (note_texts == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+		note_texts = makeStringInfo();
+		MemoryContextSwitchTo(old);
+	}
+	note->text_start = note_texts->len;
+	note->workflow_length = VARSIZE_ANY_EXHDR(address->workflow_id);
+	note->key_length = address->key ? VARSIZE_ANY_EXHDR(address->key) : 0;
+	appendBinaryStringInfo(note_texts, VARDATA_ANY(address->workflow_id),
+						   note->workflow_length);
+	if (address->key)
+		appendBinaryStringInfo(note_texts, VARDATA_ANY(address->key),
+							   note->key_length);
+	note->has_text = true;
+}
+
 /* Push a note, or add to the topmost one if it says the same */
 static void
 push_note(const DwfAddress *address, uint32 count, bool is_take)
@@ -91,7 +125,11 @@ push_note(const DwfAddress *address, uint32 count, bool is_take)
 	}
 
 	reserve_note();
-	note = &notes[nnotes++];
+	note = &notes[nnotes];
+	note->has_text = false;
+	if (!is_take && dwf_listener_any())
+		keep_text(note, address);
+	nnotes++;
 	note->hash = hash;
 	note->subid = subid;
 	note->count = count;
@@ -239,6 +277,18 @@ static void
 forget_notes(void)
 {
 	nnotes = 0;
+	if (note_texts)
+	{
+		/* a large buffer goes, too; nothing here may allocate */
+		if (note_texts->maxlen > NOTES_TO_KEEP * 32)
+		{
+			pfree(note_texts->data);
+			pfree(note_texts);
+			note_texts = NULL;
+		}
+		else
+			resetStringInfo(note_texts);
+	}
 	if (max_notes > NOTES_TO_KEEP)
 	{
 		pfree(notes);
@@ -263,6 +313,44 @@ wake_notes(int bottom, bool takes)
 			dwf_waiter_wake(notes[i].hash, notes[i].door, notes[i].count);
 }
 
+/*
+ * Tell the worker what has come where, if somebody may listen for it.  Whoever
+ * began to listen between a note and the commit is told to look for himself.
+ */
+static void
+tell_listeners(void)
+{
+	bool		must_resync = false;
+
+	if (!dwf_listener_any())
+		return;
+	for (int i = 0; i < nnotes; i++)
+	{
+		Note	   *note = &notes[i];
+		DwfNews		news;
+
+		if (note->is_take)
+			continue;
+		if (!note->has_text)
+		{
+			must_resync = true;
+			continue;
+		}
+		news.door = note->door;
+		news.workflow_length = note->workflow_length;
+		news.key_length = note->key_length;
+		memcpy(news.workflow_id, note_texts->data + note->text_start,
+			   note->workflow_length);
+		memcpy(news.key, note_texts->data + note->text_start +
+			   note->workflow_length, note->key_length);
+		if (dwf_listener_wants(dwf_listener_workflow_key(news.workflow_id,
+														 news.workflow_length).workflow_hash))
+			dwf_service_put_news(&news);
+	}
+	if (must_resync)
+		dwf_service_resync();
+}
+
 /* Count what the committing transaction sent and received */
 static void
 count_notes(void)
@@ -278,6 +366,13 @@ static void
 wakeup_xact_callback(XactEvent event, void *arg)
 {
 	(void) arg;
+	if (event == XACT_EVENT_PREPARE || event == XACT_EVENT_COMMIT ||
+		event == XACT_EVENT_ABORT)
+	{
+		dwf_prepared_settle(event == XACT_EVENT_PREPARE);
+		dwf_listener_end_xact(event != XACT_EVENT_ABORT);
+		dwf_presence_end_xact();
+	}
 	if (nnotes == 0)
 		return;
 
@@ -285,6 +380,7 @@ wakeup_xact_callback(XactEvent event, void *arg)
 	{
 		case XACT_EVENT_COMMIT:
 			wake_notes(0, false);
+			tell_listeners();
 			count_notes();
 			forget_notes();
 			break;
@@ -293,10 +389,10 @@ wakeup_xact_callback(XactEvent event, void *arg)
 			forget_notes();
 			break;
 		case XACT_EVENT_PRE_PREPARE:
-			/* who commits it later is another session, without our notes */
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("cannot PREPARE a transaction that has sent, received or published through durable_wf")));
+			dwf_prepared_remember();
+			break;
+		case XACT_EVENT_PREPARE:
+			forget_notes();
 			break;
 		default:
 			break;
@@ -312,7 +408,10 @@ wakeup_subxact_callback(SubXactEvent event, SubTransactionId subid,
 
 	(void) parent_subid;
 	(void) arg;
-	if (event != SUBXACT_EVENT_ABORT_SUB || nnotes == 0)
+	if (event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	dwf_listener_end_subxact(subid);
+	if (nnotes == 0)
 		return;
 
 	while (bottom > 0 && notes[bottom - 1].subid >= subid)

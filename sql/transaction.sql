@@ -162,38 +162,46 @@ CALL wf_get_event('tx', 'none', '10 ms', NULL);
 CALL wf_result('tx', '10 ms', NULL, NULL, NULL);
 RESET default_transaction_read_only;
 
--- two-phase commit: what wakes at commit cannot be prepared
+-- two-phase commit: what is prepared and rolled back has done nothing
 SELECT wf_send('tx', '"still here"', '2pc') IS NOT NULL AS sent;
 BEGIN;
 SELECT wf_send('tx', '1') IS NOT NULL AS sent;
 PREPARE TRANSACTION 'regress_dwf';
-\echo :LAST_ERROR_MESSAGE
+ROLLBACK PREPARED 'regress_dwf';
 BEGIN;
 SELECT wf_send('tx', '1', NULL, '2pc') IS NOT NULL AS sent;
 PREPARE TRANSACTION 'regress_dwf';
+ROLLBACK PREPARED 'regress_dwf';
 BEGIN;
 SELECT wf_send_many('{tx}', '{1}') IS NOT NULL AS sent;
 PREPARE TRANSACTION 'regress_dwf';
+ROLLBACK PREPARED 'regress_dwf';
 BEGIN;
 SELECT wf_recv('2pc');
 PREPARE TRANSACTION 'regress_dwf';
+ROLLBACK PREPARED 'regress_dwf';
 BEGIN;
 SELECT wf_set_event('2pc', '1');
 PREPARE TRANSACTION 'regress_dwf';
+ROLLBACK PREPARED 'regress_dwf';
 BEGIN;
 SELECT count(*) FROM wf_notify('2pc', '1', 'tx');
 PREPARE TRANSACTION 'regress_dwf';
+ROLLBACK PREPARED 'regress_dwf';
 BEGIN;
 SELECT wf_start('tx-2pc');
 PREPARE TRANSACTION 'regress_dwf';
+ROLLBACK PREPARED 'regress_dwf';
 BEGIN;
 SELECT wf_cancel('tx');
 PREPARE TRANSACTION 'regress_dwf';
+ROLLBACK PREPARED 'regress_dwf';
 BEGIN;
 SAVEPOINT a;
 SELECT wf_send('tx', '1') IS NOT NULL AS sent;
 RELEASE a;
 PREPARE TRANSACTION 'regress_dwf';
+ROLLBACK PREPARED 'regress_dwf';
 SELECT wf_recv('2pc'), wf_recv(timeout => '0'), wf_status('tx');
 -- what only looked can, what undid what it sent, and what only repeated it
 SELECT wf_send('tx', '1', 'once', '2pc') IS NOT NULL AS sent;

@@ -1,0 +1,18 @@
+/*-------------------------------------------------------------------------
+ *
+ * launcher.h
+ *	  One launcher per cluster starts a worker in each database that has the
+ *	  extension.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_LAUNCHER_H
+#define DWF_LAUNCHER_H
+
+#include "durable_wf.h"
+
+extern void dwf_launcher_register(void);
+extern PGDLLEXPORT void dwf_launcher_main(Datum arg);
+extern PGDLLEXPORT void dwf_worker_main(Datum arg);
+
+#endif							/* DWF_LAUNCHER_H */

@@ -1,0 +1,71 @@
+/*-------------------------------------------------------------------------
+ *
+ * listen.c
+ *	  For clients that LISTEN: wf_listen, wf_unlisten.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "durable_wf.h"
+
+#include "commands/async.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+#include "args.h"
+#include "identity.h"
+#include "listener.h"
+#include "shmem.h"
+#include "store.h"
+
+PG_FUNCTION_INFO_V1(wf_listen);
+PG_FUNCTION_INFO_V1(wf_unlisten);
+
+/* What argument 0 asks to listen for; raises unless the caller may */
+static DwfListenKey
+listen_key(FunctionCallInfo fcinfo, const char *function, bool check)
+{
+	text	   *workflow_id;
+	DwfLife		life;
+
+	dwf_shmem_require(function);
+	workflow_id = dwf_arg_optional_name(fcinfo, 0, "workflow_id",
+										DWF_WORKFLOW_ID_MAX);
+	if (workflow_id == NULL)
+		return dwf_listener_role_key(GetUserId());
+	if (check)
+		dwf_identity_check_exists(workflow_id, &life, GetUserId());
+	return dwf_listener_workflow_key(VARDATA_ANY(workflow_id),
+									 VARSIZE_ANY_EXHDR(workflow_id));
+}
+
+/* wf_listen(workflow_id) → text, the channel */
+Datum
+wf_listen(PG_FUNCTION_ARGS)
+{
+	DwfListenKey key = listen_key(fcinfo, "wf_listen", true);
+	char		channel[DWF_CHANNEL_SIZE];
+
+	PreventCommandDuringRecovery("wf_listen()");
+	if (MyBackendType != B_BACKEND)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("only a client's session can listen")));
+
+	dwf_listener_channel(&key, channel);
+	dwf_listener_add(&key);
+	Async_Listen(channel);
+	PG_RETURN_TEXT_P(cstring_to_text(channel));
+}
+
+/* wf_unlisten(workflow_id) → void */
+Datum
+wf_unlisten(PG_FUNCTION_ARGS)
+{
+	DwfListenKey key = listen_key(fcinfo, "wf_unlisten", false);
+	char		channel[DWF_CHANNEL_SIZE];
+
+	dwf_listener_channel(&key, channel);
+	Async_Unlisten(channel);
+	dwf_listener_remove(&key);
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,18 @@
+/*-------------------------------------------------------------------------
+ *
+ * presence.h
+ *	  In which databases a worker may be.  Floor 1.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_PRESENCE_H
+#define DWF_PRESENCE_H
+
+#include "durable_wf.h"
+
+extern void dwf_presence_changed(Oid database);
+extern void dwf_presence_clear(Oid database);
+extern void dwf_presence_end_xact(void);
+extern bool dwf_presence_is_held(Oid database);
+
+#endif							/* DWF_PRESENCE_H */

@@ -1,0 +1,89 @@
+/*-------------------------------------------------------------------------
+ *
+ * service.h
+ *	  Through what backends and our own processes speak to each other.
+ *	  Floor 1.
+ *
+ * One lock, dwf_service_lock(), guards all of it but the atomics.  It comes
+ * after the partition locks and nothing is locked under it; who holds it may
+ * set the latches of our processes, which are found in it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_SERVICE_H
+#define DWF_SERVICE_H
+
+#include "durable_wf.h"
+
+#include "port/atomics.h"
+#include "storage/condition_variable.h"
+#include "storage/lwlock.h"
+
+#include "waiter.h"
+
+#define DWF_REQUESTS_MAX	32
+#define DWF_RING_BYTES		65536
+#define DWF_NO_PROC			(-1)
+
+/* A worker, or a place for one; free when database is invalid */
+typedef struct DwfWorker
+{
+	Oid			database;
+	int			proc;			/* its proc number once it serves */
+	bool		must_leave;		/* the database is wanted without sessions */
+	bool		must_check;		/* is the extension still there? */
+	bool		must_resync;	/* news were lost: listeners have to look */
+	uint32		head;			/* ring: bytes written so far ... */
+	uint32		tail;			/* ... and bytes read, modulo 2^32 */
+	char		ring[DWF_RING_BYTES];
+} DwfWorker;
+
+typedef struct DwfService
+{
+	int			launcher;		/* its proc number, or DWF_NO_PROC */
+	bool		check_all;		/* look at every database again */
+	int			nrequests;		/* or at these */
+	Oid			requests[DWF_REQUESTS_MAX];
+	int			ngone;			/* workers that have left on purpose, */
+	Oid		   *gone;			/* by database; one per place */
+	ConditionVariable worker_left;
+	int			nworkers;		/* places for workers */
+	DwfWorker	workers[FLEXIBLE_ARRAY_MEMBER];
+} DwfService;
+
+/* What has come to an address, as the ring carries it */
+typedef struct DwfNews
+{
+	char		door;
+	uint16		workflow_length;
+	uint16		key_length;
+	char		workflow_id[DWF_WORKFLOW_ID_MAX];
+	char		key[DWF_KEY_MAX];
+} DwfNews;
+
+extern Size dwf_service_size(void);
+extern void dwf_service_init_shared(DwfService *service);
+
+/* for backends */
+extern void dwf_service_request(Oid database);
+extern void dwf_service_put_news(const DwfNews *news);
+extern void dwf_service_resync(void);
+extern bool dwf_service_tell_to_leave(Oid database);
+extern void dwf_service_wait_until_left(Oid database);
+
+/* for the launcher */
+extern void dwf_service_launcher_begin(void);
+extern void dwf_service_launcher_end(void);
+extern bool dwf_service_take_requests(List **databases);
+extern bool dwf_service_take_gone(Oid database);
+extern bool dwf_service_is_serving(Oid database);
+
+/* for a worker */
+extern DwfWorker *dwf_service_worker_begin(void);
+extern void dwf_service_worker_end(void);
+extern void dwf_service_worker_gone(void);
+extern bool dwf_service_take_news(DwfWorker *worker, DwfNews *news);
+extern bool dwf_service_take_orders(DwfWorker *worker, bool *leave,
+									bool *check, bool *resync);
+
+#endif							/* DWF_SERVICE_H */

@@ -1,0 +1,231 @@
+/*-------------------------------------------------------------------------
+ *
+ * utility.c
+ *	  What we do beside utility statements.
+ *
+ *	PREPARE TRANSACTION		tell prepared.c the name
+ *	COMMIT PREPARED,		wake this database's waiters if the prepared
+ *	ROLLBACK PREPARED		transaction may have held something for them
+ *	DROP, ALTER EXTENSION	send this database's waiters away first, so that
+ *							they do not hold it up, and let nobody begin to
+ *							wait before it is done
+ *	CREATE EXTENSION		have the launcher look at this database
+ *	CREATE, DROP, ALTER		have our worker leave a database that must have
+ *	DATABASE				no sessions, and the launcher look afterwards
+ *	UNLISTEN, DISCARD ALL	end what wf_listen began
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "utility.h"
+
+#include "commands/dbcommands.h"
+#include "commands/defrem.h"
+#include "commands/extension.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "tcop/utility.h"
+
+#include "listener.h"
+#include "plan.h"
+#include "prepared.h"
+#include "presence.h"
+#include "service.h"
+#include "shmem.h"
+#include "store.h"
+#include "waiter.h"
+
+#define DWF_EXTENSION	"durable_wf"
+
+static ProcessUtility_hook_type prev_process_utility = NULL;
+
+/* Run the statement itself */
+#define RUN_STATEMENT() \
+	(prev_process_utility ? prev_process_utility : standard_ProcessUtility) \
+		(statement, query_string, read_only_tree, context, params, \
+		 query_env, dest, completion)
+
+/* May a prepared transaction be one of ours whose name has been lost? */
+static bool
+may_be_lost(const char *gid)
+{
+	TransactionId xid;
+
+	if (dwf_shared == NULL || !dwf_plan_is_installed())
+		return false;
+	xid = dwf_store_prepared_xid(gid);
+	return TransactionIdIsValid(xid) && dwf_prepared_may_be_lost(xid);
+}
+
+/* Could the current user drop or alter the extension? */
+static bool
+owns_extension(void)
+{
+	Oid			extension = get_extension_oid(DWF_EXTENSION, true);
+
+	return OidIsValid(extension) &&
+		dwf_compat_owns_extension(extension, GetUserId());
+}
+
+/* Is the statement about our extension, and not its creation? */
+static bool
+concerns_extension(Node *node)
+{
+	ListCell   *cell;
+
+	if (IsA(node, AlterExtensionStmt))
+		return strcmp(((AlterExtensionStmt *) node)->extname,
+					  DWF_EXTENSION) == 0;
+	if (!IsA(node, DropStmt) ||
+		((DropStmt *) node)->removeType != OBJECT_EXTENSION)
+		return false;
+	foreach(cell, ((DropStmt *) node)->objects)
+		if (strcmp(strVal(lfirst(cell)), DWF_EXTENSION) == 0)
+			return true;
+	return false;
+}
+
+/* The database that CREATE DATABASE copies */
+static Oid
+template_of(CreatedbStmt *create)
+{
+	const char *template = "template1";
+	ListCell   *cell;
+
+	foreach(cell, create->options)
+	{
+		DefElem    *option = lfirst(cell);
+
+		if (strcmp(option->defname, "template") == 0 && option->arg)
+			template = defGetString(option);
+	}
+	return get_database_oid(template, true);
+}
+
+/* Does ALTER DATABASE move it to another tablespace? */
+static bool
+moves_database(AlterDatabaseStmt *alter)
+{
+	ListCell   *cell;
+
+	foreach(cell, alter->options)
+		if (strcmp(((DefElem *) lfirst(cell))->defname, "tablespace") == 0)
+			return true;
+	return false;
+}
+
+/*
+ * Before a statement that decides where a worker is: have it leave a database
+ * that must have no sessions, and have the launcher look afterwards.
+ */
+static void
+mind_presence(Node *node)
+{
+	switch (nodeTag(node))
+	{
+		case T_CreateExtensionStmt:
+			if (strcmp(((CreateExtensionStmt *) node)->extname,
+					   DWF_EXTENSION) == 0)
+				dwf_presence_changed(MyDatabaseId);
+			break;
+		case T_CreatedbStmt:
+			dwf_presence_clear(template_of((CreatedbStmt *) node));
+			dwf_presence_changed(InvalidOid);	/* the new one, too */
+			break;
+		case T_DropdbStmt:
+			dwf_presence_clear(get_database_oid(((DropdbStmt *) node)->dbname,
+												true));
+			break;
+		case T_RenameStmt:
+			if (((RenameStmt *) node)->renameType == OBJECT_DATABASE)
+				dwf_presence_clear(get_database_oid(((RenameStmt *) node)->subname,
+													true));
+			break;
+		case T_AlterDatabaseStmt:
+			{
+				AlterDatabaseStmt *alter = (AlterDatabaseStmt *) node;
+				Oid			database = get_database_oid(alter->dbname, true);
+
+				if (moves_database(alter))
+					dwf_presence_clear(database);
+				else
+					dwf_presence_changed(database);
+				break;
+			}
+		default:
+			break;
+	}
+}
+
+/* After a statement that ends listening */
+static void
+mind_listeners(Node *node)
+{
+	if (IsA(node, UnlistenStmt))
+		dwf_listener_remove_channel(((UnlistenStmt *) node)->conditionname);
+	else if (IsA(node, DiscardStmt) &&
+			 ((DiscardStmt *) node)->target == DISCARD_ALL)
+		dwf_listener_remove_channel(NULL);
+}
+
+/* The hook */
+static void
+process_utility(PlannedStmt *statement, const char *query_string,
+				bool read_only_tree, ProcessUtilityContext context,
+				ParamListInfo params, QueryEnvironment *query_env,
+				DestReceiver *dest, QueryCompletion *completion)
+{
+	Node	   *node = statement->utilityStmt;
+	TransactionStmt *end = IsA(node, TransactionStmt) ?
+		(TransactionStmt *) node : NULL;
+
+	if (end && end->kind == TRANS_STMT_PREPARE)
+	{
+		dwf_prepared_announce(end->gid);
+		RUN_STATEMENT();
+	}
+	else if (end && (end->kind == TRANS_STMT_COMMIT_PREPARED ||
+					 end->kind == TRANS_STMT_ROLLBACK_PREPARED))
+	{
+		bool		may_be_ours = dwf_prepared_is_known(end->gid) ||
+			may_be_lost(end->gid);
+
+		RUN_STATEMENT();
+
+		/* it may have been prepared just after the first look */
+		if (may_be_ours || dwf_prepared_is_known(end->gid))
+		{
+			dwf_prepared_forget_ended();
+			dwf_waiter_wake_database();
+			dwf_service_resync();
+		}
+	}
+	else if (dwf_shared && concerns_extension(node) && owns_extension())
+	{
+		PG_TRY();
+		{
+			dwf_waiter_dismiss();
+			dwf_presence_changed(MyDatabaseId);
+			RUN_STATEMENT();
+		}
+		PG_FINALLY();
+		{
+			dwf_waiter_readmit();
+		}
+		PG_END_TRY();
+	}
+	else
+	{
+		if (dwf_shared)
+			mind_presence(node);
+		RUN_STATEMENT();
+		mind_listeners(node);
+	}
+}
+
+/* Install the hook */
+void
+dwf_utility_init(void)
+{
+	prev_process_utility = ProcessUtility_hook;
+	ProcessUtility_hook = process_utility;
+}

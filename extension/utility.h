@@ -1,0 +1,15 @@
+/*-------------------------------------------------------------------------
+ *
+ * utility.h
+ *	  What we do beside utility statements.  Floor 5.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_UTILITY_H
+#define DWF_UTILITY_H
+
+#include "durable_wf.h"
+
+extern void dwf_utility_init(void);
+
+#endif							/* DWF_UTILITY_H */

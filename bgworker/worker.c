@@ -13,6 +13,7 @@
 
 #include "access/xact.h"
 #include "commands/async.h"
+#include "commands/dbcommands.h"
 #include "commands/extension.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
@@ -29,6 +30,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "home.h"
 #include "listener.h"
 #include "presence.h"
 #include "service.h"
@@ -38,18 +40,40 @@
 /* At most so many news in one transaction */
 #define BATCH_MAX	1000
 
-/* Has this database the extension? */
+/* Workflows here come from another database and wait for wf_adopt() */
+static bool is_copy = false;
+
+/*
+ * Look at this database: has it the extension, and do its workflows run here?
+ * Returns the former.
+ */
 static bool
-is_wanted(void)
+look_around(void)
 {
 	bool		wanted;
+	bool		was_copy = is_copy;
 
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	wanted = OidIsValid(get_extension_oid("durable_wf", true));
+	is_copy = wanted && dwf_home_is_copy();
+	if (is_copy && !was_copy)
+		ereport(LOG,
+				(errmsg("workflows of database \"%s\" come from another one and do not run here",
+						get_database_name(MyDatabaseId)),
+				 errhint("When they no longer run there, call wf_adopt() in this database.")));
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	return wanted;
+}
+
+/* Show in pg_stat_activity what the worker does not do */
+static void
+report_idle(void)
+{
+	pgstat_report_activity(STATE_IDLE,
+						   dwf_setting_paused ? "workflows are paused: durable_wf.paused" :
+						   is_copy ? "workflows wait for wf_adopt()" : "");
 }
 
 /* Leave for good, as far as this worker knows */
@@ -87,9 +111,9 @@ make_payload(const DwfNews *news)
 	return payload.data;
 }
 
-/* Notify a channel, if anybody listens to it */
+/* Notify a channel, if anybody listens to it, of news at this door */
 static void
-notify_key(DwfListenKey key, const char *payload)
+notify_key(DwfListenKey key, char door, const char *payload)
 {
 	char		channel[DWF_CHANNEL_SIZE];
 
@@ -97,6 +121,7 @@ notify_key(DwfListenKey key, const char *payload)
 		return;
 	dwf_listener_channel(&key, channel);
 	Async_Notify(channel, payload);
+	dwf_shmem_count(dwf_shmem_subject(door), DWF_COUNT_NOTIFICATIONS, 1);
 }
 
 /* Notify who listens for this workflow, and who for all of its owner */
@@ -109,9 +134,10 @@ notify_news(const DwfNews *news)
 	DwfLife		life;
 
 	notify_key(dwf_listener_workflow_key(news->workflow_id,
-										 news->workflow_length), payload);
+										 news->workflow_length),
+			   news->door, payload);
 	if (dwf_store_life(workflow_id, &life) && OidIsValid(life.owner))
-		notify_key(dwf_listener_role_key(life.owner), payload);
+		notify_key(dwf_listener_role_key(life.owner), news->door, payload);
 }
 
 /* Tell everyone who listens in this database to look for himself */
@@ -119,10 +145,13 @@ static void
 notify_resync(void)
 {
 	ListCell   *cell;
+	List	   *channels = dwf_listener_channels();
 
-	foreach(cell, dwf_listener_channels())
+	foreach(cell, channels)
 		Async_Notify(lfirst(cell),
 					 "{\"workflow_id\": null, \"kind\": \"resync\", \"key\": null}");
+	if (channels != NIL)
+		dwf_shmem_count(DWF_SUBJECT_ALL, DWF_COUNT_RESYNCS, 1);
 }
 
 /* Send a batch on; true if there may be more */
@@ -142,7 +171,6 @@ notify_batch(DwfWorker *place, bool resync)
 		count++;
 	}
 	CommitTransactionCommand();
-	pgstat_report_activity(STATE_IDLE, NULL);
 	return count == BATCH_MAX;
 }
 
@@ -162,7 +190,7 @@ begin_work(Oid database)
 	/* a lost notification is told as a resync after the crash */
 	SetConfigOption("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION);
 
-	if (!is_wanted())
+	if (!look_around())
 		leave();
 	place = dwf_service_worker_begin();
 	if (place == NULL || dwf_presence_is_held(database))
@@ -197,7 +225,7 @@ dwf_worker_main(Datum arg)
 		}
 
 		has_news = dwf_service_take_orders(place, &leaves, &check, &resync);
-		if (leaves || (check && !is_wanted()))
+		if (leaves || (check && !look_around()))
 			leave();
 		must_resync |= resync;
 
@@ -217,6 +245,7 @@ dwf_worker_main(Datum arg)
 				timeout = more ? dwf_setting_notify_min_gap : -1;
 			}
 		}
+		report_idle();
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH |
 						 (timeout >= 0 ? WL_TIMEOUT : 0), timeout,
 						 dwf_compat_wait_event("DurableWfWorker"));

@@ -19,6 +19,7 @@ PG_MODULE_MAGIC;
 
 char	   *dwf_setting_workflow_id;
 int			dwf_setting_notify_min_gap;
+bool		dwf_setting_paused;
 
 /* A workflow id as a setting: within the limit, '' for none */
 static bool
@@ -50,6 +51,11 @@ _PG_init(void)
 							"News come at once when it was quiet; 0 means always at once.",
 							&dwf_setting_notify_min_gap, 50, 0, 60000,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomBoolVariable("durable_wf.paused",
+							 "Lets no SQL workflow and no timer run in this cluster.",
+							 "For physical copies: a staging clone, the exercise of a recovery.",
+							 &dwf_setting_paused, false, PGC_SIGHUP, 0,
+							 NULL, NULL, NULL);
 	MarkGUCPrefixReserved("durable_wf");
 
 	dwf_shmem_init();

@@ -62,4 +62,7 @@ extern char *dwf_setting_workflow_id;
 /* Setting durable_wf.notify_min_gap, in milliseconds */
 extern int	dwf_setting_notify_min_gap;
 
+/* Setting durable_wf.paused */
+extern bool dwf_setting_paused;
+
 #endif							/* DURABLE_WF_H */

@@ -68,29 +68,44 @@ dwf_waiters(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* durable_wf.stat() → rows of wf_stat */
+/* A counter of all backends that there have been */
+static uint64
+sum_counter(DwfSubject subject, DwfCounter counter)
+{
+	uint64		sum = 0;
+
+	for (int i = 0; i < dwf_shared->nslots; i++)
+		sum += pg_atomic_read_u64(&dwf_shared->slots[i].counters[subject][counter]);
+	return sum;
+}
+
+/*
+ * durable_wf.counters() → rows of wf_stat.  Until ALTER EXTENSION UPDATE the
+ * function is that of 0.1.0, with fewer columns and no row for all doors.
+ */
 Datum
 dwf_stat(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	int			ncounters;
 
 	dwf_shmem_require("wf_stat");
 	InitMaterializedSRF(fcinfo, 0);
+	ncounters = Min(DWF_COUNT_COUNT, result->setDesc->natts - 1);
 
 	for (int subject = 0; subject < DWF_SUBJECT_COUNT; subject++)
 	{
 		Datum		values[DWF_COUNT_COUNT + 1];
 		bool		nulls[DWF_COUNT_COUNT + 1] = {false};
 
-		values[0] = CStringGetTextDatum(dwf_shmem_subject_name(subject));
-		for (int counter = 0; counter < DWF_COUNT_COUNT; counter++)
-		{
-			uint64		sum = 0;
-
-			for (int i = 0; i < dwf_shared->nslots; i++)
-				sum += pg_atomic_read_u64(&dwf_shared->slots[i].counters[subject][counter]);
-			values[counter + 1] = Int64GetDatum((int64) sum);
-		}
+		if (subject == DWF_SUBJECT_ALL && ncounters <= DWF_COUNT_NOTIFICATIONS)
+			continue;
+		nulls[0] = subject == DWF_SUBJECT_ALL;
+		if (!nulls[0])
+			values[0] = CStringGetTextDatum(dwf_shmem_subject_name(subject));
+		for (int counter = 0; counter < ncounters; counter++)
+			values[counter + 1] = Int64GetDatum((int64) sum_counter(subject,
+																	counter));
 		tuplestore_putvalues(result->setResult, result->setDesc, values,
 							 nulls);
 	}

@@ -30,6 +30,16 @@
 
 #define DWF_SCHEMA	"durable_wf"
 
+/* A statement of ours is being executed */
+static bool is_running = false;
+
+/* Is it?  Else a row of our tables is written by other means. */
+bool
+dwf_plan_is_running(void)
+{
+	return is_running;
+}
+
 /* Has this database our tables? */
 bool
 dwf_plan_is_installed(void)
@@ -37,13 +47,19 @@ dwf_plan_is_installed(void)
 	return OidIsValid(get_namespace_oid(DWF_SCHEMA, true));
 }
 
-/* The OID of one of our tables or sequences */
+/* The OID of one of our tables or sequences, invalid if it is not there */
+Oid
+dwf_plan_find_relation(const char *name)
+{
+	return get_relname_relid(name, get_namespace_oid(DWF_SCHEMA, false));
+}
+
+/* The same; raises 42P01 */
 Oid
 dwf_plan_relation(const char *name)
 {
-	Oid			relation;
+	Oid			relation = dwf_plan_find_relation(name);
 
-	relation = get_relname_relid(name, get_namespace_oid(DWF_SCHEMA, false));
 	if (!OidIsValid(relation))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
@@ -114,10 +130,12 @@ execute_plan(DwfStatement *statement, Datum *values, const char *nulls)
 		enable_seqscan, enable_bitmapscan, enable_indexscan, enable_tidscan,
 		enable_nestloop, enable_sort, jit_enabled
 	};
+	bool		was_running = is_running;
 	int			result = 0;
 
 	PG_TRY();
 	{
+		is_running = true;
 		enable_seqscan = enable_bitmapscan = jit_enabled = false;
 		enable_indexscan = enable_tidscan = true;
 		enable_nestloop = enable_sort = true;
@@ -134,6 +152,7 @@ execute_plan(DwfStatement *statement, Datum *values, const char *nulls)
 		enable_nestloop = saved.nestloop;
 		enable_sort = saved.sort;
 		jit_enabled = saved.jit;
+		is_running = was_running;
 	}
 	PG_END_TRY();
 

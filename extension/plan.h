@@ -41,8 +41,10 @@ extern uint64 dwf_plan_count(DwfStatement *statement, Datum *values,
 							 const char *nulls);
 extern Datum dwf_plan_column(uint64 row, int n, bool *isnull);
 extern DwfValue dwf_plan_copy_column(DwfRun run, uint64 row, int n);
+extern bool dwf_plan_is_running(void);
 extern bool dwf_plan_is_installed(void);
 extern bool dwf_plan_is_ours(Relation table);
+extern Oid	dwf_plan_find_relation(const char *name);
 extern Oid	dwf_plan_relation(const char *name);
 
 #endif							/* DWF_PLAN_H */

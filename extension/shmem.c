@@ -218,7 +218,7 @@ dwf_shmem_subject(char door)
 	}
 }
 
-/* What users call a subject, as the column door says it */
+/* What users call a subject, as the column door says it; NULL for all */
 const char *
 dwf_shmem_subject_name(DwfSubject subject)
 {

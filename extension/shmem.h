@@ -57,6 +57,7 @@ typedef enum DwfSubject
 	DWF_SUBJECT_NOTIFY,
 	DWF_SUBJECT_HOOK,
 	DWF_SUBJECT_RESULT,
+	DWF_SUBJECT_ALL,			/* what concerns all of them at once */
 	DWF_SUBJECT_COUNT
 } DwfSubject;
 
@@ -70,6 +71,9 @@ typedef enum DwfCounter
 	DWF_COUNT_WAKES,			/* waiters this backend woke */
 	DWF_COUNT_SPURIOUS,			/* times it woke and found nothing */
 	DWF_COUNT_PASSED_ON,		/* wakes it handed on as it left */
+	DWF_COUNT_NOTIFICATIONS,	/* NOTIFYs to listeners */
+	DWF_COUNT_RESYNCS,			/* times that listeners had to look themselves */
+	DWF_COUNT_RECONCILES,		/* ... and that all waiters of a database had to */
 	DWF_COUNT_COUNT
 } DwfCounter;
 

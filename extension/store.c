@@ -90,6 +90,23 @@ static DwfStatement set_owner_query = {
 	3, {TEXTOID, OIDOID, OIDOID}, NULL
 };
 
+/* A row that says that something is from elsewhere, kept until we commit */
+static DwfStatement lock_home_query = {
+	"SELECT FROM durable_wf.home h"
+	" WHERE h.system_identifier OPERATOR(pg_catalog.=) 0 FOR KEY SHARE",
+	0, {0}, NULL
+};
+
+static DwfStatement mark_home_query = {
+	"INSERT INTO durable_wf.home (system_identifier, database) VALUES (0, 0)",
+	0, {0}, NULL
+};
+
+static DwfStatement is_copy_query = {
+	"SELECT WHERE durable_wf.is_copy()",
+	0, {0}, NULL
+};
+
 /* name */
 static DwfStatement prepared_xid_query = {
 	"SELECT p.transaction FROM pg_catalog.pg_prepared_xacts p"
@@ -414,6 +431,21 @@ dwf_store_set_owner(text *workflow_id, Oid role, Oid owner)
 	ObjectIdGetDatum(role), ObjectIdGetDatum(owner)};
 
 	return dwf_plan_count(&set_owner_query, values, NULL) > 0;
+}
+
+/* See to it that durable_wf.home has a row of an unknown database */
+void
+dwf_store_mark_home(void)
+{
+	if (dwf_plan_count(&lock_home_query, NULL, NULL) == 0)
+		(void) dwf_plan_count(&mark_home_query, NULL, NULL);
+}
+
+/* Have workflows come from another database, and were not adopted? */
+bool
+dwf_store_is_copy(void)
+{
+	return dwf_plan_count(&is_copy_query, NULL, NULL) > 0;
 }
 
 /* The prepared transaction of this name, or an invalid id */

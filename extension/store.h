@@ -25,6 +25,7 @@
 #define DWF_EVENT_WORKFLOW_ID		1
 #define DWF_EVENT_KEY				2
 #define DWF_WORKFLOW_WORKFLOW_ID	1
+#define DWF_WORKFLOW_FINISHED_AT	12
 #define DWF_WORKFLOW_OWNER			2
 #define DWF_WORKFLOW_FINISHED_AT	12
 
@@ -68,6 +69,8 @@ extern bool dwf_store_finish(text *workflow_id, Oid role, const char *status,
 							 DwfValue output, DwfValue error);
 extern bool dwf_store_set_owner(text *workflow_id, Oid role, Oid owner);
 
+extern void dwf_store_mark_home(void);
+extern bool dwf_store_is_copy(void);
 extern TransactionId dwf_store_prepared_xid(const char *gid);
 extern uint64 dwf_store_prune(Interval *older_than, int batch,
 							  TransactionId horizon, Oid role);

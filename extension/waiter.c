@@ -373,6 +373,7 @@ dwf_waiter_wake_database(void)
 		return;
 	pg_memory_barrier();		/* as in dwf_waiter_wake() */
 	signal_database(false);
+	dwf_shmem_count(DWF_SUBJECT_ALL, DWF_COUNT_RECONCILES, 1);
 }
 
 /* Allow waiting again, if this session has forbidden it.  Cannot fail. */

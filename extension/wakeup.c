@@ -34,6 +34,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
+#include "home.h"
 #include "listener.h"
 #include "plan.h"
 #include "prepared.h"
@@ -235,6 +236,17 @@ report_item(HeapTuple row, Relation table, const DwfAddress *address)
 		dwf_head_inserting(queue, DatumGetInt64(message_id));
 }
 
+/* A workflow is about to be inserted: was it started here, or does it come? */
+static void
+check_home(HeapTuple row, TupleDesc desc)
+{
+	bool		is_live;
+
+	(void) heap_getattr(row, DWF_WORKFLOW_FINISHED_AT, desc, &is_live);
+	if (is_live && !dwf_plan_is_running())
+		dwf_home_note_foreign_row();
+}
+
 /*
  * Trigger function of durable_wf.message, event and workflow, BEFORE each row:
  * note the address at which something becomes new.
@@ -265,6 +277,9 @@ dwf_note_arrival(PG_FUNCTION_ARGS)
 
 	if (dwf_door_is_queue(address.door))
 		report_item(row, trigger->tg_relation, &address);
+	else if (address.door == DWF_DOOR_LIFE &&
+			 TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+		check_home(row, RelationGetDescr(trigger->tg_relation));
 
 	/* an upsert of an event fires for INSERT and UPDATE, and is one arrival */
 	dwf_wakeup_note(&address, TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) &&

@@ -78,8 +78,8 @@ SELECT CASE p.prokind WHEN 'p' THEN 'CALL ' ELSE '' END || p.proname AS name,
  ORDER BY p.proname COLLATE "C", p.prokind;
 
 -- VOLATILE, PARALLEL UNSAFE, and called with nulls, to say what is wrong;
--- nobody's rights are lent by a SECURITY DEFINER.  The type's I/O functions
--- are all that differs.
+-- nobody's rights are lent by a SECURITY DEFINER.  What differs: the type's I/O
+-- functions; functions of SQL that schedule; wf_adopt, for a database's owner.
 SELECT p.oid::regprocedure, p.provolatile, p.proparallel, p.proisstrict,
        p.prosecdef, p.proconfig
   FROM pg_proc p

@@ -38,19 +38,21 @@ COMMENT ON VIEW @extschema@.wf_waiters IS
 'who waits now, and for what: one row per session and topic; workflow_id is the workflow that waits or, for the doors event and result, the one that is waited for; a null deadline waits for ever';
 GRANT SELECT ON @extschema@.wf_waiters TO PUBLIC;
 
-CREATE FUNCTION durable_wf.stat(
+CREATE FUNCTION durable_wf.counters(
     OUT door text, OUT sends bigint, OUT receives bigint, OUT waits bigint,
     OUT timeouts bigint, OUT wakes bigint, OUT spurious_wakes bigint,
-    OUT passed_on bigint)
+    OUT passed_on bigint, OUT notifications bigint, OUT resyncs bigint,
+    OUT reconciles bigint)
     RETURNS SETOF record
-    AS 'MODULE_PATHNAME', 'dwf_stat' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 5;
-COMMENT ON FUNCTION durable_wf.stat() IS 'the rows of the view wf_stat';
+    AS 'MODULE_PATHNAME', 'dwf_stat' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 6;
+COMMENT ON FUNCTION durable_wf.counters() IS 'the rows of the view wf_stat';
 
 CREATE VIEW @extschema@.wf_stat WITH (security_invoker = true) AS
-SELECT door, sends, receives, waits, timeouts, wakes, spurious_wakes, passed_on
-  FROM durable_wf.stat();
+SELECT door, sends, receives, waits, timeouts, wakes, spurious_wakes, passed_on,
+       notifications, resyncs, reconciles
+  FROM durable_wf.counters();
 COMMENT ON VIEW @extschema@.wf_stat IS
-'counters of this server since it started, all databases together, per door: committed sends (events published; for result, starts, ends and changes of owner) and receives, waits and how many timed out, waiters woken, woken for nothing, and wakes handed on by a waiter that left';
+'counters of this server since it started, all databases together, per door: committed sends (events published; for result, starts, ends and changes of owner) and receives, waits and how many timed out, waiters woken, woken for nothing, and wakes handed on by a waiter that left; notifications to listeners. The row without a door counts what concerns all: resyncs (listeners told to look at everything) and reconciles (all waiters of a database woken to look, after COMMIT or ROLLBACK PREPARED)';
 GRANT SELECT ON @extschema@.wf_stat TO PUBLIC;
 
 -- Default privileges may have given more on the tables than we want: who can

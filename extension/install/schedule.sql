@@ -1,0 +1,150 @@
+-- schedule: workflows and upkeep by the clock, through pg_cron
+
+CREATE FUNCTION durable_wf.cron_database() RETURNS text
+    AS 'MODULE_PATHNAME', 'dwf_cron_database' LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION durable_wf.cron_database() IS
+'the database that pg_cron lives in, by its setting; null when it is not preloaded';
+
+CREATE FUNCTION durable_wf.require_cron(there text) RETURNS void
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
+    lives_in text := durable_wf.cron_database();
+BEGIN
+    IF EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron') THEN
+        RETURN;
+    ELSIF lives_in IS NULL THEN
+        RAISE object_not_in_prerequisite_state USING
+            MESSAGE = 'schedules need pg_cron, which this server has not loaded',
+            HINT = format('Install pg_cron, add it to shared_preload_libraries, set cron.database_name = %L, restart, and CREATE EXTENSION pg_cron here.', current_database());
+    ELSIF lives_in = current_database() THEN
+        RAISE object_not_in_prerequisite_state USING
+            MESSAGE = 'schedules need pg_cron, which is not in this database',
+            HINT = 'CREATE EXTENSION pg_cron.';
+    END IF;
+    RAISE object_not_in_prerequisite_state USING
+        MESSAGE = format('pg_cron lives in database "%s"', lives_in),
+        DETAIL = 'It can run jobs in this database, but they are made and ended there.',
+        HINT = format('Run there: %s', there);
+END $$;
+COMMENT ON FUNCTION durable_wf.require_cron(text) IS
+'raises 55000 unless pg_cron is in this database; the hint holds the statement to run where it is';
+
+-- Nothing but schedules needs pg_cron, so its functions are looked up late.
+CREATE FUNCTION durable_wf.cron_schedule(job text, schedule text, command text)
+    RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
+    job_id bigint;
+BEGIN
+    PERFORM durable_wf.require_cron(format(
+        'SELECT cron.schedule_in_database(%L, %L, %L, %L, %L)',
+        job, schedule, command, current_database(), current_user));
+    EXECUTE 'SELECT cron.schedule($1, $2, $3)'
+       INTO job_id USING job, schedule, command;
+    RETURN job_id;
+END $$;
+COMMENT ON FUNCTION durable_wf.cron_schedule(text, text, text) IS
+'cron.schedule(), or an error that says what to do';
+
+-- What the job of a schedule calls.
+CREATE FUNCTION durable_wf.start_tick(name text, body text, input jsonb) RETURNS text
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE AS
+$$
+SELECT @extschema@.wf_start(
+    pg_catalog.concat(name, '@', pg_catalog.to_char(
+        pg_catalog.timezone('UTC', pg_catalog.now()), 'YYYY-MM-DD"T"HH24:MI"Z"')),
+    body, input)
+$$;
+COMMENT ON FUNCTION durable_wf.start_tick(text, text, jsonb) IS
+'start the workflow of a schedule''s tick: its id is the name, an @ and the minute in UTC, so that the same tick starts only one';
+
+CREATE FUNCTION @extschema@.wf_schedule(name text, schedule text, body text, input jsonb)
+    RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp AS
+$$
+BEGIN
+    IF wf_schedule.name IS NULL OR octet_length(wf_schedule.name) NOT BETWEEN 1 AND 200 THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = 'name must be of 1 to 200 bytes';
+    ELSIF wf_schedule.schedule IS NULL THEN
+        RAISE invalid_parameter_value USING MESSAGE = 'schedule must not be null';
+    ELSIF wf_schedule.schedule ~* 'second' THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('invalid schedule: %s', wf_schedule.schedule),
+            DETAIL = 'The tick in a workflow''s id is a minute.',
+            HINT = 'Use cron''s five fields.';
+    ELSIF wf_schedule.body IS NOT NULL THEN
+        RAISE feature_not_supported USING
+            MESSAGE = 'wf_schedule() does not support a body yet',
+            HINT = 'Pass null; this version runs no workflow by itself.';
+    END IF;
+    RETURN durable_wf.cron_schedule(
+        concat('durable_wf: ', wf_schedule.name), wf_schedule.schedule,
+        format('SELECT durable_wf.start_tick(%L, %L, %L)',
+               wf_schedule.name, wf_schedule.body, wf_schedule.input));
+END $$;
+COMMENT ON FUNCTION @extschema@.wf_schedule(text, text, text, jsonb) IS
+'Start a workflow at each tick of a schedule, through pg_cron in the same database. Returns the number of pg_cron''s job, which is named durable_wf: <name>; the same name again replaces it. The workflows belong to the current user.
+name: 1 to 200 bytes. schedule: the five fields of cron, in the time zone that pg_cron uses (UTC unless told otherwise). body: not supported in this version, pass null. input: what each workflow is started with, or null.
+A workflow''s id is the name, an @ and its tick in UTC, as nightly@2026-11-20T03:00Z: a tick that is run twice starts one workflow.
+Takes effect at commit; pg_cron notices within a minute. Does not block.
+Errors: 22023 bad argument or schedule; 0A000 a body was given; 42501 no right to use pg_cron; 55000 pg_cron is missing, or lives in another database: the hint holds the statement to run there.';
+
+CREATE FUNCTION @extschema@.wf_unschedule(name text) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
+    job text := concat('durable_wf: ', wf_unschedule.name);
+    job_exists boolean;
+BEGIN
+    IF wf_unschedule.name IS NULL THEN
+        RAISE invalid_parameter_value USING MESSAGE = 'name must not be null';
+    END IF;
+    PERFORM durable_wf.require_cron(format('SELECT cron.unschedule(%L)', job));
+    EXECUTE 'SELECT EXISTS (SELECT FROM cron.job WHERE jobname = $1 AND username = current_user)'
+       INTO job_exists USING job;
+    IF job_exists THEN
+        EXECUTE 'SELECT cron.unschedule($1)' USING job;
+    END IF;
+    RETURN job_exists;
+END $$;
+COMMENT ON FUNCTION @extschema@.wf_unschedule(text) IS
+'End a schedule of the current user''s; false when there is none of that name. Workflows that it has started go on.
+Errors: 22023 name is null; 42501 and 55000 as for wf_schedule().';
+
+-- What the job of a retention calls: batches, each in its own transaction.
+CREATE PROCEDURE durable_wf.prune_all(older_than interval)
+    LANGUAGE plpgsql AS
+$$
+BEGIN
+    WHILE @extschema@.wf_prune(older_than, 1000) OPERATOR(pg_catalog.=) 1000 LOOP
+        COMMIT;
+    END LOOP;
+END $$;
+COMMENT ON PROCEDURE durable_wf.prune_all(interval) IS
+'wf_prune() in batches, each in a transaction of its own, until nothing is left to prune';
+
+CREATE FUNCTION @extschema@.wf_schedule_retention(schedule text, older_than interval)
+    RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp AS
+$$
+BEGIN
+    IF wf_schedule_retention.schedule IS NULL THEN
+        RAISE invalid_parameter_value USING MESSAGE = 'schedule must not be null';
+    ELSIF older_than IS NULL OR older_than < '0' THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = 'older_than must not be null or negative';
+    END IF;
+    RETURN durable_wf.cron_schedule('durable_wf retention', schedule,
+        format('CALL durable_wf.prune_all(%L)', older_than));
+END $$;
+COMMENT ON FUNCTION @extschema@.wf_schedule_retention(text, interval) IS
+'Have pg_cron call wf_prune() on a schedule, in batches, until nothing older than older_than is left. One per role; again replaces it; cron.unschedule(''durable_wf retention'') ends it. Returns the number of pg_cron''s job.
+Arguments, time zone and errors are as for wf_schedule() and wf_prune().';

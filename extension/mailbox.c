@@ -19,6 +19,7 @@
 #include "head.h"
 #include "identity.h"
 #include "plan.h"
+#include "probe.h"
 #include "shmem.h"
 #include "wakeup.h"
 
@@ -44,7 +45,7 @@ dwf_mailbox_deliver(const DwfAddress *address, Datum payload)
 {
 	int64		message_id = dwf_store_next_message_id();
 
-	if (!dwf_store_accepts(address->workflow_id, GetUserId()))
+	if (!dwf_probe_accepts(address->workflow_id, GetUserId()))
 		dwf_identity_check_live(address->workflow_id, GetUserId());
 	dwf_store_deliver(message_id, address, payload);
 	return message_id;
@@ -156,7 +157,7 @@ look_for_items(DwfWait *wait)
 {
 	DwfReceive *receive = wait->arg;
 
-	if (!dwf_store_accepts(receive->workflow_id, wait->role))
+	if (!dwf_probe_accepts(receive->workflow_id, wait->role))
 		dwf_identity_check_live(receive->workflow_id, wait->role);
 	if (receive->nqueues == 1)
 	{

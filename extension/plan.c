@@ -23,6 +23,7 @@
 #include "jit/jit.h"
 #include "miscadmin.h"
 #include "optimizer/cost.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -47,50 +48,159 @@ dwf_plan_is_installed(void)
 	return OidIsValid(get_namespace_oid(DWF_SCHEMA, true));
 }
 
-/* The OID of one of our tables or sequences, invalid if it is not there */
-Oid
-dwf_plan_find_relation(const char *name)
+/* ----- our tables in the catalogs ----- */
+
+/*
+ * What the catalogs say of our tables is asked at every call, several times.
+ * So answers are kept, until the catalogs say that one of them may be wrong:
+ * by the same messages that end the life of an entry in a syscache.
+ */
+#define RELATIONS_MAX	8
+
+typedef struct OurRelation
 {
-	return get_relname_relid(name, get_namespace_oid(DWF_SCHEMA, false));
+	const char *name;
+	Oid			relation;
+	Oid			owner;
+} OurRelation;
+
+static OurRelation our_relations[RELATIONS_MAX];
+static int	nour_relations = 0;
+static Oid	our_schema = InvalidOid;
+static uint64 forgotten = 0;	/* how often anything was forgotten */
+
+static void
+forget_relations(void)
+{
+	nour_relations = 0;
+	our_schema = InvalidOid;
+	forgotten++;
 }
 
-/* The same; raises 42P01 */
-Oid
-dwf_plan_relation(const char *name)
+/* Relcache callback: one relation has changed, or any if it is InvalidOid */
+static void
+relation_changed(Datum arg, Oid relation)
 {
-	Oid			relation = dwf_plan_find_relation(name);
+	(void) arg;
+	for (int i = 0; i < nour_relations; i++)
+		if (!OidIsValid(relation) || our_relations[i].relation == relation)
+		{
+			forget_relations();
+			return;
+		}
+	forgotten++;
+}
 
-	if (!OidIsValid(relation))
+/* Syscache callback: some schema has changed */
+static void
+schema_changed(Datum arg, int cache, uint32 hash)
+{
+	(void) arg;
+	(void) cache;
+	(void) hash;
+	forget_relations();
+}
+
+/* Be told of changes, from before the first answer is kept */
+static void
+watch_catalogs(void)
+{
+	static bool watching = false;
+
+	if (watching)
+		return;
+	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, schema_changed, (Datum) 0);
+	watching = true;
+}
+
+/* Our schema; raises 3F000 when there is none */
+static Oid
+schema_oid(void)
+{
+	uint64		before = forgotten;
+	Oid			schema = our_schema;
+
+	if (OidIsValid(schema))
+		return schema;
+	watch_catalogs();
+	schema = get_namespace_oid(DWF_SCHEMA, false);
+	if (forgotten == before)
+		our_schema = schema;
+	return schema;
+}
+
+/* Look up one of our tables, indexes or sequences; raises 42P01 */
+static OurRelation
+look_up_relation(const char *name)
+{
+	OurRelation found = {name, InvalidOid, InvalidOid};
+	HeapTuple	tuple = NULL;
+
+	found.relation = get_relname_relid(name, schema_oid());
+	if (OidIsValid(found.relation))
+		tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(found.relation));
+	if (!HeapTupleIsValid(tuple))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation \"%s.%s\" does not exist",
 						DWF_SCHEMA, name)));
-	return relation;
+	found.owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return found;
+}
+
+/* The same from what is kept; it is not kept if it may have changed meanwhile */
+static OurRelation
+our_relation(const char *name)
+{
+	uint64		before;
+	OurRelation found;
+
+	for (int i = 0; i < nour_relations; i++)
+		if (strcmp(our_relations[i].name, name) == 0)
+			return our_relations[i];
+
+	watch_catalogs();
+	before = forgotten;
+	found = look_up_relation(name);
+	if (forgotten == before)
+	{
+		nour_relations %= RELATIONS_MAX;
+		our_relations[nour_relations++] = found;
+	}
+	return found;
+}
+
+/* The OID of one of our tables or sequences, invalid if it is not there */
+Oid
+dwf_plan_find_relation(const char *name)
+{
+	return get_relname_relid(name, schema_oid());
+}
+
+/* The OID of one of our tables, indexes or sequences; name is a constant */
+Oid
+dwf_plan_relation(const char *name)
+{
+	return our_relation(name).relation;
 }
 
 /* Is this one of our tables?  Nobody else can create one in our schema. */
 bool
 dwf_plan_is_ours(Relation table)
 {
-	return RelationGetNamespace(table) ==
-		get_namespace_oid(DWF_SCHEMA, false);
+	return RelationGetNamespace(table) == schema_oid();
 }
 
 /* The role that owns our tables, as which every statement runs */
 static Oid
 tables_owner(void)
 {
-	Oid			owner;
-	HeapTuple	tuple;
-
-	tuple = SearchSysCache1(RELOID,
-							ObjectIdGetDatum(dwf_plan_relation("workflow")));
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for durable_wf.workflow");
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-	return owner;
+	return our_relation("workflow").owner;
 }
+
+/* ----- statements ----- */
 
 /* The planner's settings that we do not leave to the session */
 typedef struct PlannerSettings

@@ -12,24 +12,13 @@
  */
 #include "store.h"
 
-#include "access/genam.h"
-#include "access/htup_details.h"
-#include "access/skey.h"
-#include "access/stratnum.h"
-#include "access/table.h"
 #include "access/xact.h"
-#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
-#include "utils/rel.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
-
-#include "owner.h"
 
 /* May $n, a role, act on w?  The rule of owner.c, where SQL needs it. */
 #define ROLE_MAY_ACT(n) \
@@ -307,8 +296,11 @@ read_life(uint64 row, DwfLife *life)
 void
 dwf_store_require_writable(const char *function)
 {
-	const char *command = psprintf("%s()", function);
+	const char *command;
 
+	if (!XactReadOnly)
+		return;					/* the usual case; in recovery it is set */
+	command = psprintf("%s()", function);
 	PreventCommandDuringRecovery(command);
 	PreventCommandIfReadOnly(command);
 }
@@ -347,48 +339,6 @@ dwf_store_life(text *workflow_id, DwfLife *life)
 		read_life(0, life);
 	dwf_plan_done(r);
 	return found;
-}
-
-/*
- * Is there a workflow that has not ended and that the role may act on, as far
- * as one can see without SQL?  It is asked at each send and each receive, and
- * costs a third of a statement less than the executor.  On "no", ask
- * dwf_store_life() why; its "yes" counts.
- */
-bool
-dwf_store_accepts(text *workflow_id, Oid role)
-{
-	Relation	table;
-	ScanKeyData key;
-	Snapshot	snapshot;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	bool		accepts = false;
-
-	table = table_open(dwf_plan_relation("workflow"), AccessShareLock);
-	snapshot = RegisterSnapshot(GetTransactionSnapshot());
-	ScanKeyEntryInitialize(&key, 0, DWF_WORKFLOW_WORKFLOW_ID,
-						   BTEqualStrategyNumber, TEXTOID, C_COLLATION_OID,
-						   F_TEXTEQ, PointerGetDatum(workflow_id));
-	scan = systable_beginscan(table, dwf_plan_relation("workflow_pkey"), true,
-							  snapshot, 1, &key);
-
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple) &&
-		heap_attisnull(tuple, DWF_WORKFLOW_FINISHED_AT,
-					   RelationGetDescr(table)))
-	{
-		bool		isnull;
-		Datum		owner = heap_getattr(tuple, DWF_WORKFLOW_OWNER,
-										 RelationGetDescr(table), &isnull);
-
-		accepts = dwf_owner_allows(DatumGetObjectId(owner), role);
-	}
-
-	systable_endscan(scan);
-	UnregisterSnapshot(snapshot);
-	table_close(table, AccessShareLock);
-	return accepts;
 }
 
 /* Look at a workflow and at what came out of it; false if there is none */

@@ -63,7 +63,6 @@ extern void dwf_store_require_writable(const char *function);
 extern bool dwf_store_start(text *workflow_id, Oid owner, DwfValue input);
 extern bool dwf_store_same_input(text *workflow_id, Datum input);
 extern bool dwf_store_life(text *workflow_id, DwfLife *life);
-extern bool dwf_store_accepts(text *workflow_id, Oid role);
 extern bool dwf_store_outcome(text *workflow_id, DwfOutcome *outcome);
 extern bool dwf_store_finish(text *workflow_id, Oid role, const char *status,
 							 DwfValue output, DwfValue error);

@@ -112,9 +112,8 @@ keep_text(Note *note, const DwfAddress *address)
 
 /* Push a note, or add to the topmost one if it says the same */
 static void
-push_note(const DwfAddress *address, uint32 count, bool is_take)
+push_note(const DwfAddress *address, uint64 hash, uint32 count, bool is_take)
 {
-	uint64		hash = dwf_waiter_hash(address);
 	SubTransactionId subid = GetCurrentSubTransactionId();
 	Note	   *note = nnotes > 0 ? &notes[nnotes - 1] : NULL;
 
@@ -138,13 +137,6 @@ push_note(const DwfAddress *address, uint32 count, bool is_take)
 	note->is_take = is_take;
 }
 
-/* If this transaction commits, "arrivals" things have come to this address */
-void
-dwf_wakeup_note(const DwfAddress *address, uint32 arrivals)
-{
-	push_note(address, arrivals, false);
-}
-
 /*
  * This transaction is about to take from this queue.  To be noted before it
  * locks anything there, so that no error in between leaves an item locked and
@@ -154,7 +146,7 @@ int
 dwf_wakeup_note_take(const DwfAddress *address)
 {
 	Assert(dwf_door_is_queue(address->door));
-	push_note(address, 1, true);
+	push_note(address, dwf_waiter_hash(address), 1, true);
 	return nnotes - 1;
 }
 
@@ -225,9 +217,9 @@ row_address(HeapTuple row, TupleDesc desc, const char *table,
 
 /* An item is about to be written: its queue's head may have to know */
 static void
-report_item(HeapTuple row, Relation table, const DwfAddress *address)
+report_item(HeapTuple row, Relation table, uint64 hash)
 {
-	DwfQueueId	queue = {dwf_waiter_hash(address), RelationGetRelid(table)};
+	DwfQueueId	queue = {hash, RelationGetRelid(table)};
 	bool		isnull;
 	Datum		message_id = heap_getattr(row, DWF_MESSAGE_MESSAGE_ID,
 										  RelationGetDescr(table), &isnull);
@@ -257,6 +249,7 @@ dwf_note_arrival(PG_FUNCTION_ARGS)
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	HeapTuple	row;
 	DwfAddress	address = {0};
+	uint64		hash;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) ||
 		!TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
@@ -275,15 +268,16 @@ dwf_note_arrival(PG_FUNCTION_ARGS)
 					 trigger->tg_trigger->tgargs[0], &address))
 		PG_RETURN_POINTER(row);
 
+	hash = dwf_waiter_hash(&address);
 	if (dwf_door_is_queue(address.door))
-		report_item(row, trigger->tg_relation, &address);
+		report_item(row, trigger->tg_relation, hash);
 	else if (address.door == DWF_DOOR_LIFE &&
 			 TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 		check_home(row, RelationGetDescr(trigger->tg_relation));
 
 	/* an upsert of an event fires for INSERT and UPDATE, and is one arrival */
-	dwf_wakeup_note(&address, TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) &&
-					address.door == DWF_DOOR_EVENT ? 0 : 1);
+	push_note(&address, hash, TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) &&
+			  address.door == DWF_DOOR_EVENT ? 0 : 1, false);
 	PG_RETURN_POINTER(row);
 }
 

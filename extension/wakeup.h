@@ -13,7 +13,6 @@
 #include "waiter.h"
 
 extern void dwf_wakeup_init(void);
-extern void dwf_wakeup_note(const DwfAddress *address, uint32 arrivals);
 extern int	dwf_wakeup_note_take(const DwfAddress *address);
 extern void dwf_wakeup_settle_take(int position, uint32 taken);
 

@@ -51,9 +51,9 @@ dwf_plan_is_installed(void)
 /* ----- our tables in the catalogs ----- */
 
 /*
- * What the catalogs say of our tables is asked at every call, several times.
- * So answers are kept, until the catalogs say that one of them may be wrong:
- * by the same messages that end the life of an entry in a syscache.
+ * What the catalogs say of our tables is asked several times in every call.
+ * So answers are kept until they may be wrong: the messages that tell us so
+ * are those that end the life of an entry in a syscache.
  */
 #define RELATIONS_MAX	8
 
@@ -150,7 +150,10 @@ look_up_relation(const char *name)
 	return found;
 }
 
-/* The same from what is kept; it is not kept if it may have changed meanwhile */
+/*
+ * The same from what is kept.  An answer that may have changed while it was
+ * looked up is not kept; when there is no room for one more, all go.
+ */
 static OurRelation
 our_relation(const char *name)
 {

@@ -11,13 +11,17 @@
  */
 #include "launcher.h"
 
+#include <math.h>
+
 #include "access/xact.h"
 #include "commands/async.h"
 #include "commands/dbcommands.h"
 #include "commands/extension.h"
+#include "common/hashfn.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "portability/instr_time.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
@@ -26,19 +30,20 @@
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/hsearch.h"
 #include "utils/json.h"
 #include "utils/snapmgr.h"
-#include "utils/timestamp.h"
 
 #include "home.h"
 #include "listener.h"
+#include "owner.h"
 #include "presence.h"
 #include "service.h"
 #include "shmem.h"
 #include "store.h"
 
-/* At most so many news in one transaction */
-#define BATCH_MAX	1000
+/* Each so many sessions that listen lengthen the gap by as much again */
+#define SESSIONS_PER_GAP	100.0
 
 /* Workflows here come from another database and wait for wf_adopt() */
 static bool is_copy = false;
@@ -111,67 +116,177 @@ make_payload(const DwfNews *news)
 	return payload.data;
 }
 
-/* Notify a channel, if anybody listens to it, of news at this door */
-static void
-notify_key(DwfListenKey key, char door, const char *payload)
+/* The listens of this database, those for a workflow by its hash */
+typedef struct Listens
 {
-	char		channel[DWF_CHANNEL_SIZE];
+	DwfListen  *all;			/* sorted */
+	int			count;
+	int			first_workflow; /* those of roles come before it */
+} Listens;
 
-	if (!dwf_listener_exists(&key))
-		return;
-	dwf_listener_channel(&key, channel);
+static int
+compare_listens(const void *a, const void *b)
+{
+	uint64		left = ((const DwfListen *) a)->key.workflow_hash;
+	uint64		right = ((const DwfListen *) b)->key.workflow_hash;
+
+	return (left > right) - (left < right);
+}
+
+/*
+ * To be called when the news have been taken: whose interest made a sender
+ * leave them is there now.
+ */
+static void
+list_listens(Listens *listens)
+{
+	listens->all = dwf_listener_list(&listens->count);
+	qsort(listens->all, listens->count, sizeof(DwfListen), compare_listens);
+	listens->first_workflow = 0;
+	while (listens->first_workflow < listens->count &&
+		   listens->all[listens->first_workflow].key.workflow_hash == 0)
+		listens->first_workflow++;
+}
+
+/* Where those for a workflow begin, if there are any */
+static int
+find_listens(const Listens *listens, uint64 workflow_hash)
+{
+	int			low = listens->first_workflow;
+	int			high = listens->count;
+
+	while (low < high)
+	{
+		int			middle = low + (high - low) / 2;
+
+		if (listens->all[middle].key.workflow_hash < workflow_hash)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* Notify a channel of news at this door */
+static void
+notify_channel(const char *channel, char door, const char *payload)
+{
 	Async_Notify(channel, payload);
 	dwf_shmem_count(dwf_shmem_subject(door), DWF_COUNT_NOTIFICATIONS, 1);
 }
 
-/* Notify who listens for this workflow, and who for all of its owner */
+/*
+ * Notify who listens for all of the owner's workflows, and who for this one
+ * and may see it.  One that is gone has news only of its life, which is over.
+ */
 static void
-notify_news(const DwfNews *news)
+notify_news(const Listens *listens, const DwfNews *news)
 {
-	char	   *payload = make_payload(news);
-	text	   *workflow_id = cstring_to_text_with_len(news->workflow_id,
-													   news->workflow_length);
+	uint64		hash = dwf_listener_workflow_hash(news->workflow_id,
+												  news->workflow_length);
+	int			first = find_listens(listens, hash);
+	bool		wanted = first < listens->count &&
+		listens->all[first].key.workflow_hash == hash;
+	char	   *payload;
+	bool		exists;
 	DwfLife		life;
 
-	notify_key(dwf_listener_workflow_key(news->workflow_id,
-										 news->workflow_length),
-			   news->door, payload);
-	if (dwf_store_life(workflow_id, &life) && OidIsValid(life.owner))
-		notify_key(dwf_listener_role_key(life.owner), news->door, payload);
+	if (!wanted && listens->first_workflow == 0)
+		return;
+	payload = make_payload(news);
+	exists = dwf_store_life(cstring_to_text_with_len(news->workflow_id,
+													 news->workflow_length),
+							&life);
+
+	for (int i = 0; exists && i < listens->first_workflow; i++)
+		if (listens->all[i].key.role == life.owner)
+			notify_channel(listens->all[i].channel, news->door, payload);
+	for (int i = first; i < listens->count &&
+		 listens->all[i].key.workflow_hash == hash; i++)
+		if (exists ? dwf_owner_allows(life.owner, listens->all[i].key.role)
+			: news->door == DWF_DOOR_LIFE)
+			notify_channel(listens->all[i].channel, news->door, payload);
 }
 
 /* Tell everyone who listens in this database to look for himself */
 static void
-notify_resync(void)
+notify_resync(const Listens *listens)
 {
-	ListCell   *cell;
-	List	   *channels = dwf_listener_channels();
-
-	foreach(cell, channels)
-		Async_Notify(lfirst(cell),
+	for (int i = 0; i < listens->count; i++)
+		Async_Notify(listens->all[i].channel,
 					 "{\"workflow_id\": null, \"kind\": \"resync\", \"key\": null}");
-	if (channels != NIL)
+	if (listens->count > 0)
 		dwf_shmem_count(DWF_SUBJECT_ALL, DWF_COUNT_RESYNCS, 1);
 }
 
-/* Send a batch on; true if there may be more */
+/* True unless the same news are in this batch already */
 static bool
-notify_batch(DwfWorker *place, bool resync)
+are_new(HTAB *seen, const char *news, uint32 length)
 {
-	DwfNews		news;
-	int			count = 0;
+	uint64		hash = hash_bytes_extended((const unsigned char *) news, length,
+										   dwf_shared->hash_seed);
+	bool		found;
+
+	(void) hash_search(seen, &hash, HASH_ENTER, &found);
+	return !found;
+}
+
+/* Send on what is there */
+static void
+notify_batch(DwfWorker *place)
+{
+	HASHCTL		control = {0};
+	HTAB	   *seen;
+	char	   *ring;
+	uint32		length;
+	Listens		listens;
+	bool		resync;
 
 	pgstat_report_activity(STATE_RUNNING, "notifying listeners");
 	StartTransactionCommand();
+	ring = palloc(DWF_RING_BYTES);
+	length = dwf_service_take_ring(place, ring, &resync);
+	list_listens(&listens);
+	control.keysize = control.entrysize = sizeof(uint64);
+	control.hcxt = CurrentMemoryContext;
+	seen = hash_create("durable_wf news", 256, &control,
+					   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+
 	if (resync)
-		notify_resync();
-	while (count < BATCH_MAX && dwf_service_take_news(place, &news))
+		notify_resync(&listens);
+	for (uint32 at = 0; at < length;)
 	{
-		notify_news(&news);
-		count++;
+		DwfNews		news;
+		uint32		size = dwf_service_read_news(ring + at, &news);
+
+		if (are_new(seen, ring + at, size))
+			notify_news(&listens, &news);
+		at += size;
 	}
 	CommitTransactionCommand();
-	return count == BATCH_MAX;
+	pgstat_report_stat(false);
+}
+
+/*
+ * For how many milliseconds the next batch has to wait.  By a clock that
+ * nobody sets.
+ *
+ * A batch wakes all sessions that listen, which on two CPUs takes each of them
+ * some 30 microseconds; each hundred of them adds a gap, so that all together
+ * never take more than a small part of one CPU.
+ */
+static long
+time_left(instr_time last_batch)
+{
+	double		gap = dwf_setting_notify_min_gap *
+		(1 + dwf_listener_sessions() / SESSIONS_PER_GAP);
+	instr_time	passed;
+
+	if (INSTR_TIME_IS_ZERO(last_batch))
+		return 0;
+	INSTR_TIME_SET_CURRENT(passed);
+	INSTR_TIME_SUBTRACT(passed, last_batch);
+	return Max(0, (long) ceil(gap - INSTR_TIME_GET_MILLISEC(passed)));
 }
 
 /* Connect, and find out whether this database wants a worker */
@@ -189,6 +304,9 @@ begin_work(Oid database)
 
 	/* a lost notification is told as a resync after the crash */
 	SetConfigOption("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION);
+	/* whatever the database's default is: nothing here can fail to serialize */
+	SetConfigOption("default_transaction_isolation", "read committed",
+					PGC_USERSET, PGC_S_SESSION);
 
 	if (!look_around())
 		leave();
@@ -203,14 +321,13 @@ void
 dwf_worker_main(Datum arg)
 {
 	DwfWorker  *place = begin_work(DatumGetObjectId(arg));
-	TimestampTz last_batch = 0;
-	bool		must_resync = false;
+	instr_time	last_batch;
 
+	INSTR_TIME_SET_ZERO(last_batch);
 	for (;;)
 	{
 		bool		leaves;
 		bool		check;
-		bool		resync;
 		bool		has_news;
 		long		timeout = -1;
 
@@ -224,26 +341,14 @@ dwf_worker_main(Datum arg)
 			ProcessConfigFile(PGC_SIGHUP);
 		}
 
-		has_news = dwf_service_take_orders(place, &leaves, &check, &resync);
+		has_news = dwf_service_take_orders(place, &leaves, &check);
 		if (leaves || (check && !look_around()))
 			leave();
-		must_resync |= resync;
-
-		if (must_resync || has_news)
+		if (has_news && (timeout = time_left(last_batch)) == 0)
 		{
-			TimestampTz due = TimestampTzPlusMilliseconds(last_batch,
-														  dwf_setting_notify_min_gap);
-
-			timeout = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
-													  due);
-			if (timeout == 0)
-			{
-				bool		more = notify_batch(place, must_resync);
-
-				must_resync = false;
-				last_batch = GetCurrentTimestamp();
-				timeout = more ? dwf_setting_notify_min_gap : -1;
-			}
+			notify_batch(place);
+			INSTR_TIME_SET_CURRENT(last_batch);
+			timeout = -1;		/* who brings more sets the latch */
 		}
 		report_idle();
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH |

@@ -31,11 +31,26 @@ listen_key(FunctionCallInfo fcinfo, const char *function, bool check)
 	workflow_id = dwf_arg_optional_name(fcinfo, 0, "workflow_id",
 										DWF_WORKFLOW_ID_MAX);
 	if (workflow_id == NULL)
-		return dwf_listener_role_key(GetUserId());
+		return dwf_listener_key(GetUserId(), 0);
 	if (check)
 		dwf_identity_check_exists(workflow_id, &life, GetUserId());
-	return dwf_listener_workflow_key(VARDATA_ANY(workflow_id),
-									 VARSIZE_ANY_EXHDR(workflow_id));
+	return dwf_listener_key(GetUserId(),
+							dwf_listener_workflow_hash(VARDATA_ANY(workflow_id),
+													   VARSIZE_ANY_EXHDR(workflow_id)));
+}
+
+/*
+ * As core does with LISTEN: what runs in a session on behalf of somebody else
+ * must not change what that session listens to.
+ */
+static void
+refuse_restricted(const char *function)
+{
+	if (InSecurityRestrictedOperation())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("cannot execute %s within security-restricted operation",
+						function)));
 }
 
 /* wf_listen(workflow_id) → text, the channel */
@@ -46,6 +61,7 @@ wf_listen(PG_FUNCTION_ARGS)
 	char		channel[DWF_CHANNEL_SIZE];
 
 	PreventCommandDuringRecovery("wf_listen()");
+	refuse_restricted("wf_listen()");
 	if (MyBackendType != B_BACKEND)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -64,6 +80,7 @@ wf_unlisten(PG_FUNCTION_ARGS)
 	DwfListenKey key = listen_key(fcinfo, "wf_unlisten", false);
 	char		channel[DWF_CHANNEL_SIZE];
 
+	refuse_restricted("wf_unlisten()");
 	dwf_listener_channel(&key, channel);
 	Async_Unlisten(channel);
 	dwf_listener_remove(&key);

@@ -11,15 +11,20 @@
  * A session's interest begins at once, which does no harm, and ends when its
  * LISTEN does: at the abort of the (sub)transaction that began it, at the
  * commit of one that has unlistened, at exit.  The session keeps the list of
- * its interests for that.
+ * its interests for that, and, as core does, a stack of what the transaction
+ * wants to change at its commit, the last word last.
  *
  * A channel's name is a digest of its key with a secret of this server run:
- * everyone may LISTEN to any name, so the names must not be guessed.
+ * everyone may LISTEN to any name, so the names must not be guessed.  The key
+ * has the role that listens, too: whether that role may still see a workflow
+ * is tested at each notification, and who has lost the right knows no channel
+ * that others still use.
  *
  *-------------------------------------------------------------------------
  */
 #include "listener.h"
 
+#include "commands/async.h"
 #include "common/cryptohash.h"
 #include "common/hashfn.h"
 #include "common/sha2.h"
@@ -34,31 +39,45 @@
 
 #define LISTENS_MAX		16384
 
+#define CHANGES_TO_KEEP	1024
+
 /* An entry of the shared table */
-typedef struct Listen
+typedef struct SharedListen
 {
-	DwfListenKey key;
+	DwfListen	listen;			/* begins with the key */
 	int			sessions;
-	char		channel[DWF_CHANNEL_SIZE];
-} Listen;
+} SharedListen;
 
 /* An interest of this session */
 typedef struct MyListen
 {
-	DwfListenKey key;
-	char		channel[DWF_CHANNEL_SIZE];
+	DwfListen	listen;
 	SubTransactionId added;		/* by this, which may abort; or invalid */
-	SubTransactionId removed;	/* by this, which may commit; or invalid */
+	bool		ends;			/* used while a transaction commits */
 } MyListen;
+
+/* What this transaction's commit does to an interest */
+typedef struct Change
+{
+	MyListen   *mine;			/* NULL: to all of them */
+	SubTransactionId subid;
+	bool		ends;
+} Change;
 
 static HTAB *listens = NULL;
 static List *my_listens = NIL;	/* of MyListen, in TopMemoryContext */
 static bool exit_callback_registered = false;
+static bool is_counted = false; /* this session, among those that listen */
+
+/* The stack of changes; it lives in TopMemoryContext and is reused */
+static Change *changes = NULL;
+static int	nchanges = 0;
+static int	max_changes = 0;
 
 Size
 dwf_listener_size(void)
 {
-	return hash_estimate_size(LISTENS_MAX, sizeof(Listen));
+	return hash_estimate_size(LISTENS_MAX, sizeof(SharedListen));
 }
 
 /* Create or find the shared table; runs wherever shared memory is set up */
@@ -68,27 +87,26 @@ dwf_listener_init_shared(void)
 	HASHCTL		control = {0};
 
 	control.keysize = sizeof(DwfListenKey);
-	control.entrysize = sizeof(Listen);
+	control.entrysize = sizeof(SharedListen);
 	listens = ShmemInitHash("durable_wf listens", LISTENS_MAX, LISTENS_MAX,
 							&control, HASH_ELEM | HASH_BLOBS);
 }
 
 /* ----- keys and channels ----- */
 
-DwfListenKey
-dwf_listener_workflow_key(const char *id, int length)
+/* What stands for a workflow; never 0 */
+uint64
+dwf_listener_workflow_hash(const char *id, int length)
 {
-	DwfListenKey key = {MyDatabaseId, InvalidOid, 0};
-
-	key.workflow_hash = hash_bytes_extended((const unsigned char *) id, length,
-											dwf_shared->hash_seed) | 1;
-	return key;
+	return hash_bytes_extended((const unsigned char *) id, length,
+							   dwf_shared->hash_seed) | 1;
 }
 
+/* A role's interest in a workflow or, with 0, in all that it owns */
 DwfListenKey
-dwf_listener_role_key(Oid role)
+dwf_listener_key(Oid role, uint64 workflow_hash)
 {
-	DwfListenKey key = {MyDatabaseId, role, 0};
+	DwfListenKey key = {MyDatabaseId, role, workflow_hash};
 
 	return key;
 }
@@ -126,51 +144,47 @@ filter_of(uint64 workflow_hash)
 
 /* ----- shared memory ----- */
 
-/* Count one session in; raises 53400 when the table is full */
-static void
-share_listen(const DwfListenKey *key, const char *channel)
+/* Count one session in; false when the table is full.  Cannot fail. */
+static bool
+share_listen(const DwfListen *listen)
 {
-	Listen	   *listen;
+	SharedListen *shared;
 	bool		found;
 
 	LWLockAcquire(dwf_shmem_listener_lock(), LW_EXCLUSIVE);
-	listen = hash_search(listens, key, HASH_ENTER_NULL, &found);
-	if (listen && !found)
+	/* the table itself would go on into what memory others have left */
+	shared = hash_search(listens, &listen->key,
+						 hash_get_num_entries(listens) < LISTENS_MAX ?
+						 HASH_ENTER_NULL : HASH_FIND, &found);
+	if (shared && !found)
 	{
-		listen->sessions = 0;
-		strlcpy(listen->channel, channel, DWF_CHANNEL_SIZE);
+		shared->listen = *listen;
+		shared->sessions = 0;
 	}
-	if (listen)
+	if (shared)
 	{
-		listen->sessions++;
-		pg_atomic_fetch_add_u32(filter_of(key->workflow_hash), 1);
+		shared->sessions++;
+		pg_atomic_fetch_add_u32(filter_of(listen->key.workflow_hash), 1);
 		pg_atomic_fetch_add_u32(&dwf_shared->nlistens, 1);
 	}
 	LWLockRelease(dwf_shmem_listener_lock());
-
-	if (listen == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("too many workflows are listened for"),
-				 errdetail("At most %d can be, by all sessions together.",
-						   LISTENS_MAX),
-				 errhint("Call wf_listen() without a workflow: one interest covers all that a role owns.")));
+	return shared != NULL;
 }
 
 /* Count one session out.  Cannot fail. */
 static void
-unshare_listen(const DwfListenKey *key)
+unshare_listen(const DwfListen *listen)
 {
-	Listen	   *listen;
+	SharedListen *shared;
 
 	LWLockAcquire(dwf_shmem_listener_lock(), LW_EXCLUSIVE);
-	listen = hash_search(listens, key, HASH_FIND, NULL);
-	if (listen)
+	shared = hash_search(listens, &listen->key, HASH_FIND, NULL);
+	if (shared)
 	{
-		pg_atomic_fetch_sub_u32(filter_of(key->workflow_hash), 1);
+		pg_atomic_fetch_sub_u32(filter_of(listen->key.workflow_hash), 1);
 		pg_atomic_fetch_sub_u32(&dwf_shared->nlistens, 1);
-		if (--listen->sessions == 0)
-			(void) hash_search(listens, key, HASH_REMOVE, NULL);
+		if (--shared->sessions == 0)
+			(void) hash_search(listens, &listen->key, HASH_REMOVE, NULL);
 	}
 	LWLockRelease(dwf_shmem_listener_lock());
 }
@@ -190,33 +204,59 @@ dwf_listener_wants(uint64 workflow_hash)
 		pg_atomic_read_u32(filter_of(workflow_hash)) > 0;
 }
 
-/* Does anybody listen for exactly this? */
-bool
-dwf_listener_exists(const DwfListenKey *key)
+/* How many interests all sessions of the server have together */
+uint32
+dwf_listener_count(void)
 {
-	bool		found;
-
-	LWLockAcquire(dwf_shmem_listener_lock(), LW_SHARED);
-	found = hash_search(listens, key, HASH_FIND, NULL) != NULL;
-	LWLockRelease(dwf_shmem_listener_lock());
-	return found;
+	return pg_atomic_read_u32(&dwf_shared->nlistens);
 }
 
-/* The channels that are listened to in this database, as C strings */
-List *
-dwf_listener_channels(void)
+/* The number of sessions in this database, and in few others, that listen */
+static pg_atomic_uint32 *
+session_counter(void)
+{
+	return &dwf_shared->listeners[MyDatabaseId % DWF_DATABASES];
+}
+
+/* How many sessions a notification in this database wakes, about */
+uint32
+dwf_listener_sessions(void)
+{
+	return pg_atomic_read_u32(session_counter());
+}
+
+/* Count this session in, or out.  Cannot fail. */
+static void
+count_session(void)
+{
+	bool		listens_now = my_listens != NIL;
+
+	if (listens_now == is_counted)
+		return;
+	if (listens_now)
+		pg_atomic_fetch_add_u32(session_counter(), 1);
+	else
+		pg_atomic_fetch_sub_u32(session_counter(), 1);
+	is_counted = listens_now;
+}
+
+/* What is listened for in this database, in no order */
+DwfListen *
+dwf_listener_list(int *count)
 {
 	HASH_SEQ_STATUS scan;
-	Listen	   *listen;
-	List	   *channels = NIL;
+	SharedListen *shared;
+	DwfListen  *list;
 
 	LWLockAcquire(dwf_shmem_listener_lock(), LW_SHARED);
+	list = palloc(Max(hash_get_num_entries(listens), 1) * sizeof(DwfListen));
+	*count = 0;
 	hash_seq_init(&scan, listens);
-	while ((listen = hash_seq_search(&scan)) != NULL)
-		if (listen->key.database == MyDatabaseId)
-			channels = lappend(channels, pstrdup(listen->channel));
+	while ((shared = hash_seq_search(&scan)) != NULL)
+		if (shared->listen.key.database == MyDatabaseId)
+			list[(*count)++] = shared->listen;
 	LWLockRelease(dwf_shmem_listener_lock());
-	return channels;
+	return list;
 }
 
 /* ----- this session's interests ----- */
@@ -230,7 +270,7 @@ find_mine(const DwfListenKey *key)
 	{
 		MyListen   *mine = lfirst(cell);
 
-		if (memcmp(&mine->key, key, sizeof(*key)) == 0)
+		if (memcmp(&mine->listen.key, key, sizeof(*key)) == 0)
 			return mine;
 	}
 	return NULL;
@@ -245,8 +285,53 @@ listener_exit(int code, Datum arg)
 	(void) code;
 	(void) arg;
 	foreach(cell, my_listens)
-		unshare_listen(&((MyListen *) lfirst(cell))->key);
+		unshare_listen(&((MyListen *) lfirst(cell))->listen);
 	my_listens = NIL;
+	nchanges = 0;
+	count_session();
+}
+
+/* Make room for one more change; may raise out of memory, before any effect */
+static void
+reserve_change(void)
+{
+	if (nchanges < max_changes)
+		return;
+	if (changes == NULL)
+	{
+		changes = MemoryContextAlloc(TopMemoryContext, 16 * sizeof(Change));
+		max_changes = 16;
+	}
+	else
+	{
+		changes = repalloc_huge(changes,
+								(Size) max_changes * 2 * sizeof(Change));
+		max_changes *= 2;
+	}
+}
+
+/* If this transaction commits, an interest (NULL: all) ends, or does not */
+static void
+push_change(MyListen *mine, bool ends)
+{
+	reserve_change();
+	changes[nchanges].mine = mine;
+	changes[nchanges].subid = GetCurrentSubTransactionId();
+	changes[nchanges].ends = ends;
+	nchanges++;
+}
+
+/* Forget all changes; the stack stays unless it has grown large */
+static void
+forget_changes(void)
+{
+	nchanges = 0;
+	if (max_changes > CHANGES_TO_KEEP)
+	{
+		pfree(changes);
+		changes = NULL;
+		max_changes = 0;
+	}
 }
 
 /* This session listens for a key; raises 53400.  Idempotent. */
@@ -258,7 +343,7 @@ dwf_listener_add(const DwfListenKey *key)
 
 	if (mine)
 	{
-		mine->removed = InvalidSubTransactionId;
+		push_change(mine, false);
 		return;
 	}
 	if (!exit_callback_registered)
@@ -267,35 +352,49 @@ dwf_listener_add(const DwfListenKey *key)
 		exit_callback_registered = true;
 	}
 
+	reserve_change();
 	old = MemoryContextSwitchTo(TopMemoryContext);
 	mine = palloc0(sizeof(MyListen));
-	mine->key = *key;
+	mine->listen.key = *key;
 	mine->added = GetCurrentSubTransactionId();
-	dwf_listener_channel(key, mine->channel);
+	dwf_listener_channel(key, mine->listen.channel);
 	my_listens = lappend(my_listens, mine);
 	MemoryContextSwitchTo(old);
 
-	PG_TRY();
-	{
-		share_listen(key, mine->channel);
-	}
-	PG_CATCH();
+	if (!share_listen(&mine->listen))
 	{
 		my_listens = list_delete_ptr(my_listens, mine);
 		pfree(mine);
-		PG_RE_THROW();
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("too many workflows are listened for"),
+				 errdetail("At most %d can be, by all sessions together.",
+						   LISTENS_MAX),
+				 errhint("Call wf_listen() without a workflow: one interest covers all that a role owns.")));
 	}
-	PG_END_TRY();
+	count_session();
+	push_change(mine, false);
 }
 
-/* If this transaction commits, this session does not listen for the key */
+/*
+ * If this transaction commits, this session does not listen for the key, nor,
+ * if it is a workflow's, for that workflow as any other role.
+ */
 void
 dwf_listener_remove(const DwfListenKey *key)
 {
-	MyListen   *mine = find_mine(key);
+	ListCell   *cell;
 
-	if (mine)
-		mine->removed = GetCurrentSubTransactionId();
+	foreach(cell, my_listens)
+	{
+		MyListen   *mine = lfirst(cell);
+
+		if (mine->listen.key.workflow_hash != key->workflow_hash ||
+			(key->workflow_hash == 0 && mine->listen.key.role != key->role))
+			continue;
+		Async_Unlisten(mine->listen.channel);
+		push_change(mine, true);
+	}
 }
 
 /* The same for a channel by its name, or for all when it is NULL */
@@ -304,51 +403,88 @@ dwf_listener_remove_channel(const char *channel)
 {
 	ListCell   *cell;
 
+	if (channel == NULL && my_listens != NIL)
+		push_change(NULL, true);
 	foreach(cell, my_listens)
 	{
 		MyListen   *mine = lfirst(cell);
 
-		if (channel == NULL || strcmp(mine->channel, channel) == 0)
-			mine->removed = GetCurrentSubTransactionId();
+		if (channel && strcmp(mine->listen.channel, channel) == 0)
+			push_change(mine, true);
 	}
+}
+
+/* End the interests that "ends" says so of.  Cannot fail. */
+static void
+end_listens(bool (*ends) (MyListen *mine, SubTransactionId subid),
+			SubTransactionId subid)
+{
+	ListCell   *cell;
+
+	foreach(cell, my_listens)
+	{
+		MyListen   *mine = lfirst(cell);
+
+		if (!ends(mine, subid))
+			continue;
+		unshare_listen(&mine->listen);
+		my_listens = foreach_delete_current(my_listens, cell);
+		pfree(mine);
+	}
+	count_session();
+}
+
+/* At commit: did the last word on this interest end it? */
+static bool
+ends_at_commit(MyListen *mine, SubTransactionId subid)
+{
+	(void) subid;
+	mine->added = InvalidSubTransactionId;
+	return mine->ends;
+}
+
+/* At abort: was it begun by this subtransaction or one in it? */
+static bool
+ends_at_abort(MyListen *mine, SubTransactionId subid)
+{
+	return mine->added >= subid;
 }
 
 /* The transaction has ended: so have some interests.  Cannot fail. */
 void
 dwf_listener_end_xact(bool commit)
 {
-	ListCell   *cell;
-
-	foreach(cell, my_listens)
+	if (nchanges == 0)
+		return;
+	if (commit)
 	{
-		MyListen   *mine = lfirst(cell);
-		SubTransactionId ends = commit ? mine->removed : mine->added;
+		ListCell   *cell;
 
-		mine->added = mine->removed = InvalidSubTransactionId;
-		if (ends == InvalidSubTransactionId)
-			continue;
-		unshare_listen(&mine->key);
-		my_listens = foreach_delete_current(my_listens, cell);
-		pfree(mine);
+		for (int i = 0; i < nchanges; i++)
+		{
+			if (changes[i].mine)
+				changes[i].mine->ends = changes[i].ends;
+			else
+				foreach(cell, my_listens)
+					((MyListen *) lfirst(cell))->ends = true;
+		}
+		end_listens(ends_at_commit, InvalidSubTransactionId);
 	}
+	else
+		end_listens(ends_at_abort, TopSubTransactionId);
+	forget_changes();
 }
 
 /* A subtransaction has aborted, with what it and its children changed */
 void
 dwf_listener_end_subxact(SubTransactionId subid)
 {
-	ListCell   *cell;
+	int			bottom = nchanges;
 
-	foreach(cell, my_listens)
-	{
-		MyListen   *mine = lfirst(cell);
-
-		if (mine->removed >= subid)
-			mine->removed = InvalidSubTransactionId;
-		if (mine->added < subid)
-			continue;
-		unshare_listen(&mine->key);
-		my_listens = foreach_delete_current(my_listens, cell);
-		pfree(mine);
-	}
+	while (bottom > 0 && changes[bottom - 1].subid >= subid)
+		bottom--;
+	if (bottom == nchanges)
+		return;
+	nchanges = bottom;
+	end_listens(ends_at_abort, subid);
 }

@@ -15,18 +15,28 @@
 
 #define DWF_CHANNEL_SIZE	40	/* "wf_" and 32 hexadecimal digits */
 
-/* What is listened for: one workflow, or all that a role owns */
+/*
+ * What a role listens for: one workflow, as long as it may see it, or all that
+ * it owns
+ */
 typedef struct DwfListenKey
 {
 	Oid			database;
-	Oid			role;			/* or invalid */
+	Oid			role;
 	uint64		workflow_hash;	/* or 0 */
 } DwfListenKey;
 
+/* ... and the channel that tells of it */
+typedef struct DwfListen
+{
+	DwfListenKey key;
+	char		channel[DWF_CHANNEL_SIZE];
+} DwfListen;
+
 extern Size dwf_listener_size(void);
 extern void dwf_listener_init_shared(void);
-extern DwfListenKey dwf_listener_workflow_key(const char *id, int length);
-extern DwfListenKey dwf_listener_role_key(Oid role);
+extern uint64 dwf_listener_workflow_hash(const char *id, int length);
+extern DwfListenKey dwf_listener_key(Oid role, uint64 workflow_hash);
 extern void dwf_listener_channel(const DwfListenKey *key, char *channel);
 extern void dwf_listener_add(const DwfListenKey *key);
 extern void dwf_listener_remove(const DwfListenKey *key);
@@ -35,7 +45,8 @@ extern void dwf_listener_end_xact(bool commit);
 extern void dwf_listener_end_subxact(SubTransactionId subid);
 extern bool dwf_listener_any(void);
 extern bool dwf_listener_wants(uint64 workflow_hash);
-extern bool dwf_listener_exists(const DwfListenKey *key);
-extern List *dwf_listener_channels(void);
+extern uint32 dwf_listener_count(void);
+extern uint32 dwf_listener_sessions(void);
+extern DwfListen *dwf_listener_list(int *count);
 
 #endif							/* DWF_LISTENER_H */

@@ -13,6 +13,7 @@
 #include "utils/timestamp.h"
 
 #include "args.h"
+#include "listener.h"
 #include "owner.h"
 #include "shmem.h"
 #include "store.h"
@@ -20,6 +21,7 @@
 
 PG_FUNCTION_INFO_V1(dwf_waiters);
 PG_FUNCTION_INFO_V1(dwf_stat);
+PG_FUNCTION_INFO_V1(dwf_listens);
 
 /* May the current user see this waiter: by the workflow, or as its own? */
 static bool
@@ -110,4 +112,13 @@ dwf_stat(PG_FUNCTION_ARGS)
 							 nulls);
 	}
 	return (Datum) 0;
+}
+
+/* durable_wf.listens() → how many interests there are */
+Datum
+dwf_listens(PG_FUNCTION_ARGS)
+{
+	(void) fcinfo;
+	dwf_shmem_require("wf_stat");
+	PG_RETURN_INT64(dwf_listener_count());
 }

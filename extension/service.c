@@ -26,6 +26,9 @@
 /* The place of this process, if it is a worker */
 static DwfWorker *my_place = NULL;
 
+/* Where this database's worker was when we last told it something */
+static DwfWorker *last_worker = NULL;
+
 /* Places for workers: as many as the server could run */
 static int
 place_count(void)
@@ -53,8 +56,13 @@ dwf_service_init_shared(DwfService *service)
 	service->gone = (Oid *) &service->workers[service->nworkers];
 	for (int i = 0; i < service->nworkers; i++)
 	{
-		service->workers[i].database = InvalidOid;
-		service->workers[i].proc = DWF_NO_PROC;
+		DwfWorker  *worker = &service->workers[i];
+
+		worker->database = InvalidOid;
+		worker->proc = DWF_NO_PROC;
+		pg_atomic_init_u64(&worker->batch, 0);
+		for (int r = 0; r < DWF_RECENT_SIZE; r++)
+			pg_atomic_init_u64(&worker->recent[r], 0);
 	}
 }
 
@@ -113,47 +121,112 @@ dwf_service_request(Oid database)
 	LWLockRelease(service_lock());
 }
 
+/* Has a worker nothing to do, so that it may sleep without a timeout? */
+static inline bool
+is_idle(const DwfWorker *worker)
+{
+	return worker->head == worker->tail && !worker->must_resync;
+}
+
+/* What says that news are in the ring of a batch */
+static inline uint64
+tag_of(uint64 hash, uint64 batch)
+{
+	return hash + batch * UINT64CONST(0x9E3779B97F4A7C15);
+}
+
+/* The ring's news are about to be taken, or were lost */
+static void
+next_batch(DwfWorker *worker)
+{
+	pg_atomic_write_u64(&worker->batch,
+						pg_atomic_read_u64(&worker->batch) + 1);
+}
+
+/*
+ * Are the news of this address in the ring already?  To be asked after our
+ * commit, with a barrier in between: if the batch is still the same now, the
+ * worker takes them later, and notifies later still, when what we have brought
+ * can be seen.  If the worker dies before, there is a resync.
+ */
+bool
+dwf_service_has_news(uint64 hash)
+{
+	DwfWorker  *worker = last_worker;
+
+	if (worker == NULL || worker->database != MyDatabaseId)
+		return false;
+	return tag_of(hash, pg_atomic_read_u64(&worker->batch)) ==
+		pg_atomic_read_u64(&worker->recent[hash % DWF_RECENT_SIZE]);
+}
+
 static void
 ring_write(DwfWorker *worker, const void *data, uint32 length)
 {
-	const char *bytes = data;
+	uint32		at = worker->head % DWF_RING_BYTES;
+	uint32		first = Min(length, DWF_RING_BYTES - at);
 
-	for (uint32 i = 0; i < length; i++)
-		worker->ring[(worker->head + i) % DWF_RING_BYTES] = bytes[i];
+	memcpy(worker->ring + at, data, first);
+	memcpy(worker->ring, (const char *) data + first, length - first);
 	worker->head += length;
 }
 
-static void
-ring_read(DwfWorker *worker, void *data, uint32 length)
+/*
+ * Begin to tell this database's worker what has come where; NULL if there is
+ * none.  The caller puts its news and closes, and nothing else.  Cannot fail.
+ */
+DwfWorker *
+dwf_service_open_ring(void)
 {
-	char	   *bytes = data;
-
-	for (uint32 i = 0; i < length; i++)
-		bytes[i] = worker->ring[(worker->tail + i) % DWF_RING_BYTES];
-	worker->tail += length;
-}
-
-/* Tell this database's worker what has come where.  Cannot fail. */
-void
-dwf_service_put_news(const DwfNews *news)
-{
-	uint32		size = NEWS_HEADER + news->workflow_length + news->key_length;
 	DwfWorker  *worker;
 
 	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
 	worker = find_worker(MyDatabaseId);
-	if (worker)
+	if (worker == NULL)
+		LWLockRelease(service_lock());
+	else
+		worker->was_idle = is_idle(worker);
+	last_worker = worker;
+	return worker;
+}
+
+/*
+ * Something has come there; the texts of workflow and key are in a row.  False
+ * when there is no room: then it is of no use to go on.
+ */
+bool
+dwf_service_put_news(DwfWorker *worker, uint64 hash, char door,
+					 const char *texts, uint16 workflow_length,
+					 uint16 key_length)
+{
+	DwfNews		news;
+	uint32		length = workflow_length + key_length;
+
+	if (worker->head - worker->tail + NEWS_HEADER + length > DWF_RING_BYTES)
 	{
-		if (worker->head - worker->tail + size > DWF_RING_BYTES)
-			worker->must_resync = true;
-		else
-		{
-			ring_write(worker, news, NEWS_HEADER);
-			ring_write(worker, news->workflow_id, news->workflow_length);
-			ring_write(worker, news->key, news->key_length);
-		}
-		set_latch_of(worker->proc);
+		worker->must_resync = true;
+		return false;
 	}
+	memset(&news, 0, NEWS_HEADER);
+	news.door = door;
+	news.workflow_length = workflow_length;
+	news.key_length = key_length;
+	ring_write(worker, &news, NEWS_HEADER);
+	ring_write(worker, texts, length);
+	pg_atomic_write_u64(&worker->recent[hash % DWF_RECENT_SIZE],
+						tag_of(hash, pg_atomic_read_u64(&worker->batch)));
+	return true;
+}
+
+/*
+ * Who gives the worker something to do wakes it; when it has something to do
+ * already, it does not sleep for longer than the least gap.
+ */
+void
+dwf_service_close_ring(DwfWorker *worker)
+{
+	if (worker->was_idle && !is_idle(worker))
+		set_latch_of(worker->proc);
 	LWLockRelease(service_lock());
 }
 
@@ -165,14 +238,12 @@ dwf_service_resync(void)
 
 	if (dwf_shared == NULL)
 		return;
-	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
-	worker = find_worker(MyDatabaseId);
+	worker = dwf_service_open_ring();
 	if (worker)
 	{
 		worker->must_resync = true;
-		set_latch_of(worker->proc);
+		dwf_service_close_ring(worker);
 	}
-	LWLockRelease(service_lock());
 }
 
 /* Tell the worker of a database to leave it; false if there is none */
@@ -361,6 +432,7 @@ dwf_service_worker_begin(void)
 		place->must_check = false;
 		place->must_resync = true;
 		place->head = place->tail = 0;
+		next_batch(place);
 		set_latch_of(dwf_shared->service->launcher);
 	}
 	LWLockRelease(service_lock());
@@ -382,38 +454,53 @@ dwf_service_worker_end(void)
 	ConditionVariableBroadcast(&dwf_shared->service->worker_left);
 }
 
-/* Take the next news out of the ring; false when it is empty */
+/* Take what the worker was told; true if there is something to be sent on */
 bool
-dwf_service_take_news(DwfWorker *worker, DwfNews *news)
-{
-	bool		found;
-
-	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
-	found = worker->head != worker->tail;
-	if (found)
-	{
-		ring_read(worker, news, NEWS_HEADER);
-		ring_read(worker, news->workflow_id, news->workflow_length);
-		ring_read(worker, news->key, news->key_length);
-	}
-	LWLockRelease(service_lock());
-	return found;
-}
-
-/* Take what the worker was told; true if there are news in its ring, too */
-bool
-dwf_service_take_orders(DwfWorker *worker, bool *leave, bool *check,
-						bool *resync)
+dwf_service_take_orders(DwfWorker *worker, bool *leave, bool *check)
 {
 	bool		has_news;
 
 	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
 	*leave = worker->must_leave;
 	*check = worker->must_check;
-	*resync = worker->must_resync;
 	worker->must_check = false;
-	worker->must_resync = false;
-	has_news = worker->head != worker->tail;
+	has_news = !is_idle(worker);
 	LWLockRelease(service_lock());
 	return has_news;
+}
+
+/*
+ * Empty the ring into a copy of DWF_RING_BYTES; returns how many of them are
+ * used.  "resync": some news were lost.
+ */
+uint32
+dwf_service_take_ring(DwfWorker *worker, char *copy, bool *resync)
+{
+	uint32		length;
+	uint32		at;
+	uint32		first;
+
+	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
+	next_batch(worker);
+	length = worker->head - worker->tail;
+	at = worker->tail % DWF_RING_BYTES;
+	first = Min(length, DWF_RING_BYTES - at);
+	memcpy(copy, worker->ring + at, first);
+	memcpy(copy + first, worker->ring, length - first);
+	worker->tail = worker->head;
+	*resync = worker->must_resync;
+	worker->must_resync = false;
+	LWLockRelease(service_lock());
+	return length;
+}
+
+/* Read the news at the beginning of a copy; returns their length */
+uint32
+dwf_service_read_news(const char *copy, DwfNews *news)
+{
+	memcpy(news, copy, NEWS_HEADER);
+	copy += NEWS_HEADER;
+	memcpy(news->workflow_id, copy, news->workflow_length);
+	memcpy(news->key, copy + news->workflow_length, news->key_length);
+	return NEWS_HEADER + news->workflow_length + news->key_length;
 }

@@ -23,6 +23,7 @@
 
 #define DWF_REQUESTS_MAX	32
 #define DWF_RING_BYTES		65536
+#define DWF_RECENT_SIZE		1024	/* a power of two */
 #define DWF_NO_PROC			(-1)
 
 /* A worker, or a place for one; free when database is invalid */
@@ -33,9 +34,18 @@ typedef struct DwfWorker
 	bool		must_leave;		/* the database is wanted without sessions */
 	bool		must_check;		/* is the extension still there? */
 	bool		must_resync;	/* news were lost: listeners have to look */
+	bool		was_idle;		/* while news are put: nothing was there */
 	uint32		head;			/* ring: bytes written so far ... */
 	uint32		tail;			/* ... and bytes read, modulo 2^32 */
 	char		ring[DWF_RING_BYTES];
+
+	/*
+	 * What is in the ring, for whoever has the same to tell: read without the
+	 * lock.  A tag is made of the address's hash and the number of the batch;
+	 * it says that the news are in the ring of that batch.
+	 */
+	pg_atomic_uint64 batch;		/* counts how often the ring was emptied */
+	pg_atomic_uint64 recent[DWF_RECENT_SIZE];
 } DwfWorker;
 
 typedef struct DwfService
@@ -51,7 +61,7 @@ typedef struct DwfService
 	DwfWorker	workers[FLEXIBLE_ARRAY_MEMBER];
 } DwfService;
 
-/* What has come to an address, as the ring carries it */
+/* What has come to an address; the ring carries no more of it than it has */
 typedef struct DwfNews
 {
 	char		door;
@@ -66,7 +76,12 @@ extern void dwf_service_init_shared(DwfService *service);
 
 /* for backends */
 extern void dwf_service_request(Oid database);
-extern void dwf_service_put_news(const DwfNews *news);
+extern bool dwf_service_has_news(uint64 hash);
+extern DwfWorker *dwf_service_open_ring(void);
+extern bool dwf_service_put_news(DwfWorker *worker, uint64 hash, char door,
+								 const char *texts, uint16 workflow_length,
+								 uint16 key_length);
+extern void dwf_service_close_ring(DwfWorker *worker);
 extern void dwf_service_resync(void);
 extern bool dwf_service_tell_to_leave(Oid database);
 extern void dwf_service_wait_until_left(Oid database);
@@ -82,8 +97,10 @@ extern bool dwf_service_is_serving(Oid database);
 extern DwfWorker *dwf_service_worker_begin(void);
 extern void dwf_service_worker_end(void);
 extern void dwf_service_worker_gone(void);
-extern bool dwf_service_take_news(DwfWorker *worker, DwfNews *news);
 extern bool dwf_service_take_orders(DwfWorker *worker, bool *leave,
-									bool *check, bool *resync);
+									bool *check);
+extern uint32 dwf_service_take_ring(DwfWorker *worker, char *copy,
+									bool *resync);
+extern uint32 dwf_service_read_news(const char *copy, DwfNews *news);
 
 #endif							/* DWF_SERVICE_H */

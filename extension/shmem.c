@@ -118,6 +118,8 @@ init_shared(DwfShared *shared)
 	pg_atomic_init_u32(&shared->nlistens, 0);
 	for (int i = 0; i < DWF_FILTER_SIZE; i++)
 		pg_atomic_init_u32(&shared->filter[i], 0);
+	for (int i = 0; i < DWF_DATABASES; i++)
+		pg_atomic_init_u32(&shared->listeners[i], 0);
 }
 
 static void

@@ -43,6 +43,7 @@
 
 #define DWF_PARTITIONS		64
 #define DWF_FILTER_SIZE		4096	/* a power of two */
+#define DWF_DATABASES		64		/* a power of two: counters by database */
 
 /* What one call can wait for: topics, and room for the doors behind them */
 #define DWF_TOPICS_MAX		128
@@ -135,6 +136,7 @@ typedef struct DwfShared
 	uint8		secret[32];
 	pg_atomic_uint32 nlistens;
 	pg_atomic_uint32 filter[DWF_FILTER_SIZE];
+	pg_atomic_uint32 listeners[DWF_DATABASES];	/* sessions */
 
 	pg_atomic_uint32 ndismissing;	/* sessions whose "dismisses" is set */
 } DwfShared;

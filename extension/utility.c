@@ -156,7 +156,7 @@ mind_presence(Node *node)
 	}
 }
 
-/* After a statement that ends listening */
+/* Before a statement that ends listening; if it fails, that is taken back */
 static void
 mind_listeners(Node *node)
 {
@@ -217,8 +217,8 @@ process_utility(PlannedStmt *statement, const char *query_string,
 	{
 		if (dwf_shared)
 			mind_presence(node);
-		RUN_STATEMENT();
 		mind_listeners(node);
+		RUN_STATEMENT();		/* a ROLLBACK may free the statement */
 	}
 }
 

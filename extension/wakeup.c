@@ -57,6 +57,7 @@ typedef struct Note
 	uint16		workflow_length;
 	uint16		key_length;
 	Size		text_start;
+	uint64		workflow_hash;	/* as listeners know it; 0: nobody listened */
 } Note;
 
 /* The stack; it lives in TopMemoryContext and is reused */
@@ -88,10 +89,16 @@ reserve_note(void)
 	}
 }
 
-/* Keep the address of a note for the listeners */
+/*
+ * Keep the address of a note for the listeners.  Of the text no more than
+ * could be told: beyond that it is enough to know whether anybody wants it.
+ */
 static void
-keep_text(Note *note, const DwfAddress *address)
+keep_address(Note *note, const DwfAddress *address)
 {
+	note->workflow_hash =
+		dwf_listener_workflow_hash(VARDATA_ANY(address->workflow_id),
+								   VARSIZE_ANY_EXHDR(address->workflow_id));
 	if (note_texts == NULL)
 	{
 		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
@@ -99,6 +106,8 @@ keep_text(Note *note, const DwfAddress *address)
 		note_texts = makeStringInfo();
 		MemoryContextSwitchTo(old);
 	}
+	if (note_texts->len > DWF_RING_BYTES)
+		return;
 	note->text_start = note_texts->len;
 	note->workflow_length = VARSIZE_ANY_EXHDR(address->workflow_id);
 	note->key_length = address->key ? VARSIZE_ANY_EXHDR(address->key) : 0;
@@ -127,8 +136,9 @@ push_note(const DwfAddress *address, uint64 hash, uint32 count, bool is_take)
 	reserve_note();
 	note = &notes[nnotes];
 	note->has_text = false;
+	note->workflow_hash = 0;
 	if (!is_take && dwf_listener_any())
-		keep_text(note, address);
+		keep_address(note, address);
 	nnotes++;
 	note->hash = hash;
 	note->subid = subid;
@@ -329,35 +339,34 @@ wake_notes(int bottom, bool takes)
 static void
 tell_listeners(void)
 {
-	bool		must_resync = false;
+	DwfWorker  *worker = NULL;
 
 	if (!dwf_listener_any())
 		return;
 	for (int i = 0; i < nnotes; i++)
 	{
-		Note	   *note = &notes[i];
-		DwfNews		news;
+		const Note *note = &notes[i];
 
-		if (note->is_take)
+		if (note->is_take || (note->workflow_hash != 0 &&
+							  !dwf_listener_wants(note->workflow_hash)) ||
+			dwf_service_has_news(note->hash))
 			continue;
 		if (!note->has_text)
 		{
-			must_resync = true;
-			continue;
+			if (worker)
+				dwf_service_close_ring(worker);
+			dwf_service_resync();
+			return;
 		}
-		news.door = note->door;
-		news.workflow_length = note->workflow_length;
-		news.key_length = note->key_length;
-		memcpy(news.workflow_id, note_texts->data + note->text_start,
-			   note->workflow_length);
-		memcpy(news.key, note_texts->data + note->text_start +
-			   note->workflow_length, note->key_length);
-		if (dwf_listener_wants(dwf_listener_workflow_key(news.workflow_id,
-														 news.workflow_length).workflow_hash))
-			dwf_service_put_news(&news);
+		if (worker == NULL && (worker = dwf_service_open_ring()) == NULL)
+			return;				/* it will begin with a resync */
+		if (!dwf_service_put_news(worker, note->hash, note->door,
+								  note_texts->data + note->text_start,
+								  note->workflow_length, note->key_length))
+			break;
 	}
-	if (must_resync)
-		dwf_service_resync();
+	if (worker)
+		dwf_service_close_ring(worker);
 }
 
 /* Count what the committing transaction sent and received */
@@ -428,6 +437,9 @@ wakeup_subxact_callback(SubXactEvent event, SubTransactionId subid,
 	if (bottom == nnotes)
 		return;
 	wake_notes(bottom, true);
+	for (int i = nnotes - 1; i >= bottom; i--)
+		if (notes[i].has_text)
+			note_texts->len = notes[i].text_start;
 	nnotes = bottom;
 }
 

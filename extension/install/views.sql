@@ -47,12 +47,17 @@ CREATE FUNCTION durable_wf.counters(
     AS 'MODULE_PATHNAME', 'dwf_stat' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 6;
 COMMENT ON FUNCTION durable_wf.counters() IS 'the rows of the view wf_stat';
 
+CREATE FUNCTION durable_wf.listens() RETURNS bigint
+    AS 'MODULE_PATHNAME', 'dwf_listens' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable_wf.listens() IS 'the column listens of the view wf_stat';
+
 CREATE VIEW @extschema@.wf_stat WITH (security_invoker = true) AS
 SELECT door, sends, receives, waits, timeouts, wakes, spurious_wakes, passed_on,
-       notifications, resyncs, reconciles
+       notifications, resyncs, reconciles,
+       CASE WHEN door IS NULL THEN durable_wf.listens() END AS listens
   FROM durable_wf.counters();
 COMMENT ON VIEW @extschema@.wf_stat IS
-'counters of this server since it started, all databases together, per door: committed sends (events published; for result, starts, ends and changes of owner) and receives, waits and how many timed out, waiters woken, woken for nothing, and wakes handed on by a waiter that left; notifications to listeners. The row without a door counts what concerns all: resyncs (listeners told to look at everything) and reconciles (all waiters of a database woken to look, after COMMIT or ROLLBACK PREPARED)';
+'counters of this server since it started, all databases together, per door: committed sends (events published; for result, starts, ends and changes of owner) and receives, waits and how many timed out, waiters woken, woken for nothing, and wakes handed on by a waiter that left; notifications to listeners. The row without a door has what concerns all: resyncs (listeners told to look at everything), reconciles (all waiters of a database woken to look, after COMMIT or ROLLBACK PREPARED), and how many wf_listen() are in force now';
 GRANT SELECT ON @extschema@.wf_stat TO PUBLIC;
 
 -- Default privileges may have given more on the tables than we want: who can

@@ -13,7 +13,7 @@
  *	STARTED	 --gone-------> IDLE       it left on purpose; TO_START if asked
  *	STARTED	 --ended------> TO_START   it died: later, and later each time
  *	any		 --asked------> TO_START
- *	any		 --not listed-> (none)
+ *	any		 --not listed-> (none)	   but STARTED when its worker has ended
  *
  *-------------------------------------------------------------------------
  */
@@ -69,11 +69,15 @@ typedef struct Database
 	TimestampTz started_at;
 	TimestampTz start_after;	/* while TO_START */
 	int			failures;		/* in a row */
+	bool		lacks_slot;		/* the last of them: there was none free */
 } Database;
 
-/* All databases that allow connections, in TopMemoryContext */
+/* All databases that one can connect to, in TopMemoryContext */
 static List *databases = NIL;
 static bool warned_no_slot = false;
+
+/* Which launcher this is; its workers tell by it that they are this one's */
+static uint32 generation;
 
 static Database *
 find_database(Oid oid)
@@ -126,7 +130,7 @@ list_databases(void)
 	{
 		Form_pg_database row = (Form_pg_database) GETSTRUCT(tuple);
 
-		if (row->datallowconn)
+		if (row->datallowconn && row->datconnlimit != DATCONNLIMIT_INVALID_DB)
 			list_database(row->oid, &row->datname);
 	}
 	table_endscan(scan);
@@ -137,14 +141,30 @@ list_databases(void)
 	{
 		Database   *database = lfirst(cell);
 
-		if (database->listed)
+		if (database->listed || database->state == STARTED)
 			continue;
-		/* closed to connections, or dropped: a worker there is to leave */
-		(void) dwf_service_tell_to_leave(database->oid);
-		if (database->handle)
-			pfree(database->handle);
 		pfree(database);
 		databases = foreach_delete_current(databases, cell);
+	}
+}
+
+/*
+ * Have the workers leave whose databases are closed to connections, or dropped.
+ * One that is just starting cannot be told yet: it sets our latch when it can.
+ */
+static void
+send_away_unlisted(void)
+{
+	ListCell   *cell;
+
+	foreach(cell, databases)
+	{
+		Database   *database = lfirst(cell);
+
+		if (database->listed || database->state != STARTED)
+			continue;
+		(void) dwf_service_tell_to_leave(database->oid);
+		database->asked = true; /* it may be listed again by then */
 	}
 }
 
@@ -162,11 +182,33 @@ postpone(Database *database, TimestampTz now)
 	database->start_after = TimestampTzPlusMilliseconds(now, delay);
 }
 
-/* See which workers have ended, and why; true if one has died */
+/* A slot is free: it need not be waited for any longer */
+static void
+hurry_lacking(void)
+{
+	ListCell   *cell;
+
+	foreach(cell, databases)
+	{
+		Database   *database = lfirst(cell);
+
+		if (!database->lacks_slot)
+			continue;
+		database->start_after = 0;
+		database->failures = 0;
+		database->lacks_slot = false;
+	}
+}
+
+/*
+ * See which workers have ended, and why; true if the databases are to be read
+ * again, since one has died or was in a database that was not listed
+ */
 static bool
 reap_workers(void)
 {
-	bool		one_died = false;
+	bool		list_anyway = false;
+	bool		one_ended = false;
 	ListCell   *cell;
 
 	foreach(cell, databases)
@@ -178,6 +220,7 @@ reap_workers(void)
 			GetBackgroundWorkerPid(database->handle, &pid) != BGWH_STOPPED)
 			continue;
 
+		one_ended = true;
 		pfree(database->handle);
 		database->handle = NULL;
 		if (dwf_service_take_gone(database->oid))
@@ -185,18 +228,21 @@ reap_workers(void)
 			database->state = database->asked ? TO_START : IDLE;
 			database->start_after = 0;
 			database->failures = 0;
+			list_anyway |= !database->listed;
 		}
 		else
 		{
 			postpone(database, GetCurrentTimestamp());
-			one_died = true;
+			list_anyway = true;
 		}
 	}
-	return one_died;
+	if (one_ended)
+		hurry_lacking();
+	return list_anyway;
 }
 
-/* Take the requests: look at these databases again, now */
-static void
+/* Take the requests; true if databases are to be looked at again, now */
+static bool
 take_requests(bool list_anyway)
 {
 	List	   *requests;
@@ -204,7 +250,7 @@ take_requests(bool list_anyway)
 	ListCell   *cell;
 
 	if (!all && requests == NIL && !list_anyway)
-		return;
+		return false;
 
 	list_databases();
 	foreach(cell, databases)
@@ -222,6 +268,7 @@ take_requests(bool list_anyway)
 		database->failures = 0;
 	}
 	list_free(requests);
+	return true;
 }
 
 /* Register a worker; false when there is no slot for it */
@@ -242,6 +289,7 @@ register_worker(Database *database)
 			 NameStr(database->name));
 	strlcpy(worker.bgw_type, "durable_wf worker", BGW_MAXLEN);
 	worker.bgw_main_arg = ObjectIdGetDatum(database->oid);
+	memcpy(worker.bgw_extra, &generation, sizeof(generation));
 	worker.bgw_notify_pid = MyProcPid;
 
 	old = MemoryContextSwitchTo(TopMemoryContext);
@@ -307,7 +355,8 @@ start_workers(void)
 		}
 		if (database->start_after <= now && starting < STARTING_MAX)
 		{
-			if (register_worker(database))
+			database->lacks_slot = !register_worker(database);
+			if (!database->lacks_slot)
 			{
 				database->state = STARTED;
 				database->asked = false;
@@ -316,7 +365,8 @@ start_workers(void)
 				warned_no_slot = false;
 				continue;
 			}
-			warn_no_slot(database);
+			if (starting == 0)	/* else one of those may be about to leave */
+				warn_no_slot(database);
 			database->started_at = now;
 			postpone(database, now);
 		}
@@ -347,10 +397,10 @@ dwf_launcher_main(Datum arg)
 
 	/* no database: the shared catalogs, and a line in pg_stat_activity */
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
-	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
 	before_shmem_exit(launcher_exit, (Datum) 0);
 	dwf_prepared_begin_own();
-	dwf_service_launcher_begin();
+	generation = dwf_service_launcher_begin();
+	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
 
 	for (;;)
 	{
@@ -366,7 +416,10 @@ dwf_launcher_main(Datum arg)
 			ProcessConfigFile(PGC_SIGHUP);
 		}
 
-		take_requests(reap_workers());
+		/* to read them may wait for a lock, and that resets the latch */
+		if (take_requests(reap_workers()))
+			continue;
+		send_away_unlisted();
 		timeout = start_workers();
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH |
 						 (timeout >= 0 ? WL_TIMEOUT : 0), timeout,

@@ -48,6 +48,9 @@
 /* Workflows here come from another database and wait for wf_adopt() */
 static bool is_copy = false;
 
+/* The launcher that has started this worker */
+static uint32 generation;
+
 /*
  * Look at this database: has it the extension, and do its workflows run here?
  * Returns the former.
@@ -85,7 +88,7 @@ report_idle(void)
 static void
 leave(void)
 {
-	dwf_service_worker_gone();
+	dwf_service_worker_gone(generation);
 	proc_exit(0);
 }
 
@@ -295,6 +298,8 @@ begin_work(Oid database)
 {
 	DwfWorker  *place;
 
+	memcpy(&generation, MyBgworkerEntry->bgw_extra, sizeof(generation));
+
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
@@ -310,13 +315,17 @@ begin_work(Oid database)
 
 	if (!look_around())
 		leave();
-	place = dwf_service_worker_begin();
+	place = dwf_service_worker_begin(generation);
 	if (place == NULL || dwf_presence_is_held(database))
 		leave();
 	return place;
 }
 
-/* A worker's main function; its argument is the database */
+/*
+ * A worker's main function; its argument is the database.  What it does in a
+ * transaction may wait for a lock, and that resets the latch: so it takes its
+ * orders again after each, before it sleeps.
+ */
 void
 dwf_worker_main(Datum arg)
 {
@@ -344,11 +353,13 @@ dwf_worker_main(Datum arg)
 		has_news = dwf_service_take_orders(place, &leaves, &check);
 		if (leaves || (check && !look_around()))
 			leave();
+		if (check)
+			continue;
 		if (has_news && (timeout = time_left(last_batch)) == 0)
 		{
 			notify_batch(place);
 			INSTR_TIME_SET_CURRENT(last_batch);
-			timeout = -1;		/* who brings more sets the latch */
+			continue;
 		}
 		report_idle();
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH |

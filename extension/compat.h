@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "datatype/timestamp.h"
+#include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
 #include "storage/proc.h"
 #include "utils/acl.h"
@@ -60,6 +61,11 @@ dwf_compat_interval_is_infinite(const Interval *span)
 #endif
 }
 
+/* What an interrupted DROP DATABASE leaves as its limit; named from 15.4 on */
+#ifndef DATCONNLIMIT_INVALID_DB
+#define DATCONNLIMIT_INVALID_DB	(-2)
+#endif
+
 /* Does this role own that extension? */
 static inline bool
 dwf_compat_owns_extension(Oid extension, Oid role)
@@ -68,6 +74,17 @@ dwf_compat_owns_extension(Oid extension, Oid role)
 	return object_ownercheck(ExtensionRelationId, extension, role);
 #else
 	return pg_extension_ownercheck(extension, role);
+#endif
+}
+
+/* Does this role own that database? */
+static inline bool
+dwf_compat_owns_database(Oid database, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(DatabaseRelationId, database, role);
+#else
+	return pg_database_ownercheck(database, role);
 #endif
 }
 

@@ -19,6 +19,9 @@
 #include "service.h"
 #include "shmem.h"
 
+/* How long a worker may take to leave, in ms; as in CountOtherDBBackends() */
+#define LEAVE_TIMEOUT	5000
+
 /* Ask the launcher at the end of this transaction, about this database */
 static bool changed = false;
 static Oid	changed_database = InvalidOid;
@@ -59,7 +62,9 @@ presence_exit(int code, Datum arg)
 
 /*
  * Have our worker leave a database and keep out of it until this transaction
- * has ended.  Waits, interruptibly, until it is gone.
+ * has ended.  Waits, interruptibly, until it is gone; but only as long as core
+ * waits for sessions to leave: it may be held up by a lock of another session
+ * in that database, which DROP DATABASE (FORCE) is about to end.
  */
 void
 dwf_presence_clear(Oid database)
@@ -77,7 +82,7 @@ dwf_presence_clear(Oid database)
 	pg_memory_barrier();		/* a worker that starts now sees it */
 	dwf_presence_changed(database);
 	if (dwf_service_tell_to_leave(database))
-		dwf_service_wait_until_left(database);
+		dwf_service_wait_until_left(database, LEAVE_TIMEOUT);
 }
 
 /* Does anybody want a database without our worker? */

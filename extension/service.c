@@ -16,6 +16,7 @@
 #include "miscadmin.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
+#include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
 #include "shmem.h"
@@ -100,7 +101,6 @@ void
 dwf_service_request(Oid database)
 {
 	DwfService *service;
-	DwfWorker  *worker;
 
 	if (dwf_shared == NULL)
 		return;
@@ -112,9 +112,12 @@ dwf_service_request(Oid database)
 		service->requests[service->nrequests++] = database;
 	set_latch_of(service->launcher);
 
-	worker = OidIsValid(database) ? find_worker(database) : NULL;
-	if (worker)
+	for (int i = 0; i < service->nworkers; i++)
 	{
+		DwfWorker  *worker = &service->workers[i];
+
+		if (OidIsValid(database) && worker->database != database)
+			continue;
 		worker->must_check = true;
 		set_latch_of(worker->proc);
 	}
@@ -265,23 +268,26 @@ dwf_service_tell_to_leave(Oid database)
 	return worker != NULL;
 }
 
-/* Wait until a database has no worker; interruptible */
+/*
+ * Wait until a database has no worker, at most so many milliseconds.
+ * Interruptible.
+ */
 void
-dwf_service_wait_until_left(Oid database)
+dwf_service_wait_until_left(Oid database, long timeout)
 {
+	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													   timeout);
 	ConditionVariable *left = &dwf_shared->service->worker_left;
 
 	ConditionVariablePrepareToSleep(left);
 	for (;;)
 	{
-		bool		gone;
+		long		remaining = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
+																deadline);
 
-		LWLockAcquire(service_lock(), LW_SHARED);
-		gone = find_worker(database) == NULL;
-		LWLockRelease(service_lock());
-		if (gone)
+		if (remaining == 0 || !dwf_service_is_serving(database))
 			break;
-		ConditionVariableSleep(left, PG_WAIT_EXTENSION);
+		(void) ConditionVariableTimedSleep(left, remaining, PG_WAIT_EXTENSION);
 	}
 	ConditionVariableCancelSleep();
 }
@@ -303,14 +309,19 @@ any_worker(void)
 
 /*
  * This process is the launcher: requests set its latch.  Workers of an earlier
- * launcher, of whose end this one would not hear, leave first.
+ * launcher, of whose end this one would not hear, leave first; those of them
+ * that are still starting find that they are of another generation, and do not
+ * begin.  Returns the generation that this launcher's workers are to name.
+ * Waits, interruptibly.
  */
-void
+uint32
 dwf_service_launcher_begin(void)
 {
 	DwfService *service = dwf_shared->service;
+	uint32		generation;
 
 	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
+	generation = ++service->generation;
 	for (int i = 0; i < service->nworkers; i++)
 	{
 		service->workers[i].must_leave = true;
@@ -328,6 +339,7 @@ dwf_service_launcher_begin(void)
 	service->check_all = true;
 	service->ngone = 0;
 	LWLockRelease(service_lock());
+	return generation;
 }
 
 /* It is not any more */
@@ -399,30 +411,35 @@ dwf_service_is_serving(Oid database)
 
 /*
  * This worker leaves on purpose: there is no use in another one until the
- * database is asked about again.
+ * database is asked about again.  A later launcher than its own waits for
+ * another worker and is not told.
  */
 void
-dwf_service_worker_gone(void)
+dwf_service_worker_gone(uint32 generation)
 {
 	DwfService *service = dwf_shared->service;
 
 	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
-	if (service->ngone < service->nworkers)
+	if (service->generation == generation &&
+		service->ngone < service->nworkers)
 		service->gone[service->ngone++] = MyDatabaseId;
 	LWLockRelease(service_lock());
 }
 
 /*
  * Take a place as the worker of this database; NULL if there is another one,
- * or none free.  Starts with a resync: nobody has collected news before.
+ * or none free, or if the launcher that started it is not there any more.
+ * Starts with a resync: nobody has collected news before.
  */
 DwfWorker *
-dwf_service_worker_begin(void)
+dwf_service_worker_begin(uint32 generation)
 {
+	DwfService *service = dwf_shared->service;
 	DwfWorker  *place = NULL;
 
 	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
-	if (find_worker(MyDatabaseId) == NULL)
+	if (service->generation == generation &&
+		find_worker(MyDatabaseId) == NULL)
 		place = find_worker(InvalidOid);
 	if (place)
 	{
@@ -433,7 +450,7 @@ dwf_service_worker_begin(void)
 		place->must_resync = true;
 		place->head = place->tail = 0;
 		next_batch(place);
-		set_latch_of(dwf_shared->service->launcher);
+		set_latch_of(service->launcher);
 	}
 	LWLockRelease(service_lock());
 	my_place = place;

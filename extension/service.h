@@ -51,6 +51,7 @@ typedef struct DwfWorker
 typedef struct DwfService
 {
 	int			launcher;		/* its proc number, or DWF_NO_PROC */
+	uint32		generation;		/* which one it is, counted from 1 */
 	bool		check_all;		/* look at every database again */
 	int			nrequests;		/* or at these */
 	Oid			requests[DWF_REQUESTS_MAX];
@@ -84,19 +85,19 @@ extern bool dwf_service_put_news(DwfWorker *worker, uint64 hash, char door,
 extern void dwf_service_close_ring(DwfWorker *worker);
 extern void dwf_service_resync(void);
 extern bool dwf_service_tell_to_leave(Oid database);
-extern void dwf_service_wait_until_left(Oid database);
+extern void dwf_service_wait_until_left(Oid database, long timeout);
 
 /* for the launcher */
-extern void dwf_service_launcher_begin(void);
+extern uint32 dwf_service_launcher_begin(void);
 extern void dwf_service_launcher_end(void);
 extern bool dwf_service_take_requests(List **databases);
 extern bool dwf_service_take_gone(Oid database);
 extern bool dwf_service_is_serving(Oid database);
 
 /* for a worker */
-extern DwfWorker *dwf_service_worker_begin(void);
+extern DwfWorker *dwf_service_worker_begin(uint32 generation);
 extern void dwf_service_worker_end(void);
-extern void dwf_service_worker_gone(void);
+extern void dwf_service_worker_gone(uint32 generation);
 extern bool dwf_service_take_orders(DwfWorker *worker, bool *leave,
 									bool *check);
 extern uint32 dwf_service_take_ring(DwfWorker *worker, char *copy,

@@ -9,7 +9,8 @@
  *	DROP, ALTER EXTENSION	send this database's waiters away first, so that
  *							they do not hold it up, and let nobody begin to
  *							wait before it is done
- *	CREATE EXTENSION		have the launcher look at this database
+ *	CREATE EXTENSION, DROP	have the launcher look at this database if that
+ *	... CASCADE, and others	has brought the extension, or taken it away
  *	CREATE, DROP, ALTER		have our worker leave a database that must have
  *	DATABASE				no sessions, and the launcher look afterwards
  *	UNLISTEN, DISCARD ALL	end what wf_listen began
@@ -18,12 +19,15 @@
  */
 #include "utility.h"
 
+#include "access/htup_details.h"
+#include "catalog/pg_database.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "tcop/utility.h"
+#include "utils/syscache.h"
 
 #include "listener.h"
 #include "plan.h"
@@ -84,7 +88,72 @@ concerns_extension(Node *node)
 	return false;
 }
 
-/* The database that CREATE DATABASE copies */
+/*
+ * Can the statement create or drop the extension?  It comes with another one
+ * that requires it, and goes with that, with its schema or with its owner.
+ */
+static bool
+can_change_extension(Node *node)
+{
+	switch (nodeTag(node))
+	{
+		case T_CreateExtensionStmt:
+		case T_DropOwnedStmt:
+			return true;
+		case T_DropStmt:
+			return ((DropStmt *) node)->removeType == OBJECT_EXTENSION ||
+				((DropStmt *) node)->behavior == DROP_CASCADE;
+		case T_TransactionStmt:
+			return ((TransactionStmt *) node)->kind ==
+				TRANS_STMT_COMMIT_PREPARED;
+		default:
+			return false;
+	}
+}
+
+/* Is the extension in this database, as far as this transaction sees? */
+static bool
+has_extension(void)
+{
+	return OidIsValid(get_extension_oid(DWF_EXTENSION, true));
+}
+
+/*
+ * A database that the current user may alter, rename and drop; InvalidOid if
+ * there is none of this name, or he may not.
+ */
+static Oid
+own_database(const char *name)
+{
+	Oid			database = get_database_oid(name, true);
+
+	if (!OidIsValid(database) ||
+		!dwf_compat_owns_database(database, GetUserId()))
+		return InvalidOid;
+	return database;
+}
+
+/* A database that the current user may copy, InvalidOid likewise */
+static Oid
+copyable_database(const char *name)
+{
+	Oid			database = get_database_oid(name, true);
+	HeapTuple	row;
+	bool		is_template;
+
+	row = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(database));
+	if (!HeapTupleIsValid(row))
+		return InvalidOid;
+	is_template = ((Form_pg_database) GETSTRUCT(row))->datistemplate;
+	ReleaseSysCache(row);
+
+	if (!have_createdb_privilege() ||
+		!(is_template || dwf_compat_owns_database(database, GetUserId())))
+		return InvalidOid;
+	return database;
+}
+
+/* The database that CREATE DATABASE copies, InvalidOid if it may not */
 static Oid
 template_of(CreatedbStmt *create)
 {
@@ -98,7 +167,7 @@ template_of(CreatedbStmt *create)
 		if (strcmp(option->defname, "template") == 0 && option->arg)
 			template = defGetString(option);
 	}
-	return get_database_oid(template, true);
+	return copyable_database(template);
 }
 
 /* Does ALTER DATABASE move it to another tablespace? */
@@ -115,39 +184,33 @@ moves_database(AlterDatabaseStmt *alter)
 
 /*
  * Before a statement that decides where a worker is: have it leave a database
- * that must have no sessions, and have the launcher look afterwards.
+ * that must have no sessions, and have the launcher look afterwards.  A
+ * statement that the current user may not run fails, and disturbs nobody.
  */
 static void
 mind_presence(Node *node)
 {
 	switch (nodeTag(node))
 	{
-		case T_CreateExtensionStmt:
-			if (strcmp(((CreateExtensionStmt *) node)->extname,
-					   DWF_EXTENSION) == 0)
-				dwf_presence_changed(MyDatabaseId);
-			break;
 		case T_CreatedbStmt:
+			/* the launcher that looks at the template sees the new one, too */
 			dwf_presence_clear(template_of((CreatedbStmt *) node));
-			dwf_presence_changed(InvalidOid);	/* the new one, too */
 			break;
 		case T_DropdbStmt:
-			dwf_presence_clear(get_database_oid(((DropdbStmt *) node)->dbname,
-												true));
+			dwf_presence_clear(own_database(((DropdbStmt *) node)->dbname));
 			break;
 		case T_RenameStmt:
 			if (((RenameStmt *) node)->renameType == OBJECT_DATABASE)
-				dwf_presence_clear(get_database_oid(((RenameStmt *) node)->subname,
-													true));
+				dwf_presence_clear(own_database(((RenameStmt *) node)->subname));
 			break;
 		case T_AlterDatabaseStmt:
 			{
 				AlterDatabaseStmt *alter = (AlterDatabaseStmt *) node;
-				Oid			database = get_database_oid(alter->dbname, true);
+				Oid			database = own_database(alter->dbname);
 
 				if (moves_database(alter))
 					dwf_presence_clear(database);
-				else
+				else if (OidIsValid(database))
 					dwf_presence_changed(database);
 				break;
 			}
@@ -167,12 +230,12 @@ mind_listeners(Node *node)
 		dwf_listener_remove_channel(NULL);
 }
 
-/* The hook */
+/* Run a statement, and what is ours beside it */
 static void
-process_utility(PlannedStmt *statement, const char *query_string,
-				bool read_only_tree, ProcessUtilityContext context,
-				ParamListInfo params, QueryEnvironment *query_env,
-				DestReceiver *dest, QueryCompletion *completion)
+run_statement(PlannedStmt *statement, const char *query_string,
+			  bool read_only_tree, ProcessUtilityContext context,
+			  ParamListInfo params, QueryEnvironment *query_env,
+			  DestReceiver *dest, QueryCompletion *completion)
 {
 	Node	   *node = statement->utilityStmt;
 	TransactionStmt *end = IsA(node, TransactionStmt) ?
@@ -204,7 +267,6 @@ process_utility(PlannedStmt *statement, const char *query_string,
 		PG_TRY();
 		{
 			dwf_waiter_dismiss();
-			dwf_presence_changed(MyDatabaseId);
 			RUN_STATEMENT();
 		}
 		PG_FINALLY();
@@ -220,6 +282,23 @@ process_utility(PlannedStmt *statement, const char *query_string,
 		mind_listeners(node);
 		RUN_STATEMENT();		/* a ROLLBACK may free the statement */
 	}
+}
+
+/* The hook */
+static void
+process_utility(PlannedStmt *statement, const char *query_string,
+				bool read_only_tree, ProcessUtilityContext context,
+				ParamListInfo params, QueryEnvironment *query_env,
+				DestReceiver *dest, QueryCompletion *completion)
+{
+	bool		may_change = dwf_shared &&
+		can_change_extension(statement->utilityStmt);
+	bool		had_extension = may_change && has_extension();
+
+	run_statement(statement, query_string, read_only_tree, context, params,
+				  query_env, dest, completion);
+	if (may_change && has_extension() != had_extension)
+		dwf_presence_changed(MyDatabaseId);
 }
 
 /* Install the hook */

@@ -100,18 +100,6 @@ CREATE FUNCTION @extschema@.wf_unlisten(workflow_id text DEFAULT NULL) RETURNS v
 COMMENT ON FUNCTION @extschema@.wf_unlisten(text) IS
 'End what wf_listen() with the same argument began, that for a workflow whichever role it began as; does nothing if it did not. Takes effect at commit.';
 
-CREATE FUNCTION durable_wf.listens() RETURNS bigint
-    AS 'MODULE_PATHNAME', 'dwf_listens' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION durable_wf.listens() IS 'the column listens of the view wf_stat';
-
--- as a fresh install makes it; whoever depends on it does not notice
-CREATE OR REPLACE VIEW @extschema@.wf_stat WITH (security_invoker = true) AS
-SELECT door, sends, receives, waits, timeouts, wakes, spurious_wakes, passed_on,
-       durable_wf.listens() AS listens
-  FROM durable_wf.stat();
-COMMENT ON VIEW @extschema@.wf_stat IS
-'counters of this server since it started, all databases together, per door: committed sends (events published; for result, starts, ends and changes of owner) and receives, waits and how many timed out, waiters woken, woken for nothing, and wakes handed on by a waiter that left; and how many wf_listen() are in force now, each of which is for all doors';
-
 -- upkeep: removing what has ended
 
 CREATE INDEX workflow_finished_at_idx ON durable_wf.workflow (finished_at)
@@ -288,12 +276,17 @@ CREATE FUNCTION durable_wf.counters(
     AS 'MODULE_PATHNAME', 'dwf_stat' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 6;
 COMMENT ON FUNCTION durable_wf.counters() IS 'the rows of the view wf_stat';
 
+CREATE FUNCTION durable_wf.listens() RETURNS bigint
+    AS 'MODULE_PATHNAME', 'dwf_listens' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable_wf.listens() IS 'the column listens of the view wf_stat';
+
 CREATE OR REPLACE VIEW @extschema@.wf_stat WITH (security_invoker = true) AS
 SELECT door, sends, receives, waits, timeouts, wakes, spurious_wakes, passed_on,
-       notifications, resyncs, reconciles
+       notifications, resyncs, reconciles,
+       CASE WHEN door IS NULL THEN durable_wf.listens() END AS listens
   FROM durable_wf.counters();
 COMMENT ON VIEW @extschema@.wf_stat IS
-'counters of this server since it started, all databases together, per door: committed sends (events published; for result, starts, ends and changes of owner) and receives, waits and how many timed out, waiters woken, woken for nothing, and wakes handed on by a waiter that left; notifications to listeners. The row without a door counts what concerns all: resyncs (listeners told to look at everything) and reconciles (all waiters of a database woken to look, after COMMIT or ROLLBACK PREPARED)';
+'counters of this server since it started, all databases together, per door: committed sends (events published; for result, starts, ends and changes of owner) and receives, waits and how many timed out, waiters woken, woken for nothing, and wakes handed on by a waiter that left; notifications to listeners. The row without a door has what concerns all: resyncs (listeners told to look at everything), reconciles (all waiters of a database woken to look, after COMMIT or ROLLBACK PREPARED), and how many wf_listen() are in force now';
 DROP FUNCTION durable_wf.stat();
 
 -- Default privileges may have given more on the tables than we want: who can

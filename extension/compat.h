@@ -27,6 +27,13 @@
 #include "varatt.h"
 #endif
 
+/* For functions that always raise, in front of the declaration */
+#if PG_VERSION_NUM >= 180000
+#define DWF_NORETURN	pg_noreturn
+#else
+#define DWF_NORETURN	pg_attribute_noreturn()
+#endif
+
 /* The number of this process among ProcGlobal->allProcs */
 #if PG_VERSION_NUM >= 170000
 #define DWF_MY_PROC_NUMBER	MyProcNumber

@@ -19,7 +19,7 @@ extern void dwf_identity_check_owner(text *workflow_id, const DwfLife *life,
 extern void dwf_identity_check_exists(text *workflow_id, DwfLife *life,
 									  Oid role);
 extern void dwf_identity_check_live(text *workflow_id, Oid role);
-extern void dwf_identity_report_end(text *workflow_id, const DwfLife *life)
-			pg_attribute_noreturn();
+DWF_NORETURN extern void dwf_identity_report_end(text *workflow_id,
+												 const DwfLife *life);
 
 #endif							/* DWF_IDENTITY_H */

@@ -4,13 +4,13 @@
  *	  Sessions that listen: many that only do so, or one with a stopwatch.
  *
  *	listen follow SESSIONS		session i follows workflow wf-(i modulo 100);
- *								prints a line when all listen, takes in what
- *								comes until its standard input ends, and
- *								prints how many notifications that were
+ *								prints a line when all listen, and takes in
+ *								what comes until its standard input ends
+ *	listen sit    SESSIONS		the same, but nobody listens
  *	listen ours   SAMPLES MS	sender wf_send, receiver wf_listen
  *	listen theirs SAMPLES MS	sender INSERT and pg_notify, receiver LISTEN
  *
- * The latter two print the median and the 99th percentile, in microseconds, of
+ * The last two print the median and the 99th percentile, in microseconds, of
  * the time from just before the sender sends COMMIT until the receiver's client
  * has the notification of it, by one monotonic clock.  Before each send the
  * sender pauses for MS milliseconds, give or take a sixth, so that samples do
@@ -98,29 +98,23 @@ connect_to_server(void)
 	return conn;
 }
 
-/* Take in what has come; how many notifications were it? */
-static long
+/* Take in what has come */
+static void
 take_in(PGconn *conn)
 {
 	PGnotify   *notification;
-	long		count = 0;
 
 	if (!PQconsumeInput(conn))
 		die(conn, "the connection is lost");
 	while ((notification = PQnotifies(conn)) != NULL)
-	{
 		PQfreemem(notification);
-		count++;
-	}
-	return count;
 }
 
 static int
-follow(int sessions)
+follow(int sessions, bool listens)
 {
 	PGconn	  **conns = malloc(sessions * sizeof(PGconn *));
 	struct pollfd *sockets = malloc((sessions + 1) * sizeof(struct pollfd));
-	long		count = 0;
 
 	for (int i = 0; i < sessions; i++)
 	{
@@ -129,7 +123,7 @@ follow(int sessions)
 		snprintf(sql, sizeof(sql), "SELECT wf_listen('wf-%d')",
 				 i % WORKFLOWS);
 		conns[i] = connect_to_server();
-		command(conns[i], sql);
+		command(conns[i], listens ? sql : "SELECT 1");
 		sockets[i].fd = PQsocket(conns[i]);
 		sockets[i].events = POLLIN;
 	}
@@ -141,8 +135,7 @@ follow(int sessions)
 	while (poll(sockets, sessions + 1, -1) > 0 && !sockets[sessions].revents)
 		for (int i = 0; i < sessions; i++)
 			if (sockets[i].revents)
-				count += take_in(conns[i]);
-	printf("%ld\n", count);
+				take_in(conns[i]);
 	for (int i = 0; i < sessions; i++)
 		PQfinish(conns[i]);
 	return 0;
@@ -222,12 +215,13 @@ main(int argc, char **argv)
 {
 	int			n = argc > 2 ? atoi(argv[2]) : 0;
 
-	if (argc == 3 && strcmp(argv[1], "follow") == 0 && n > 0)
-		return follow(n);
+	if (argc == 3 && n > 0 && (strcmp(argv[1], "follow") == 0 ||
+							   strcmp(argv[1], "sit") == 0))
+		return follow(n, argv[1][0] == 'f');
 	for (size_t i = 0; i < sizeof(sides) / sizeof(sides[0]); i++)
 		if (argc == 4 && n > 0 && strcmp(argv[1], sides[i].name) == 0)
 			return measure(&sides[i], n, atoi(argv[3]));
-	fprintf(stderr, "usage: listen follow SESSIONS\n"
+	fprintf(stderr, "usage: listen {follow|sit} SESSIONS\n"
 			"       listen {ours|theirs} SAMPLES MILLISECONDS\n");
 	return 2;
 }

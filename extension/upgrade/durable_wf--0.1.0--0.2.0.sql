@@ -156,9 +156,11 @@ $$
 DECLARE
     job_id bigint;
 BEGIN
+    -- there, jobs of several databases meet: so their names tell which
     PERFORM durable_wf.require_cron(format(
         'SELECT cron.schedule_in_database(%L, %L, %L, %L, %L)',
-        job, schedule, command, current_database(), current_user));
+        concat(job, ' in ', current_database()), schedule, command,
+        current_database(), current_user));
     EXECUTE 'SELECT cron.schedule($1, $2, $3)'
        INTO job_id USING job, schedule, command;
     RETURN job_id;
@@ -222,7 +224,8 @@ BEGIN
     IF wf_unschedule.name IS NULL THEN
         RAISE invalid_parameter_value USING MESSAGE = 'name must not be null';
     END IF;
-    PERFORM durable_wf.require_cron(format('SELECT cron.unschedule(%L)', job));
+    PERFORM durable_wf.require_cron(format('SELECT cron.unschedule(%L)',
+        concat(job, ' in ', current_database())));
     EXECUTE 'SELECT EXISTS (SELECT FROM cron.job WHERE jobname = $1 AND username = current_user)'
        INTO job_exists USING job;
     IF job_exists THEN
@@ -305,7 +308,7 @@ BEGIN
     LOOP
         EXECUTE pg_catalog.format('REVOKE ALL ON %s FROM %s', relation, role);
     END LOOP;
-    REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER
-        ON ALL TABLES IN SCHEMA durable_wf FROM PUBLIC;
+    REVOKE ALL ON ALL TABLES IN SCHEMA durable_wf FROM PUBLIC;
+    GRANT SELECT ON ALL TABLES IN SCHEMA durable_wf TO PUBLIC;
     REVOKE ALL ON ALL SEQUENCES IN SCHEMA durable_wf FROM PUBLIC;
 END $$;

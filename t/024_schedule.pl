@@ -74,6 +74,14 @@ is( $node->safe_psql('crond',
 		q{SELECT wf_unschedule('yearly'), wf_unschedule('yearly'), wf_unschedule('undone')}),
 	't|f|f', 'wf_unschedule tells whether there was one');
 
+# Long names are as different as short ones.
+is( $node->safe_psql('crond', <<'SQL'), "t\nt|t|f", 'long names');
+SELECT wf_schedule(repeat('x', 199) || 'a', '0 0 1 1 *', NULL, NULL)
+    <> wf_schedule(repeat('x', 199) || 'b', '0 0 1 1 *', NULL, NULL);
+SELECT wf_unschedule(repeat('x', 199) || 'a'), wf_unschedule(repeat('x', 199) || 'b'),
+       wf_unschedule(repeat('x', 199) || 'a');
+SQL
+
 # Other roles: no right, no schedule; their own names.
 $node->safe_psql('crond', 'CREATE ROLE other LOGIN');
 like( said('crond',

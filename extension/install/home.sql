@@ -52,6 +52,8 @@ BEGIN
     IF NOT durable_wf.is_copy() THEN
         RETURN false;
     END IF;
+    -- one at a time, and after the restores that are under way
+    LOCK TABLE durable_wf.home IN EXCLUSIVE MODE;
     DELETE FROM durable_wf.home;
     INSERT INTO durable_wf.home (system_identifier, database)
         SELECT h.system_identifier, h.database FROM durable_wf.here() h;

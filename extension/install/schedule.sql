@@ -40,6 +40,10 @@ $$
 DECLARE
     job_id bigint;
 BEGIN
+    -- pg_cron cuts names at 63 bytes
+    IF octet_length(job) > 63 THEN
+        job := concat('durable_wf: ', md5(job));
+    END IF;
     -- there, jobs of several databases meet: so their names tell which
     PERFORM durable_wf.require_cron(format(
         'SELECT cron.schedule_in_database(%L, %L, %L, %L, %L)',
@@ -107,6 +111,9 @@ DECLARE
 BEGIN
     IF wf_unschedule.name IS NULL THEN
         RAISE invalid_parameter_value USING MESSAGE = 'name must not be null';
+    END IF;
+    IF octet_length(job) > 63 THEN
+        job := concat('durable_wf: ', md5(job));
     END IF;
     PERFORM durable_wf.require_cron(format('SELECT cron.unschedule(%L)',
         concat(job, ' in ', current_database())));

@@ -53,6 +53,8 @@ BEGIN
     IF NOT durable_wf.is_copy() THEN
         RETURN false;
     END IF;
+    -- one at a time, and after the restores that are under way
+    LOCK TABLE durable_wf.home IN EXCLUSIVE MODE;
     DELETE FROM durable_wf.home;
     INSERT INTO durable_wf.home (system_identifier, database)
         SELECT h.system_identifier, h.database FROM durable_wf.here() h;
@@ -156,6 +158,10 @@ $$
 DECLARE
     job_id bigint;
 BEGIN
+    -- pg_cron cuts names at 63 bytes
+    IF octet_length(job) > 63 THEN
+        job := concat('durable_wf: ', md5(job));
+    END IF;
     -- there, jobs of several databases meet: so their names tell which
     PERFORM durable_wf.require_cron(format(
         'SELECT cron.schedule_in_database(%L, %L, %L, %L, %L)',
@@ -223,6 +229,9 @@ DECLARE
 BEGIN
     IF wf_unschedule.name IS NULL THEN
         RAISE invalid_parameter_value USING MESSAGE = 'name must not be null';
+    END IF;
+    IF octet_length(job) > 63 THEN
+        job := concat('durable_wf: ', md5(job));
     END IF;
     PERFORM durable_wf.require_cron(format('SELECT cron.unschedule(%L)',
         concat(job, ' in ', current_database())));

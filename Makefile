@@ -11,7 +11,7 @@ OBJS := $(patsubst %.c,%.o,$(sort $(wildcard extension/*.c bgworker/*.c)))
 
 # The install script is generated from these parts, in this order; upgrade
 # scripts are written by hand.
-INSTALL_PARTS = schema workflow message event notify home trigger listen upkeep schedule views
+INSTALL_PARTS = schema workflow message event notify step body home trigger listen upkeep schedule views
 INSTALL_SQL := $(INSTALL_PARTS:%=extension/install/%.sql)
 DATA := $(wildcard extension/upgrade/*.sql)
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql

@@ -14,5 +14,6 @@
 extern void dwf_launcher_register(void);
 extern PGDLLEXPORT void dwf_launcher_main(Datum arg);
 extern PGDLLEXPORT void dwf_worker_main(Datum arg);
+extern PGDLLEXPORT void dwf_executor_main(Datum arg);
 
 #endif							/* DWF_LAUNCHER_H */

@@ -11,6 +11,7 @@
  */
 #include "launcher.h"
 
+#include <limits.h>
 #include <math.h>
 
 #include "access/xact.h"
@@ -37,6 +38,8 @@
 #include "home.h"
 #include "listener.h"
 #include "owner.h"
+#include "plan.h"
+#include "pool.h"
 #include "presence.h"
 #include "service.h"
 #include "shmem.h"
@@ -48,8 +51,19 @@
 /* Workflows here come from another database and wait for wf_adopt() */
 static bool is_copy = false;
 
+/* News that were taken, for those who listen, and whether some were lost */
+#define PENDING_MAX		(1024 * 1024)
+static StringInfoData pending;
+static bool pending_resync = false;
+
+/* News of suspended workflows were passed by while they did not run here */
+static bool missed_news = true;
+
 /* The launcher that has started this worker */
 static uint32 generation;
+
+/* Workflows whose row somebody holds are looked at again after this, in ms */
+#define HELD_GAP	500
 
 /*
  * Look at this database: has it the extension, and do its workflows run here?
@@ -61,6 +75,7 @@ look_around(void)
 	bool		wanted;
 	bool		was_copy = is_copy;
 
+	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	wanted = OidIsValid(get_extension_oid("durable_wf", true));
@@ -73,6 +88,78 @@ look_around(void)
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	return wanted;
+}
+
+/* Do workflows run by themselves in this database? */
+static bool
+runs_here(void)
+{
+	return !is_copy && !dwf_setting_paused &&
+		OidIsValid(dwf_plan_find_relation("wait"));
+}
+
+/*
+ * Do what is due by the clock: cancel the workflows that have run out of time,
+ * let go on those whose wait has.  Returns when there is something next.
+ */
+static TimestampTz
+serve_clock(bool *resumed)
+{
+	TimestampTz next_end = DT_NOEND;
+	TimestampTz next_wait = DT_NOEND;
+	bool		held = false;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (runs_here())
+	{
+		if (missed_news)
+			*resumed |= dwf_store_reconcile(&held) > 0;
+		missed_news = false;
+		(void) dwf_store_end_overdue(&next_end);
+		*resumed |= dwf_store_resume_due(&next_wait) > 0;
+	}
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	return Min(next_end, next_wait);
+}
+
+/*
+ * See to it that bodies which are due are run.  Returns when to look again.
+ */
+static TimestampTz
+serve_bodies(void)
+{
+	if (is_copy || dwf_setting_paused)
+		return DT_NOEND;
+	return dwf_pool_start();
+}
+
+/* Know for what to expect news, from before this worker was there */
+static void
+expect_news(void)
+{
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (OidIsValid(dwf_plan_find_relation("wait")))
+		dwf_store_expect_all();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+/* The shorter of a time to sleep, -1 for ever, and the time until a moment */
+static long
+sooner(long timeout, TimestampTz moment)
+{
+	long		left;
+
+	if (moment == DT_NOEND)
+		return timeout;
+	left = Min(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), moment),
+			   INT_MAX);
+	return timeout < 0 ? left : Min(timeout, left);
 }
 
 /* Show in pg_stat_activity what the worker does not do */
@@ -88,6 +175,7 @@ report_idle(void)
 static void
 leave(void)
 {
+	dwf_pool_end();
 	dwf_service_worker_gone(generation);
 	proc_exit(0);
 }
@@ -234,39 +322,104 @@ are_new(HTAB *seen, const char *news, uint32 length)
 	return !found;
 }
 
-/* Send on what is there */
+/* Let suspended workflows go on that wait for this */
+static uint64
+resume_for_news(const DwfNews *news, bool *held)
+{
+	text	   *target = cstring_to_text_with_len(news->workflow_id,
+												  news->workflow_length);
+	text	   *key = cstring_to_text_with_len(news->key, news->key_length);
+
+	if (news->door == DWF_DOOR_LIFE)
+		dwf_store_forget_waits(target);
+	return dwf_store_resume(news->door, target, key, held);
+}
+
+/*
+ * Take the news out of the ring: at once for suspended workflows, and to be
+ * kept for those who listen.  Returns whether a workflow goes on.
+ */
+static bool
+take_news(DwfWorker *place, TimestampTz *next_clock)
+{
+	char	   *ring;
+	uint32		length;
+	uint64		resumed = 0;
+	bool		held = false;
+	bool		resync;
+
+	pgstat_report_activity(STATE_RUNNING, "taking news");
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	ring = palloc(DWF_RING_BYTES);
+	length = dwf_service_take_ring(place, ring, &resync);
+	pending_resync |= resync;
+	if (resync)
+		*next_clock = DT_NOBEGIN;	/* a prepared one may have set a timeout */
+	if (pending.len + length <= PENDING_MAX)
+		appendBinaryStringInfo(&pending, ring, length);
+	else
+		pending_resync = true;
+
+	/* while nothing was ever suspended there is nobody to look for */
+	if (dwf_listener_expects() && !runs_here())
+		missed_news = true;
+	else if (dwf_listener_expects())
+	{
+		if (resync)
+		{
+			resumed = dwf_store_reconcile(&held);
+			dwf_shmem_count(DWF_SUBJECT_ALL, DWF_COUNT_RECONCILES, 1);
+		}
+		for (uint32 at = 0; at < length;)
+		{
+			DwfNews		news;
+
+			at += dwf_service_read_news(ring + at, &news);
+			resumed += resume_for_news(&news, &held);
+		}
+	}
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	if (held)
+		*next_clock = Min(*next_clock,
+						  TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													  HELD_GAP));
+	return resumed > 0;
+}
+
+/* Send on what was kept for those who listen */
 static void
-notify_batch(DwfWorker *place)
+notify_batch(void)
 {
 	HASHCTL		control = {0};
 	HTAB	   *seen;
-	char	   *ring;
-	uint32		length;
 	Listens		listens;
-	bool		resync;
 
 	pgstat_report_activity(STATE_RUNNING, "notifying listeners");
+	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
-	ring = palloc(DWF_RING_BYTES);
-	length = dwf_service_take_ring(place, ring, &resync);
 	list_listens(&listens);
 	control.keysize = control.entrysize = sizeof(uint64);
 	control.hcxt = CurrentMemoryContext;
 	seen = hash_create("durable_wf news", 256, &control,
 					   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 
-	if (resync)
+	if (pending_resync)
 		notify_resync(&listens);
-	for (uint32 at = 0; at < length;)
+	for (int at = 0; at < pending.len;)
 	{
 		DwfNews		news;
-		uint32		size = dwf_service_read_news(ring + at, &news);
+		uint32		size = dwf_service_read_news(pending.data + at, &news);
 
-		if (are_new(seen, ring + at, size))
+		if (are_new(seen, pending.data + at, size))
 			notify_news(&listens, &news);
 		at += size;
 	}
 	CommitTransactionCommand();
+	resetStringInfo(&pending);
+	pending_resync = false;
 	pgstat_report_stat(false);
 }
 
@@ -318,6 +471,8 @@ begin_work(Oid database)
 	place = dwf_service_worker_begin(generation);
 	if (place == NULL || dwf_presence_is_held(database))
 		leave();
+	initStringInfo(&pending);
+	expect_news();
 	return place;
 }
 
@@ -330,6 +485,8 @@ void
 dwf_worker_main(Datum arg)
 {
 	DwfWorker  *place = begin_work(DatumGetObjectId(arg));
+	TimestampTz next_clock = DT_NOBEGIN;
+	TimestampTz next_body = DT_NOBEGIN;
 	instr_time	last_batch;
 
 	INSTR_TIME_SET_ZERO(last_batch);
@@ -337,30 +494,58 @@ dwf_worker_main(Datum arg)
 	{
 		bool		leaves;
 		bool		check;
+		bool		run;
 		bool		has_news;
+		bool		busy = false;
+		long		gap_left;
 		long		timeout = -1;
 
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 		if (ShutdownRequestPending)
+		{
+			dwf_pool_end();
 			proc_exit(0);		/* without leave(): the launcher starts another */
+		}
 		if (ConfigReloadPending)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
+			next_clock = next_body = DT_NOBEGIN;	/* perhaps no longer paused */
 		}
 
-		has_news = dwf_service_take_orders(place, &leaves, &check);
+		has_news = dwf_service_take_orders(place, &leaves, &check, &run);
+		run |= dwf_pool_reap();
 		if (leaves || (check && !look_around()))
 			leave();
-		if (check)
-			continue;
-		if (has_news && (timeout = time_left(last_batch)) == 0)
+		gap_left = time_left(last_batch);
+		if (has_news && (gap_left == 0 || dwf_listener_expects()))
 		{
-			notify_batch(place);
-			INSTR_TIME_SET_CURRENT(last_batch);
-			continue;
+			run |= take_news(place, &next_clock);
+			busy = true;
 		}
+		if (check || run || next_clock <= GetCurrentTimestamp())
+		{
+			next_clock = serve_clock(&run);
+			busy = true;
+		}
+		if (run || check || next_body <= GetCurrentTimestamp())
+		{
+			next_body = serve_bodies();
+			busy = true;
+		}
+		if ((pending.len > 0 || pending_resync) && gap_left == 0)
+		{
+			notify_batch();
+			INSTR_TIME_SET_CURRENT(last_batch);
+			busy = true;
+		}
+		if (busy)
+			continue;
+
+		if (has_news || pending.len > 0 || pending_resync)
+			timeout = gap_left;
+		timeout = sooner(sooner(timeout, next_clock), next_body);
 		report_idle();
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH |
 						 (timeout >= 0 ? WL_TIMEOUT : 0), timeout,

@@ -13,7 +13,9 @@
 
 #include "datatype/timestamp.h"
 #include "catalog/pg_database.h"
+#include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_proc.h"
 #include "storage/proc.h"
 #include "utils/acl.h"
 #include "utils/wait_event.h"
@@ -94,5 +96,38 @@ dwf_compat_owns_database(Oid database, Oid role)
 	return pg_database_ownercheck(database, role);
 #endif
 }
+
+/* May this role execute that function or procedure? */
+static inline bool
+dwf_compat_can_execute(Oid function, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(ProcedureRelationId, function, role,
+						   ACL_EXECUTE) == ACLCHECK_OK;
+#else
+	return pg_proc_aclcheck(function, role, ACL_EXECUTE) == ACLCHECK_OK;
+#endif
+}
+
+/* May this role connect to that database? */
+static inline bool
+dwf_compat_can_connect(Oid database, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(DatabaseRelationId, database, role,
+						   ACL_CONNECT) == ACLCHECK_OK;
+#else
+	return pg_database_aclcheck(database, role, ACL_CONNECT) == ACLCHECK_OK;
+#endif
+}
+
+/* Run a portal to its end, at top level */
+#if PG_VERSION_NUM >= 180000
+#define DWF_PORTAL_RUN(portal, dest, completion) \
+	PortalRun(portal, FETCH_ALL, true, dest, dest, completion)
+#else
+#define DWF_PORTAL_RUN(portal, dest, completion) \
+	PortalRun(portal, FETCH_ALL, true, true, dest, dest, completion)
+#endif
 
 #endif							/* DWF_COMPAT_H */

@@ -7,19 +7,27 @@
  */
 #include "durable_wf.h"
 
+#include <limits.h>
+
 #include "miscadmin.h"
 #include "utils/guc.h"
 
+#include "guard.h"
 #include "launcher.h"
 #include "shmem.h"
 #include "utility.h"
-#include "wakeup.h"
+#include "xact.h"
 
 PG_MODULE_MAGIC;
 
 char	   *dwf_setting_workflow_id;
 int			dwf_setting_notify_min_gap;
 bool		dwf_setting_paused;
+int			dwf_setting_max_executors;
+int			dwf_setting_suspend_after;
+int			dwf_setting_executor_idle_timeout;
+int			dwf_setting_max_attempts;
+int			dwf_setting_step_timeout;
 
 /* A workflow id as a setting: within the limit, '' for none */
 static bool
@@ -56,10 +64,37 @@ _PG_init(void)
 							 "For physical copies: a staging clone, the exercise of a recovery.",
 							 &dwf_setting_paused, false, PGC_SIGHUP, 0,
 							 NULL, NULL, NULL);
+	DefineCustomIntVariable("durable_wf.max_executors",
+							"How many processes run SQL workflows, in each database.",
+							"A role that has none gets one beyond this number, so that others cannot keep it from running.",
+							&dwf_setting_max_executors, 4, 1, 1000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("durable_wf.suspend_after",
+							"How long a body that waits keeps its executor.",
+							NULL,
+							&dwf_setting_suspend_after, 200, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("durable_wf.executor_idle_timeout",
+							"How long an executor that has nothing to do stays.",
+							NULL,
+							&dwf_setting_executor_idle_timeout, 10000, 0,
+							INT_MAX, PGC_SIGHUP, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("durable_wf.max_attempts",
+							"How often a body that crashes is run in a row.",
+							NULL,
+							&dwf_setting_max_attempts, 3, 1, 1000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("durable_wf.step_timeout",
+							"How long a step of a SQL workflow may take; 0: as long as it wants.",
+							NULL,
+							&dwf_setting_step_timeout, 0, 0, INT_MAX,
+							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("durable_wf");
 
 	dwf_shmem_init();
-	dwf_wakeup_init();
+	dwf_xact_init();
 	dwf_utility_init();
+	dwf_guard_init();
 	dwf_launcher_register();
 }

@@ -24,7 +24,10 @@
 #define DWF_ERRCODE_NO_WORKFLOW		MAKE_SQLSTATE('W','F','0','0','1')
 #define DWF_ERRCODE_CANCELLED		MAKE_SQLSTATE('W','F','0','0','2')
 #define DWF_ERRCODE_FINISHED		MAKE_SQLSTATE('W','F','0','0','3')
+#define DWF_ERRCODE_REPLAY_MISMATCH MAKE_SQLSTATE('W','F','0','0','4')
+#define DWF_ERRCODE_ELSEWHERE		MAKE_SQLSTATE('W','F','0','0','7')
 #define DWF_ERRCODE_NO_CURRENT		MAKE_SQLSTATE('W','F','0','0','8')
+#define DWF_ERRCODE_NOT_IN_BODY		MAKE_SQLSTATE('W','F','0','0','9')
 
 /* Limits of names, in bytes */
 #define DWF_WORKFLOW_ID_MAX	256
@@ -43,12 +46,19 @@
 #define DWF_DOOR_NOTIFY		'n' /* a notification; key is the event id */
 #define DWF_DOOR_HOOK		'h' /* a hook's payload; key is the token */
 
+#define DWF_DOOR_QUEUE		'q' /* a workflow to execute; workflow '', key is
+								 * the queue: for one waiter, too */
+
+#define DWF_DOOR_WORK		'x' /* a body to run; workflow '', key is the OID of
+								 * the owner: for one executor */
+
 #define DWF_DOOR_EVENT		'e' /* a published event; key is its key */
 #define DWF_DOOR_LIFE		'w' /* start, end, change of owner; key '' */
+#define DWF_DOOR_TIMER		't' /* nothing: only time ends the wait; key '' */
 #define DWF_DOOR_BROADCAST	'b' /* whoever waits for an event id, by that id;
 								 * workflow '' */
 
-/* True if one arrival at this door serves one waiter */
+/* True if what lies at this door is an item of a mailbox */
 static inline bool
 dwf_door_is_queue(char door)
 {
@@ -56,11 +66,26 @@ dwf_door_is_queue(char door)
 		door == DWF_DOOR_NOTIFY || door == DWF_DOOR_HOOK;
 }
 
+/* True if one arrival at this door serves one waiter */
+static inline bool
+dwf_door_serves_one(char door)
+{
+	return dwf_door_is_queue(door) || door == DWF_DOOR_QUEUE ||
+		door == DWF_DOOR_WORK;
+}
+
 /* Setting durable_wf.workflow_id; '' when there is none */
 extern char *dwf_setting_workflow_id;
 
 /* Setting durable_wf.notify_min_gap, in milliseconds */
 extern int	dwf_setting_notify_min_gap;
+
+/* Settings about SQL workflows; times in milliseconds */
+extern int	dwf_setting_max_executors;
+extern int	dwf_setting_suspend_after;
+extern int	dwf_setting_executor_idle_timeout;
+extern int	dwf_setting_max_attempts;
+extern int	dwf_setting_step_timeout;
 
 /* Setting durable_wf.paused */
 extern bool dwf_setting_paused;

@@ -13,16 +13,14 @@
 
 #include "args.h"
 #include "identity.h"
+#include "journal.h"
 #include "publish.h"
 #include "store.h"
 #include "wait.h"
 
-PG_FUNCTION_INFO_V1(wf_set_event);
-PG_FUNCTION_INFO_V1(wf_get_event);
 
 /* wf_set_event(key, value, workflow_id) → void */
-Datum
-wf_set_event(PG_FUNCTION_ARGS)
+DWF_JOURNALLED(wf_set_event, 0)
 {
 	text	   *key = dwf_arg_name(fcinfo, 0, "key", DWF_KEY_MAX);
 	text	   *workflow_id = dwf_identity_argument(fcinfo, 2);
@@ -56,8 +54,7 @@ look_for_event(DwfWait *wait)
 }
 
 /* wf_get_event(workflow_id, key, timeout) → jsonb; also a CALL */
-Datum
-wf_get_event(PG_FUNCTION_ARGS)
+DWF_JOURNALLED(wf_get_event, 1)
 {
 	EventWait	event = {0};
 	DwfWaitKey	keys[2] = {0};

@@ -12,12 +12,15 @@
 #include "utils/builtins.h"
 
 #include "args.h"
+#include "attachment.h"
 #include "owner.h"
 
-/* The current workflow, or NULL when there is none */
+/* The current workflow: the attached one, or the setting's; NULL: none */
 text *
 dwf_identity_current(void)
 {
+	if (dwf_attachment_current())
+		return dwf_attachment_current();
 	if (dwf_setting_workflow_id[0] == '\0')
 		return NULL;
 	return cstring_to_text(dwf_setting_workflow_id);
@@ -42,9 +45,17 @@ dwf_identity_argument(FunctionCallInfo fcinfo, int n)
 				(errcode(DWF_ERRCODE_NO_CURRENT),
 				 errmsg("there is no current workflow"),
 				 n >= 0 ?
-				 errhint("Name one in the call (workflow_id => ...) or set durable_wf.workflow_id.") :
-				 errhint("Set durable_wf.workflow_id.")));
+				 errhint("Name one in the call (workflow_id => ...), call wf_attach(), or set durable_wf.workflow_id.") :
+				 errhint("Call wf_attach(), or set durable_wf.workflow_id.")));
 	return workflow_id;
+}
+
+/* Is this the same workflow?  NULL is none. */
+bool
+dwf_identity_same(const text *a, const text *b)
+{
+	return a && b && VARSIZE_ANY_EXHDR(a) == VARSIZE_ANY_EXHDR(b) &&
+		memcmp(VARDATA_ANY(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(a)) == 0;
 }
 
 /* Raise 42501 unless a role, usually the current user, may act on a workflow */

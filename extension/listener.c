@@ -189,11 +189,36 @@ unshare_listen(const DwfListen *listen)
 	LWLockRelease(dwf_shmem_listener_lock());
 }
 
-/* Does anybody listen for anything? */
+/*
+ * A suspended workflow waits for news of this one.  That is not taken back: it
+ * costs a look at news that nobody waits for, until the server restarts.
+ */
+void
+dwf_listener_expect(text *workflow_id)
+{
+	pg_atomic_uint32 *counter =
+		filter_of(dwf_listener_workflow_hash(VARDATA_ANY(workflow_id),
+											 VARSIZE_ANY_EXHDR(workflow_id)));
+
+	if (pg_atomic_read_u32(counter) < PG_INT32_MAX)
+		pg_atomic_fetch_add_u32(counter, 1);
+	pg_atomic_write_u32(&dwf_shared->nsuspended, 1);
+	pg_memory_barrier();
+}
+
+/* Does, or did, a suspended workflow wait for news of anything? */
+bool
+dwf_listener_expects(void)
+{
+	return pg_atomic_read_u32(&dwf_shared->nsuspended) > 0;
+}
+
+/* Does anybody wait for news of anything, by LISTEN or suspended? */
 bool
 dwf_listener_any(void)
 {
-	return dwf_shared && pg_atomic_read_u32(&dwf_shared->nlistens) > 0;
+	return dwf_shared && (pg_atomic_read_u32(&dwf_shared->nlistens) > 0 ||
+						  pg_atomic_read_u32(&dwf_shared->nsuspended) > 0);
 }
 
 /* Can anybody in this database listen for this workflow? */

@@ -43,6 +43,8 @@ extern void dwf_listener_remove(const DwfListenKey *key);
 extern void dwf_listener_remove_channel(const char *channel);
 extern void dwf_listener_end_xact(bool commit);
 extern void dwf_listener_end_subxact(SubTransactionId subid);
+extern void dwf_listener_expect(text *workflow_id);
+extern bool dwf_listener_expects(void);
 extern bool dwf_listener_any(void);
 extern bool dwf_listener_wants(uint64 workflow_hash);
 extern uint32 dwf_listener_count(void);

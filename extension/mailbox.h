@@ -2,7 +2,7 @@
  *
  * mailbox.h
  *	  The mailbox: one deliver path and one receive path, which messages and
- *	  notifications share.  Floor 4.
+ *	  notifications share.  Floor 5.
  *
  *-------------------------------------------------------------------------
  */

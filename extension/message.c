@@ -15,14 +15,10 @@
 
 #include "args.h"
 #include "identity.h"
+#include "journal.h"
 #include "mailbox.h"
 #include "shmem.h"
 
-PG_FUNCTION_INFO_V1(wf_send);
-PG_FUNCTION_INFO_V1(wf_send_many);
-PG_FUNCTION_INFO_V1(wf_recv);
-PG_FUNCTION_INFO_V1(wf_recv_any);
-PG_FUNCTION_INFO_V1(wf_recv_many);
 
 /* ----- sending ----- */
 
@@ -179,8 +175,7 @@ send_batch(Batch *batch)
 }
 
 /* wf_send(destination_id, message, topic, idempotency_key) → bigint */
-Datum
-wf_send(PG_FUNCTION_ARGS)
+DWF_JOURNALLED(wf_send, 0)
 {
 	text	   *destination;
 	text	   *topic;
@@ -245,8 +240,7 @@ check_array_length(const char *name, int count, int destinations)
 }
 
 /* wf_send_many(destination_ids, messages, topic, idempotency_keys) → bigint[] */
-Datum
-wf_send_many(PG_FUNCTION_ARGS)
+DWF_JOURNALLED(wf_send_many, -1)
 {
 	Batch		batch = {0};
 	bool	   *nulls;
@@ -283,8 +277,7 @@ wf_send_many(PG_FUNCTION_ARGS)
 /* ----- receiving ----- */
 
 /* wf_recv(topic, timeout, workflow_id) → jsonb; also a CALL */
-Datum
-wf_recv(PG_FUNCTION_ARGS)
+DWF_JOURNALLED(wf_recv, 0)
 {
 	DwfReceive	receive = {.limit = 1,.nqueues = 1};
 	DwfAddress	queue;
@@ -362,8 +355,7 @@ collect_queues(FunctionCallInfo fcinfo, int n, DwfReceive *receive)
 }
 
 /* wf_recv_any(topics, timeout, workflow_id) → (topic, message); also a CALL */
-Datum
-wf_recv_any(PG_FUNCTION_ARGS)
+DWF_JOURNALLED_MANY(wf_recv_any, 0)
 {
 	DwfReceive	receive = {.limit = 1};
 	DwfWait		wait;
@@ -389,8 +381,7 @@ wf_recv_any(PG_FUNCTION_ARGS)
 }
 
 /* wf_recv_many(topic, max_messages, timeout, workflow_id) → rows */
-Datum
-wf_recv_many(PG_FUNCTION_ARGS)
+DWF_JOURNALLED(wf_recv_many, 0)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	DwfReceive	receive = {.nqueues = 1};

@@ -15,6 +15,7 @@
 
 #include "args.h"
 #include "identity.h"
+#include "journal.h"
 #include "mailbox.h"
 #include "owner.h"
 #include "publish.h"
@@ -22,13 +23,9 @@
 #include "store.h"
 #include "waiter.h"
 
-PG_FUNCTION_INFO_V1(wf_wait_for_event);
-PG_FUNCTION_INFO_V1(wf_notify);
-PG_FUNCTION_INFO_V1(wf_event_waiters);
 
 /* wf_wait_for_event(event_id, timeout, workflow_id) → (event_data, timed_out) */
-Datum
-wf_wait_for_event(PG_FUNCTION_ARGS)
+DWF_JOURNALLED(wf_wait_for_event, 0)
 {
 	DwfReceive	receive = {.limit = 1,.nqueues = 1};
 	DwfAddress	queue = {.door = DWF_DOOR_NOTIFY};
@@ -76,8 +73,7 @@ put_waiter(ReturnSetInfo *result, text *workflow_id, int64 message_id,
 }
 
 /* wf_notify(event_id, event_data, workflow_id) → rows of who gets it */
-Datum
-wf_notify(PG_FUNCTION_ARGS)
+DWF_JOURNALLED(wf_notify, 0)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	text	   *event_id = dwf_arg_name(fcinfo, 0, "event_id", DWF_KEY_MAX);
@@ -101,8 +97,7 @@ wf_notify(PG_FUNCTION_ARGS)
 }
 
 /* wf_event_waiters(event_id) → rows of who would get a broadcast */
-Datum
-wf_event_waiters(PG_FUNCTION_ARGS)
+DWF_JOURNALLED(wf_event_waiters, 0)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	text	   *event_id = dwf_arg_name(fcinfo, 0, "event_id", DWF_KEY_MAX);

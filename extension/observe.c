@@ -55,10 +55,11 @@ dwf_waiters(PG_FUNCTION_ARGS)
 		if (!may_see(waiter))
 			continue;
 		values[0] = PointerGetDatum(waiter->workflow_id);
+		nulls[0] = waiter->door == DWF_DOOR_QUEUE;
 		values[1] = CStringGetTextDatum(dwf_shmem_subject_name(subject));
 		values[2] = PointerGetDatum(waiter->key);
 		nulls[2] = waiter->door == DWF_DOOR_NO_TOPIC ||
-			waiter->door == DWF_DOOR_LIFE;
+			waiter->door == DWF_DOOR_LIFE || waiter->door == DWF_DOOR_TIMER;
 		values[3] = Int32GetDatum(waiter->pid);
 		values[4] = BoolGetDatum(false);
 		values[5] = TimestampTzGetDatum(waiter->since);

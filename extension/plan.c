@@ -17,6 +17,7 @@
 #include "plan.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "executor/spi.h"
@@ -28,6 +29,8 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
+
+#include "attachment.h"
 
 #define DWF_SCHEMA	"durable_wf"
 
@@ -244,11 +247,14 @@ execute_plan(DwfStatement *statement, Datum *values, const char *nulls)
 		enable_nestloop, enable_sort, jit_enabled
 	};
 	bool		was_running = is_running;
+	bool		was_read_only = XactReadOnly;
 	int			result = 0;
 
 	PG_TRY();
 	{
 		is_running = true;
+		if (dwf_attachment_is_body())
+			XactReadOnly = false;	/* a body is read-only, our calls are not */
 		enable_seqscan = enable_bitmapscan = jit_enabled = false;
 		enable_indexscan = enable_tidscan = true;
 		enable_nestloop = enable_sort = true;
@@ -266,6 +272,7 @@ execute_plan(DwfStatement *statement, Datum *values, const char *nulls)
 		enable_sort = saved.sort;
 		jit_enabled = saved.jit;
 		is_running = was_running;
+		XactReadOnly = was_read_only;
 	}
 	PG_END_TRY();
 
@@ -346,4 +353,18 @@ dwf_plan_copy_column(DwfRun run, uint64 row, int n)
 		MemoryContextSwitchTo(old);
 	}
 	return value;
+}
+
+/* A moment from the first row of a result; DT_NOEND if there is none */
+TimestampTz
+dwf_plan_moment(DwfStatement *statement, Datum *values)
+{
+	DwfRun		r = dwf_plan_run(statement, values, NULL);
+	TimestampTz moment = DT_NOEND;
+	bool		isnull;
+
+	if (SPI_processed > 0)
+		moment = DatumGetTimestampTz(dwf_plan_column(0, 1, &isnull));
+	dwf_plan_done(r);
+	return moment;
 }

@@ -13,7 +13,7 @@
 #include "executor/spi.h"
 #include "utils/relcache.h"
 
-#define DWF_STATEMENT_ARGS_MAX	8
+#define DWF_STATEMENT_ARGS_MAX	11
 
 /* A statement, its parameter types, and its plan once it has one */
 typedef struct DwfStatement
@@ -41,6 +41,7 @@ extern uint64 dwf_plan_count(DwfStatement *statement, Datum *values,
 							 const char *nulls);
 extern Datum dwf_plan_column(uint64 row, int n, bool *isnull);
 extern DwfValue dwf_plan_copy_column(DwfRun run, uint64 row, int n);
+extern TimestampTz dwf_plan_moment(DwfStatement *statement, Datum *values);
 extern bool dwf_plan_is_running(void);
 extern bool dwf_plan_is_installed(void);
 extern bool dwf_plan_is_ours(Relation table);

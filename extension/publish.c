@@ -22,6 +22,7 @@
 
 #include "identity.h"
 #include "mailbox.h"
+#include "plan.h"
 #include "shmem.h"
 #include "store.h"
 
@@ -69,12 +70,17 @@ compare_waiters(const ListCell *a, const ListCell *b)
 	return (left->wait_id > right->wait_id) - (left->wait_id < right->wait_id);
 }
 
-/* Who waits for the event id, sorted by workflow, then longest wait first */
+/*
+ * Who waits for the event id, blocked or suspended, sorted by workflow, then
+ * longest wait first
+ */
 List *
 dwf_publish_waiters(text *event_id)
 {
 	List	   *waiters = dwf_waiter_list_broadcast(event_id);
 
+	if (OidIsValid(dwf_plan_find_relation("wait")))
+		waiters = list_concat(waiters, dwf_store_suspended(event_id));
 	list_sort(waiters, compare_waiters);
 	return waiters;
 }
@@ -89,7 +95,8 @@ answer(const DwfWaiterInfo *waiter, text *event_id, Datum payload)
 	if (!dwf_store_answer(message_id, &address, payload, GetUserId(),
 						  waiter->wait_id))
 		return 0;
-	if (!dwf_waiter_still_waits(waiter))
+	if (waiter->slot < 0 ? !dwf_store_is_suspended(waiter) :
+		!dwf_waiter_still_waits(waiter))
 	{
 		dwf_store_withdraw(message_id, &address);
 		return 0;

@@ -249,6 +249,22 @@ dwf_service_resync(void)
 	}
 }
 
+/* There is a body to run in this database.  Cannot fail. */
+void
+dwf_service_ask_run(void)
+{
+	DwfWorker  *worker;
+
+	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
+	worker = find_worker(MyDatabaseId);
+	if (worker && !worker->must_run)
+	{
+		worker->must_run = true;
+		set_latch_of(worker->proc);
+	}
+	LWLockRelease(service_lock());
+}
+
 /* Tell the worker of a database to leave it; false if there is none */
 bool
 dwf_service_tell_to_leave(Oid database)
@@ -447,6 +463,7 @@ dwf_service_worker_begin(uint32 generation)
 		place->proc = DWF_MY_PROC_NUMBER;
 		place->must_leave = false;
 		place->must_check = false;
+		place->must_run = true;
 		place->must_resync = true;
 		place->head = place->tail = 0;
 		next_batch(place);
@@ -473,14 +490,16 @@ dwf_service_worker_end(void)
 
 /* Take what the worker was told; true if there is something to be sent on */
 bool
-dwf_service_take_orders(DwfWorker *worker, bool *leave, bool *check)
+dwf_service_take_orders(DwfWorker *worker, bool *leave, bool *check,
+						bool *run)
 {
 	bool		has_news;
 
 	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
 	*leave = worker->must_leave;
 	*check = worker->must_check;
-	worker->must_check = false;
+	*run = worker->must_run;
+	worker->must_check = worker->must_run = false;
 	has_news = !is_idle(worker);
 	LWLockRelease(service_lock());
 	return has_news;

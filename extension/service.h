@@ -33,6 +33,7 @@ typedef struct DwfWorker
 	int			proc;			/* its proc number once it serves */
 	bool		must_leave;		/* the database is wanted without sessions */
 	bool		must_check;		/* is the extension still there? */
+	bool		must_run;		/* there is a body to run, and nobody runs it */
 	bool		must_resync;	/* news were lost: listeners have to look */
 	bool		was_idle;		/* while news are put: nothing was there */
 	uint32		head;			/* ring: bytes written so far ... */
@@ -84,6 +85,7 @@ extern bool dwf_service_put_news(DwfWorker *worker, uint64 hash, char door,
 								 uint16 key_length);
 extern void dwf_service_close_ring(DwfWorker *worker);
 extern void dwf_service_resync(void);
+extern void dwf_service_ask_run(void);
 extern bool dwf_service_tell_to_leave(Oid database);
 extern void dwf_service_wait_until_left(Oid database, long timeout);
 
@@ -99,7 +101,7 @@ extern DwfWorker *dwf_service_worker_begin(uint32 generation);
 extern void dwf_service_worker_end(void);
 extern void dwf_service_worker_gone(uint32 generation);
 extern bool dwf_service_take_orders(DwfWorker *worker, bool *leave,
-									bool *check);
+									bool *check, bool *run);
 extern uint32 dwf_service_take_ring(DwfWorker *worker, char *copy,
 									bool *resync);
 extern uint32 dwf_service_read_news(const char *copy, DwfNews *news);

@@ -22,7 +22,7 @@
 
 #define DWF_TRANCHE		"durable_wf"
 #define DWF_BUCKETS_MIN	1024
-#define DWF_LOCKS		(DWF_PARTITIONS + 3)
+#define DWF_LOCKS		(DWF_PARTITIONS + 4)
 
 DwfShared  *dwf_shared = NULL;
 
@@ -95,6 +95,7 @@ init_shared(DwfShared *shared)
 		pg_atomic_init_u32(&slot->dismissed, 0);
 		pg_atomic_init_u32(&slot->dismisses, InvalidOid);
 		pg_atomic_init_u32(&slot->holds, InvalidOid);
+		pg_atomic_init_u64(&slot->attached, 0);
 		pg_atomic_init_u64(&slot->wait_id, 0);
 		for (int s = 0; s < DWF_SUBJECT_COUNT; s++)
 			for (int c = 0; c < DWF_COUNT_COUNT; c++)
@@ -110,6 +111,9 @@ init_shared(DwfShared *shared)
 	dwf_service_init_shared(shared->service);
 	next += dwf_service_size();
 
+	ConditionVariableInit(&shared->attachment_ended);
+	pg_atomic_init_u32(&shared->nbodies, 0);
+	pg_atomic_init_u32(&shared->nsuspended, 0);
 	dwf_horizon_init_shared(&shared->horizon);
 	shared->prepared = (DwfPrepared *) next;
 	memset(shared->prepared, 0, dwf_prepared_count() * sizeof(DwfPrepared));
@@ -184,6 +188,13 @@ dwf_shmem_listener_lock(void)
 	return &dwf_shared->partitions[DWF_PARTITIONS + 2].lock;
 }
 
+/* The lock under which sessions claim workflows */
+LWLock *
+dwf_shmem_attachment_lock(void)
+{
+	return &dwf_shared->partitions[DWF_PARTITIONS + 3].lock;
+}
+
 /* This backend's slot, or NULL when there is no shared memory for it */
 DwfSlot *
 dwf_shmem_my_slot(void)
@@ -214,6 +225,11 @@ dwf_shmem_subject(char door)
 			return DWF_SUBJECT_NOTIFY;
 		case DWF_DOOR_HOOK:
 			return DWF_SUBJECT_HOOK;
+		case DWF_DOOR_QUEUE:
+		case DWF_DOOR_WORK:
+			return DWF_SUBJECT_QUEUE;
+		case DWF_DOOR_TIMER:
+			return DWF_SUBJECT_TIMER;
 		default:
 			Assert(door == DWF_DOOR_LIFE);
 			return DWF_SUBJECT_RESULT;
@@ -230,6 +246,8 @@ dwf_shmem_subject_name(DwfSubject subject)
 		[DWF_SUBJECT_NOTIFY] = "notify",
 		[DWF_SUBJECT_HOOK] = "hook",
 		[DWF_SUBJECT_RESULT] = "result",
+		[DWF_SUBJECT_QUEUE] = "queue",
+		[DWF_SUBJECT_TIMER] = "timer",
 	};
 
 	return names[subject];

@@ -19,6 +19,7 @@
  *	wait_id				atomic: zero as soon as the wait is over.
  *	heads				each set by its spinlock; see head.c.
  *	horizon				its spinlock; see horizon.c.
+ *	attached			by the slot's backend, under the attachment lock.
  *	prepared, service,	a lock each, after the partition locks; never two of
  *	the listens			them at a time.
  *	counters			written by the slot's backend only, read by anybody;
@@ -58,6 +59,8 @@ typedef enum DwfSubject
 	DWF_SUBJECT_NOTIFY,
 	DWF_SUBJECT_HOOK,
 	DWF_SUBJECT_RESULT,
+	DWF_SUBJECT_QUEUE,
+	DWF_SUBJECT_TIMER,
 	DWF_SUBJECT_ALL,			/* what concerns all of them at once */
 	DWF_SUBJECT_COUNT
 } DwfSubject;
@@ -96,6 +99,9 @@ typedef struct DwfSlot
 	pg_atomic_uint32 dismissed; /* it must not wait any longer */
 	pg_atomic_uint32 dismisses; /* a database in which it lets nobody wait */
 	pg_atomic_uint32 holds;		/* a database that our worker must leave */
+	pg_atomic_uint64 attached;	/* what it executes; see attachment.c */
+	int			attached_pid;	/* its pid, while it does */
+	bool		runs_body;		/* it is an executor that runs the body */
 	int			pid;
 	Oid			database;
 	Oid			role;
@@ -131,6 +137,9 @@ typedef struct DwfShared
 	DwfPrepared *prepared;		/* max_prepared_transactions of them */
 	pg_atomic_uint64 own_from;	/* full xid; see prepared.c */
 	DwfService *service;
+	ConditionVariable attachment_ended;
+	pg_atomic_uint32 nbodies;	/* how many slots run a body */
+	pg_atomic_uint32 nsuspended;	/* 1 when something was ever suspended */
 
 	/* who listens: see listener.c */
 	uint8		secret[32];
@@ -149,6 +158,7 @@ extern void dwf_shmem_require(const char *function);
 extern LWLock *dwf_shmem_prepared_lock(void);
 extern LWLock *dwf_shmem_service_lock(void);
 extern LWLock *dwf_shmem_listener_lock(void);
+extern LWLock *dwf_shmem_attachment_lock(void);
 extern DwfSlot *dwf_shmem_my_slot(void);
 extern DwfSubject dwf_shmem_subject(char door);
 extern const char *dwf_shmem_subject_name(DwfSubject subject);

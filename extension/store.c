@@ -20,31 +20,46 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "attachment.h"
+
 /* May $n, a role, act on w?  The rule of owner.c, where SQL needs it. */
 #define ROLE_MAY_ACT(n) \
 	"pg_catalog.pg_has_role(" n "::pg_catalog.oid, w.owner::pg_catalog.oid, 'USAGE')"
 #define EQ	" OPERATOR(pg_catalog.=) "
 
 /*
- * id, owner, input
- *
  * The test for the workflow spares those who wait for it a wake: a row trigger
  * fires before ON CONFLICT is considered.
  */
+#define START_QUERY(columns, values) \
+	"INSERT INTO durable_wf.workflow (workflow_id, owner, input" columns ")" \
+	" SELECT $1, $2::pg_catalog.oid, $3" values \
+	" WHERE NOT EXISTS (" \
+	"   SELECT FROM durable_wf.workflow w WHERE w.workflow_id" EQ "$1)" \
+	" ON CONFLICT (workflow_id) DO NOTHING"
+
+/* id, owner, input */
 static DwfStatement start_query = {
-	"INSERT INTO durable_wf.workflow (workflow_id, owner, input)"
-	" SELECT $1, $2::pg_catalog.oid, $3"
-	" WHERE NOT EXISTS ("
-	"   SELECT FROM durable_wf.workflow w WHERE w.workflow_id" EQ "$1)"
-	" ON CONFLICT (workflow_id) DO NOTHING",
+	START_QUERY("", ""),
 	3, {TEXTOID, OIDOID, JSONBOID}, NULL
 };
 
-/* id, input */
-static DwfStatement same_input_query = {
+/* id, owner, input, queue, delay, timeout, body; not in objects before 0.3.0 */
+static DwfStatement start_timed_query = {
+	START_QUERY(", queue, due_at, timeout_at, body",
+				", $4, pg_catalog.now() OPERATOR(pg_catalog.+) $5,"
+				" pg_catalog.now() OPERATOR(pg_catalog.+) $6, $7"),
+	7, {TEXTOID, OIDOID, JSONBOID, TEXTOID, INTERVALOID, INTERVALOID, TEXTOID},
+	NULL
+};
+
+/* id, input, queue, body: NULL is as it is */
+static DwfStatement same_start_query = {
 	"SELECT FROM durable_wf.workflow w"
-	" WHERE w.workflow_id" EQ "$1 AND w.input" EQ "$2",
-	2, {TEXTOID, JSONBOID}, NULL
+	" WHERE w.workflow_id" EQ "$1 AND ($2 IS NULL OR w.input" EQ "$2)"
+	" AND ($3 IS NULL OR w.queue" EQ "$3)"
+	" AND ($4 IS NULL OR w.body" EQ "$4)",
+	4, {TEXTOID, JSONBOID, TEXTOID, TEXTOID}, NULL
 };
 
 /* id */
@@ -104,30 +119,46 @@ static DwfStatement prepared_xid_query = {
 };
 
 /*
- * ended longer ago than, at most so many, by a transaction older than, role
- *
  * One statement and one snapshot, so that nothing is left behind: the deleting
  * parts see what the choice saw.
  */
+#define PRUNE_QUERY(journal) \
+	"WITH victim AS MATERIALIZED (" \
+	"   SELECT w.workflow_id FROM durable_wf.workflow w" \
+	"   WHERE w.finished_at OPERATOR(pg_catalog.<=)" \
+	"     (pg_catalog.now() OPERATOR(pg_catalog.-) $1)" \
+	"   AND pg_catalog.age(w.xmin) OPERATOR(pg_catalog.>) pg_catalog.age($3)" \
+	"   AND " ROLE_MAY_ACT("$4") \
+	"   ORDER BY w.finished_at LIMIT $2 FOR UPDATE SKIP LOCKED)," \
+	journal \
+	" message AS (" \
+	"   DELETE FROM durable_wf.message m USING victim v" \
+	"   WHERE m.workflow_id" EQ "v.workflow_id)," \
+	" event AS (" \
+	"   DELETE FROM durable_wf.event e USING victim v" \
+	"   WHERE e.workflow_id" EQ "v.workflow_id)," \
+	" idempotency AS (" \
+	"   DELETE FROM durable_wf.idempotency i USING victim v" \
+	"   WHERE i.workflow_id" EQ "v.workflow_id)" \
+	" DELETE FROM durable_wf.workflow w USING victim v" \
+	" WHERE w.workflow_id" EQ "v.workflow_id"
+
+/*
+ * ended longer ago than, at most so many, by a transaction older than, role;
+ * before 0.3.0 there was no journal
+ */
 static DwfStatement prune_query = {
-	"WITH victim AS MATERIALIZED ("
-	"   SELECT w.workflow_id FROM durable_wf.workflow w"
-	"   WHERE w.finished_at OPERATOR(pg_catalog.<=)"
-	"     (pg_catalog.now() OPERATOR(pg_catalog.-) $1)"
-	"   AND pg_catalog.age(w.xmin) OPERATOR(pg_catalog.>) pg_catalog.age($3)"
-	"   AND " ROLE_MAY_ACT("$4")
-	"   ORDER BY w.finished_at LIMIT $2 FOR UPDATE SKIP LOCKED),"
-	" message AS ("
-	"   DELETE FROM durable_wf.message m USING victim v"
-	"   WHERE m.workflow_id" EQ "v.workflow_id),"
-	" event AS ("
-	"   DELETE FROM durable_wf.event e USING victim v"
-	"   WHERE e.workflow_id" EQ "v.workflow_id),"
-	" idempotency AS ("
-	"   DELETE FROM durable_wf.idempotency i USING victim v"
-	"   WHERE i.workflow_id" EQ "v.workflow_id)"
-	" DELETE FROM durable_wf.workflow w USING victim v"
-	" WHERE w.workflow_id" EQ "v.workflow_id",
+	PRUNE_QUERY(" step AS ("
+				"   DELETE FROM durable_wf.step s USING victim v"
+				"   WHERE s.workflow_id" EQ "v.workflow_id),"
+				" wait AS ("
+				"   DELETE FROM durable_wf.wait a USING victim v"
+				"   WHERE a.workflow_id" EQ "v.workflow_id),"),
+	4, {INTERVALOID, INT4OID, XIDOID, OIDOID}, NULL
+};
+
+static DwfStatement prune_old_query = {
+	PRUNE_QUERY(""),
 	4, {INTERVALOID, INT4OID, XIDOID, OIDOID}, NULL
 };
 
@@ -302,29 +333,41 @@ dwf_store_require_writable(const char *function)
 		return;					/* the usual case; in recovery it is set */
 	command = psprintf("%s()", function);
 	PreventCommandDuringRecovery(command);
-	PreventCommandIfReadOnly(command);
+	if (!dwf_attachment_is_body())
+		PreventCommandIfReadOnly(command);
 }
 
 /* ----- workflows ----- */
 
-/* Insert a workflow; false if that id exists already */
+/* Insert a workflow; false if the id is taken */
 bool
-dwf_store_start(text *workflow_id, Oid owner, DwfValue input)
+dwf_store_start(const DwfStart *start, Oid owner)
 {
-	Datum		values[] = {PointerGetDatum(workflow_id),
-	ObjectIdGetDatum(owner), input.value};
-	char		nulls[] = {' ', ' ', input.isnull ? 'n' : ' '};
+	Datum		values[] = {PointerGetDatum(start->workflow_id),
+		ObjectIdGetDatum(owner), start->input.value,
+		PointerGetDatum(start->queue), start->start_after.value,
+	start->timeout.value, PointerGetDatum(start->body)};
+	char		nulls[] = {' ', ' ', start->input.isnull ? 'n' : ' ',
+		start->queue ? ' ' : 'n', start->start_after.isnull ? 'n' : ' ',
+	start->timeout.isnull ? 'n' : ' ', start->body ? ' ' : 'n'};
+	bool		is_plain = start->body == NULL && start->queue == NULL &&
+		!start->is_delayed && start->timeout.isnull;
 
-	return dwf_plan_count(&start_query, values, nulls) > 0;
+	return dwf_plan_count(is_plain ? &start_query : &start_timed_query,
+						  values, nulls) > 0;
 }
 
-/* Was the workflow started with this input? */
+/* Was the workflow started with this input and queue, as far as given? */
 bool
-dwf_store_same_input(text *workflow_id, Datum input)
+dwf_store_same_start(const DwfStart *start)
 {
-	Datum		values[] = {PointerGetDatum(workflow_id), input};
+	Datum		values[] = {PointerGetDatum(start->workflow_id),
+		start->input.value, PointerGetDatum(start->queue),
+	PointerGetDatum(start->body)};
+	char		nulls[] = {' ', start->input.isnull ? 'n' : ' ',
+	start->queue ? ' ' : 'n', start->body ? ' ' : 'n'};
 
-	return dwf_plan_count(&same_input_query, values, NULL) > 0;
+	return dwf_plan_count(&same_start_query, values, nulls) > 0;
 }
 
 /* Look at a workflow; false if there is none */
@@ -425,7 +468,8 @@ dwf_store_prune(Interval *older_than, int batch, TransactionId horizon,
 	Datum		values[] = {IntervalPGetDatum(older_than), Int32GetDatum(batch),
 	TransactionIdGetDatum(horizon), ObjectIdGetDatum(role)};
 
-	return dwf_plan_count(&prune_query, values, NULL);
+	return dwf_plan_count(OidIsValid(dwf_plan_find_relation("step")) ?
+						  &prune_query : &prune_old_query, values, NULL);
 }
 
 /* ----- mailbox ----- */

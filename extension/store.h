@@ -25,9 +25,17 @@
 #define DWF_EVENT_WORKFLOW_ID		1
 #define DWF_EVENT_KEY				2
 #define DWF_WORKFLOW_WORKFLOW_ID	1
+#define DWF_WORKFLOW_STATUS			3
+#define DWF_WORKFLOW_BODY			4
+#define DWF_WORKFLOW_QUEUE			5
 #define DWF_WORKFLOW_FINISHED_AT	12
+#define DWF_WORKFLOW_DUE_AT			13
 #define DWF_WORKFLOW_OWNER			2
+#define DWF_WORKFLOW_STATUS			3
+#define DWF_WORKFLOW_BODY			4
+#define DWF_WORKFLOW_QUEUE			5
 #define DWF_WORKFLOW_FINISHED_AT	12
+#define DWF_WORKFLOW_DUE_AT			13
 
 /* Statuses of a workflow that C names; all of them are in workflow.sql */
 #define DWF_STATUS_SUCCESS		"SUCCESS"
@@ -41,6 +49,32 @@ typedef struct DwfLife
 	bool		finished;
 	char		status[16];
 } DwfLife;
+
+/* A record of the journal; a moment of 0 is null */
+typedef struct DwfRecord
+{
+	int			step_no;
+	const char *function;
+	text	   *name;			/* or NULL */
+	DwfValue	result;			/* text[] */
+	DwfValue	error;			/* text[] */
+	bool		is_undone;
+	TimestampTz deadline;
+	TimestampTz started_at;
+	TimestampTz completed_at;
+} DwfRecord;
+
+/* How a workflow is started */
+typedef struct DwfStart
+{
+	text	   *workflow_id;
+	DwfValue	input;
+	text	   *body;			/* qualified, or NULL */
+	text	   *queue;			/* or NULL */
+	bool		is_delayed;
+	DwfValue	start_after;	/* interval */
+	DwfValue	timeout;		/* interval */
+} DwfStart;
 
 /* A workflow's outcome, or what it was started with */
 typedef struct DwfOutcome
@@ -60,12 +94,45 @@ typedef struct DwfItem
 extern void dwf_store_require_writable(const char *function);
 
 /* workflows */
-extern bool dwf_store_start(text *workflow_id, Oid owner, DwfValue input);
-extern bool dwf_store_same_input(text *workflow_id, Datum input);
+extern bool dwf_store_start(const DwfStart *start, Oid owner);
+extern bool dwf_store_same_start(const DwfStart *start);
 extern bool dwf_store_life(text *workflow_id, DwfLife *life);
 extern bool dwf_store_outcome(text *workflow_id, DwfOutcome *outcome);
 extern bool dwf_store_finish(text *workflow_id, Oid role, const char *status,
 							 DwfValue output, DwfValue error);
+extern bool dwf_store_attach(text *workflow_id, Oid role);
+extern text *dwf_store_queue(text *workflow_id);
+extern int	dwf_store_due(text *queue, Oid role, int limit,
+						  text **workflow_ids, TimestampTz *next_due);
+extern bool dwf_store_work(Oid role, text **workflow_id, TimestampTz *next);
+extern List *dwf_store_roles_with_work(TimestampTz *next);
+extern bool dwf_store_body(text *workflow_id, text **body, DwfValue *input,
+						   int *attempts);
+extern bool dwf_store_fail(text *workflow_id, const char *message,
+						   const char *state, const char *context);
+extern uint64 dwf_store_fail_role(Oid role, const char *message);
+extern void dwf_store_back_off(text *workflow_id);
+extern void dwf_store_note_progress(text *workflow_id);
+extern void dwf_store_suspend(text *workflow_id, int step_no,
+							  const DwfWaitKey *keys, int nkeys,
+							  int64 wait_id, TimestampTz deadline);
+extern void dwf_store_unsuspend(text *workflow_id);
+extern uint64 dwf_store_resume(char door, text *target_id, text *key,
+							   bool *held);
+extern uint64 dwf_store_resume_due(TimestampTz *next);
+extern uint64 dwf_store_reconcile(bool *held);
+extern void dwf_store_forget_waits(text *workflow_id);
+extern List *dwf_store_suspended(text *event_id);
+extern bool dwf_store_is_suspended(const DwfWaiterInfo *waiter);
+extern void dwf_store_expect_all(void);
+extern bool dwf_store_retry(text *workflow_id, Oid role);
+extern bool dwf_store_restart(text *workflow_id, Oid role, DwfValue input);
+extern int	dwf_store_last_step(text *workflow_id);
+extern bool dwf_store_record(text *workflow_id, const DwfRecord *record,
+							 bool even_if_ended);
+extern bool dwf_store_read_record(text *workflow_id, int step_no,
+								  DwfRecord *record);
+extern bool dwf_store_end_overdue(TimestampTz *next);
 extern bool dwf_store_set_owner(text *workflow_id, Oid role, Oid owner);
 
 extern void dwf_store_mark_home(void);

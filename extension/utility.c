@@ -6,14 +6,14 @@
  *	PREPARE TRANSACTION		tell prepared.c the name
  *	COMMIT PREPARED,		wake this database's waiters if the prepared
  *	ROLLBACK PREPARED		transaction may have held something for them
- *	DROP, ALTER EXTENSION	send this database's waiters away first, so that
- *							they do not hold it up, and let nobody begin to
- *							wait before it is done
+ *	DROP, ALTER EXTENSION	send this database's waiters and our worker away
+ *							first, so that they do not hold it up, and let
+ *							nobody begin to wait before it is done
  *	CREATE EXTENSION, DROP	have the launcher look at this database if that
  *	... CASCADE, and others	has brought the extension, or taken it away
  *	CREATE, DROP, ALTER		have our worker leave a database that must have
  *	DATABASE				no sessions, and the launcher look afterwards
- *	UNLISTEN, DISCARD ALL	end what wf_listen began
+ *	UNLISTEN, DISCARD ALL	end what wf_listen began; the latter detaches, too
  *
  *-------------------------------------------------------------------------
  */
@@ -29,6 +29,8 @@
 #include "tcop/utility.h"
 #include "utils/syscache.h"
 
+#include "attachment.h"
+#include "guard.h"
 #include "listener.h"
 #include "plan.h"
 #include "prepared.h"
@@ -219,15 +221,21 @@ mind_presence(Node *node)
 	}
 }
 
-/* Before a statement that ends listening; if it fails, that is taken back */
+/*
+ * Before a statement that ends listening, or what the session executes; if it
+ * fails, that is taken back
+ */
 static void
-mind_listeners(Node *node)
+mind_session(Node *node)
 {
 	if (IsA(node, UnlistenStmt))
 		dwf_listener_remove_channel(((UnlistenStmt *) node)->conditionname);
 	else if (IsA(node, DiscardStmt) &&
 			 ((DiscardStmt *) node)->target == DISCARD_ALL)
+	{
 		dwf_listener_remove_channel(NULL);
+		dwf_attachment_end_at_commit();
+	}
 }
 
 /* Run a statement, and what is ours beside it */
@@ -267,6 +275,8 @@ run_statement(PlannedStmt *statement, const char *query_string,
 		PG_TRY();
 		{
 			dwf_waiter_dismiss();
+			/* our processes lock its tables, too, and in another order */
+			dwf_presence_clear(MyDatabaseId);
 			RUN_STATEMENT();
 		}
 		PG_FINALLY();
@@ -279,9 +289,38 @@ run_statement(PlannedStmt *statement, const char *query_string,
 	{
 		if (dwf_shared)
 			mind_presence(node);
-		mind_listeners(node);
+		mind_session(node);
 		RUN_STATEMENT();		/* a ROLLBACK may free the statement */
 	}
+}
+
+/*
+ * The same; where it may not write, say what to do instead.  What runs other
+ * statements has that said of them.
+ */
+static void
+run_guarded(PlannedStmt *statement, const char *query_string,
+			bool read_only_tree, ProcessUtilityContext context,
+			ParamListInfo params, QueryEnvironment *query_env,
+			DestReceiver *dest, QueryCompletion *completion)
+{
+	if (!dwf_guard_body() || IsA(statement->utilityStmt, CallStmt) ||
+		IsA(statement->utilityStmt, DoStmt))
+	{
+		run_statement(statement, query_string, read_only_tree, context,
+					  params, query_env, dest, completion);
+		return;
+	}
+	PG_TRY();
+	{
+		run_statement(statement, query_string, read_only_tree, context,
+					  params, query_env, dest, completion);
+	}
+	PG_CATCH();
+	{
+		dwf_guard_explain(query_string);
+	}
+	PG_END_TRY();
 }
 
 /* The hook */
@@ -295,8 +334,8 @@ process_utility(PlannedStmt *statement, const char *query_string,
 		can_change_extension(statement->utilityStmt);
 	bool		had_extension = may_change && has_extension();
 
-	run_statement(statement, query_string, read_only_tree, context, params,
-				  query_env, dest, completion);
+	run_guarded(statement, query_string, read_only_tree, context, params,
+				query_env, dest, completion);
 	if (may_change && has_extension() != had_extension)
 		dwf_presence_changed(MyDatabaseId);
 }

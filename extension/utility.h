@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * utility.h
- *	  What we do beside utility statements.  Floor 5.
+ *	  What we do beside utility statements.  Floor 6.
  *
  *-------------------------------------------------------------------------
  */

@@ -30,12 +30,20 @@
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "storage/latch.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "args.h"
+#include "attachment.h"
+#include "call_hint.h"
+#include "clock.h"
 #include "identity.h"
+#include "journal.h"
+#include "listener.h"
 #include "owner.h"
+#include "service.h"
 #include "shmem.h"
 #include "store.h"
 
@@ -48,11 +56,13 @@ dwf_wait_init(DwfWait *wait, FunctionCallInfo fcinfo, const char *function)
 {
 	memset(wait, 0, sizeof(DwfWait));
 	wait->function = function;
+	wait->call = fcinfo;
 	wait->is_call = fcinfo->context && IsA(fcinfo->context, CallContext);
 	wait->may_commit = wait->is_call &&
 		!castNode(CallContext, fcinfo->context)->atomic;
 	wait->current = dwf_identity_current();
 	wait->role = GetUserId();
+	wait->look_at = DWF_WAIT_FOREVER;
 }
 
 /* Commit and go on in a new transaction, which holds nothing yet */
@@ -83,6 +93,11 @@ check_can_wait(DwfWait *wait)
 				 errdetail("The transaction's snapshot could never show what it would wait for."),
 				 errhint("Wait in a READ COMMITTED transaction, or pass a timeout of 0.")));
 	dwf_shmem_require(wait->function);
+	if (dwf_journal_in_command())
+		ereport(ERROR,
+				(errcode(DWF_ERRCODE_NOT_IN_BODY),
+				 errmsg("cannot wait in %s() inside a step", wait->function),
+				 errhint("Wait before or after wf_step(), or pass a timeout of 0.")));
 	if (dwf_waiter_is_waiting())
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -174,6 +189,8 @@ look(DwfWait *wait, text *watched)
 	return false;
 }
 
+static void write_suspension(DwfWait *wait);
+
 /* The loop; true when the look was, false at the deadline */
 static bool
 wait_registered(DwfWait *wait, text *watched, DwfSubject subject)
@@ -197,12 +214,14 @@ wait_registered(DwfWait *wait, text *watched, DwfSubject subject)
 
 		signalled = dwf_waiter_take_signal();
 		expired = milliseconds_left(wait->deadline) == 0;
-		if (first || signalled || expired)
+		if (first || signalled || expired ||
+			milliseconds_left(wait->look_at) == 0)
 		{
 			bool		found;
 
 			dwf_waiter_check_dismissed();
 			MemoryContextReset(look_context);
+			wait->look_at = DWF_WAIT_FOREVER;
 			MemoryContextSwitchTo(look_context);
 			found = look(wait, watched);
 			MemoryContextSwitchTo(context);
@@ -214,14 +233,18 @@ wait_registered(DwfWait *wait, text *watched, DwfSubject subject)
 				dwf_shmem_count(subject, DWF_COUNT_SPURIOUS, 1);
 			if (expired)
 			{
-				dwf_shmem_count(subject, DWF_COUNT_TIMEOUTS, 1);
+				if (wait->suspends)
+					write_suspension(wait);
+				else
+					dwf_shmem_count(subject, DWF_COUNT_TIMEOUTS, 1);
 				return false;
 			}
 			if (wait->may_commit)
 				commit();
 			first = false;
 		}
-		sleep_on_latch(milliseconds_left(wait->deadline), wait_event);
+		sleep_on_latch(milliseconds_left(Min(wait->deadline, wait->look_at)),
+					   wait_event);
 	}
 }
 
@@ -251,6 +274,114 @@ wait_for_news(DwfWait *wait)
 	return found;
 }
 
+/* ----- in the body of a SQL workflow ----- */
+
+/* Raise WF009 unless the wait was CALLed where it can commit */
+static void
+check_called(const DwfWait *wait)
+{
+	if (wait->may_commit || wait->deadline == DWF_WAIT_NEVER)
+		return;
+	if (wait->is_call)
+		ereport(ERROR,
+				(errcode(DWF_ERRCODE_NOT_IN_BODY),
+				 errmsg("%s() cannot wait inside an EXCEPTION block or a function",
+						wait->function),
+				 errdetail("There it cannot commit what came before."),
+				 errhint("CALL it outside of the block, or pass a timeout of 0.")));
+	ereport(ERROR,
+			(errcode(DWF_ERRCODE_NOT_IN_BODY),
+			 errmsg("%s() has to be CALLed in the body of a workflow",
+					wait->function),
+			 errhint("%s", dwf_call_hint(wait->call, wait->function))));
+}
+
+/*
+ * Write down that the workflow waits, for whoever goes on with it.  From the
+ * time that an address is expected, the worker is told of its news.
+ */
+static void
+write_suspension(DwfWait *wait)
+{
+	text	   *workflow_id = dwf_attachment_current();
+	int64		wait_id = 0;
+
+	if (wait->wants_id)
+		wait_id = (int64) pg_atomic_fetch_add_u64(&dwf_shared->next_wait_id, 1);
+	dwf_listener_expect(workflow_id);
+	for (int i = 0; i < wait->nkeys; i++)
+		if (wait->keys[i].address.workflow_id)
+			dwf_listener_expect(wait->keys[i].address.workflow_id);
+	dwf_store_suspend(workflow_id, dwf_journal_step(), wait->keys, wait->nkeys,
+					  wait_id, wait->full_deadline);
+	commit();
+	if (wait->full_deadline != DWF_WAIT_FOREVER)
+		dwf_service_ask_run();	/* it may be the nearest deadline */
+}
+
+/*
+ * Would a look succeed?  What it takes is given back.
+ */
+static bool
+peek(DwfWait *wait)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	bool		found;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	found = look(wait, wait->acts_as);
+	RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return found;
+}
+
+/*
+ * Wait with this process for a while, and then without it.  Returns true if
+ * what it waits for has come, false when it has waited long enough; else
+ * raises, to leave the body.
+ *
+ * The suspension is written down while the session is still registered, so
+ * that who broadcasts finds it by one or the other.  What came before it was
+ * is seen by the look that follows; what comes later is news for the worker.
+ *
+ * If that look finds something, the workflow goes on here.  That it does is
+ * committed before it takes what it has found, so that nobody who changes the
+ * workflow's row has to wait for what the body does then.
+ */
+static bool
+wait_in_body(DwfWait *wait)
+{
+	wait->full_deadline = wait->deadline;
+	for (;;)
+	{
+		wait->deadline = Min(wait->full_deadline,
+							 TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+														 dwf_setting_suspend_after));
+		wait->suspends = wait->deadline != wait->full_deadline;
+		if (wait_for_news(wait))
+			return true;
+		if (!wait->suspends)
+			return false;
+		if (!peek(wait))
+			break;
+
+		dwf_store_unsuspend(dwf_attachment_current());
+		commit();
+		if (look(wait, wait->acts_as))
+			return true;
+	}
+	dwf_attachment_set_suspending(true);
+	ereport(ERROR,
+			(errcode(ERRCODE_QUERY_CANCELED),
+			 errmsg("workflow \"%s\" is suspended",
+					text_to_cstring(dwf_attachment_current()))));
+}
+
+/* ----- both ----- */
+
 /*
  * Wait until the look succeeds; false if the deadline came first.  What the
  * look allocates in the current memory context survives the commits.
@@ -263,8 +394,14 @@ bool
 dwf_wait(DwfWait *wait)
 {
 	MemoryContext context = CurrentMemoryContext;
+	bool		in_body = dwf_attachment_is_body() &&
+		!dwf_journal_in_command();
 	bool		found;
 
+	if (in_body)
+		check_called(wait);
+	if (!wait->is_pause)
+		dwf_journal_settle_deadline(&wait->deadline, wait->may_commit);
 	if (wait->may_commit)
 	{
 		SPI_connect_ext(SPI_OPT_NONATOMIC);
@@ -274,7 +411,14 @@ dwf_wait(DwfWait *wait)
 
 	found = look(wait, wait->acts_as);
 	if (!found && wait->deadline != DWF_WAIT_NEVER)
-		found = wait_for_news(wait);
+	{
+		if (in_body)
+			dwf_clock_stop();
+		found = in_body && !wait->is_pause ? wait_in_body(wait) :
+			wait_for_news(wait);
+	}
+	if (in_body)
+		dwf_clock_start();
 
 	if (wait->may_commit)
 		SPI_finish();

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * wait.h
- *	  The wait loop.  Floor 3.
+ *	  The wait loop.  Floor 4.
  *
  *-------------------------------------------------------------------------
  */
@@ -24,6 +24,7 @@ struct DwfWait
 {
 	/* filled by dwf_wait_init */
 	const char *function;		/* SQL name, static */
+	FunctionCallInfo call;
 	bool		is_call;		/* by CALL */
 	bool		may_commit;		/* by CALL, outside a transaction block */
 	text	   *current;		/* the session's current workflow, or NULL */
@@ -34,8 +35,12 @@ struct DwfWait
 	int			nkeys;			/* leave room for one more in what you count */
 	TimestampTz deadline;
 	text	   *acts_as;		/* the workflow that it acts as, or NULL */
+	bool		is_pause;		/* its deadline is not the call's */
 	bool		wants_id;		/* a broadcast may answer this wait */
+	bool		suspends;		/* at its deadline it is written down, to */
+	TimestampTz full_deadline;	/* wait until this without a process */
 	DwfLook		look;
+	TimestampTz look_at;		/* set by the look: look again then */
 	void	   *arg;			/* the look's own */
 };
 

@@ -14,6 +14,8 @@
  *	W3	One arrival at a queue's address signals the longest waiting slot
  *		that is not signalled yet, if there is one.  (A slot that is already
  *		signalled has not looked since, so it will see this arrival too.)
+ *		At a queue of workflows it is one slot of each role, since what one
+ *		may execute another may not.
  *	W4	A signal is used up by a look that found nothing, or that took an item
  *		from the only queue it could have come from.  Who leaves with a signal
  *		that is not used up hands it on, for each queue it waited at: it may
@@ -214,7 +216,7 @@ count_queues(const DwfSlot *slot)
 	int			queues = 0;
 
 	for (int i = 0; i < slot->nlinks; i++)
-		if (dwf_door_is_queue(slot->links[i].door))
+		if (dwf_door_serves_one(slot->links[i].door))
 			queues++;
 	return queues;
 }
@@ -240,7 +242,7 @@ pass_on(DwfSlot *slot, int signals)
 		DwfLink    *link = &slot->links[i];
 		int			woken;
 
-		if (!dwf_door_is_queue(link->door))
+		if (!dwf_door_serves_one(link->door))
 			continue;
 		woken = dwf_waiter_wake(link->hash, link->door, signals);
 		dwf_shmem_count(dwf_shmem_subject(link->door),
@@ -283,9 +285,32 @@ dwf_waiter_end(void)
 	slot->nlinks = 0;
 }
 
+/* How many slots of a role may still be signalled */
+typedef struct Quota
+{
+	Oid			role;
+	uint64		left;
+} Quota;
+
+#define QUOTAS_MAX	16
+
+/* The quota of a role, a new one if it is the first; NULL if there are many */
+static Quota *
+quota_of(Quota *quotas, int *nquotas, Oid role, uint64 arrivals)
+{
+	for (int i = 0; i < *nquotas; i++)
+		if (quotas[i].role == role)
+			return &quotas[i];
+	if (*nquotas == QUOTAS_MAX)
+		return NULL;
+	quotas[*nquotas].role = role;
+	quotas[*nquotas].left = arrivals;
+	return &quotas[(*nquotas)++];
+}
+
 /*
  * Signal who waits at the address with this hash: one slot per arrival at a
- * queue, all of them elsewhere.  Returns how many were signalled.
+ * queue (at a queue of workflows: and role), all of them elsewhere.  Returns how many were signalled.
  *
  * The caller has made the arrival visible and passed a full memory barrier
  * since, so that either it sees the waiter's link or the waiter's look sees
@@ -297,6 +322,8 @@ dwf_waiter_wake(uint64 hash, char door, uint64 arrivals)
 	DwfBucket  *bucket;
 	LWLock	   *lock;
 	dlist_iter	iter;
+	Quota		quotas[QUOTAS_MAX];
+	int			nquotas = 0;
 	int			woken = 0;
 
 	if (dwf_shared == NULL)
@@ -311,17 +338,26 @@ dwf_waiter_wake(uint64 hash, char door, uint64 arrivals)
 	{
 		DwfLink    *link = dlist_container(DwfLink, node, iter.cur);
 		DwfSlot    *slot = &dwf_shared->slots[link->slot];
+		Quota	   *quota = NULL;
 
 		if (link->hash != hash)
 			continue;
-		if (dwf_door_is_queue(door) && arrivals == 0)
+		if (dwf_door_serves_one(door))
+			quota = quota_of(quotas, &nquotas, door == DWF_DOOR_QUEUE ?
+							 slot->role : InvalidOid, arrivals);
+		if (quota && quota->left == 0)
+		{
+			if (door == DWF_DOOR_QUEUE)
+				continue;
 			break;
+		}
 		if (pg_atomic_exchange_u32(&slot->signalled, 1) != 0)
 			continue;
 
 		/* the signal is published, so the latch may be set, and only now */
 		SetLatch(&GetPGProcByNumber(link->slot)->procLatch);
-		arrivals--;
+		if (quota)
+			quota->left--;
 		woken++;
 	}
 	LWLockRelease(lock);

@@ -9,7 +9,8 @@
  *			when it aborts
  *	take	something was taken from an address: wake when it aborts, since
  *			the thing is back and others may have passed it by while it was
- *			locked; forget it when it commits
+ *			locked, and gone to sleep or been suspended; forget it when it
+ *			commits
  *
  * Notes are a stack in the order they were made, each with the subtransaction
  * that made it.  Subtransaction ids only grow, so what an aborting
@@ -31,9 +32,12 @@
 #include "access/xact.h"
 #include "commands/trigger.h"
 #include "lib/stringinfo.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/timestamp.h"
 
+#include "attachment.h"
 #include "home.h"
 #include "listener.h"
 #include "plan.h"
@@ -53,6 +57,7 @@ typedef struct Note
 	uint32		count;
 	char		door;
 	bool		is_take;
+	bool		interrupts;		/* a body that is being run */
 	bool		has_text;		/* the texts were kept, from text_start on */
 	uint16		workflow_length;
 	uint16		key_length;
@@ -119,6 +124,13 @@ keep_address(Note *note, const DwfAddress *address)
 	note->has_text = true;
 }
 
+/* Is what comes to this door of interest but to who executes workflows? */
+static inline bool
+is_news(char door)
+{
+	return door != DWF_DOOR_QUEUE && door != DWF_DOOR_WORK;
+}
+
 /* Push a note, or add to the topmost one if it says the same */
 static void
 push_note(const DwfAddress *address, uint64 hash, uint32 count, bool is_take)
@@ -137,7 +149,7 @@ push_note(const DwfAddress *address, uint64 hash, uint32 count, bool is_take)
 	note = &notes[nnotes];
 	note->has_text = false;
 	note->workflow_hash = 0;
-	if (!is_take && dwf_listener_any())
+	if (address->workflow_id && dwf_listener_any())
 		keep_address(note, address);
 	nnotes++;
 	note->hash = hash;
@@ -145,6 +157,17 @@ push_note(const DwfAddress *address, uint64 hash, uint32 count, bool is_take)
 	note->count = count;
 	note->door = address->door;
 	note->is_take = is_take;
+	note->interrupts = false;
+}
+
+/* Forget the notes from "bottom" on */
+static void
+drop_notes(int bottom)
+{
+	for (int i = nnotes - 1; i >= bottom; i--)
+		if (notes[i].has_text)
+			note_texts->len = notes[i].text_start;
+	nnotes = bottom;
 }
 
 /*
@@ -173,7 +196,7 @@ dwf_wakeup_settle_take(int position, uint32 taken)
 	note->count += taken;
 	note->count--;
 	if (note->count == 0 && position == nnotes - 1)
-		nnotes--;
+		drop_notes(position);
 }
 
 /* A text column of a row; false when it is null */
@@ -250,6 +273,39 @@ check_home(HeapTuple row, TupleDesc desc)
 }
 
 /*
+ * A workflow is about to be inserted or changed: whoever waits for work in its
+ * queue, or for bodies of its owner's, has to look.  One of them, or all if it
+ * is not yet due, as each has to know when it will be.
+ */
+static void
+note_work(HeapTuple row, TupleDesc desc)
+{
+	DwfAddress	work = {.door = DWF_DOOR_WORK};
+	bool		is_live;
+	bool		isnull;
+	Datum		due_at;
+
+	if (desc->natts < DWF_WORKFLOW_DUE_AT)
+		return;					/* objects of before 0.3.0 */
+	due_at = heap_getattr(row, DWF_WORKFLOW_DUE_AT, desc, &isnull);
+	(void) heap_getattr(row, DWF_WORKFLOW_FINISHED_AT, desc, &is_live);
+	if (!is_live || isnull)
+		return;
+	if (row_text(row, desc, DWF_WORKFLOW_BODY, &work.key))
+	{
+		Datum		owner = heap_getattr(row, DWF_WORKFLOW_OWNER, desc, &isnull);
+
+		work.key = cstring_to_text(psprintf("%u", DatumGetObjectId(owner)));
+	}
+	else if (row_text(row, desc, DWF_WORKFLOW_QUEUE, &work.key))
+		work.door = DWF_DOOR_QUEUE;
+	else
+		return;
+	push_note(&work, dwf_waiter_hash(&work), DatumGetTimestampTz(due_at) <=
+			  GetCurrentTransactionStartTimestamp() ? 1 : PG_UINT16_MAX, false);
+}
+
+/*
  * Trigger function of durable_wf.message, event and workflow, BEFORE each row:
  * note the address at which something becomes new.
  */
@@ -281,13 +337,20 @@ dwf_note_arrival(PG_FUNCTION_ARGS)
 	hash = dwf_waiter_hash(&address);
 	if (dwf_door_is_queue(address.door))
 		report_item(row, trigger->tg_relation, hash);
-	else if (address.door == DWF_DOOR_LIFE &&
-			 TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
-		check_home(row, RelationGetDescr(trigger->tg_relation));
+	else if (address.door == DWF_DOOR_LIFE)
+	{
+		if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+			check_home(row, RelationGetDescr(trigger->tg_relation));
+		if (!TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+			note_work(row, RelationGetDescr(trigger->tg_relation));
+	}
 
 	/* an upsert of an event fires for INSERT and UPDATE, and is one arrival */
 	push_note(&address, hash, TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) &&
 			  address.door == DWF_DOOR_EVENT ? 0 : 1, false);
+	if (address.door == DWF_DOOR_LIFE &&
+		!TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+		notes[nnotes - 1].interrupts = true;
 	PG_RETURN_POINTER(row);
 }
 
@@ -328,27 +391,38 @@ wake_notes(int bottom, bool takes)
 	pg_memory_barrier();
 
 	for (int i = bottom; i < nnotes; i++)
-		if (notes[i].is_take == takes)
-			dwf_waiter_wake(notes[i].hash, notes[i].door, notes[i].count);
+	{
+		int			woken;
+
+		if (notes[i].is_take != takes)
+			continue;
+		woken = dwf_waiter_wake(notes[i].hash, notes[i].door, notes[i].count);
+		if (notes[i].interrupts)
+			dwf_attachment_interrupt(notes[i].hash);
+		else if (notes[i].door == DWF_DOOR_WORK && woken == 0 && dwf_shared)
+			dwf_service_ask_run();
+	}
 }
 
 /*
- * Tell the worker what has come where, if somebody may listen for it.  Whoever
- * began to listen between a note and the commit is told to look for himself.
+ * Tell the worker what has come, or come back, where, if somebody may listen
+ * for it or be suspended.  Whoever began to listen between a note and the end
+ * of the transaction is told to look for himself.
  */
 static void
-tell_listeners(void)
+tell_worker(int bottom, bool takes)
 {
 	DwfWorker  *worker = NULL;
 
 	if (!dwf_listener_any())
 		return;
-	for (int i = 0; i < nnotes; i++)
+	for (int i = bottom; i < nnotes; i++)
 	{
 		const Note *note = &notes[i];
 
-		if (note->is_take || (note->workflow_hash != 0 &&
-							  !dwf_listener_wants(note->workflow_hash)) ||
+		if (note->is_take != takes || !is_news(note->door) ||
+			(note->workflow_hash != 0 &&
+			 !dwf_listener_wants(note->workflow_hash)) ||
 			dwf_service_has_news(note->hash))
 			continue;
 		if (!note->has_text)
@@ -374,23 +448,16 @@ static void
 count_notes(void)
 {
 	for (int i = 0; i < nnotes; i++)
-		dwf_shmem_count(dwf_shmem_subject(notes[i].door),
-						notes[i].is_take ? DWF_COUNT_RECEIVES
-						: DWF_COUNT_SENDS, notes[i].count);
+		if (is_news(notes[i].door))
+			dwf_shmem_count(dwf_shmem_subject(notes[i].door),
+							notes[i].is_take ? DWF_COUNT_RECEIVES
+							: DWF_COUNT_SENDS, notes[i].count);
 }
 
 /* At the end of a transaction: wake for what it did, or undid */
-static void
-wakeup_xact_callback(XactEvent event, void *arg)
+void
+dwf_wakeup_end_xact(XactEvent event)
 {
-	(void) arg;
-	if (event == XACT_EVENT_PREPARE || event == XACT_EVENT_COMMIT ||
-		event == XACT_EVENT_ABORT)
-	{
-		dwf_prepared_settle(event == XACT_EVENT_PREPARE);
-		dwf_listener_end_xact(event != XACT_EVENT_ABORT);
-		dwf_presence_end_xact();
-	}
 	if (nnotes == 0)
 		return;
 
@@ -398,12 +465,13 @@ wakeup_xact_callback(XactEvent event, void *arg)
 	{
 		case XACT_EVENT_COMMIT:
 			wake_notes(0, false);
-			tell_listeners();
+			tell_worker(0, false);
 			count_notes();
 			forget_notes();
 			break;
 		case XACT_EVENT_ABORT:
 			wake_notes(0, true);
+			tell_worker(0, true);
 			forget_notes();
 			break;
 		case XACT_EVENT_PRE_PREPARE:
@@ -418,35 +486,16 @@ wakeup_xact_callback(XactEvent event, void *arg)
 }
 
 /* At the abort of a subtransaction: wake for what it took, forget the rest */
-static void
-wakeup_subxact_callback(SubXactEvent event, SubTransactionId subid,
-						SubTransactionId parent_subid, void *arg)
+void
+dwf_wakeup_end_subxact(SubTransactionId subid)
 {
 	int			bottom = nnotes;
-
-	(void) parent_subid;
-	(void) arg;
-	if (event != SUBXACT_EVENT_ABORT_SUB)
-		return;
-	dwf_listener_end_subxact(subid);
-	if (nnotes == 0)
-		return;
 
 	while (bottom > 0 && notes[bottom - 1].subid >= subid)
 		bottom--;
 	if (bottom == nnotes)
 		return;
 	wake_notes(bottom, true);
-	for (int i = nnotes - 1; i >= bottom; i--)
-		if (notes[i].has_text)
-			note_texts->len = notes[i].text_start;
-	nnotes = bottom;
-}
-
-/* Register the callbacks, once per process or in the postmaster for all */
-void
-dwf_wakeup_init(void)
-{
-	RegisterXactCallback(wakeup_xact_callback, NULL);
-	RegisterSubXactCallback(wakeup_subxact_callback, NULL);
+	tell_worker(bottom, true);
+	drop_notes(bottom);
 }

@@ -10,9 +10,12 @@
 
 #include "durable_wf.h"
 
+#include "access/xact.h"
+
 #include "waiter.h"
 
-extern void dwf_wakeup_init(void);
+extern void dwf_wakeup_end_xact(XactEvent event);
+extern void dwf_wakeup_end_subxact(SubTransactionId subid);
 extern int	dwf_wakeup_note_take(const DwfAddress *address);
 extern void dwf_wakeup_settle_take(int position, uint32 taken);
 

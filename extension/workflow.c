@@ -8,7 +8,8 @@
  *	                                --wf_fail----->   ERROR
  *	                                --wf_cancel--->   CANCELLED
  *
- * RUNNING and WAITING are states of workflows that something executes.  The
+ * RUNNING and WAITING are states of workflows that something executes, see
+ * attach.c and executor.c.  The
  * three ends are final.  Each transition is one UPDATE of one row; that row's
  * trigger notes the wake of everyone who awaits it.
  *
@@ -23,19 +24,16 @@
 #include "utils/uuid.h"
 
 #include "args.h"
+#include "attachment.h"
+#include "body.h"
 #include "identity.h"
+#include "journal.h"
 #include "owner.h"
+#include "presence.h"
 #include "store.h"
 #include "wait.h"
 
-PG_FUNCTION_INFO_V1(wf_start);
-PG_FUNCTION_INFO_V1(wf_status);
 PG_FUNCTION_INFO_V1(wf_current);
-PG_FUNCTION_INFO_V1(wf_complete);
-PG_FUNCTION_INFO_V1(wf_fail);
-PG_FUNCTION_INFO_V1(wf_cancel);
-PG_FUNCTION_INFO_V1(wf_set_owner);
-PG_FUNCTION_INFO_V1(wf_result);
 
 /* Argument n, of whichever type passes by reference, as a value */
 static DwfValue
@@ -49,38 +47,27 @@ argument_value(FunctionCallInfo fcinfo, int n)
 	return value;
 }
 
-/* Refuse what a later version supports */
-static void
-refuse_unsupported(const char *argument)
+/* The arguments of wf_start */
+static DwfStart
+start_arguments(FunctionCallInfo fcinfo)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("wf_start() does not support %s yet", argument),
-			 errhint("Leave it out; this version runs no workflow by itself.")));
-}
+	DwfStart	start;
 
-/* Check the arguments of wf_start that only workers can honour */
-static void
-check_start_options(FunctionCallInfo fcinfo)
-{
-	bool		is_delayed;
-	bool		has_timeout;
-
-	(void) dwf_arg_optional_name(fcinfo, 3, "queue", DWF_KEY_MAX);
-	is_delayed = !PG_ARGISNULL(4) &&
-		dwf_arg_is_positive(PG_GETARG_INTERVAL_P(4), "start_after");
-	has_timeout = !PG_ARGISNULL(5);
-	if (has_timeout)
+	start.workflow_id = dwf_arg_optional_name(fcinfo, 0, "workflow_id",
+											  DWF_WORKFLOW_ID_MAX);
+	start.body = dwf_arg_optional_name(fcinfo, 1, "body", DWF_KEY_MAX);
+	if (start.body)
+		start.body = dwf_body_resolve(start.body, GetUserId());
+	start.input = argument_value(fcinfo, 2);
+	start.queue = dwf_arg_optional_name(fcinfo, 3, "queue", DWF_KEY_MAX);
+	dwf_arg_require(fcinfo, 4, "start_after");
+	start.is_delayed = dwf_arg_is_positive(PG_GETARG_INTERVAL_P(4),
+										   "start_after");
+	start.start_after = argument_value(fcinfo, 4);
+	if (!PG_ARGISNULL(5))
 		(void) dwf_arg_is_positive(PG_GETARG_INTERVAL_P(5), "timeout");
-
-	if (!PG_ARGISNULL(1))
-		refuse_unsupported("a body");
-	if (!PG_ARGISNULL(3))
-		refuse_unsupported("a queue");
-	if (is_delayed)
-		refuse_unsupported("a delay");
-	if (has_timeout)
-		refuse_unsupported("a timeout");
+	start.timeout = argument_value(fcinfo, 5);
+	return start;
 }
 
 /* A new random id */
@@ -95,46 +82,44 @@ generate_id(void)
 
 /* Raise unless an existing workflow is what this call would start */
 static void
-check_same_start(text *workflow_id, DwfValue input)
+check_same_start(const DwfStart *start)
 {
-	if (!input.isnull && !dwf_store_same_input(workflow_id, input.value))
+	if (!dwf_store_same_start(start))
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errmsg("workflow \"%s\" already exists with a different input",
-						text_to_cstring(workflow_id)),
-				 errhint("Pass a null input to take the workflow as it is.")));
+				 errmsg("workflow \"%s\" already exists with a different body, input or queue",
+						text_to_cstring(start->workflow_id)),
+				 errhint("Pass null to take the workflow as it is.")));
 }
 
-/* wf_start(workflow_id, body, input, queue, start_after, timeout) → text */
-Datum
-wf_start(PG_FUNCTION_ARGS)
+/*
+ * wf_start(workflow_id, body, input, queue, start_after, timeout) → text
+ */
+DWF_JOURNALLED(wf_start, 0)
 {
-	text	   *workflow_id;
-	DwfValue	input = argument_value(fcinfo, 2);
+	DwfStart	start = start_arguments(fcinfo);
 	DwfLife		life;
 
-	workflow_id = dwf_arg_optional_name(fcinfo, 0, "workflow_id",
-										DWF_WORKFLOW_ID_MAX);
-	check_start_options(fcinfo);
 	dwf_store_require_writable("wf_start");
-	if (workflow_id == NULL)
-		workflow_id = generate_id();
+	if (start.workflow_id == NULL)
+		start.workflow_id = generate_id();
 
 	/* it can be gone again by the time that the insert has met it */
-	while (!dwf_store_start(workflow_id, GetUserId(), input))
+	while (!dwf_store_start(&start, GetUserId()))
 	{
-		if (!dwf_store_life(workflow_id, &life))
+		if (!dwf_store_life(start.workflow_id, &life))
 			continue;
-		dwf_identity_check_owner(workflow_id, &life, GetUserId());
-		check_same_start(workflow_id, input);
-		break;
+		dwf_identity_check_owner(start.workflow_id, &life, GetUserId());
+		check_same_start(&start);
+		PG_RETURN_TEXT_P(start.workflow_id);
 	}
-	PG_RETURN_TEXT_P(workflow_id);
+	if (!start.timeout.isnull)
+		dwf_presence_changed(MyDatabaseId);
+	PG_RETURN_TEXT_P(start.workflow_id);
 }
 
 /* wf_status(workflow_id) → text */
-Datum
-wf_status(PG_FUNCTION_ARGS)
+DWF_JOURNALLED(wf_status, 0)
 {
 	text	   *workflow_id;
 	DwfLife		life;
@@ -164,11 +149,11 @@ finish_current(FunctionCallInfo fcinfo, const char *status, DwfValue output,
 
 	while (!dwf_store_finish(workflow_id, GetUserId(), status, output, error))
 		dwf_identity_check_live(workflow_id, GetUserId());
+	dwf_attachment_end_at_commit();
 }
 
 /* wf_complete(output) → void */
-Datum
-wf_complete(PG_FUNCTION_ARGS)
+DWF_JOURNALLED_END(wf_complete)
 {
 	DwfValue	none = {.isnull = true};
 
@@ -179,8 +164,7 @@ wf_complete(PG_FUNCTION_ARGS)
 }
 
 /* wf_fail(error) → void */
-Datum
-wf_fail(PG_FUNCTION_ARGS)
+DWF_JOURNALLED_END(wf_fail)
 {
 	DwfValue	none = {.isnull = true};
 
@@ -191,8 +175,7 @@ wf_fail(PG_FUNCTION_ARGS)
 }
 
 /* wf_cancel(workflow_id) → boolean, false when it has ended already */
-Datum
-wf_cancel(PG_FUNCTION_ARGS)
+DWF_JOURNALLED(wf_cancel, 0)
 {
 	DwfValue	none = {.isnull = true};
 	text	   *workflow_id;
@@ -208,12 +191,13 @@ wf_cancel(PG_FUNCTION_ARGS)
 		if (life.finished)
 			PG_RETURN_BOOL(false);
 	}
+	if (dwf_identity_same(workflow_id, dwf_attachment_current()))
+		dwf_attachment_end_at_commit();
 	PG_RETURN_BOOL(true);
 }
 
 /* wf_set_owner(workflow_id, owner) → void */
-Datum
-wf_set_owner(PG_FUNCTION_ARGS)
+DWF_JOURNALLED(wf_set_owner, 0)
 {
 	text	   *workflow_id;
 	char	   *owner_name;
@@ -263,8 +247,7 @@ look_for_end(DwfWait *wait)
 }
 
 /* wf_result(workflow_id, timeout) → (status, output, error); also a CALL */
-Datum
-wf_result(PG_FUNCTION_ARGS)
+DWF_JOURNALLED(wf_result, 0)
 {
 	ResultWait	result = {0};
 	DwfWaitKey	key = {0};

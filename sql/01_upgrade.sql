@@ -15,7 +15,10 @@ DROP EXTENSION durable_wf;
 CREATE EXTENSION durable_wf VERSION '0.1.0';
 SELECT wf_start('old'), wf_send('old', '"kept"', 't') IS NOT NULL AS sent, wf_set_event('k', '1', 'old');
 ALTER EXTENSION durable_wf UPDATE TO '0.2.0';
-SELECT wf_recv('t', '0', 'old'), wf_get_event('old', 'k', '0'), wf_cancel('old'), wf_prune() AS pruned;
+SELECT wf_start('plain') AS without_update, wf_prune() AS pruned;
+ALTER EXTENSION durable_wf UPDATE TO '0.3.0';
+SELECT wf_recv('t', '0', 'old'), wf_get_event('old', 'k', '0'), wf_attach('old'), wf_prune() AS pruned;
+SELECT wf_step('s', 'SELECT 1'), wf_cancel('old');
 
 SELECT count(*) > 40 AS many FROM fresh;
 (TABLE member EXCEPT TABLE fresh) UNION ALL (TABLE fresh EXCEPT TABLE member);

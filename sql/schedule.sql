@@ -5,7 +5,7 @@ SELECT wf_schedule('', '* * * * *', NULL, NULL);
 SELECT wf_schedule(repeat('x', 201), '* * * * *', NULL, NULL);
 SELECT wf_schedule('s', NULL, NULL, NULL);
 SELECT wf_schedule('s', '30 seconds', NULL, NULL);
-SELECT wf_schedule('s', '* * * * *', 'a body', NULL);
+SELECT wf_schedule('s', '* * * * *', 'no_such_body', NULL);
 SELECT wf_unschedule(NULL);
 SELECT wf_schedule_retention(NULL, '7 d');
 SELECT wf_schedule_retention('* * * * *', NULL);

@@ -34,11 +34,13 @@ SELECT test.try($$SELECT wf_start('wf-named', input => '{}')$$);
 SELECT test.try($$SELECT wf_start('wf-named', input => 'null')$$);
 SELECT test.try($$SELECT wf_start('wf-json-null', input => '{}')$$);
 
--- what this version does not run
+-- a body that is none, and what is not run at once
 SELECT test.try($$SELECT wf_start('wf-no', body => 'checkout')$$);
-SELECT test.try($$SELECT wf_start('wf-no', queue => 'q')$$);
-SELECT test.try($$SELECT wf_start('wf-no', start_after => '1 s')$$);
-SELECT test.try($$SELECT wf_start('wf-no', timeout => '1 h')$$);
+SELECT test.try($$SELECT wf_start('wf-later', queue => 'q')$$);
+SELECT test.try($$SELECT wf_start('wf-later 2', start_after => '1 s')$$);
+SELECT test.try($$SELECT wf_start('wf-later 3', timeout => '1 h')$$);
+SELECT workflow_id, status, queue, due_at - created_at AS delay, timeout_at - created_at AS timeout
+  FROM durable_wf.workflow WHERE workflow_id LIKE 'wf-later%' ORDER BY 1;
 SELECT test.try($$SELECT wf_start('wf-named', body => 'checkout')$$);
 SELECT test.try($$SELECT wf_start('wf-named', queue => 'q')$$);
 SELECT test.try($$SELECT wf_start('wf-no', start_after => '-1 s')$$);

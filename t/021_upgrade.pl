@@ -152,7 +152,9 @@ sub difference
 sub contents
 {
 	return $node->safe_psql($_[0], <<'SQL');
-TABLE durable_wf.workflow ORDER BY workflow_id;
+SELECT workflow_id, owner, status, body, queue, input, output, error, attempts,
+       created_at, updated_at, finished_at
+  FROM durable_wf.workflow ORDER BY workflow_id;
 TABLE durable_wf.message ORDER BY message_id;
 TABLE durable_wf.event ORDER BY workflow_id, key;
 TABLE durable_wf.idempotency ORDER BY 1, 2, 3;

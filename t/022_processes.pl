@@ -111,16 +111,12 @@ sql('CREATE DATABASE d1; CREATE DATABASE d2');
 sql_in('d1', 'CREATE EXTENSION durable_wf');
 workers_are('d1', 'a CREATE EXTENSION that is rolled back brings none');
 
-{
-	my $worker = worker('d1');
-
-	sql_in('d1', 'BEGIN; DROP EXTENSION durable_wf; ROLLBACK');
-	sql_in('d1',
-		'BEGIN; SAVEPOINT s; DROP EXTENSION durable_wf; ROLLBACK TO s; COMMIT');
-	sql_in('d2', 'CREATE EXTENSION durable_wf');
-	workers_are('d1 d2', 'a DROP EXTENSION that is rolled back is none');
-	is(worker('d1'), $worker, 'nor does its worker leave');
-}
+# The worker leaves for it, so as not to be in its way, and is back afterwards.
+sql_in('d1', 'BEGIN; DROP EXTENSION durable_wf; ROLLBACK');
+sql_in('d1',
+	'BEGIN; SAVEPOINT s; DROP EXTENSION durable_wf; ROLLBACK TO s; COMMIT');
+sql_in('d2', 'CREATE EXTENSION durable_wf');
+workers_are('d1 d2', 'a DROP EXTENSION that is rolled back is none');
 
 sql_in('d1', 'DROP EXTENSION durable_wf; CREATE EXTENSION durable_wf;' x 10);
 workers_are('d1 d2', 'one that is created while a worker is leaving has one');

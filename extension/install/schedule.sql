@@ -68,38 +68,44 @@ $$;
 COMMENT ON FUNCTION durable_wf.start_tick(text, text, jsonb) IS
 'start the workflow of a schedule''s tick: its id is the name, an @ and the minute in UTC, so that the same tick starts only one';
 
-CREATE FUNCTION @extschema@.wf_schedule(name text, schedule text, body text, input jsonb)
+CREATE FUNCTION durable_wf.make_schedule(name text, schedule text, body text, input jsonb)
     RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp AS
 $$
 BEGIN
-    IF wf_schedule.name IS NULL OR octet_length(wf_schedule.name) NOT BETWEEN 1 AND 200 THEN
+    IF make_schedule.name IS NULL OR octet_length(make_schedule.name) NOT BETWEEN 1 AND 200 THEN
         RAISE invalid_parameter_value USING
             MESSAGE = 'name must be of 1 to 200 bytes';
-    ELSIF wf_schedule.schedule IS NULL THEN
+    ELSIF make_schedule.schedule IS NULL THEN
         RAISE invalid_parameter_value USING MESSAGE = 'schedule must not be null';
-    ELSIF wf_schedule.schedule ~* 'second' THEN
+    ELSIF make_schedule.schedule ~* 'second' THEN
         RAISE invalid_parameter_value USING
-            MESSAGE = format('invalid schedule: %s', wf_schedule.schedule),
+            MESSAGE = format('invalid schedule: %s', make_schedule.schedule),
             DETAIL = 'The tick in a workflow''s id is a minute.',
             HINT = 'Use cron''s five fields.';
-    ELSIF wf_schedule.body IS NOT NULL THEN
-        RAISE feature_not_supported USING
-            MESSAGE = 'wf_schedule() does not support a body yet',
-            HINT = 'Pass null; this version runs no workflow by itself.';
     END IF;
     RETURN durable_wf.cron_schedule(
-        concat('durable_wf: ', wf_schedule.name), wf_schedule.schedule,
+        concat('durable_wf: ', make_schedule.name), make_schedule.schedule,
         format('SELECT durable_wf.start_tick(%L, %L, %L)',
-               wf_schedule.name, wf_schedule.body, wf_schedule.input));
+               make_schedule.name, make_schedule.body, make_schedule.input));
 END $$;
+COMMENT ON FUNCTION durable_wf.make_schedule(text, text, text, jsonb) IS
+'wf_schedule() with the qualified name of the body';
+
+-- Without a SET clause, so that the body is found by the caller's search_path.
+CREATE FUNCTION @extschema@.wf_schedule(name text, schedule text, body text, input jsonb)
+    RETURNS bigint
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE AS
+$$
+SELECT durable_wf.make_schedule($1, $2, durable_wf.resolve_body($3), $4)
+$$;
 COMMENT ON FUNCTION @extschema@.wf_schedule(text, text, text, jsonb) IS
 'Start a workflow at each tick of a schedule, through pg_cron in the same database. Returns the number of pg_cron''s job, which is named durable_wf: <name>; the same name again replaces it. The workflows belong to the current user.
-name: 1 to 200 bytes. schedule: the five fields of cron, in the time zone that pg_cron uses (UTC unless told otherwise). body: not supported in this version, pass null. input: what each workflow is started with, or null.
+name: 1 to 200 bytes. schedule: the five fields of cron, in the time zone that pg_cron uses (UTC unless told otherwise). body: a procedure as for wf_start(), found now, or null. input: what each workflow is started with, or null.
 A workflow''s id is the name, an @ and its tick in UTC, as nightly@2026-11-20T03:00Z: a tick that is run twice starts one workflow.
 Takes effect at commit; pg_cron notices within a minute. Does not block.
-Errors: 22023 bad argument or schedule; 0A000 a body was given; 42501 no right to use pg_cron; 55000 pg_cron is missing, or lives in another database: the hint holds the statement to run there.';
+Errors: 22023 bad argument or schedule; 42883, 0A000 the body is none; 42501 no right to use pg_cron; 55000 pg_cron is missing, or lives in another database: the hint holds the statement to run there.';
 
 CREATE FUNCTION @extschema@.wf_unschedule(name text) RETURNS boolean
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE

@@ -13,6 +13,10 @@ CREATE TABLE durable_wf.workflow (
     created_at  timestamptz NOT NULL DEFAULT pg_catalog.now(),
     updated_at  timestamptz NOT NULL DEFAULT pg_catalog.now(),
     finished_at timestamptz,
+    due_at      timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    timeout_at  timestamptz,
+    error_state text,
+    error_context text,
     CONSTRAINT workflow_pkey PRIMARY KEY (workflow_id),
     CONSTRAINT workflow_workflow_id_check
         CHECK (octet_length(workflow_id) BETWEEN 1 AND 256),
@@ -36,6 +40,17 @@ COMMENT ON COLUMN durable_wf.workflow.attempts IS 'how often its body was run fr
 COMMENT ON COLUMN durable_wf.workflow.created_at IS 'when it was started';
 COMMENT ON COLUMN durable_wf.workflow.updated_at IS 'when this row last changed';
 COMMENT ON COLUMN durable_wf.workflow.finished_at IS 'when it ended; null while it has not';
+COMMENT ON COLUMN durable_wf.workflow.error_state IS 'the SQLSTATE of what its body raised';
+COMMENT ON COLUMN durable_wf.workflow.error_context IS 'its detail and hint, and where its body raised it';
+COMMENT ON COLUMN durable_wf.workflow.due_at IS 'when it may begin to be executed';
+COMMENT ON COLUMN durable_wf.workflow.timeout_at IS 'when it is cancelled if it has not ended; null: never';
+
+CREATE INDEX workflow_queue_idx ON durable_wf.workflow (queue, due_at, workflow_id)
+    WHERE queue IS NOT NULL AND finished_at IS NULL;
+CREATE INDEX workflow_body_idx ON durable_wf.workflow ((owner::pg_catalog.oid), due_at, workflow_id)
+    WHERE body IS NOT NULL AND finished_at IS NULL AND status <> 'WAITING';
+CREATE INDEX workflow_timeout_at_idx ON durable_wf.workflow (timeout_at)
+    WHERE timeout_at IS NOT NULL AND finished_at IS NULL;
 
 SELECT pg_catalog.pg_extension_config_dump('durable_wf.workflow', '');
 
@@ -72,9 +87,10 @@ CREATE FUNCTION @extschema@.wf_start(
 COMMENT ON FUNCTION @extschema@.wf_start(text, text, jsonb, text, interval, interval) IS
 'Start a workflow, owned by the current user, and return its id.
 workflow_id: its name, 1 to 256 bytes; null: one is made up. A workflow that exists already is returned as it is (start as often as you like).
-input: any JSON, kept with the workflow. body, queue, start_after, timeout: not supported in this version, leave them out.
+input: any JSON, kept with the workflow. queue: client processes that call wf_attach_next() for this queue execute it. start_after: not before this is over. timeout: it is cancelled when this is over.
+body: a PL/pgSQL procedure with one argument, (input jsonb), found with the caller''s search_path: background workers run it, as its owner, suspend it while it waits in a CALL, and go on after a crash. It must not have a SET clause nor be SECURITY DEFINER; its owner must be able to log in.
 Takes effect at commit. Blocks only while another transaction is starting the same id.
-Errors: 22023 bad argument; 42501 the id belongs to another role; 42710 it exists with another input; 0A000 body, queue, start_after or timeout given.';
+Errors: 22023 bad argument; 42501 the id belongs to another role, or the owner of a body cannot log in; 42710 it exists with another body, input or queue; 42883 no such procedure; 0A000 it cannot be a body.';
 
 CREATE FUNCTION @extschema@.wf_status(workflow_id text) RETURNS text
     AS 'MODULE_PATHNAME', 'wf_status' LANGUAGE C VOLATILE PARALLEL UNSAFE;
@@ -85,7 +101,7 @@ Errors: WF001 no such workflow; 42501 it belongs to another role.';
 CREATE FUNCTION @extschema@.wf_current() RETURNS text
     AS 'MODULE_PATHNAME', 'wf_current' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.wf_current() IS
-'The workflow that this session acts as when a call names none: the setting durable_wf.workflow_id; null when there is none.';
+'The workflow that this session acts as when a call names none: the attached one, or else the setting durable_wf.workflow_id; null when there is none.';
 
 CREATE FUNCTION @extschema@.wf_complete(output jsonb DEFAULT NULL) RETURNS void
     AS 'MODULE_PATHNAME', 'wf_complete' LANGUAGE C VOLATILE PARALLEL UNSAFE;

@@ -1,0 +1,370 @@
+/*-------------------------------------------------------------------------
+ *
+ * executor.c
+ *	  Run the bodies of one role's SQL workflows.
+ *
+ *	claim		the oldest that is due and that nobody executes
+ *	run			CALL its procedure, from the top; the journal repeats what
+ *				was done before
+ *	then		it has returned: SUCCESS; it has raised an error: ERROR; it was
+ *				suspended, and has written that down itself: nothing
+ *	discard		all that the body may have left in the session
+ *
+ * A body that crashes its process is found RUNNING and claimed by nobody; it
+ * is run again, later each time, at most durable_wf.max_attempts times.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "launcher.h"
+
+#include "access/xact.h"
+#include "commands/async.h"
+#include "executor/spi.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "tcop/pquery.h"
+#include "tcop/tcopprot.h"
+#include "tcop/utility.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/jsonb.h"
+#include "utils/memutils.h"
+#include "utils/portal.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "args.h"
+#include "attach.h"
+#include "attachment.h"
+#include "clock.h"
+#include "journal.h"
+#include "service.h"
+#include "store.h"
+#include "wait.h"
+
+/* The role whose bodies these are */
+static Oid	role;
+
+/* Run one statement as a client would send it: it may commit in between */
+static void
+execute_statement(const char *sql)
+{
+	List	   *parsed;
+	List	   *analyzed;
+	List	   *planned;
+	Portal		portal;
+	QueryCompletion completion;
+	DestReceiver *receiver = CreateDestReceiver(DestNone);
+
+	debug_query_string = sql;
+	pgstat_report_activity(STATE_RUNNING, sql);
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	MemoryContextSwitchTo(MessageContext);
+
+	parsed = pg_parse_query(sql);
+	Assert(list_length(parsed) == 1);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	analyzed = pg_analyze_and_rewrite_fixedparams(linitial_node(RawStmt, parsed),
+												  sql, NULL, 0, NULL);
+	planned = pg_plan_queries(analyzed, sql, CURSOR_OPT_PARALLEL_OK, NULL);
+	PopActiveSnapshot();
+
+	portal = CreatePortal("", true, true);
+	portal->visible = false;
+	PortalDefineQuery(portal, NULL, sql,
+					  CreateCommandTag(linitial_node(RawStmt, parsed)->stmt),
+					  planned, NULL);
+	PortalStart(portal, NULL, 0, InvalidSnapshot);
+	(void) DWF_PORTAL_RUN(portal, receiver, &completion);
+	receiver->rDestroy(receiver);
+	PortalDrop(portal, false);
+	CommitTransactionCommand();
+
+	MemoryContextReset(MessageContext);
+	debug_query_string = NULL;
+	pgstat_report_stat(false);
+	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+/* ----- finding work ----- */
+
+/* What is needed until a body runs, or while none does */
+static MemoryContext work_context;
+
+/* A claimed workflow, in TopMemoryContext */
+static text *claimed = NULL;
+
+/*
+ * Claim the oldest that is due; or find that bodies do not run any more, and
+ * claim nothing.
+ */
+static bool
+look_for_body(DwfWait *wait)
+{
+	text	   *workflow_id;
+
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
+	if (dwf_setting_paused)
+		return true;
+	while (dwf_store_work(role, &workflow_id, &wait->look_at))
+	{
+		bool		ended;
+
+		CHECK_FOR_INTERRUPTS();
+		if (dwf_attach_try(workflow_id, role, &ended) != 0 || ended)
+			continue;
+		claimed = (text *) MemoryContextAlloc(TopMemoryContext,
+											  VARSIZE(workflow_id));
+		memcpy(claimed, workflow_id, VARSIZE(workflow_id));
+		return true;
+	}
+	return false;
+}
+
+/*
+ * Wait for a body to run, holding nothing; false when none came for long, or
+ * none is to be run.
+ */
+static bool
+claim_work(void)
+{
+	DwfWaitKey	key = {0};
+	DwfWait		wait = {0};
+	bool		found;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	/* what the wait has allocated outlives the transactions in it */
+	MemoryContextSwitchTo(work_context);
+	key.is_aid = true;			/* nothing that users have to see */
+	key.address.door = DWF_DOOR_WORK;
+	key.address.key = cstring_to_text(psprintf("%u", role));
+	wait.function = "durable_wf executor";
+	wait.is_call = wait.may_commit = true;
+	wait.role = role;
+	wait.keys = &key;
+	wait.nkeys = 1;
+	wait.deadline = dwf_setting_executor_idle_timeout == 0 ? DWF_WAIT_NEVER :
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+									dwf_setting_executor_idle_timeout);
+	wait.look = look_for_body;
+	wait.look_at = DWF_WAIT_FOREVER;
+	found = dwf_wait(&wait);
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(work_context);
+	MemoryContextReset(work_context);
+	return found && claimed != NULL;
+}
+
+/* ----- running it ----- */
+
+/* The CALL of a workflow's body; NULL if it has ended, or crashed too often */
+static char *
+make_call(void)
+{
+	text	   *body;
+	DwfValue	input;
+	int			attempts;
+	StringInfoData sql;
+
+	if (!dwf_store_body(claimed, &body, &input, &attempts))
+		return NULL;
+	if (attempts > dwf_setting_max_attempts)
+	{
+		(void) dwf_store_fail(claimed,
+							  psprintf("the workflow's body has crashed %d times in a row",
+									   attempts - 1), NULL, NULL);
+		return NULL;
+	}
+	if (attempts > 1)
+		dwf_journal_note_crash();
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "CALL %s(", text_to_cstring(body));
+	if (input.isnull)
+		appendStringInfoString(&sql, "NULL");
+	else
+		appendStringInfoString(&sql,
+							   quote_literal_cstr(DatumGetCString(DirectFunctionCall1(jsonb_out,
+																					  input.value))));
+	appendStringInfoString(&sql, "::pg_catalog.jsonb)");
+	return MemoryContextStrdup(TopMemoryContext, sql.data);
+}
+
+/*
+ * Run the body; raises what it raises.  Who cancels the workflow interrupts
+ * this process from when it says that it runs a body; what was cancelled
+ * before is seen by the look that follows.
+ */
+static void
+run_body(void)
+{
+	char	   *call;
+
+	dwf_attachment_set_body(true);
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	call = make_call();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+
+	if (call)
+	{
+		dwf_clock_start();
+		execute_statement(call);
+		dwf_clock_stop();
+		pfree(call);
+	}
+	dwf_attachment_set_body(false);
+}
+
+/*
+ * It has returned: that is its success, unless it has ended the workflow, or
+ * this run of it, itself; then it is not attached any more.
+ */
+static void
+succeed(void)
+{
+	DwfValue	none = {.isnull = true};
+
+	if (dwf_attachment_current() == NULL)
+		return;
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	(void) dwf_store_finish(claimed, role, DWF_STATUS_SUCCESS, none, none);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+/*
+ * Has the server undone a transaction that would have been right at another
+ * time (class 40: deadlock, serialization)?  The body is tried again, not
+ * for ever.
+ */
+static bool
+may_retry(const ErrorData *error)
+{
+	text	   *body;
+	DwfValue	input;
+	int			attempts;
+
+	return ERRCODE_TO_CATEGORY(error->sqlerrcode) ==
+		ERRCODE_TRANSACTION_ROLLBACK &&
+		dwf_store_body(claimed, &body, &input, &attempts) &&
+		attempts < dwf_setting_max_attempts;
+}
+
+/* What is kept of an error besides its message and SQLSTATE */
+static char *
+describe_error(const ErrorData *error)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	if (error->detail)
+		appendStringInfo(&text, "DETAIL:  %s\n", error->detail);
+	if (error->hint)
+		appendStringInfo(&text, "HINT:  %s\n", error->hint);
+	appendStringInfoString(&text, error->context ? error->context : "");
+	return text.data;
+}
+
+/* It has raised an error: so it ends, unless it is somebody else's by now */
+static void
+fail(const ErrorData *error)
+{
+	DwfLife		life;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (!dwf_store_life(claimed, &life) || life.finished)
+		;						/* it was cancelled */
+	else if (life.owner != role || may_retry(error))
+		dwf_store_back_off(claimed);
+	else
+		(void) dwf_store_fail(claimed, error->message,
+							  unpack_sql_state(error->sqlerrcode),
+							  describe_error(error));
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+/* Run what was claimed, to its end or its suspension */
+static void
+run_claimed(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ErrorData  *volatile error = NULL;
+
+	PG_TRY();
+	{
+		run_body();
+		succeed();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		HOLD_INTERRUPTS();
+		dwf_clock_stop();
+		QueryCancelPending = false;
+		if (!dwf_attachment_is_suspending())
+			EmitErrorReport();
+		error = CopyErrorData();
+		AbortCurrentTransaction();
+		PortalErrorCleanup();
+		FlushErrorState();
+		dwf_attachment_set_body(false);
+		RESUME_INTERRUPTS();
+	}
+	PG_END_TRY();
+
+	MemoryContextSwitchTo(context);
+	if (error && !dwf_attachment_is_suspending())
+		fail(error);
+	if (error)
+		FreeErrorData(error);
+	dwf_attachment_set_suspending(false);
+	dwf_attachment_release();
+	pfree(claimed);
+	claimed = NULL;
+	execute_statement("DISCARD ALL");
+}
+
+/* An executor's main function; its argument is the database */
+void
+dwf_executor_main(Datum arg)
+{
+	memcpy(&role, MyBgworkerEntry->bgw_extra, sizeof(role));
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), role, 0);
+	MessageContext = AllocSetContextCreate(TopMemoryContext, "MessageContext",
+										   ALLOCSET_DEFAULT_SIZES);
+
+	work_context = AllocSetContextCreate(TopMemoryContext, "durable_wf work",
+										 ALLOCSET_DEFAULT_SIZES);
+
+	/* RESET ALL goes back to this, whatever the role's default is */
+	SetConfigOption("default_transaction_isolation", "read committed",
+					PGC_USERSET, PGC_S_OVERRIDE);
+
+	while (claim_work())
+	{
+		dwf_service_ask_run();	/* another one may be due, for another */
+		run_claimed();
+	}
+	proc_exit(0);
+}

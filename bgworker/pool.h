@@ -1,0 +1,19 @@
+/*-------------------------------------------------------------------------
+ *
+ * pool.h
+ *	  The executors of one database, as its worker knows them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_POOL_H
+#define DWF_POOL_H
+
+#include "durable_wf.h"
+
+#include "datatype/timestamp.h"
+
+extern bool dwf_pool_reap(void);
+extern TimestampTz dwf_pool_start(void);
+extern void dwf_pool_end(void);
+
+#endif							/* DWF_POOL_H */

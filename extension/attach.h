@@ -1,0 +1,15 @@
+/*-------------------------------------------------------------------------
+ *
+ * attach.h
+ *	  Sessions that execute workflows.  Floor 6.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_ATTACH_H
+#define DWF_ATTACH_H
+
+#include "durable_wf.h"
+
+extern int	dwf_attach_try(text *workflow_id, Oid role, bool *ended);
+
+#endif							/* DWF_ATTACH_H */

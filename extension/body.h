@@ -1,0 +1,15 @@
+/*-------------------------------------------------------------------------
+ *
+ * body.h
+ *	  The procedures that are bodies of SQL workflows.  Floor 2.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_BODY_H
+#define DWF_BODY_H
+
+#include "durable_wf.h"
+
+extern text *dwf_body_resolve(text *name, Oid role);
+
+#endif							/* DWF_BODY_H */

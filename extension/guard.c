@@ -1,0 +1,95 @@
+/*-------------------------------------------------------------------------
+ *
+ * guard.c
+ *	  A body writes in its steps only.
+ *
+ * What a body writes outside of its steps would be written again by a replay.
+ * So its transactions are read-only, but for the commands of steps and our own
+ * statements.  It could make them writable again (SET TRANSACTION READ WRITE,
+ * SET default_transaction_read_only and COMMIT): so that is put right before
+ * each of its statements, where the server has not yet looked.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "guard.h"
+
+#include "access/xact.h"
+#include "executor/executor.h"
+
+#include "attachment.h"
+#include "call_hint.h"
+#include "journal.h"
+#include "plan.h"
+
+static ExecutorStart_hook_type prev_executor_start = NULL;
+
+/*
+ * A statement is about to be run: if the body runs it, outside of a step, it
+ * may not write.  Returns whether that is so.
+ */
+bool
+dwf_guard_body(void)
+{
+	if (!dwf_attachment_is_body() || dwf_journal_in_command() ||
+		dwf_plan_is_running() || !IsTransactionState())
+		return false;
+	XactReadOnly = true;
+	return true;
+}
+
+/*
+ * To be called where that statement has raised an error, with its text:
+ * raises the error again, with the way out if it was refused.
+ */
+void
+dwf_guard_explain(const char *statement)
+{
+	ErrorData  *error;
+
+	if (geterrcode() != ERRCODE_READ_ONLY_SQL_TRANSACTION)
+		PG_RE_THROW();
+	MemoryContextSwitchTo(CurTransactionContext);
+	error = CopyErrorData();
+	FlushErrorState();
+	ereport(ERROR,
+			(errcode(DWF_ERRCODE_NOT_IN_BODY),
+			 errmsg("the body of a workflow can write in its steps only"),
+			 errdetail_internal("%s", error->message),
+			 errhint("%s", dwf_step_hint(statement))));
+}
+
+static void
+start_query(QueryDesc *query, int flags)
+{
+	if (prev_executor_start)
+		prev_executor_start(query, flags);
+	else
+		standard_ExecutorStart(query, flags);
+}
+
+static void
+executor_start(QueryDesc *query, int flags)
+{
+	if (!dwf_guard_body())
+	{
+		start_query(query, flags);
+		return;
+	}
+	PG_TRY();
+	{
+		start_query(query, flags);
+	}
+	PG_CATCH();
+	{
+		dwf_guard_explain(query->sourceText);
+	}
+	PG_END_TRY();
+}
+
+/* Install the hook */
+void
+dwf_guard_init(void)
+{
+	prev_executor_start = ExecutorStart_hook;
+	ExecutorStart_hook = executor_start;
+}

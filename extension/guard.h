@@ -1,0 +1,17 @@
+/*-------------------------------------------------------------------------
+ *
+ * guard.h
+ *	  A body writes in its steps only.  Floor 6.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_GUARD_H
+#define DWF_GUARD_H
+
+#include "durable_wf.h"
+
+extern bool dwf_guard_body(void);
+extern void dwf_guard_explain(const char *statement);
+extern void dwf_guard_init(void);
+
+#endif							/* DWF_GUARD_H */

@@ -1,0 +1,800 @@
+/*-------------------------------------------------------------------------
+ *
+ * journal.c
+ *	  The journal of the workflow that this session executes.
+ *
+ * Every call of a journalled function by an attached session is a step: it
+ * has the next number, and its result is recorded in the transaction of its
+ * effect.  A later session that makes the same calls gets what is recorded,
+ * and nothing happens, until it has caught up.
+ *
+ *	J1	Numbers go by the order of the calls and never back, whatever is
+ *		rolled back.
+ *	J2	A record commits with the effect of its step, or not at all.
+ *	J3	What was rolled back with its effect (a savepoint, an EXCEPTION
+ *		block, a transaction, a call that raised) is kept in this process as
+ *		undone, with what the caller saw, and is written before the next
+ *		record, so that the journal has no gap below a record.
+ *	J4	A call that commits before it waits (CALL) leaves a record without a
+ *		result, which has the deadline; a replay waits for what is left.
+ *	J5	Whoever replays must make the same calls: function and naming argument
+ *		are compared (WF004).
+ *	J6	Two sessions never write one journal: attachment.c sees to that, and
+ *		the primary key is the fence behind it.
+ *
+ * Results are kept as text, a row after the other, each column by its type's
+ * output function.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "journal.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/guc.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "attachment.h"
+#include "identity.h"
+#include "probe.h"
+#include "store.h"
+
+/* A step of this process whose transaction may still roll back, or has */
+typedef struct Record
+{
+	DwfRecord	row;			/* all of it in journal_context */
+	SubTransactionId subid;		/* that has written it, if it is written */
+} Record;
+
+/* Numbers: the last that was given, the highest in the journal at the start */
+static int	last_no = 0;
+static int	recorded_to = 0;
+
+/* The replay has met another call than was recorded; what is said then */
+static char *divergence = NULL;
+
+/*
+ * A stack in the order of the numbers: those that the current transaction has
+ * written, and above them those that are undone and to be written.  What an
+ * aborting subtransaction and its children have written is the top of the
+ * former, down to the first smaller id.
+ */
+static List *records = NIL;
+static int	nwritten = 0;
+static MemoryContext journal_context = NULL;
+
+/* The answers of wf_patched in this run, in patch_context */
+typedef struct Patch
+{
+	text	   *change;
+	bool		value;
+} Patch;
+
+static List *patches = NIL;
+static MemoryContext patch_context = NULL;
+
+/* The call that is being executed */
+static const DwfCall *current_call = NULL;
+static text *current_name = NULL;
+static TimestampTz current_started_at = 0;
+static TimestampTz current_deadline = 0;	/* recorded; 0 if there is none */
+static bool in_command = false;
+
+/* The body has crashed before, and has not got further since */
+static bool has_crashed = false;
+
+/* ----- results as text ----- */
+
+/* Values are to be read back under other settings */
+static int
+set_portable_output(void)
+{
+	int			nest_level = NewGUCNestLevel();
+
+	(void) set_config_option("datestyle", "ISO", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("extra_float_digits", "1", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	return nest_level;
+}
+
+/* Append the columns of a row to an array that is being built */
+static ArrayBuildState *
+append_row(ArrayBuildState *result, TupleDesc desc, Datum *values, bool *nulls)
+{
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Oid			output;
+		bool		is_varlena;
+		Datum		value = (Datum) 0;
+
+		getTypeOutputInfo(TupleDescAttr(desc, i)->atttypid, &output,
+						  &is_varlena);
+		if (!nulls[i])
+			value = CStringGetTextDatum(OidOutputFunctionCall(output,
+															  values[i]));
+		result = accumArrayResult(result, value, nulls[i], TEXTOID,
+								  CurrentMemoryContext);
+	}
+	return result;
+}
+
+/* A descriptor for a single column */
+static TupleDesc
+scalar_desc(Oid type)
+{
+	TupleDesc	desc = CreateTemplateTupleDesc(1);
+
+	TupleDescInitEntry(desc, 1, "value", type, -1, 0);
+	return desc;
+}
+
+/* The rows that a function has put into its tuplestore, which is rewound */
+static ArrayBuildState *
+append_set(ArrayBuildState *result, ReturnSetInfo *set)
+{
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(set->setDesc,
+													&TTSOpsMinimalTuple);
+
+	while (tuplestore_gettupleslot(set->setResult, true, false, slot))
+	{
+		slot_getallattrs(slot);
+		result = append_row(result, set->setDesc, slot->tts_values,
+							slot->tts_isnull);
+	}
+	tuplestore_rescan(set->setResult);
+	ExecDropSingleTupleTableSlot(slot);
+	return result;
+}
+
+/* What a function has returned, as an array of texts */
+static Datum
+encode_result(FunctionCallInfo fcinfo, Datum result)
+{
+	ArrayBuildState *texts = initArrayResult(TEXTOID, CurrentMemoryContext,
+											 false);
+	ReturnSetInfo *set = fcinfo->flinfo->fn_retset ?
+		(ReturnSetInfo *) fcinfo->resultinfo : NULL;
+	int			nest_level = set_portable_output();
+	TupleDesc	desc;
+	Oid			type;
+
+	if (set)
+		texts = append_set(texts, set);
+	else if (get_call_result_type(fcinfo, &type, &desc) == TYPEFUNC_COMPOSITE)
+	{
+		HeapTupleHeader header = DatumGetHeapTupleHeader(result);
+		HeapTupleData tuple = {0};
+		Datum	   *values = palloc(desc->natts * sizeof(Datum));
+		bool	   *nulls = palloc(desc->natts * sizeof(bool));
+
+		tuple.t_len = HeapTupleHeaderGetDatumLength(header);
+		tuple.t_data = header;
+		heap_deform_tuple(&tuple, desc, values, nulls);
+		texts = append_row(texts, desc, values, nulls);
+	}
+	else if (type != VOIDOID)
+		texts = append_row(texts, scalar_desc(type), &result,
+						   &fcinfo->isnull);
+
+	AtEOXact_GUC(true, nest_level);
+	return makeArrayResult(texts, CurrentMemoryContext);
+}
+
+/* A jsonb argument, as an array of one text */
+static Datum
+encode_argument(FunctionCallInfo fcinfo, int n)
+{
+	Datum		json = PG_ARGISNULL(n) ? CStringGetDatum("null") :
+		DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(n));
+	Datum		value = CStringGetTextDatum(DatumGetCString(json));
+
+	return PointerGetDatum(construct_array(&value, 1, TEXTOID, -1, false,
+										   TYPALIGN_INT));
+}
+
+/* Read the columns of a row back, starting at texts[*at] */
+static void
+decode_row(TupleDesc desc, Datum *texts, bool *text_nulls, int count, int *at,
+		   Datum *values, bool *nulls)
+{
+	for (int i = 0; i < desc->natts; i++, (*at)++)
+	{
+		Oid			input;
+		Oid			io_param;
+
+		if (*at >= count)
+			ereport(ERROR,
+					(errcode(DWF_ERRCODE_REPLAY_MISMATCH),
+					 errmsg("a recorded result has not enough columns")));
+		nulls[i] = text_nulls[*at];
+		values[i] = (Datum) 0;
+		if (nulls[i])
+			continue;
+		getTypeInputInfo(TupleDescAttr(desc, i)->atttypid, &input, &io_param);
+		values[i] = OidInputFunctionCall(input,
+										 TextDatumGetCString(texts[*at]),
+										 io_param, -1);
+	}
+}
+
+/* Return what is recorded as the function would */
+static Datum
+decode_result(FunctionCallInfo fcinfo, Datum result)
+{
+	ReturnSetInfo *set = fcinfo->flinfo->fn_retset ?
+		(ReturnSetInfo *) fcinfo->resultinfo : NULL;
+	Datum	   *texts;
+	bool	   *text_nulls;
+	Datum	   *values;
+	bool	   *nulls;
+	TupleDesc	desc;
+	Oid			type;
+	int			count;
+	int			at = 0;
+
+	deconstruct_array(DatumGetArrayTypeP(result), TEXTOID, -1, false,
+					  TYPALIGN_INT, &texts, &text_nulls, &count);
+	if (set)
+	{
+		InitMaterializedSRF(fcinfo, 0);
+		desc = set->setDesc;
+	}
+	else if (get_call_result_type(fcinfo, &type, &desc) != TYPEFUNC_COMPOSITE)
+	{
+		if (type == VOIDOID)
+			PG_RETURN_VOID();
+		desc = scalar_desc(type);
+	}
+	values = palloc(desc->natts * sizeof(Datum));
+	nulls = palloc(desc->natts * sizeof(bool));
+
+	if (set)
+	{
+		while (at < count)
+		{
+			decode_row(desc, texts, text_nulls, count, &at, values, nulls);
+			tuplestore_putvalues(set->setResult, desc, values, nulls);
+		}
+		return (Datum) 0;
+	}
+	decode_row(desc, texts, text_nulls, count, &at, values, nulls);
+	if (get_call_result_type(fcinfo, NULL, NULL) == TYPEFUNC_COMPOSITE)
+		PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc),
+														  values, nulls)));
+	fcinfo->isnull = nulls[0];
+	return values[0];
+}
+
+/* ----- records ----- */
+
+/* Keep a row, which is not written yet, beyond its transaction */
+static void
+keep_record(const DwfRecord *row)
+{
+	MemoryContext old = MemoryContextSwitchTo(journal_context);
+	Record	   *record = palloc0(sizeof(Record));
+
+	record->row = *row;
+	record->row.function = pstrdup(row->function);
+	if (row->name)
+		record->row.name = (text *) DatumGetPointer(datumCopy(PointerGetDatum(row->name),
+															  false, -1));
+	if (!row->result.isnull)
+		record->row.result.value = datumCopy(row->result.value, false, -1);
+	if (!row->error.isnull)
+		record->row.error.value = datumCopy(row->error.value, false, -1);
+	records = lappend(records, record);
+	MemoryContextSwitchTo(old);
+}
+
+/* The topmost record, above which there is none undone, is written */
+static void
+mark_written(void)
+{
+	Record	   *record = list_nth(records, nwritten++);
+
+	record->subid = GetCurrentSubTransactionId();
+}
+
+/*
+ * Write a row.  Raises WF002, WF003 and the like when the workflow has ended,
+ * and WF007 when another session has recorded the step.
+ */
+static void
+write_row(const DwfRecord *row)
+{
+	text	   *workflow_id = dwf_attachment_id();
+	bool		ends_here = dwf_attachment_current() == NULL;
+
+	if (dwf_store_record(workflow_id, row, ends_here))
+		return;
+	if (!ends_here)
+		dwf_identity_check_live(workflow_id, GetUserId());
+	ereport(ERROR,
+			(errcode(DWF_ERRCODE_ELSEWHERE),
+			 errmsg("step %d of workflow \"%s\" was recorded by another session",
+					row->step_no, text_to_cstring(workflow_id)),
+			 errhint("Call wf_detach(), and attach again.")));
+}
+
+/* Write what was undone and is not yet written */
+static void
+write_undone(void)
+{
+	while (nwritten < list_length(records))
+	{
+		Record	   *record = list_nth(records, nwritten);
+
+		write_row(&record->row);
+		mark_written();
+	}
+}
+
+/* A record of the present call, without an outcome */
+static DwfRecord
+make_row(int step_no)
+{
+	DwfRecord	row = {0};
+
+	row.step_no = step_no;
+	row.function = current_call->function;
+	row.name = current_name;
+	row.started_at = current_started_at;
+	row.result.isnull = true;
+	row.error.isnull = true;
+	return row;
+}
+
+/* What is kept of an error: SQLSTATE, message, detail, hint */
+static Datum
+encode_error(const ErrorData *error)
+{
+	const char *parts[4];
+	Datum		values[4];
+	bool		nulls[4];
+	int			dims[1] = {4};
+	int			lower[1] = {1};
+
+	parts[0] = unpack_sql_state(error->sqlerrcode);
+	parts[1] = error->message ? error->message : "";
+	parts[2] = error->detail;
+	parts[3] = error->hint;
+	for (int i = 0; i < 4; i++)
+	{
+		nulls[i] = parts[i] == NULL;
+		values[i] = nulls[i] ? (Datum) 0 : CStringGetTextDatum(parts[i]);
+	}
+	return PointerGetDatum(construct_md_array(values, nulls, 1, dims, lower,
+											  TEXTOID, -1, false,
+											  TYPALIGN_INT));
+}
+
+/* Raise a recorded error */
+static void
+raise_error(Datum array)
+{
+	ErrorData  *error = palloc0(sizeof(ErrorData));
+	Datum	   *parts;
+	bool	   *nulls;
+	int			count;
+	char	   *state;
+
+	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false,
+					  TYPALIGN_INT, &parts, &nulls, &count);
+	Assert(count == 4);
+	state = TextDatumGetCString(parts[0]);
+	error->elevel = ERROR;
+	error->sqlerrcode = MAKE_SQLSTATE(state[0], state[1], state[2], state[3],
+									  state[4]);
+	error->message = TextDatumGetCString(parts[1]);
+	if (!nulls[2])
+		error->detail = TextDatumGetCString(parts[2]);
+	if (!nulls[3])
+		error->hint = TextDatumGetCString(parts[3]);
+	error->context = pstrdup("replayed from the journal");
+	error->assoc_context = CurrentMemoryContext;
+	ThrowErrorData(error);
+}
+
+/* ----- calls ----- */
+
+/* Raise unless the current user may act in the attached, live workflow */
+static void
+check_access(void)
+{
+	text	   *workflow_id = dwf_attachment_current();
+
+	if (workflow_id && !dwf_probe_accepts(workflow_id, GetUserId()))
+		dwf_identity_check_live(workflow_id, GetUserId());
+}
+
+/* How a call is shown: its function, and what names it */
+static char *
+describe_call(const char *function, text *name)
+{
+	return name ? psprintf("%s('%s')", function, text_to_cstring(name)) :
+		psprintf("%s()", function);
+}
+
+/* Raise WF004: the replay has left the recorded path, and stays off it */
+static void
+report_divergence(int step_no, const DwfRecord *recorded, const DwfCall *call,
+				  text *name)
+{
+	if (divergence == NULL)
+		divergence = MemoryContextStrdup(TopMemoryContext,
+										 psprintf("Step %d was recorded as %s, and %s was called.",
+												  step_no,
+												  describe_call(recorded->function,
+																recorded->name),
+												  describe_call(call->function, name)));
+	ereport(ERROR,
+			(errcode(DWF_ERRCODE_REPLAY_MISMATCH),
+			 errmsg("workflow \"%s\" was executed differently before",
+					text_to_cstring(dwf_attachment_current())),
+			 errdetail_internal("%s", divergence),
+			 errhint("Call what was called then; wf_patched() lets code change under running workflows.")));
+}
+
+static bool
+same_text(const text *a, const text *b)
+{
+	if (a == NULL || b == NULL)
+		return a == b;
+	return VARSIZE_ANY_EXHDR(a) == VARSIZE_ANY_EXHDR(b) &&
+		memcmp(VARDATA_ANY(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(a)) == 0;
+}
+
+/* Is this what was recorded? */
+static bool
+is_same_call(const DwfRecord *recorded, const char *function, text *name)
+{
+	return strcmp(recorded->function, function) == 0 &&
+		same_text(recorded->name, name);
+}
+
+/*
+ * Record what the present call has returned.  What ends the run has no place
+ * in the journal, nor has what comes after it in its transaction; but it has
+ * its number, and is undone if that rolls back.
+ */
+static void
+record_result(FunctionCallInfo fcinfo, Datum result, int step_no, bool writes)
+{
+	DwfRecord	row = make_row(step_no);
+
+	row.result.isnull = false;
+	row.result.value = current_call->saves > 0 ?
+		encode_argument(fcinfo, current_call->saves) :
+		encode_result(fcinfo, result);
+	row.completed_at = GetCurrentTimestamp();
+	if (writes)
+	{
+		write_undone();
+		write_row(&row);
+	}
+	row.is_undone = !writes;
+	keep_record(&row);
+	if (writes)
+		mark_written();
+}
+
+/* In a body, what a CALL has done is committed with it, where that can be */
+static void
+commit_call(FunctionCallInfo fcinfo)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	if (fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) ||
+		castNode(CallContext, fcinfo->context)->atomic)
+		return;
+	SPI_connect_ext(SPI_OPT_NONATOMIC);
+	if (has_crashed && dwf_attachment_current() != NULL)
+		dwf_store_note_progress(dwf_attachment_current());
+	has_crashed = false;
+	SPI_commit();
+	SPI_finish();
+	MemoryContextSwitchTo(context);
+}
+
+/* Execute the present call, and record how it ended */
+static Datum
+execute(FunctionCallInfo fcinfo, int step_no)
+{
+	MemoryContext context = CurrentMemoryContext;
+	bool		writes = dwf_attachment_current() != NULL &&
+		!current_call->ends_run;
+	DwfRecord	row;
+	Datum		result = (Datum) 0;
+
+	if (dwf_attachment_is_body())
+		XactReadOnly = false;	/* it is, but our calls are not (guard.c) */
+	PG_TRY();
+	{
+		check_access();
+		result = current_call->body(fcinfo);
+		record_result(fcinfo, result, step_no, writes);
+		if (dwf_attachment_is_body())
+			commit_call(fcinfo);
+	}
+	PG_CATCH();
+	{
+		row = make_row(step_no);
+		current_call = NULL;
+		in_command = false;
+
+		MemoryContextSwitchTo(context);
+		if (dwf_attachment_is_suspending())
+			PG_RE_THROW();		/* it is called again, and goes on */
+		row.is_undone = true;
+		row.error.isnull = false;
+		row.error.value = encode_error(CopyErrorData());
+		row.completed_at = GetCurrentTimestamp();
+		keep_record(&row);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	if (dwf_attachment_is_body())
+		XactReadOnly = true;
+	return result;
+}
+
+/* The argument that names a call, or NULL */
+static text *
+naming_argument(const DwfCall *call, FunctionCallInfo fcinfo)
+{
+	Oid			output;
+	bool		is_varlena;
+
+	if (call->naming < 0 || PG_ARGISNULL(call->naming))
+		return NULL;
+	if (!call->names_array)
+		return PG_GETARG_TEXT_PP(call->naming);
+	getTypeOutputInfo(TEXTARRAYOID, &output, &is_varlena);
+	return cstring_to_text(OidOutputFunctionCall(output,
+												 PG_GETARG_DATUM(call->naming)));
+}
+
+/* Take the next number for a call: replay what is recorded, or execute it */
+static Datum
+journal_call(const DwfCall *call, FunctionCallInfo fcinfo)
+{
+	DwfRecord	recorded;
+	bool		found = false;
+	text	   *name;
+	Datum		result;
+	int			step_no;
+
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("an attached session cannot be in a REPEATABLE READ or SERIALIZABLE transaction")));
+
+	name = naming_argument(call, fcinfo);
+	step_no = ++last_no;
+	if (step_no <= recorded_to)
+		found = dwf_store_read_record(dwf_attachment_id(), step_no, &recorded);
+	if (found)
+		check_access();
+	if (divergence || (found && !is_same_call(&recorded, call->function, name)))
+	{
+		if (!call->ends_run)
+			report_divergence(step_no, &recorded, call, name);
+		found = false;
+	}
+	if (found && !recorded.error.isnull)
+		raise_error(recorded.error.value);
+	if (found && !recorded.result.isnull)
+		return decode_result(fcinfo, recorded.result.value);
+
+	current_call = call;
+	current_name = name;
+	current_started_at = found ? recorded.started_at : GetCurrentTimestamp();
+	current_deadline = found ? recorded.deadline : 0;
+	result = execute(fcinfo, step_no);
+	current_call = NULL;
+	return result;
+}
+
+/*
+ * Call a journalled function.  Without an attached workflow, and from within
+ * another call (a step's command, a trigger), it is an ordinary function.
+ */
+Datum
+dwf_journal_call(const DwfCall *call, FunctionCallInfo fcinfo)
+{
+	if (dwf_attachment_id() == NULL || current_call != NULL)
+		return call->body(fcinfo);
+	return journal_call(call, fcinfo);
+}
+
+/* Raise unless this session executes a workflow, of the current user's */
+void
+dwf_journal_require(const char *function)
+{
+	if (dwf_attachment_current() == NULL)
+		ereport(ERROR,
+				(errcode(DWF_ERRCODE_NO_CURRENT),
+				 errmsg("%s() is for sessions that are attached to a workflow",
+						function),
+				 errhint("Call wf_attach() first.")));
+	check_access();
+}
+
+/* Will the next call be the first to have its number? */
+bool
+dwf_journal_is_fresh(void)
+{
+	return last_no >= recorded_to;
+}
+
+/* What this run has answered when asked for a change; false if nothing yet */
+bool
+dwf_journal_patch(text *change, bool *value)
+{
+	ListCell   *cell;
+
+	foreach(cell, patches)
+	{
+		Patch	   *patch = lfirst(cell);
+
+		*value = patch->value;
+		if (same_text(patch->change, change))
+			return true;
+	}
+	return false;
+}
+
+/* Keep it */
+void
+dwf_journal_keep_patch(text *change, bool value)
+{
+	MemoryContext old = MemoryContextSwitchTo(patch_context);
+	Patch	   *patch = palloc(sizeof(Patch));
+
+	patch->change = (text *) DatumGetPointer(datumCopy(PointerGetDatum(change),
+													   false, -1));
+	patch->value = value;
+	patches = lappend(patches, patch);
+	MemoryContextSwitchTo(old);
+}
+
+/* Is the next call recorded as this one? */
+bool
+dwf_journal_peek(const char *function, text *name)
+{
+	DwfRecord	recorded;
+
+	return last_no < recorded_to &&
+		dwf_store_read_record(dwf_attachment_current(), last_no + 1,
+							  &recorded) &&
+		is_same_call(&recorded, function, name);
+}
+
+/*
+ * The present call is about to wait until a deadline.  If it waited before,
+ * the recorded deadline counts; else it is recorded, for the commit that comes
+ * before the wait.
+ */
+void
+dwf_journal_settle_deadline(TimestampTz *deadline, bool may_commit)
+{
+	DwfRecord	row;
+
+	if (current_call == NULL || in_command ||
+		dwf_attachment_current() == NULL || TIMESTAMP_NOT_FINITE(*deadline))
+		return;
+	if (current_deadline != 0)
+	{
+		*deadline = current_deadline;
+		return;
+	}
+	if (!may_commit)
+		return;
+	row = make_row(last_no);
+	row.deadline = current_deadline = *deadline;
+	write_undone();
+	write_row(&row);
+}
+
+/* The number of the present call */
+int
+dwf_journal_step(void)
+{
+	return last_no;
+}
+
+/* Is the session in the command of a step? */
+bool
+dwf_journal_in_command(void)
+{
+	return in_command;
+}
+
+/* Enter or leave one; returns whether it was in one */
+bool
+dwf_journal_set_in_command(bool value)
+{
+	bool		old = in_command;
+
+	in_command = value;
+	return old;
+}
+
+/* The body that this session is about to run has crashed since it got further */
+void
+dwf_journal_note_crash(void)
+{
+	has_crashed = true;
+}
+
+/* This session begins to execute a workflow, from the top */
+void
+dwf_journal_begin(text *workflow_id)
+{
+	if (journal_context == NULL)
+	{
+		journal_context = AllocSetContextCreate(TopMemoryContext,
+												"durable_wf journal",
+												ALLOCSET_DEFAULT_SIZES);
+		patch_context = AllocSetContextCreate(TopMemoryContext,
+											  "durable_wf patches",
+											  ALLOCSET_SMALL_SIZES);
+	}
+	MemoryContextReset(journal_context);
+	MemoryContextReset(patch_context);
+	records = patches = NIL;
+	nwritten = 0;
+	if (divergence)
+		pfree(divergence);
+	divergence = NULL;
+	has_crashed = false;
+	last_no = 0;
+	recorded_to = dwf_store_last_step(workflow_id);
+}
+
+/*
+ * The transaction has ended: what it has written is written, or undone.  The
+ * effect is gone, and what the caller saw stays.  Cannot fail.
+ */
+void
+dwf_journal_end_xact(bool commit)
+{
+	if (!commit)
+		dwf_journal_end_subxact(TopSubTransactionId);
+	else if (nwritten == list_length(records))
+	{
+		if (records != NIL)
+			MemoryContextReset(journal_context);
+		records = NIL;
+	}
+	else
+		records = list_delete_first_n(records, nwritten);
+	nwritten = 0;
+}
+
+/* A subtransaction has aborted */
+void
+dwf_journal_end_subxact(SubTransactionId subid)
+{
+	while (nwritten > 0)
+	{
+		Record	   *record = list_nth(records, nwritten - 1);
+
+		if (record->subid < subid)
+			break;
+		record->row.is_undone = true;
+		nwritten--;
+	}
+}

@@ -1,0 +1,512 @@
+/*-------------------------------------------------------------------------
+ *
+ * store_body.c
+ *	  The tables as C functions: SQL workflows, and those that are suspended.
+ *
+ * Who changes a workflow's row and its waits locks the row first.  The worker
+ * never waits for a row that others hold: it passes it by and comes back.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "store.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "attachment.h"
+#include "listener.h"
+#include "plan.h"
+
+#define EQ	" OPERATOR(pg_catalog.=) "
+
+/* What an index has, in the order in which it is due */
+#define IS_WORK \
+	"w.body IS NOT NULL AND w.finished_at IS NULL" \
+	" AND w.status OPERATOR(pg_catalog.<>) 'WAITING'"
+
+/* role, at most so many */
+static DwfStatement work_query = {
+	"SELECT w.workflow_id, w.due_at FROM durable_wf.workflow w"
+	" WHERE " IS_WORK " AND w.owner::pg_catalog.oid" EQ "$1"
+	" AND NOT durable_wf.is_copy()"
+	" ORDER BY w.due_at, w.workflow_id LIMIT $2",
+	2, {OIDOID, INT4OID}, NULL
+};
+
+/* One look at the index for each role, however much work it has */
+static DwfStatement roles_query = {
+	"WITH RECURSIVE r(owner) AS ("
+	" (SELECT w.owner::pg_catalog.oid FROM durable_wf.workflow w"
+	"   WHERE " IS_WORK " ORDER BY w.owner::pg_catalog.oid LIMIT 1)"
+	" UNION ALL"
+	" SELECT (SELECT w.owner::pg_catalog.oid FROM durable_wf.workflow w"
+	"   WHERE " IS_WORK
+	"   AND w.owner::pg_catalog.oid OPERATOR(pg_catalog.>) r.owner"
+	"   ORDER BY w.owner::pg_catalog.oid LIMIT 1)"
+	" FROM r WHERE r.owner IS NOT NULL)"
+	" SELECT r.owner FROM r WHERE r.owner IS NOT NULL",
+	0, {0}, NULL
+};
+
+/* id */
+static DwfStatement body_query = {
+	"SELECT w.body, w.input, w.attempts FROM durable_wf.workflow w"
+	" WHERE w.workflow_id" EQ "$1 AND w.body IS NOT NULL"
+	" AND w.finished_at IS NULL",
+	1, {TEXTOID}, NULL
+};
+
+/* id, message, state, context */
+static DwfStatement fail_query = {
+	"UPDATE durable_wf.workflow w SET status = 'ERROR', error = $2,"
+	" error_state = $3, error_context = $4,"
+	" finished_at = pg_catalog.now(), updated_at = pg_catalog.now()"
+	" WHERE w.workflow_id" EQ "$1 AND w.finished_at IS NULL",
+	4, {TEXTOID, TEXTOID, TEXTOID, TEXTOID}, NULL
+};
+
+/* role, message */
+static DwfStatement fail_role_query = {
+	"UPDATE durable_wf.workflow w SET status = 'ERROR', error = $2,"
+	" finished_at = pg_catalog.now(), updated_at = pg_catalog.now()"
+	" WHERE w.workflow_id" EQ "ANY (ARRAY("
+	"   SELECT w.workflow_id FROM durable_wf.workflow w"
+	"   WHERE " IS_WORK " AND w.owner::pg_catalog.oid" EQ "$1"
+	"   AND w.due_at OPERATOR(pg_catalog.<=) pg_catalog.now()"
+	"   ORDER BY w.workflow_id FOR NO KEY UPDATE SKIP LOCKED))",
+	2, {OIDOID, TEXTOID}, NULL
+};
+
+/* id */
+static DwfStatement back_off_query = {
+	"UPDATE durable_wf.workflow w SET status = 'PENDING',"
+	" updated_at = pg_catalog.now()"
+	" WHERE w.workflow_id" EQ "$1 AND w.finished_at IS NULL",
+	1, {TEXTOID}, NULL
+};
+
+/* id, position, step, door, target, key, wait id, deadline */
+static DwfStatement suspend_query = {
+	"INSERT INTO durable_wf.wait (workflow_id, position, step_no, door,"
+	" target_id, key, wait_id, deadline)"
+	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+	8, {TEXTOID, INT4OID, INT4OID, CHAROID, TEXTOID, TEXTOID, INT8OID,
+	TIMESTAMPTZOID}, NULL
+};
+
+/* id */
+static DwfStatement set_waiting_query = {
+	"UPDATE durable_wf.workflow w SET status = 'WAITING', attempts = 0,"
+	" updated_at = pg_catalog.now()"
+	" WHERE w.workflow_id" EQ "$1 AND w.finished_at IS NULL",
+	1, {TEXTOID}, NULL
+};
+
+/* id */
+static DwfStatement set_running_query = {
+	"UPDATE durable_wf.workflow w SET status = 'RUNNING', attempts = 1,"
+	" due_at = pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+)"
+	"   '1 s'::pg_catalog.interval,"
+	" updated_at = pg_catalog.now()"
+	" WHERE w.workflow_id" EQ "$1 AND w.finished_at IS NULL",
+	1, {TEXTOID}, NULL
+};
+
+/* id */
+static DwfStatement unsuspend_query = {
+	"DELETE FROM durable_wf.wait a WHERE a.workflow_id" EQ "$1",
+	1, {TEXTOID}, NULL
+};
+
+/*
+ * Let the workflows that "wanted" lists go on.  Those whose row somebody holds
+ * are passed by, and are due from now on, so that the clock comes back to them.
+ * Returns how many go on, and how many are held.
+ */
+#define RESUME(wanted) \
+	"WITH candidate AS MATERIALIZED (" wanted ")," \
+	" chosen AS MATERIALIZED (" \
+	"   SELECT w.workflow_id FROM durable_wf.workflow w" \
+	"   WHERE w.workflow_id" EQ "ANY (ARRAY(" \
+	"     SELECT c.workflow_id FROM candidate c))" \
+	"   ORDER BY w.workflow_id FOR NO KEY UPDATE SKIP LOCKED)," \
+	" resumed AS (" \
+	"   UPDATE durable_wf.workflow w SET status = 'PENDING'," \
+	"   due_at = pg_catalog.clock_timestamp(), updated_at = pg_catalog.now()" \
+	"   FROM chosen c" \
+	"   WHERE w.workflow_id" EQ "c.workflow_id AND w.status" EQ "'WAITING'" \
+	"   RETURNING w.workflow_id)," \
+	" gone AS (" \
+	"   DELETE FROM durable_wf.wait a USING chosen c" \
+	"   WHERE a.workflow_id" EQ "c.workflow_id)," \
+	" held AS (" \
+	"   UPDATE durable_wf.wait a SET deadline = pg_catalog.clock_timestamp()" \
+	"   FROM candidate c" \
+	"   WHERE a.workflow_id" EQ "c.workflow_id" \
+	"   AND NOT EXISTS (SELECT FROM chosen h" \
+	"     WHERE h.workflow_id" EQ "c.workflow_id)" \
+	"   AND (a.deadline OPERATOR(pg_catalog.<=)" \
+	"     pg_catalog.clock_timestamp()) IS NOT TRUE" \
+	"   RETURNING a.workflow_id)" \
+	" SELECT (SELECT pg_catalog.count(*) FROM resumed)," \
+	" (SELECT pg_catalog.count(*) FROM held)"
+
+/* door, target, key */
+static DwfStatement resume_query = {
+	RESUME("SELECT DISTINCT a.workflow_id FROM durable_wf.wait a"
+		   " WHERE a.target_id" EQ "$2 AND a.door" EQ "$1 AND a.key" EQ "$3"),
+	3, {CHAROID, TEXTOID, TEXTOID}, NULL
+};
+
+static DwfStatement resume_due_query = {
+	RESUME("SELECT DISTINCT a.workflow_id FROM durable_wf.wait a"
+		   " WHERE a.deadline OPERATOR(pg_catalog.<=)"
+		   " pg_catalog.clock_timestamp()"),
+	0, {0}, NULL
+};
+
+/* When the next one is due; in half a second if one is held, and overdue */
+static DwfStatement next_deadline_query = {
+	"SELECT GREATEST(a.deadline, pg_catalog.clock_timestamp()"
+	"   OPERATOR(pg_catalog.+) CASE WHEN a.deadline OPERATOR(pg_catalog.<=)"
+	"   pg_catalog.clock_timestamp() THEN '500 ms'::pg_catalog.interval"
+	"   ELSE '0 s'::pg_catalog.interval END)"
+	" FROM durable_wf.wait a WHERE a.deadline IS NOT NULL"
+	" ORDER BY a.deadline LIMIT 1",
+	0, {0}, NULL
+};
+
+/* id */
+static DwfStatement forget_waits_query = {
+	"DELETE FROM durable_wf.wait a USING durable_wf.workflow w"
+	" WHERE a.workflow_id" EQ "$1 AND w.workflow_id" EQ "$1"
+	" AND w.finished_at IS NOT NULL",
+	1, {TEXTOID}, NULL
+};
+
+/* event id */
+static DwfStatement suspended_query = {
+	"SELECT a.workflow_id, a.wait_id, a.since, a.deadline"
+	" FROM durable_wf.wait a"
+	" WHERE a.door" EQ "'n' AND a.key" EQ "$1 AND a.wait_id IS NOT NULL",
+	1, {TEXTOID}, NULL
+};
+
+/* id, wait id */
+static DwfStatement is_suspended_query = {
+	"SELECT FROM durable_wf.wait a"
+	" WHERE a.workflow_id" EQ "$1 AND a.wait_id" EQ "$2",
+	2, {TEXTOID, INT8OID}, NULL
+};
+
+static DwfStatement expected_query = {
+	"SELECT DISTINCT t.id FROM durable_wf.wait a,"
+	" LATERAL (VALUES (a.workflow_id), (a.target_id)) AS t (id)"
+	" WHERE t.id OPERATOR(pg_catalog.<>) ''",
+	0, {0}, NULL
+};
+
+static DwfStatement reconcile_query = {
+	RESUME("SELECT DISTINCT a.workflow_id FROM durable_wf.wait a"
+		   " WHERE EXISTS (SELECT FROM durable_wf.message m"
+		   "   WHERE m.workflow_id" EQ "a.target_id AND m.door" EQ "a.door"
+		   "   AND m.key" EQ "a.key)"
+		   " OR a.door" EQ "'e' AND EXISTS (SELECT FROM durable_wf.event e"
+		   "   WHERE e.workflow_id" EQ "a.target_id AND e.key" EQ "a.key)"
+		   " OR EXISTS (SELECT FROM durable_wf.workflow t"
+		   "   WHERE t.workflow_id" EQ "a.target_id"
+		   "   AND t.finished_at IS NOT NULL)"
+		   " OR NOT EXISTS (SELECT FROM durable_wf.workflow t"
+		   "   WHERE t.workflow_id" EQ "a.workflow_id"
+		   "   AND t.status" EQ "'WAITING')"),
+	0, {0}, NULL
+};
+
+/*
+ * The oldest work of a role that is due and that nobody executes, claimed or
+ * not by then; *next tells when there will be some if there is none.  The
+ * caller passes how many rows may be passed by.
+ */
+bool
+dwf_store_work(Oid role, text **workflow_id, TimestampTz *next)
+{
+	Datum		values[] = {ObjectIdGetDatum(role),
+	Int32GetDatum(dwf_attachment_count() + 1)};
+	DwfRun		r = dwf_plan_run(&work_query, values, NULL);
+	TimestampTz now = GetCurrentTimestamp();
+	bool		found = false;
+
+	*next = DT_NOEND;
+	for (uint64 i = 0; i < SPI_processed && !found; i++)
+	{
+		bool		isnull;
+		TimestampTz due = DatumGetTimestampTz(dwf_plan_column(i, 2, &isnull));
+		text	   *id = DatumGetTextP(dwf_plan_copy_column(r, i, 1).value);
+
+		if (due > now)
+		{
+			*next = due;
+			break;
+		}
+		if (dwf_attachment_is_claimed(id))
+			continue;
+		*workflow_id = id;
+		found = true;
+	}
+	dwf_plan_done(r);
+	return found;
+}
+
+/*
+ * The roles that have work which is due and that nobody executes, and when the
+ * next will be
+ */
+List *
+dwf_store_roles_with_work(TimestampTz *next)
+{
+	DwfRun		r = dwf_plan_run(&roles_query, NULL, NULL);
+	MemoryContext old = MemoryContextSwitchTo(r.caller_context);
+	List	   *roles = NIL;
+	List	   *due = NIL;
+	ListCell   *cell;
+
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool		isnull;
+
+		roles = lappend_oid(roles,
+							DatumGetObjectId(dwf_plan_column(i, 1, &isnull)));
+	}
+	MemoryContextSwitchTo(old);
+	dwf_plan_done(r);
+
+	*next = DT_NOEND;
+	foreach(cell, roles)
+	{
+		text	   *workflow_id;
+		TimestampTz next_of_role;
+
+		if (dwf_store_work(lfirst_oid(cell), &workflow_id, &next_of_role))
+			due = lappend_oid(due, lfirst_oid(cell));
+		*next = Min(*next, next_of_role);
+	}
+	return due;
+}
+
+/* A workflow's body and input, and how often it was tried; false if none */
+bool
+dwf_store_body(text *workflow_id, text **body, DwfValue *input, int *attempts)
+{
+	Datum		values[] = {PointerGetDatum(workflow_id)};
+	DwfRun		r = dwf_plan_run(&body_query, values, NULL);
+	bool		found = SPI_processed > 0;
+	bool		isnull;
+
+	if (found)
+	{
+		*body = DatumGetTextP(dwf_plan_copy_column(r, 0, 1).value);
+		*input = dwf_plan_copy_column(r, 0, 2);
+		*attempts = DatumGetInt32(dwf_plan_column(0, 3, &isnull));
+	}
+	dwf_plan_done(r);
+	return found;
+}
+
+static Datum
+text_or_null(const char *value, char *null)
+{
+	*null = value ? ' ' : 'n';
+	return value ? CStringGetTextDatum(value) : (Datum) 0;
+}
+
+/* A body has raised an error: so the workflow ends; false if it had ended */
+bool
+dwf_store_fail(text *workflow_id, const char *message, const char *state,
+			   const char *context)
+{
+	Datum		values[4] = {PointerGetDatum(workflow_id)};
+	char		nulls[4] = {' '};
+
+	values[1] = text_or_null(message, &nulls[1]);
+	values[2] = text_or_null(state, &nulls[2]);
+	values[3] = text_or_null(context, &nulls[3]);
+	return dwf_plan_count(&fail_query, values, nulls) > 0;
+}
+
+/* Nothing of a role can be executed: what is due ends with this error */
+uint64
+dwf_store_fail_role(Oid role, const char *message)
+{
+	Datum		values[] = {ObjectIdGetDatum(role),
+	CStringGetTextDatum(message)};
+
+	return dwf_plan_count(&fail_role_query, values, NULL);
+}
+
+/* Try a workflow again when it is due, later each time */
+void
+dwf_store_back_off(text *workflow_id)
+{
+	Datum		values[] = {PointerGetDatum(workflow_id)};
+
+	(void) dwf_plan_count(&back_off_query, values, NULL);
+}
+
+/* A body that has crashed has got further: that was not in vain */
+void
+dwf_store_note_progress(text *workflow_id)
+{
+	Datum		values[] = {PointerGetDatum(workflow_id)};
+
+	(void) dwf_plan_count(&set_running_query, values, NULL);
+}
+
+/* A workflow waits, and no process executes it */
+void
+dwf_store_suspend(text *workflow_id, int step_no, const DwfWaitKey *keys,
+				  int nkeys, int64 wait_id, TimestampTz deadline)
+{
+	Datum		id[] = {PointerGetDatum(workflow_id)};
+
+	if (dwf_plan_count(&set_waiting_query, id, NULL) == 0)
+		return;					/* it has ended, as the next look will find */
+	/* the worker may have let it go on from a wait that it saw the end of */
+	(void) dwf_plan_count(&unsuspend_query, id, NULL);
+	for (int i = 0; i < nkeys; i++)
+	{
+		const DwfAddress *address = &keys[i].address;
+		text	   *key = address->key ? address->key : cstring_to_text("");
+		text	   *target = address->workflow_id ? address->workflow_id :
+			cstring_to_text("");
+		Datum		values[] = {PointerGetDatum(workflow_id),
+			Int32GetDatum(i), Int32GetDatum(step_no),
+			CharGetDatum(address->door), PointerGetDatum(target),
+			PointerGetDatum(key), Int64GetDatum(wait_id),
+		TimestampTzGetDatum(deadline)};
+		char		nulls[] = {' ', ' ', ' ', ' ', ' ', ' ',
+		wait_id && address->door == DWF_DOOR_NOTIFY ? ' ' : 'n', deadline == DT_NOEND ? 'n' : ' '};
+
+		if (address->door != DWF_DOOR_BROADCAST)
+			(void) dwf_plan_count(&suspend_query, values, nulls);
+	}
+}
+
+/* It goes on after all */
+void
+dwf_store_unsuspend(text *workflow_id)
+{
+	Datum		values[] = {PointerGetDatum(workflow_id)};
+
+	(void) dwf_plan_count(&set_running_query, values, NULL);
+	(void) dwf_plan_count(&unsuspend_query, values, NULL);
+}
+
+/* Run one of the above; returns how many go on, and whether some are held */
+static uint64
+resume(DwfStatement *statement, Datum *values, bool *held)
+{
+	DwfRun		r = dwf_plan_run(statement, values, NULL);
+	bool		isnull;
+	uint64		resumed = DatumGetInt64(dwf_plan_column(0, 1, &isnull));
+
+	*held |= DatumGetInt64(dwf_plan_column(0, 2, &isnull)) > 0;
+	dwf_plan_done(r);
+	return resumed;
+}
+
+/*
+ * Something has come to an address: let who waits for it go on.  *held is set
+ * when the clock has to see to one of them.
+ */
+uint64
+dwf_store_resume(char door, text *target_id, text *key, bool *held)
+{
+	Datum		values[] = {CharGetDatum(door), PointerGetDatum(target_id),
+	PointerGetDatum(key)};
+
+	return resume(&resume_query, values, held);
+}
+
+/* Let go on whose deadline has come; *next is the next one, or DT_NOEND */
+uint64
+dwf_store_resume_due(TimestampTz *next)
+{
+	bool		held = false;
+	uint64		resumed = resume(&resume_due_query, NULL, &held);
+
+	*next = dwf_plan_moment(&next_deadline_query, NULL);
+	return resumed;
+}
+
+/* Let go on whose wait is over, whoever was told of it */
+uint64
+dwf_store_reconcile(bool *held)
+{
+	return resume(&reconcile_query, NULL, held);
+}
+
+/* Have news of everything that suspended workflows wait for be told */
+void
+dwf_store_expect_all(void)
+{
+	DwfRun		r = dwf_plan_run(&expected_query, NULL, NULL);
+
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool		isnull;
+
+		dwf_listener_expect(DatumGetTextPP(dwf_plan_column(i, 1, &isnull)));
+	}
+	dwf_plan_done(r);
+}
+
+/* A workflow may have ended while it was suspended */
+void
+dwf_store_forget_waits(text *workflow_id)
+{
+	Datum		values[] = {PointerGetDatum(workflow_id)};
+
+	(void) dwf_plan_count(&forget_waits_query, values, NULL);
+}
+
+/* The suspended workflows that wait for an event id, as DwfWaiterInfo */
+List *
+dwf_store_suspended(text *event_id)
+{
+	Datum		values[] = {PointerGetDatum(event_id)};
+	DwfRun		r = dwf_plan_run(&suspended_query, values, NULL);
+	List	   *waiters = NIL;
+
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool		isnull;
+		Datum		deadline = dwf_plan_column(i, 4, &isnull);
+		DwfValue	id = dwf_plan_copy_column(r, i, 1);
+		MemoryContext old = MemoryContextSwitchTo(r.caller_context);
+		DwfWaiterInfo *waiter = palloc0(sizeof(DwfWaiterInfo));
+
+		waiter->slot = -1;
+		waiter->door = DWF_DOOR_BROADCAST;
+		waiter->workflow_id = DatumGetTextP(id.value);
+		waiter->key = event_id;
+		waiter->deadline = isnull ? DT_NOEND : DatumGetTimestampTz(deadline);
+		waiter->wait_id = DatumGetInt64(dwf_plan_column(i, 2, &isnull));
+		waiter->since = DatumGetTimestampTz(dwf_plan_column(i, 3, &isnull));
+		waiters = lappend(waiters, waiter);
+		MemoryContextSwitchTo(old);
+	}
+	dwf_plan_done(r);
+	return waiters;
+}
+
+/* Is this suspended workflow still in that wait? */
+bool
+dwf_store_is_suspended(const DwfWaiterInfo *waiter)
+{
+	Datum		values[] = {PointerGetDatum(waiter->workflow_id),
+	Int64GetDatum(waiter->wait_id)};
+
+	return dwf_plan_count(&is_suspended_query, values, NULL) > 0;
+}

@@ -1,0 +1,312 @@
+/*-------------------------------------------------------------------------
+ *
+ * store_run.c
+ *	  The tables as C functions: who is to be executed, and the journal.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "store.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "attachment.h"
+#include "listener.h"
+#include "plan.h"
+
+#define EQ	" OPERATOR(pg_catalog.=) "
+#define ROLE_MAY_ACT(n) \
+	"pg_catalog.pg_has_role(" n "::pg_catalog.oid, w.owner::pg_catalog.oid, 'USAGE')"
+
+/* When a body is run again whose process dies now, later each time */
+#define DUE_AGAIN \
+	"(pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+)" \
+	" ('1 s'::pg_catalog.interval OPERATOR(pg_catalog.*)" \
+	" pg_catalog.power(2::pg_catalog.float8," \
+	" LEAST(w.attempts, 9)::pg_catalog.float8)))"
+
+/* id, role */
+static DwfStatement attach_query = {
+	"UPDATE durable_wf.workflow w SET status = 'RUNNING',"
+	" attempts = w.attempts OPERATOR(pg_catalog.+) 1,"
+	" due_at = CASE WHEN w.body IS NULL THEN w.due_at ELSE " DUE_AGAIN
+	" END,"
+	" updated_at = pg_catalog.now()"
+	" WHERE w.workflow_id" EQ "$1 AND w.finished_at IS NULL"
+	" AND " ROLE_MAY_ACT("$2"),
+	2, {TEXTOID, OIDOID}, NULL
+};
+
+/* id */
+static DwfStatement queue_query = {
+	"SELECT w.queue FROM durable_wf.workflow w"
+	" WHERE w.workflow_id" EQ "$1 AND w.queue IS NOT NULL",
+	1, {TEXTOID}, NULL
+};
+
+/* queue, role, now, at most so many */
+static DwfStatement due_query = {
+	"SELECT w.workflow_id FROM durable_wf.workflow w"
+	" WHERE w.queue" EQ "$1 AND w.finished_at IS NULL"
+	" AND w.due_at OPERATOR(pg_catalog.<=) $3"
+	" AND " ROLE_MAY_ACT("$2")
+	" ORDER BY w.due_at, w.workflow_id LIMIT $4",
+	4, {TEXTOID, OIDOID, TIMESTAMPTZOID, INT4OID}, NULL
+};
+
+/* queue, role, now */
+static DwfStatement next_due_query = {
+	"SELECT w.due_at FROM durable_wf.workflow w"
+	" WHERE w.queue" EQ "$1 AND w.finished_at IS NULL"
+	" AND w.due_at OPERATOR(pg_catalog.>) $3"
+	" AND " ROLE_MAY_ACT("$2")
+	" ORDER BY w.due_at LIMIT 1",
+	3, {TEXTOID, OIDOID, TIMESTAMPTZOID}, NULL
+};
+
+/* id, role */
+static DwfStatement retry_query = {
+	"UPDATE durable_wf.workflow w SET status = 'PENDING', output = NULL,"
+	" error = NULL, finished_at = NULL, timeout_at = NULL,"
+	" due_at = pg_catalog.now(), updated_at = pg_catalog.now()"
+	" WHERE w.workflow_id" EQ "$1"
+	" AND w.status" EQ "ANY ('{ERROR,CANCELLED}'::pg_catalog.text[])"
+	" AND " ROLE_MAY_ACT("$2"),
+	2, {TEXTOID, OIDOID}, NULL
+};
+
+/* id, role, input */
+static DwfStatement restart_query = {
+	"WITH journal AS ("
+	"   DELETE FROM durable_wf.step s WHERE s.workflow_id" EQ "$1)"
+	" UPDATE durable_wf.workflow w SET status = 'PENDING', input = $3,"
+	" attempts = 0, due_at = pg_catalog.now(), updated_at = pg_catalog.now()"
+	" WHERE w.workflow_id" EQ "$1 AND w.finished_at IS NULL"
+	" AND " ROLE_MAY_ACT("$2"),
+	3, {TEXTOID, OIDOID, JSONBOID}, NULL
+};
+
+/* Workflows that have run out of time, but for those that somebody holds */
+static DwfStatement end_overdue_query = {
+	"UPDATE durable_wf.workflow w SET status = 'CANCELLED',"
+	" finished_at = pg_catalog.now(), updated_at = pg_catalog.now()"
+	" WHERE w.workflow_id" EQ "ANY (ARRAY("
+	"   SELECT o.workflow_id FROM durable_wf.workflow o"
+	"   WHERE o.finished_at IS NULL"
+	"   AND o.timeout_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp()"
+	"   ORDER BY o.workflow_id FOR UPDATE SKIP LOCKED))",
+	0, {0}, NULL
+};
+
+/* When the next one will have; in a second if one is held, and overdue */
+static DwfStatement next_timeout_query = {
+	"SELECT CASE WHEN w.timeout_at OPERATOR(pg_catalog.<=)"
+	"   pg_catalog.clock_timestamp()"
+	" THEN pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+)"
+	"   '1 s'::pg_catalog.interval"
+	" ELSE w.timeout_at END"
+	" FROM durable_wf.workflow w"
+	" WHERE w.finished_at IS NULL AND w.timeout_at IS NOT NULL"
+	" ORDER BY w.timeout_at LIMIT 1",
+	0, {0}, NULL
+};
+
+/* id */
+static DwfStatement last_step_query = {
+	"SELECT s.step_no FROM durable_wf.step s WHERE s.workflow_id" EQ "$1"
+	" ORDER BY s.step_no DESC LIMIT 1",
+	1, {TEXTOID}, NULL
+};
+
+/*
+ * id, number, function, name, result, error, undone, deadline, started,
+ * completed, even if the workflow has ended
+ */
+static DwfStatement record_query = {
+	"INSERT INTO durable_wf.step AS s (workflow_id, step_no, function, name,"
+	" result, error, undone, deadline, started_at, completed_at)"
+	" SELECT w.workflow_id, $2, $3, $4, $5, $6, $7, $8, $9, $10"
+	" FROM durable_wf.workflow w"
+	" WHERE w.workflow_id" EQ "$1 AND (w.finished_at IS NULL OR $11)"
+	" ON CONFLICT (workflow_id, step_no) DO UPDATE"
+	" SET result = EXCLUDED.result, error = EXCLUDED.error,"
+	" undone = EXCLUDED.undone, completed_at = EXCLUDED.completed_at"
+	" WHERE s.completed_at IS NULL",
+	11, {TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTARRAYOID,
+	BOOLOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID}, NULL
+};
+
+/* id, number */
+static DwfStatement read_record_query = {
+	"SELECT s.function, s.name, s.result, s.error, s.undone, s.deadline,"
+	" s.started_at, s.completed_at"
+	" FROM durable_wf.step s"
+	" WHERE s.workflow_id" EQ "$1 AND s.step_no" EQ "$2",
+	2, {TEXTOID, INT4OID}, NULL
+};
+
+/* ----- who is to be executed ----- */
+
+/* A session begins to execute a workflow; false if it has ended */
+bool
+dwf_store_attach(text *workflow_id, Oid role)
+{
+	Datum		values[] = {PointerGetDatum(workflow_id),
+	ObjectIdGetDatum(role)};
+
+	return dwf_plan_count(&attach_query, values, NULL) > 0;
+}
+
+/* The queue of a workflow, or NULL */
+text *
+dwf_store_queue(text *workflow_id)
+{
+	Datum		values[] = {PointerGetDatum(workflow_id)};
+	DwfRun		r = dwf_plan_run(&queue_query, values, NULL);
+	text	   *queue = NULL;
+
+	if (SPI_processed > 0)
+		queue = DatumGetTextP(dwf_plan_copy_column(r, 0, 1).value);
+	dwf_plan_done(r);
+	return queue;
+}
+
+/*
+ * The oldest workflows of a queue that are due, up to a limit, and when the
+ * next one will be; a role's.  Both by one clock reading, so that none becomes
+ * due in between.
+ */
+int
+dwf_store_due(text *queue, Oid role, int limit, text **workflow_ids,
+			  TimestampTz *next_due)
+{
+	Datum		values[] = {PointerGetDatum(queue), ObjectIdGetDatum(role),
+	TimestampTzGetDatum(GetCurrentTimestamp()), Int32GetDatum(limit)};
+	DwfRun		r = dwf_plan_run(&due_query, values, NULL);
+	int			count = SPI_processed;
+
+	for (int i = 0; i < count; i++)
+		workflow_ids[i] = DatumGetTextP(dwf_plan_copy_column(r, i, 1).value);
+	dwf_plan_done(r);
+	*next_due = dwf_plan_moment(&next_due_query, values);
+	return count;
+}
+
+/* Let a workflow that ended badly go on; false if it did not */
+bool
+dwf_store_retry(text *workflow_id, Oid role)
+{
+	Datum		values[] = {PointerGetDatum(workflow_id),
+	ObjectIdGetDatum(role)};
+
+	return dwf_plan_count(&retry_query, values, NULL) > 0;
+}
+
+/* Drop the journal and begin anew; false if the workflow has ended */
+bool
+dwf_store_restart(text *workflow_id, Oid role, DwfValue input)
+{
+	Datum		values[] = {PointerGetDatum(workflow_id),
+	ObjectIdGetDatum(role), input.value};
+	char		nulls[] = {' ', ' ', input.isnull ? 'n' : ' '};
+
+	return dwf_plan_count(&restart_query, values, nulls) > 0;
+}
+
+/*
+ * Cancel what has run out of time, and tell when something will next; DT_NOEND
+ * if nothing.  Returns whether something was cancelled.
+ */
+bool
+dwf_store_end_overdue(TimestampTz *next)
+{
+	bool		ended = dwf_plan_count(&end_overdue_query, NULL, NULL) > 0;
+
+	*next = dwf_plan_moment(&next_timeout_query, NULL);
+	return ended;
+}
+
+/* ----- the journal ----- */
+
+/* The highest number in a journal, 0 if it is empty */
+int
+dwf_store_last_step(text *workflow_id)
+{
+	Datum		values[] = {PointerGetDatum(workflow_id)};
+	DwfRun		r = dwf_plan_run(&last_step_query, values, NULL);
+	int			step_no = 0;
+	bool		isnull;
+
+	if (SPI_processed > 0)
+		step_no = DatumGetInt32(dwf_plan_column(0, 1, &isnull));
+	dwf_plan_done(r);
+	return step_no;
+}
+
+/*
+ * Write a record, or complete one that waits; false if the step is complete
+ * already, or the workflow has ended, unless that does not matter.  The
+ * transaction gets its xid before it looks at that (README, I5).
+ */
+bool
+dwf_store_record(text *workflow_id, const DwfRecord *record,
+				 bool even_if_ended)
+{
+	Datum		values[] = {PointerGetDatum(workflow_id),
+		Int32GetDatum(record->step_no), CStringGetTextDatum(record->function),
+		PointerGetDatum(record->name), record->result.value,
+		record->error.value, BoolGetDatum(record->is_undone),
+		TimestampTzGetDatum(record->deadline),
+		TimestampTzGetDatum(record->started_at),
+		TimestampTzGetDatum(record->completed_at),
+	BoolGetDatum(even_if_ended)};
+	char		nulls[] = {' ', ' ', ' ', record->name ? ' ' : 'n',
+		record->result.isnull ? 'n' : ' ', record->error.isnull ? 'n' : ' ',
+		' ', record->deadline ? ' ' : 'n', ' ',
+	record->completed_at ? ' ' : 'n', ' '};
+
+	(void) GetTopTransactionId();
+	return dwf_plan_count(&record_query, values, nulls) > 0;
+}
+
+/* A moment of a row, 0 if it is null */
+static TimestampTz
+moment_column(int n)
+{
+	bool		isnull;
+	Datum		value = dwf_plan_column(0, n, &isnull);
+
+	return isnull ? 0 : DatumGetTimestampTz(value);
+}
+
+/* Read a record; false if there is none of that number */
+bool
+dwf_store_read_record(text *workflow_id, int step_no, DwfRecord *record)
+{
+	Datum		values[] = {PointerGetDatum(workflow_id),
+	Int32GetDatum(step_no)};
+	DwfRun		r = dwf_plan_run(&read_record_query, values, NULL);
+	bool		found = SPI_processed > 0;
+	bool		isnull;
+
+	if (found)
+	{
+		DwfValue	name = dwf_plan_copy_column(r, 0, 2);
+
+		record->step_no = step_no;
+		record->function = MemoryContextStrdup(r.caller_context,
+											   TextDatumGetCString(dwf_plan_column(0, 1, &isnull)));
+		record->name = name.isnull ? NULL : DatumGetTextP(name.value);
+		record->result = dwf_plan_copy_column(r, 0, 3);
+		record->error = dwf_plan_copy_column(r, 0, 4);
+		record->is_undone = DatumGetBool(dwf_plan_column(0, 5, &isnull));
+		record->deadline = moment_column(6);
+		record->started_at = moment_column(7);
+		record->completed_at = moment_column(8);
+	}
+	dwf_plan_done(r);
+	return found;
+}

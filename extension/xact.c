@@ -1,0 +1,73 @@
+/*-------------------------------------------------------------------------
+ *
+ * xact.c
+ *	  What the end of a transaction means to us.
+ *
+ * The only transaction callbacks, registered once per process, or in the
+ * postmaster for all.  Nothing in them may allocate, raise, or block for
+ * longer than a lock of ours.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "xact.h"
+
+#include "access/xact.h"
+
+#include "attachment.h"
+#include "journal.h"
+#include "listener.h"
+#include "prepared.h"
+#include "presence.h"
+#include "wakeup.h"
+
+/* Refuse to prepare what has to go on in this session */
+static void
+check_prepare(void)
+{
+	if (dwf_attachment_id() != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot PREPARE a transaction of a session that is attached to a workflow")));
+}
+
+/* The transaction ends; the wakes first, for what has become visible */
+static void
+xact_callback(XactEvent event, void *arg)
+{
+	(void) arg;
+	if (event == XACT_EVENT_PRE_PREPARE)
+		check_prepare();
+	dwf_wakeup_end_xact(event);
+	if (event != XACT_EVENT_PREPARE && event != XACT_EVENT_COMMIT &&
+		event != XACT_EVENT_ABORT)
+		return;
+
+	dwf_prepared_settle(event == XACT_EVENT_PREPARE);
+	dwf_listener_end_xact(event != XACT_EVENT_ABORT);
+	dwf_presence_end_xact();
+	dwf_journal_end_xact(event != XACT_EVENT_ABORT);
+	dwf_attachment_end_xact(event != XACT_EVENT_ABORT);
+}
+
+/* A subtransaction aborts */
+static void
+subxact_callback(SubXactEvent event, SubTransactionId subid,
+				 SubTransactionId parent_subid, void *arg)
+{
+	(void) parent_subid;
+	(void) arg;
+	if (event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	dwf_wakeup_end_subxact(subid);
+	dwf_listener_end_subxact(subid);
+	dwf_journal_end_subxact(subid);
+	dwf_attachment_end_subxact(subid);
+}
+
+/* Register the callbacks */
+void
+dwf_xact_init(void)
+{
+	RegisterXactCallback(xact_callback, NULL);
+	RegisterSubXactCallback(subxact_callback, NULL);
+}

@@ -1,0 +1,15 @@
+/*-------------------------------------------------------------------------
+ *
+ * xact.h
+ *	  What the end of a transaction means to us.  Floor 6.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_XACT_H
+#define DWF_XACT_H
+
+#include "durable_wf.h"
+
+extern void dwf_xact_init(void);
+
+#endif							/* DWF_XACT_H */

@@ -1,0 +1,319 @@
+-- Attached sessions: wf_attach, wf_detach, wf_attach_next, wf_retry; who
+-- executes what, until when, and who may.
+\pset null '(null)'
+SET SESSION AUTHORIZATION regress_dwf_alice;
+
+-- arguments and limits
+\a \t
+SELECT test.try($$SELECT wf_attach(NULL)$$);
+SELECT test.try($$SELECT wf_attach('')$$);
+SELECT test.try($$SELECT wf_attach(repeat('x', 257))$$);
+SELECT test.try($$SELECT wf_attach('at', NULL)$$);
+SELECT test.try($$SELECT wf_attach('at-no')$$);
+SELECT test.try($$SELECT wf_attach_next(NULL)$$);
+SELECT test.try($$SELECT wf_attach_next('')$$);
+SELECT test.try($$SELECT wf_attach_next(repeat('x', 513))$$);
+SELECT test.try($$SELECT wf_attach_next('at-q', '-1 s')$$);
+SELECT test.try($$SELECT wf_attach_next('at-q')$$);
+SELECT test.try($$SELECT wf_attach_next('at-q', '10 ms')$$);
+SELECT test.try($$SELECT wf_retry(NULL)$$);
+SELECT test.try($$SELECT wf_retry('at-no')$$);
+SELECT test.try($$SELECT wf_continue_as_new('1')$$);
+SELECT test.try($$SELECT wf_list_steps('at-no')$$);
+SELECT test.try($$SELECT wf_start('at-x', queue => '')$$);
+SELECT test.try($$SELECT wf_start('at-x', queue => repeat('x', 513))$$);
+SELECT test.try($$SELECT wf_start('at-x', start_after => NULL)$$);
+SELECT test.try($$SELECT wf_start('at-x', start_after => '-1 s')$$);
+SELECT test.try($$SELECT wf_start('at-x', timeout => '-1 s')$$);
+-- what only an attached session can do
+SELECT test.try(format('SELECT %s', call))
+  FROM unnest(ARRAY[$$wf_step('s', 'SELECT 1')$$, $$wf_get_step('s')$$,
+                    $$wf_save_step('s', '1')$$, $$wf_sleep('0')$$, 'wf_now()',
+                    'wf_random()', 'wf_uuid()', $$wf_patched('p')$$]) call;
+\a \t
+
+-- attached: it is the current workflow, before the setting, and RUNNING
+SELECT wf_start('at'), wf_start('at-2'), wf_start('at-setting');
+SET durable_wf.workflow_id = 'at-setting';
+SELECT wf_attach('at'), wf_current();
+SELECT status, attempts FROM wf_workflows WHERE workflow_id = 'at';
+SELECT wf_attach('at') AS again, wf_attach('at', takeover => true) AS again;
+SELECT test.try($$SELECT wf_attach('at-2')$$);
+SELECT test.try($$SELECT wf_attach_next('at-q')$$);
+SELECT test.try($$SELECT wf_attach('at-no')$$);
+SELECT wf_detach();
+SELECT wf_current(), wf_status('at'), wf_detach();
+RESET durable_wf.workflow_id;
+SELECT wf_current();
+
+-- RESET ALL keeps it, DISCARD ALL does not
+SELECT wf_attach('at');
+RESET ALL;
+SELECT wf_current();
+DISCARD PLANS;
+SELECT pg_advisory_unlock_all();
+SELECT wf_current();
+DISCARD ALL;
+SELECT wf_current();
+SELECT wf_attach('at');
+SELECT attempts FROM wf_workflows WHERE workflow_id = 'at';
+SELECT wf_detach();
+
+-- attach and detach go with their transaction
+BEGIN;
+SELECT wf_attach('at');
+ROLLBACK;
+SELECT wf_current();
+BEGIN;
+SAVEPOINT a;
+SELECT wf_attach('at');
+ROLLBACK TO a;
+SELECT wf_current();
+SELECT wf_attach('at-2');
+SAVEPOINT b;
+SELECT wf_detach();
+SELECT wf_current();
+ROLLBACK TO b;
+SELECT wf_current();
+COMMIT;
+SELECT wf_current();
+BEGIN;
+SELECT wf_detach();
+ROLLBACK;
+SELECT wf_current();
+-- nested: the outer one counts
+BEGIN;
+SELECT wf_detach();
+SAVEPOINT a;
+SELECT wf_detach();
+ROLLBACK TO a;
+SELECT wf_current();
+-- not both in one transaction
+SELECT wf_attach('at');
+\echo :LAST_ERROR_SQLSTATE
+ROLLBACK;
+SELECT wf_current();
+DO $$
+BEGIN
+    PERFORM wf_detach();
+    COMMIT;
+    PERFORM wf_attach('at');
+    BEGIN
+        PERFORM wf_detach();
+        RAISE EXCEPTION 'stay';
+    EXCEPTION WHEN raise_exception THEN
+        NULL;
+    END;
+END$$;
+SELECT wf_current();
+
+-- no transactions that could not go on in another session, or not see it
+BEGIN;
+SELECT wf_now() IS NOT NULL AS now;
+PREPARE TRANSACTION 'attached';
+BEGIN;
+SELECT wf_detach();
+PREPARE TRANSACTION 'attached';
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT wf_now();
+ROLLBACK;
+BEGIN ISOLATION LEVEL SERIALIZABLE;
+SELECT wf_send('at', '1');
+ROLLBACK;
+SELECT wf_detach();
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT wf_attach('at');
+ROLLBACK;
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT wf_attach_next('at');
+ROLLBACK;
+BEGIN READ ONLY;
+SELECT wf_attach('at');
+ROLLBACK;
+BEGIN;
+SELECT wf_attach('at');
+PREPARE TRANSACTION 'attached';
+\echo :LAST_ERROR_SQLSTATE
+SELECT wf_current();
+
+-- one holder: another session is refused, and may take over
+SELECT wf_attach('at');
+\c -
+SET SESSION AUTHORIZATION regress_dwf_alice;
+SELECT wf_attach('at', takeover => true);
+
+-- another role: SET ROLE does not lend the attachment
+RESET SESSION AUTHORIZATION;
+SET ROLE regress_dwf_bob;
+SELECT wf_current();
+\a \t
+SELECT test.try(format('SELECT %s', call))
+  FROM unnest(ARRAY[$$wf_step('s', 'SELECT 1')$$, $$wf_get_step('s')$$,
+                    $$wf_save_step('s', '1')$$, 'wf_now()', $$wf_patched('p')$$,
+                    $$wf_recv(timeout => '0')$$, 'wf_complete()', $$wf_fail('f')$$,
+                    $$wf_continue_as_new('1')$$, $$wf_list_steps('at')$$,
+                    $$wf_attach('at-2')$$, $$wf_retry('at-2')$$]) call;
+\a \t
+SELECT count(*) FROM durable_wf.step;
+RESET ROLE;
+SET SESSION AUTHORIZATION regress_dwf_alice;
+-- each had its number
+SELECT wf_now() IS NOT NULL AS now;
+SELECT step_no, name, error FROM wf_list_steps('at');
+SELECT wf_detach();
+
+-- the ends: attaching to what has ended changes nothing
+SELECT wf_start('at-end-' || n) FROM generate_series(1, 4) n;
+SELECT wf_attach('at-end-1');
+SELECT wf_complete('"out"');
+SELECT wf_current(), * FROM wf_result('at-end-1');
+SELECT wf_attach('at-end-2');
+SELECT wf_fail('why');
+SELECT wf_current(), * FROM wf_result('at-end-2');
+SELECT wf_attach('at-end-3');
+SELECT wf_cancel('at-end-3'), wf_cancel('at-end-3') AS again;
+SELECT wf_current(), * FROM wf_result('at-end-3');
+SELECT wf_attach('at');
+SELECT wf_attach('at-end-1'), wf_attach('at-end-2'), wf_attach('at-end-3'), wf_current();
+SELECT wf_detach();
+-- in a transaction: what comes after belongs to nobody
+BEGIN;
+SELECT wf_attach('at-end-4');
+SELECT wf_complete();
+SELECT wf_current();
+SELECT test.try($$SELECT wf_now()$$), test.try($$SELECT wf_recv(timeout => '0')$$);
+SELECT wf_send('at', '1', 'after') IS NOT NULL AS sent;
+COMMIT;
+SELECT wf_current(), wf_status('at-end-4'), wf_recv('after', '0', 'at');
+SELECT count(*) FROM wf_list_steps('at-end-4');
+-- what others have ended is in nobody's way
+SELECT wf_start('at-end-5'), wf_attach('at-end-5');
+SET durable_wf.workflow_id = 'at-end-5';
+UPDATE durable_wf.workflow SET status = 'CANCELLED';
+RESET SESSION AUTHORIZATION;
+UPDATE durable_wf.workflow SET status = 'CANCELLED', finished_at = now()
+ WHERE workflow_id = 'at-end-5';
+SET SESSION AUTHORIZATION regress_dwf_alice;
+RESET durable_wf.workflow_id;
+\a \t
+SELECT wf_current();
+SELECT test.try($$SELECT wf_now()$$);
+SELECT test.try($$SELECT wf_send('at', '1')$$);
+SELECT test.try($$SELECT wf_complete()$$);
+\a \t
+SELECT wf_attach('at'), wf_detach();
+
+-- wf_attach_next: the oldest that is due, each once
+SELECT wf_start('at-q' || n, queue => 'at-q') FROM generate_series(1, 3) n;
+SELECT wf_start('at-late', queue => 'at-q', start_after => '1 day');
+SELECT wf_start('at-other', queue => 'AT-Q');
+SELECT wf_attach_next('at-q');
+SELECT wf_complete();
+BEGIN;
+SELECT wf_attach_next('at-q');
+ROLLBACK;
+CALL wf_attach_next('at-q', '0', NULL);
+SELECT wf_detach();
+SELECT wf_attach_next('at-q', '60 s');
+SELECT wf_fail('x');
+SELECT wf_attach_next(queue => 'at-q', timeout => NULL);
+SELECT wf_complete();
+SELECT wf_attach_next('at-q', '20 ms');
+CALL wf_attach_next('at-q', '20 ms', NULL);
+BEGIN;
+CALL wf_attach_next('at-q', '20 ms', NULL);
+COMMIT;
+SELECT door, waits > 0 AS waits FROM wf_stat WHERE door = 'queue';
+-- a delayed start becomes due; a pool in PL/pgSQL
+SELECT wf_start('at-soon-' || n, queue => 'at-pool', start_after => n * interval '30 ms')
+  FROM generate_series(0, 3) n;
+CREATE PROCEDURE at_pool(n int) LANGUAGE plpgsql AS $$
+DECLARE
+    id text;
+BEGIN
+    FOR i IN 1 .. n LOOP
+        CALL wf_attach_next('at-pool', '60 s', id);
+        PERFORM wf_step('s', 'SELECT $1', to_jsonb(i));
+        PERFORM wf_complete(to_jsonb(i));
+    END LOOP;
+END$$;
+CALL at_pool(4);
+SELECT workflow_id, status, output, attempts FROM wf_workflows
+ WHERE workflow_id LIKE 'at-soon-%' ORDER BY 1;
+-- of another role's queue of that name one sees nothing
+SET SESSION AUTHORIZATION regress_dwf_bob;
+SELECT wf_start('at-bob', queue => 'at-q');
+SET SESSION AUTHORIZATION regress_dwf_alice;
+SELECT wf_attach_next('at-q');
+SET SESSION AUTHORIZATION regress_dwf_bob;
+SELECT wf_attach_next('at-q');
+SELECT wf_detach();
+SET SESSION AUTHORIZATION regress_dwf_alice;
+-- the id of a queue's workflow can be attached before it is due
+SELECT wf_attach('at-late');
+SELECT wf_detach();
+-- starting again does not change the queue
+\a \t
+SELECT wf_start('at-late');
+SELECT wf_start('at-late', queue => 'at-q');
+SELECT test.try($$SELECT wf_start('at-late', queue => 'other')$$);
+\a \t
+
+-- wf_retry: what ended badly goes on
+SELECT wf_start('at-retry', queue => 'at-retry', timeout => '1 day');
+SELECT wf_attach_next('at-retry');
+SELECT wf_step('one', 'SELECT 1');
+\a \t
+SELECT test.try($$SELECT wf_retry('at-retry')$$);
+SELECT wf_fail('bad');
+SELECT wf_retry('at-retry');
+\a \t
+SELECT w.status, w.error, w.finished_at, t.timeout_at FROM wf_workflows w
+  JOIN durable_wf.workflow t USING (workflow_id) WHERE workflow_id = 'at-retry';
+SELECT wf_attach_next('at-retry');
+SELECT wf_step('one', 'SELECT 2') AS replayed, wf_step('two', 'SELECT 2') AS executed;
+SELECT wf_cancel('at-retry');
+SELECT wf_retry('at-retry');
+SELECT wf_attach('at-retry');
+SELECT wf_step('one', 'SELECT 3'), wf_step('two', 'SELECT 3'), wf_cancel('at-retry') AS replayed,
+       wf_step('three', 'SELECT 3');
+SELECT wf_complete();
+\a \t
+SELECT test.try($$SELECT wf_retry('at-retry')$$);
+SET SESSION AUTHORIZATION regress_dwf_bob;
+SELECT test.try($$SELECT wf_retry('at-end-2')$$);
+SELECT test.try($$SELECT wf_attach('at-end-2')$$);
+SELECT test.try($$SELECT wf_attach('at')$$);
+SELECT test.try($$SELECT wf_list_steps('at')$$);
+SET SESSION AUTHORIZATION regress_dwf_alice;
+
+-- wf_continue_as_new: the same workflow, from the top
+\a \t
+SELECT wf_start('at-loop', input => '1', queue => 'at-loop');
+SELECT wf_attach_next('at-loop');
+SELECT wf_step('count', 'SELECT 1'), wf_set_event('k', '1');
+SELECT wf_send('at-loop', '"kept"') IS NOT NULL AS sent;
+BEGIN;
+SELECT wf_continue_as_new('2');
+SELECT wf_current(), count(*) FROM wf_list_steps('at-loop');
+ROLLBACK;
+SELECT wf_current(), input FROM wf_workflows WHERE workflow_id = 'at-loop';
+SELECT count(*) FROM wf_list_steps('at-loop');
+SELECT wf_continue_as_new('2');
+SELECT wf_current(), status, input, attempts FROM wf_workflows WHERE workflow_id = 'at-loop';
+SELECT count(*) FROM wf_list_steps('at-loop');
+SELECT wf_attach_next('at-loop');
+SELECT wf_step('count', 'SELECT 2'), wf_recv(timeout => '0'), wf_get_event('at-loop', 'k');
+SELECT wf_continue_as_new(NULL);
+SELECT input, wf_attach_next('at-loop') FROM wf_workflows WHERE workflow_id = 'at-loop';
+SELECT wf_cancel('at-loop');
+SELECT test.state($$SELECT wf_continue_as_new('1')$$);
+
+-- timers do not depend on who looks, but on what is due
+SELECT workflow_id, door, key FROM wf_waiters;
+SELECT wf_start('at-timeout', timeout => '1 day');
+SELECT timeout_at - created_at AS timeout, due_at = created_at AS due FROM durable_wf.workflow
+ WHERE workflow_id = 'at-timeout';
+-- what others would see
+RESET SESSION AUTHORIZATION;
+DELETE FROM durable_wf.workflow WHERE workflow_id = 'at-bob';

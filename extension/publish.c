@@ -163,8 +163,8 @@ broadcast(text *event_id, Datum payload)
  * Notify one workflow, waiting or not, or, when workflow_id is NULL, everyone
  * who waits for the event id and whom the current user may act on.  Returns a
  * list of DwfNotified.  Raises 55000 for a broadcast without shared memory and
- * 25001 for one with an old snapshot, for one workflow WF001, WF002, WF003 and 42501.  Blocks only while
- * another transaction answers the same wait.
+ * 25001 for one with an old snapshot, for one workflow WF001, WF002, WF003 and
+ * 42501.  Blocks only while another transaction answers the same wait.
  */
 List *
 dwf_publish_notify(text *event_id, Datum payload, text *workflow_id)

@@ -39,6 +39,9 @@ typedef struct Executor
 	TimestampTz started_at;
 } Executor;
 
+/* While there is no slot for another one, it is tried again after this, in ms */
+#define NO_SLOT_GAP		1000
+
 static List *executors = NIL;	/* in TopMemoryContext */
 
 /* Roles whose executors end at once are not tried again before this */
@@ -197,7 +200,7 @@ dwf_pool_start(void)
 			{
 				warn_no_slot();
 				next = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-												   10000);
+												   NO_SLOT_GAP);
 				break;
 			}
 	PopActiveSnapshot();

@@ -495,6 +495,7 @@ dwf_worker_main(Datum arg)
 		bool		leaves;
 		bool		check;
 		bool		run;
+		bool		ordered;
 		bool		has_news;
 		bool		busy = false;
 		long		gap_left;
@@ -515,6 +516,7 @@ dwf_worker_main(Datum arg)
 		}
 
 		has_news = dwf_service_take_orders(place, &leaves, &check, &run);
+		ordered = run;
 		run |= dwf_pool_reap();
 		if (leaves || (check && !look_around()))
 			leave();
@@ -524,14 +526,18 @@ dwf_worker_main(Datum arg)
 			run |= take_news(place, &next_clock);
 			busy = true;
 		}
-		if (check || run || next_clock <= GetCurrentTimestamp())
-		{
-			next_clock = serve_clock(&run);
-			busy = true;
-		}
 		if (run || check || next_body <= GetCurrentTimestamp())
 		{
 			next_body = serve_bodies();
+			busy = true;
+		}
+		if (ordered || check || next_clock <= GetCurrentTimestamp())
+		{
+			bool		resumed = false;
+
+			next_clock = serve_clock(&resumed);
+			if (resumed)
+				next_body = serve_bodies();
 			busy = true;
 		}
 		if ((pending.len > 0 || pending_resync) && gap_left == 0)

@@ -35,6 +35,7 @@ check() {
 connect() {
 	local name in out
 	for name; do
+		rm -f "$work/$name.in" "$work/$name.out"	# of an earlier connection
 		mkfifo "$work/$name.in" "$work/$name.out"
 		# both ends, so that neither open waits for the other side
 		exec {in}<>"$work/$name.in" {out}<>"$work/$name.out"
@@ -123,6 +124,18 @@ sleeps() {
 		sleep 0.05
 	done
 	fail "$1 does not sleep at door $2 ${3:-}"
+}
+
+# Wait until a query's answer is this:  becomes EXPECTED SQL
+# Again only this script looks, to keep the story in order.
+becomes() {
+	local try
+	for try in $(seq 400); do
+		ask "$2"
+		[ "$answer" != "$1" ] || return 0
+		sleep 0.05
+	done
+	fail "$2"$'\n'"    expected: $1"$'\n'"    seen:     $answer"
 }
 
 # How often a session's server process was given the processor so far.

@@ -14,7 +14,10 @@
 #include "guard.h"
 
 #include "access/xact.h"
+#include "catalog/objectaccess.h"
 #include "executor/executor.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
 
 #include "attachment.h"
 #include "call_hint.h"
@@ -22,6 +25,14 @@
 #include "plan.h"
 
 static ExecutorStart_hook_type prev_executor_start = NULL;
+static object_access_hook_type prev_object_access = NULL;
+
+/* What the server lets a read-only transaction do, and is an effect all the same */
+static const Oid effects[] = {
+	F_PG_NOTIFY, F_LO_CREATE, F_LO_CREAT, F_LO_FROM_BYTEA, F_LO_IMPORT_TEXT,
+	F_LO_IMPORT_TEXT_OID, F_LO_PUT, F_LO_TRUNCATE, F_LO_TRUNCATE64,
+	F_LO_UNLINK, F_LOWRITE
+};
 
 /*
  * A statement is about to be run: if the body runs it, outside of a step, it
@@ -35,6 +46,17 @@ dwf_guard_body(void)
 		return false;
 	XactReadOnly = true;
 	return true;
+}
+
+/* Raise WF009: this, which the statement does, is for steps */
+void
+dwf_guard_refuse(const char *effect, const char *statement)
+{
+	ereport(ERROR,
+			(errcode(DWF_ERRCODE_NOT_IN_BODY),
+			 errmsg("the body of a workflow can write in its steps only"),
+			 errdetail("A replay would repeat what %s does.", effect),
+			 errhint("%s", dwf_step_hint(statement))));
 }
 
 /*
@@ -86,10 +108,27 @@ executor_start(QueryDesc *query, int flags)
 	PG_END_TRY();
 }
 
-/* Install the hook */
+/* The body is about to call a function */
+static void
+object_access(ObjectAccessType access, Oid class, Oid object, int sub_object,
+			  void *arg)
+{
+	if (prev_object_access)
+		prev_object_access(access, class, object, sub_object, arg);
+	if (access != OAT_FUNCTION_EXECUTE || !dwf_guard_body())
+		return;
+	for (int i = 0; i < (int) lengthof(effects); i++)
+		if (object == effects[i])
+			dwf_guard_refuse(psprintf("%s()", get_func_name(object)),
+							 psprintf("SELECT %s(...)", get_func_name(object)));
+}
+
+/* Install the hooks */
 void
 dwf_guard_init(void)
 {
+	prev_object_access = object_access_hook;
+	object_access_hook = object_access;
 	prev_executor_start = ExecutorStart_hook;
 	ExecutorStart_hook = executor_start;
 }

@@ -21,6 +21,9 @@
 
 #define EQ	" OPERATOR(pg_catalog.=) "
 
+/* At most so many go on at a time whose deadline has come */
+#define BATCH	1000
+
 /* What an index has, in the order in which it is due */
 #define IS_WORK \
 	"w.body IS NOT NULL AND w.finished_at IS NULL" \
@@ -147,8 +150,6 @@ static DwfStatement unsuspend_query = {
 	"   WHERE a.workflow_id" EQ "c.workflow_id" \
 	"   AND NOT EXISTS (SELECT FROM chosen h" \
 	"     WHERE h.workflow_id" EQ "c.workflow_id)" \
-	"   AND (a.deadline OPERATOR(pg_catalog.<=)" \
-	"     pg_catalog.clock_timestamp()) IS NOT TRUE" \
 	"   RETURNING a.workflow_id)" \
 	" SELECT (SELECT pg_catalog.count(*) FROM resumed)," \
 	" (SELECT pg_catalog.count(*) FROM held)"
@@ -160,11 +161,13 @@ static DwfStatement resume_query = {
 	3, {CHAROID, TEXTOID, TEXTOID}, NULL
 };
 
+/* now, at most so many */
 static DwfStatement resume_due_query = {
-	RESUME("SELECT DISTINCT a.workflow_id FROM durable_wf.wait a"
-		   " WHERE a.deadline OPERATOR(pg_catalog.<=)"
-		   " pg_catalog.clock_timestamp()"),
-	0, {0}, NULL
+	RESUME("SELECT DISTINCT d.workflow_id FROM ("
+		   " SELECT a.workflow_id FROM durable_wf.wait a"
+		   " WHERE a.deadline OPERATOR(pg_catalog.<=) $1"
+		   " ORDER BY a.deadline LIMIT $2) d"),
+	2, {TIMESTAMPTZOID, INT4OID}, NULL
 };
 
 /* When the next one is due; in half a second if one is held, and overdue */
@@ -180,9 +183,9 @@ static DwfStatement next_deadline_query = {
 
 /* id */
 static DwfStatement forget_waits_query = {
-	"DELETE FROM durable_wf.wait a USING durable_wf.workflow w"
-	" WHERE a.workflow_id" EQ "$1 AND w.workflow_id" EQ "$1"
-	" AND w.finished_at IS NOT NULL",
+	"DELETE FROM durable_wf.wait a WHERE a.workflow_id" EQ "$1"
+	" AND NOT EXISTS (SELECT FROM durable_wf.workflow w"
+	"   WHERE w.workflow_id" EQ "$1 AND w.finished_at IS NULL)",
 	1, {TEXTOID}, NULL
 };
 
@@ -429,14 +432,20 @@ dwf_store_resume(char door, text *target_id, text *key, bool *held)
 	return resume(&resume_query, values, held);
 }
 
-/* Let go on whose deadline has come; *next is the next one, or DT_NOEND */
+/*
+ * Let go on whose deadline has come, a batch of them; *next is the next one, or
+ * DT_NOEND
+ */
 uint64
 dwf_store_resume_due(TimestampTz *next)
 {
+	TimestampTz now = GetCurrentTimestamp();
+	Datum		values[] = {TimestampTzGetDatum(now), Int32GetDatum(BATCH)};
 	bool		held = false;
-	uint64		resumed = resume(&resume_due_query, NULL, &held);
+	uint64		resumed = resume(&resume_due_query, values, &held);
 
-	*next = dwf_plan_moment(&next_deadline_query, NULL);
+	*next = resumed == BATCH ? now :
+		dwf_plan_moment(&next_deadline_query, NULL);
 	return resumed;
 }
 

@@ -89,16 +89,16 @@ static DwfStatement restart_query = {
 	3, {TEXTOID, OIDOID, JSONBOID}, NULL
 };
 
-/* Workflows that have run out of time, but for those that somebody holds */
+/* now; workflows that have run out of time, but for those that somebody holds */
 static DwfStatement end_overdue_query = {
 	"UPDATE durable_wf.workflow w SET status = 'CANCELLED',"
 	" finished_at = pg_catalog.now(), updated_at = pg_catalog.now()"
 	" WHERE w.workflow_id" EQ "ANY (ARRAY("
 	"   SELECT o.workflow_id FROM durable_wf.workflow o"
 	"   WHERE o.finished_at IS NULL"
-	"   AND o.timeout_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp()"
+	"   AND o.timeout_at OPERATOR(pg_catalog.<=) $1"
 	"   ORDER BY o.workflow_id FOR UPDATE SKIP LOCKED))",
-	0, {0}, NULL
+	1, {TIMESTAMPTZOID}, NULL
 };
 
 /* When the next one will have; in a second if one is held, and overdue */
@@ -223,7 +223,8 @@ dwf_store_restart(text *workflow_id, Oid role, DwfValue input)
 bool
 dwf_store_end_overdue(TimestampTz *next)
 {
-	bool		ended = dwf_plan_count(&end_overdue_query, NULL, NULL) > 0;
+	Datum		values[] = {TimestampTzGetDatum(GetCurrentTimestamp())};
+	bool		ended = dwf_plan_count(&end_overdue_query, values, NULL) > 0;
 
 	*next = dwf_plan_moment(&next_timeout_query, NULL);
 	return ended;

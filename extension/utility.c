@@ -311,6 +311,8 @@ run_guarded(PlannedStmt *statement, const char *query_string,
 					  params, query_env, dest, completion);
 		return;
 	}
+	if (IsA(statement->utilityStmt, NotifyStmt))
+		dwf_guard_refuse("NOTIFY", query_string);
 	PG_TRY();
 	{
 		run_statement(statement, query_string, read_only_tree, context,

@@ -175,7 +175,7 @@ dwf_attachment_release(void)
 	ConditionVariableBroadcast(&dwf_shared->attachment_ended);
 	if (attached_queue)
 		(void) dwf_waiter_wake(dwf_waiter_hash(&queue), queue.door, 1);
-	else if (!IsBackgroundWorker)
+	else if (MyBackendType != B_BG_WORKER)
 		dwf_service_ask_run();	/* a client may have held one that has a body */
 
 	pfree(attached_id);

@@ -18,6 +18,9 @@
 #include "plan.h"
 
 #define EQ	" OPERATOR(pg_catalog.=) "
+/* At most so many are cancelled at a time that have run out of it */
+#define BATCH	1000
+
 #define ROLE_MAY_ACT(n) \
 	"pg_catalog.pg_has_role(" n "::pg_catalog.oid, w.owner::pg_catalog.oid, 'USAGE')"
 
@@ -89,7 +92,10 @@ static DwfStatement restart_query = {
 	3, {TEXTOID, OIDOID, JSONBOID}, NULL
 };
 
-/* now; workflows that have run out of time, but for those that somebody holds */
+/*
+ * now, at most so many; workflows that have run out of time, but for those that
+ * somebody holds
+ */
 static DwfStatement end_overdue_query = {
 	"UPDATE durable_wf.workflow w SET status = 'CANCELLED',"
 	" finished_at = pg_catalog.now(), updated_at = pg_catalog.now()"
@@ -97,8 +103,8 @@ static DwfStatement end_overdue_query = {
 	"   SELECT o.workflow_id FROM durable_wf.workflow o"
 	"   WHERE o.finished_at IS NULL"
 	"   AND o.timeout_at OPERATOR(pg_catalog.<=) $1"
-	"   ORDER BY o.workflow_id FOR UPDATE SKIP LOCKED))",
-	1, {TIMESTAMPTZOID}, NULL
+	"   ORDER BY o.timeout_at LIMIT $2 FOR UPDATE SKIP LOCKED))",
+	2, {TIMESTAMPTZOID, INT4OID}, NULL
 };
 
 /* When the next one will have; in a second if one is held, and overdue */
@@ -223,11 +229,13 @@ dwf_store_restart(text *workflow_id, Oid role, DwfValue input)
 bool
 dwf_store_end_overdue(TimestampTz *next)
 {
-	Datum		values[] = {TimestampTzGetDatum(GetCurrentTimestamp())};
-	bool		ended = dwf_plan_count(&end_overdue_query, values, NULL) > 0;
+	TimestampTz now = GetCurrentTimestamp();
+	Datum		values[] = {TimestampTzGetDatum(now), Int32GetDatum(BATCH)};
+	uint64		ended = dwf_plan_count(&end_overdue_query, values, NULL);
 
-	*next = dwf_plan_moment(&next_timeout_query, NULL);
-	return ended;
+	*next = ended == BATCH ? now :
+		dwf_plan_moment(&next_timeout_query, NULL);
+	return ended > 0;
 }
 
 /* ----- the journal ----- */

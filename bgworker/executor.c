@@ -42,6 +42,7 @@
 #include "attach.h"
 #include "attachment.h"
 #include "clock.h"
+#include "guard.h"
 #include "journal.h"
 #include "service.h"
 #include "store.h"
@@ -360,9 +361,14 @@ dwf_executor_main(Datum arg)
 	/* RESET ALL goes back to this, whatever the role's default is */
 	SetConfigOption("default_transaction_isolation", "read committed",
 					PGC_USERSET, PGC_S_OVERRIDE);
+	SetConfigOption("default_transaction_read_only", "off",
+					PGC_USERSET, PGC_S_OVERRIDE);
+	SetConfigOption("default_transaction_deferrable", "off",
+					PGC_USERSET, PGC_S_OVERRIDE);
 
 	while (claim_work())
 	{
+		dwf_guard_watch_plpgsql();
 		dwf_service_ask_run();	/* another one may be due, for another */
 		run_claimed();
 	}

@@ -32,6 +32,17 @@ PG_FUNCTION_INFO_V1(wf_attach);
 PG_FUNCTION_INFO_V1(wf_detach);
 PG_FUNCTION_INFO_V1(wf_attach_next);
 
+/* Raise WF009 in the body of a SQL workflow: its executor has it, to its end */
+static void
+refuse_in_body(const char *function)
+{
+	if (dwf_attachment_is_body())
+		ereport(ERROR,
+				(errcode(DWF_ERRCODE_NOT_IN_BODY),
+				 errmsg("cannot call %s() in the body of a workflow",
+						function)));
+}
+
 /* Raise unless this session can begin to execute something */
 static void
 check_can_attach(const char *function)
@@ -39,6 +50,7 @@ check_can_attach(const char *function)
 	text	   *current = dwf_attachment_id();
 	DwfLife		life;
 
+	refuse_in_body(function);
 	dwf_store_require_writable(function);
 	dwf_shmem_require(function);
 	if (IsolationUsesXactSnapshot())
@@ -137,6 +149,7 @@ wf_attach(PG_FUNCTION_ARGS)
 Datum
 wf_detach(PG_FUNCTION_ARGS)
 {
+	refuse_in_body("wf_detach");
 	if (dwf_journal_in_command())
 		ereport(ERROR,
 				(errcode(DWF_ERRCODE_NOT_IN_BODY),

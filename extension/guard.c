@@ -7,7 +7,10 @@
  * So its transactions are read-only, but for the commands of steps and our own
  * statements.  It could make them writable again (SET TRANSACTION READ WRITE,
  * SET default_transaction_read_only and COMMIT): so that is put right before
- * each of its statements, where the server has not yet looked.
+ * each of its statements, where the server has not yet looked.  PL/pgSQL
+ * evaluates simple expressions by itself, past the server's hooks, and one
+ * such as nextval() writes: so the same is done before each statement of
+ * PL/pgSQL, too.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,6 +19,8 @@
 #include "access/xact.h"
 #include "catalog/objectaccess.h"
 #include "executor/executor.h"
+#include "fmgr.h"
+#include "plpgsql.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 
@@ -121,6 +126,27 @@ object_access(ObjectAccessType access, Oid class, Oid object, int sub_object,
 		if (object == effects[i])
 			dwf_guard_refuse(psprintf("%s()", get_func_name(object)),
 							 psprintf("SELECT %s(...)", get_func_name(object)));
+}
+
+/* PL/pgSQL is about to run a statement */
+static void
+begin_statement(PLpgSQL_execstate *estate, PLpgSQL_stmt *statement)
+{
+	(void) estate;
+	(void) statement;
+	(void) dwf_guard_body();
+}
+
+/*
+ * Watch PL/pgSQL in this process, an executor.  There can be one plugin: a
+ * debugger or profiler that may be there is not to stand in the way.
+ */
+void
+dwf_guard_watch_plpgsql(void)
+{
+	static PLpgSQL_plugin plugin = {.stmt_beg = begin_statement};
+
+	*find_rendezvous_variable("PLpgSQL_plugin") = &plugin;
 }
 
 /* Install the hooks */

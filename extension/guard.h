@@ -11,6 +11,7 @@
 #include "durable_wf.h"
 
 extern bool dwf_guard_body(void);
+extern void dwf_guard_watch_plpgsql(void);
 extern void dwf_guard_refuse(const char *effect, const char *statement);
 extern void dwf_guard_explain(const char *statement);
 extern void dwf_guard_init(void);

@@ -490,9 +490,12 @@ record_result(FunctionCallInfo fcinfo, Datum result, int step_no, bool writes)
 		mark_written();
 }
 
-/* In a body, what a CALL has done is committed with it, where that can be */
+/*
+ * In a body, what a CALL has done is committed with it, where that can be; it
+ * may be news to the journal.
+ */
 static void
-commit_call(FunctionCallInfo fcinfo)
+commit_call(FunctionCallInfo fcinfo, bool is_new)
 {
 	MemoryContext context = CurrentMemoryContext;
 
@@ -500,9 +503,11 @@ commit_call(FunctionCallInfo fcinfo)
 		castNode(CallContext, fcinfo->context)->atomic)
 		return;
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
-	if (has_crashed && dwf_attachment_current() != NULL)
+	if (is_new && has_crashed && dwf_attachment_current() != NULL)
+	{
 		dwf_store_note_progress(dwf_attachment_current());
-	has_crashed = false;
+		has_crashed = false;
+	}
 	SPI_commit();
 	SPI_finish();
 	MemoryContextSwitchTo(context);
@@ -526,7 +531,7 @@ execute(FunctionCallInfo fcinfo, int step_no)
 		result = current_call->body(fcinfo);
 		record_result(fcinfo, result, step_no, writes);
 		if (dwf_attachment_is_body())
-			commit_call(fcinfo);
+			commit_call(fcinfo, true);
 	}
 	PG_CATCH();
 	{
@@ -596,7 +601,12 @@ journal_call(const DwfCall *call, FunctionCallInfo fcinfo)
 	if (found && !recorded.error.isnull)
 		raise_error(recorded.error.value);
 	if (found && !recorded.result.isnull)
+	{
+		/* as then, it ends the transaction, SET LOCAL and locks with it */
+		if (dwf_attachment_is_body() && !recorded.is_undone)
+			commit_call(fcinfo, false);
 		return decode_result(fcinfo, recorded.result.value);
+	}
 
 	current_call = call;
 	current_name = name;

@@ -354,11 +354,10 @@ DWF_JOURNALLED(wf_sleep, -1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("duration must be finite")));
-	if (wait.deadline == DWF_WAIT_NEVER)
-		wait.deadline = GetCurrentTimestamp();
 	sleep_until_deadline(&wait);
 
-	value = TimestampTzGetDatum(wait.deadline);
+	value = TimestampTzGetDatum(wait.deadline == DWF_WAIT_NEVER ?
+								GetCurrentTimestamp() : wait.deadline);
 	if (wait.is_call)
 		return dwf_return_row(fcinfo, &value, &isnull);
 	PG_RETURN_DATUM(value);

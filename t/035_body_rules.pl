@@ -1,0 +1,508 @@
+# The rules for bodies of SQL workflows, with the will to break them: writes
+# outside of steps, waits that cannot commit, settings that stay behind, other
+# roles.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+use DurableWf qw(start_node sql poll);
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+# One executor a role: a body meets what the one before it has left.
+my $node = start_node('main', {
+	max_worker_processes => 20,
+	'durable_wf.max_executors' => 1,
+	'durable_wf.suspend_after' => '10ms' });
+
+sql(<<'SQL');
+CREATE EXTENSION durable_wf;
+CREATE TABLE effect (n serial, workflow_id text DEFAULT wf_current(),
+                     what text, who name DEFAULT current_user);
+CREATE ROLE alice LOGIN;
+CREATE ROLE bob LOGIN;
+CREATE ROLE helper;
+GRANT helper TO alice;
+GRANT ALL ON SCHEMA public TO alice, bob;
+GRANT ALL ON effect, effect_n_seq TO PUBLIC;
+SQL
+
+# Create a body; %how: its declarations.
+my $nbodies = 0;
+
+sub body
+{
+	my ($code, %how) = @_;
+	my $name = 'body_' . ++$nbodies;
+	my $variables = 'n bigint; t text; got jsonb; timed_out boolean; at timestamptz;';
+
+	sql("CREATE PROCEDURE $name(input jsonb) LANGUAGE plpgsql AS \$body\$ "
+		  . "DECLARE $variables BEGIN $code; END \$body\$");
+	return $name;
+}
+
+# Start a workflow with this body, and return its name.
+sub begin
+{
+	my ($code, $role) = @_;
+	my $name = body($code);
+
+	sql(($role ? "SET ROLE $role; " : '') . "SELECT wf_start('$name', '$name')");
+	return $name;
+}
+
+# How a workflow ended: status, output, SQLSTATE and error.
+sub result
+{
+	my ($id) = @_;
+
+	sql("SELECT wf_result('$id', '60 s')");
+	return sql("SELECT status, output, error_state, error FROM durable_wf.workflow WHERE workflow_id = '$id'");
+}
+
+# Run a body to its end.
+sub run
+{
+	return result(begin(@_));
+}
+
+sub suspended
+{
+	poll("SELECT status = 'WAITING' FROM wf_workflows WHERE workflow_id = '$_[0]'");
+	return $_[0];
+}
+
+# End the executors, for settings of roles count from the next one on.
+sub end_executors
+{
+	sql(q{SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE backend_type = 'durable_wf executor'});
+	return;
+}
+
+sub effects
+{
+	return sql("SELECT string_agg(what, ' ' ORDER BY n) FROM effect WHERE workflow_id = '$_[0]'");
+}
+
+# ---------------------------------------------------- writes outside of steps
+
+sql(<<'SQL');
+CREATE TABLE written (what text);
+CREATE SEQUENCE seq;
+CREATE VIEW view AS SELECT * FROM written;
+CREATE FUNCTION writes(t text) RETURNS void LANGUAGE plpgsql AS
+$$ BEGIN INSERT INTO written VALUES (t); END $$;
+CREATE FUNCTION sql_writes(t text) RETURNS void LANGUAGE sql AS
+$$ INSERT INTO written VALUES (t) $$;
+CREATE FUNCTION definer_writes(t text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS
+$$ BEGIN INSERT INTO written VALUES (t); END $$;
+CREATE FUNCTION set_writes(t text) RETURNS void LANGUAGE plpgsql SET transaction_read_only = off AS
+$$ BEGIN INSERT INTO written VALUES (t); END $$;
+CREATE FUNCTION default_writes(t text) RETURNS void LANGUAGE plpgsql SET default_transaction_read_only = off AS
+$$ BEGIN INSERT INTO written VALUES (t); END $$;
+CREATE PROCEDURE commits(t text) LANGUAGE plpgsql AS
+$$ BEGIN COMMIT; INSERT INTO written VALUES (t); COMMIT; END $$;
+CREATE PROCEDURE unguarded(t text) LANGUAGE plpgsql AS
+$$ BEGIN COMMIT; SET TRANSACTION READ WRITE; INSERT INTO written VALUES (t); COMMIT; END $$;
+CREATE TABLE queued (a int);
+CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN INSERT INTO written VALUES ('late'); RETURN NULL; END $$;
+CREATE CONSTRAINT TRIGGER late AFTER INSERT ON queued DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION late();
+CREATE EXTENSION file_fdw;
+CREATE SERVER files FOREIGN DATA WRAPPER file_fdw;
+CREATE FOREIGN TABLE foreign_table (what text) SERVER files OPTIONS (filename '/dev/null');
+CREATE MATERIALIZED VIEW matview AS SELECT 1;
+SQL
+
+# All that these could have written.
+sub written
+{
+	return sql(q{SELECT (SELECT count(*) FROM written), (SELECT last_value::text || is_called FROM seq), (SELECT count(*) FROM pg_class WHERE relname = 'no'), (SELECT count(*) FROM pg_roles WHERE rolname = 'no'), obj_description('written'::regclass), (SELECT relacl FROM pg_class WHERE oid = 'written'::regclass)});
+}
+
+my $insert = q{INSERT INTO written VALUES ('no')};
+my $step = q{PERFORM wf_step('s', 'SELECT 1')};
+my $nothing = written();
+my $read_only = qr/^ERROR\|\|(WF009\|the body of a workflow can write in its steps only|25006\|cannot execute .* in a read-only transaction)$/;
+my $too_late = qr/^ERROR\|\|25001\|.*(must be set before any query|inside a read-only transaction)$/;
+
+foreach my $code (
+	$insert,
+	"SET default_transaction_read_only = off; COMMIT; $insert",
+	"SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE; COMMIT; $insert",
+	"SET default_transaction_read_only = off; SET LOCAL default_transaction_read_only = on; COMMIT; n := nextval('seq')",
+	"PERFORM set_config('default_transaction_read_only', 'off', false); COMMIT; $insert",
+	"COMMIT; SET TRANSACTION READ WRITE; $insert",
+	"COMMIT; SET LOCAL transaction_read_only = off; $insert",
+	"ROLLBACK; SET TRANSACTION READ WRITE; $insert",
+	"$step; $insert",
+	"$step; COMMIT; SET TRANSACTION READ WRITE; $insert",
+	"CALL wf_step('s', 'SELECT 1', NULL, 2, '0', got); $insert",
+	"CALL wf_sleep('1 ms', at); $insert",
+	"CALL wf_sleep('100 ms', at); $insert",
+	"got := wf_recv('t', '0'); $insert",
+	"PERFORM wf_set_event('k', '1'); $insert",
+	"BEGIN PERFORM wf_step('s', 'SELECT 1 / 0'); EXCEPTION WHEN division_by_zero THEN $insert; END",
+	"BEGIN PERFORM wf_send('none', '1'); EXCEPTION WHEN OTHERS THEN NULL; END; $insert",
+	q{PERFORM wf_complete(); } . $insert,
+	q{PERFORM writes('no')},
+	q{t := writes('no')},
+	q{PERFORM sql_writes('no')},
+	q{PERFORM definer_writes('no')},
+	q{PERFORM default_writes('no')},
+	q{CALL commits('no')},
+	q{CALL unguarded('no')},
+	q{WITH w AS (INSERT INTO written VALUES ('no') RETURNING what) SELECT what INTO t FROM w},
+	q{UPDATE written SET what = what},
+	q{DELETE FROM written},
+	q{MERGE INTO written USING (SELECT 1) AS one ON false WHEN NOT MATCHED THEN INSERT VALUES ('no')},
+	q{TRUNCATE written},
+	q{INSERT INTO view VALUES ('no')},
+	q{INSERT INTO foreign_table VALUES ('no')},
+	q{EXECUTE 'INSERT INTO written VALUES (''no'')'},
+	q{EXECUTE 'PREPARE p AS INSERT INTO written VALUES (''no'')'; EXECUTE 'EXECUTE p'},
+	q{DO $$ BEGIN INSERT INTO written VALUES ('no'); END $$},
+	q{DO $$ BEGIN COMMIT; SET TRANSACTION READ WRITE; INSERT INTO written VALUES ('no'); END $$},
+	q{COPY written FROM PROGRAM 'echo no'},
+	q{PERFORM FROM written FOR UPDATE},
+	q{PERFORM FROM written FOR KEY SHARE},
+	q{DECLARE c CURSOR FOR SELECT FROM written FOR UPDATE; BEGIN OPEN c; FETCH c INTO got; END},
+	# PL/pgSQL evaluates these without asking the server
+	q{n := nextval('seq')},
+	q{PERFORM nextval('seq')},
+	q{COMMIT; n := nextval('seq')},
+	q{COMMIT; IF nextval('seq') > 0 THEN NULL; END IF},
+	q{COMMIT; FOR i IN 1 .. nextval('seq') LOOP NULL; END LOOP},
+	q{COMMIT; SET TRANSACTION READ WRITE; n := nextval('seq')},
+	q{COMMIT; n := setval('seq', 5)},
+	q{ROLLBACK; n := nextval('seq')},
+	"$step; n := nextval('seq')",
+	q{CALL wf_sleep('1 ms', at); n := nextval('seq')},
+	q{CALL wf_sleep('100 ms', at); n := nextval('seq')},
+	q{BEGIN PERFORM wf_step('s', 'SELECT 1 / 0'); EXCEPTION WHEN division_by_zero THEN n := nextval('seq'); END},
+	# definitions
+	q{CREATE TABLE no ()},
+	q{CREATE TABLE no AS SELECT 1},
+	q{CREATE TEMP TABLE no ()},
+	q{CREATE SEQUENCE no},
+	q{CREATE ROLE no},
+	q{DROP TABLE written},
+	q{ALTER TABLE written ADD COLUMN no int},
+	q{COMMENT ON TABLE written IS 'no'},
+	q{GRANT SELECT ON written TO PUBLIC},
+	q{REFRESH MATERIALIZED VIEW matview},
+	q{SECURITY LABEL ON TABLE written IS 'no'},
+	# our own tables, which this owner may write
+	q{UPDATE durable_wf.workflow SET error = 'no'},
+	q{DELETE FROM durable_wf.step},
+	q{INSERT INTO durable_wf.message VALUES (1)})
+{
+	like(run($code), $read_only, "read-only: $code");
+}
+like(run($_), $too_late, "read-only: $_")
+  foreach q{PERFORM set_writes('no')}, q{COMMIT; PERFORM set_writes('no')}, q{COMMIT; t := set_writes('no')},
+  q{SET TRANSACTION READ WRITE},
+  "COMMIT; BEGIN SET TRANSACTION READ WRITE; $insert; EXCEPTION WHEN division_by_zero THEN END";
+like(run($_->[0]), $_->[1], "refused: $_->[0]")
+  foreach [ q{PERFORM wf_detach()}, qr/WF009\|cannot call wf_detach\(\) in the body/ ],
+  [ q{PERFORM wf_attach_next('q')}, qr/WF009\|cannot call wf_attach_next\(\)/ ],
+  [ q{PERFORM wf_start('another'); COMMIT; PERFORM wf_attach('another')}, qr/WF009\|cannot call wf_attach\(\)/ ],
+  [ q{PERFORM wf_complete(); PERFORM wf_step('s', 'SELECT 1')}, qr/^ERROR.*WF008/ ],
+  [ q{DISCARD ALL}, qr/25001/ ],
+  [ q{VACUUM written}, qr/25001/ ],
+  [ q{LISTEN channel}, qr/0A000/ ];
+is(written(), $nothing, 'nothing was written');
+
+# What comes after the end cannot write either, and changes it no more.
+is(run("PERFORM wf_complete('1'); COMMIT; $insert"), 'SUCCESS|1||',
+	'an error after the end does not change it');
+is(run(q{PERFORM wf_complete('1'); COMMIT; PERFORM wf_step('s', 'INSERT INTO written VALUES (''no'')')}),
+	'SUCCESS|1||', 'nor does a step');
+is(written(), $nothing, 'after the end nothing is written');
+
+# What a step has deferred happens in the step, where it may write.
+foreach my $code (
+	q{PERFORM wf_step('s', 'INSERT INTO queued VALUES (1)')},
+	q{PERFORM wf_step('s', 'SET CONSTRAINTS ALL DEFERRED; INSERT INTO queued VALUES (1)')},
+	q{SET CONSTRAINTS ALL DEFERRED; PERFORM wf_step('s', 'INSERT INTO queued VALUES (1)')})
+{
+	like(run($code), qr/^SUCCESS/, "deferred: $code");
+}
+is(sql('SELECT count(*) FROM written'), 3, 'deferred: each fired once');
+
+# A temporary table can be made in a step only; PostgreSQL lets a read-only
+# transaction write to it, and it goes with the run.
+is(run(q{PERFORM wf_step('s', 'CREATE TEMP TABLE temporary AS SELECT 1 AS a');
+	INSERT INTO temporary VALUES (2); COMMIT; n := (SELECT sum(a) FROM temporary); PERFORM wf_complete(to_jsonb(n))}),
+	'SUCCESS|3||', 'temporary tables are of the run');
+like(run(q{PERFORM wf_step('s', 'CREATE TEMP TABLE temporary AS SELECT 1 AS a');
+	CALL wf_sleep('100 ms', at); PERFORM FROM temporary}),
+	qr/42P01\|relation "temporary" does not exist/, 'and do not survive a suspension');
+
+# ------------------------------------------------------------ rules of waiting
+
+my %waits = (
+	wf_recv => q{wf_recv('t', '1 s')},
+	wf_recv_any => q{wf_recv_any('{t,u}', '1 s')},
+	wf_recv_many => q{wf_recv_many('t', 10, '1 s')},
+	wf_get_event => q{wf_get_event('none', 'k', '1 s')},
+	wf_wait_for_event => q{wf_wait_for_event('e', '1 s')},
+	wf_result => q{wf_result('lives', '1 s')},
+	wf_sleep => q{wf_sleep('1 s')});
+my %calls = (
+	wf_recv => q{wf_recv('t', '1 s', NULL, got)},
+	wf_recv_any => q{wf_recv_any('{t,u}', '1 s', NULL, t, got)},
+	wf_get_event => q{wf_get_event('none', 'k', '1 s', got)},
+	wf_wait_for_event => q{wf_wait_for_event('e', '1 s', NULL, got, timed_out)},
+	wf_result => q{wf_result('lives', '1 s', t, got, t2)},
+	wf_sleep => q{wf_sleep('1 s', at)},
+	wf_step => q{wf_step('s', 'SELECT 1', NULL, 2, '1 ms', got)});
+
+# What statements raise, in a body that catches it: SQLSTATE, message, hint.
+sub caught
+{
+	return run("DECLARE hint text; t2 text; BEGIN $_[0]; EXCEPTION WHEN OTHERS THEN GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT; "
+		  . "PERFORM wf_complete(to_jsonb(concat_ws(' ', SQLSTATE, SQLERRM, hint))); END");
+}
+
+sql(q{SELECT wf_start('lives')});
+foreach my $function (sort keys %waits)
+{
+	my $hint = $function eq 'wf_recv_many' ? 'CALL wf_recv\(\) in a loop' : "CALL $function\\('";
+
+	like(run("PERFORM $waits{$function}"), qr/^ERROR\|\|WF009\|$function\(\) has to be CALLed/,
+		"wait: a function: $function");
+	like(caught("PERFORM $waits{$function}"),
+		qr/^SUCCESS\|"WF009 $function\(\) has to be CALLed in the body of a workflow $hint/,
+		"wait: a function: $function, hint");
+	(my $zero = $waits{$function}) =~ s/1 s/0/;
+	like(run("PERFORM $zero"), qr/^SUCCESS/, "wait: a function that does not wait: $function");
+}
+like(caught(q{PERFORM wf_step('s', 'SELECT 1', NULL, 2)}),
+	qr/WF009 wf_step\(\) with retries has to be CALLed in the body of a workflow, outside of EXCEPTION blocks CALL wf_step\('s', 'SELECT 1', NULL, 2, '00:00:01', output\);/,
+	'wait: a step with retries, hint');
+foreach my $function (sort keys %calls)
+{
+	like(caught("CALL $calls{$function}"), qr/^SUCCESS\|"WF009 $function\(\)/,
+		"wait: in an EXCEPTION block: $function");
+	next if $function eq 'wf_step';
+	(my $zero = $calls{$function}) =~ s/1 s/0/;
+	is(caught("CALL $zero"), 'SUCCESS|||', "wait: there, without waiting: $function");
+}
+sql(q{CREATE FUNCTION in_function() RETURNS void LANGUAGE plpgsql AS 'DECLARE got jsonb; BEGIN CALL wf_recv(''t'', ''1 s'', NULL, got); END';
+	CREATE PROCEDURE in_procedure() LANGUAGE plpgsql AS 'DECLARE got jsonb; BEGIN CALL wf_recv(''t'', ''50 ms'', NULL, got); CALL wf_step(''s'', ''SELECT 1'', NULL, 2, ''0'', got); END';
+	CREATE PROCEDURE with_set() LANGUAGE plpgsql SET work_mem = '1MB' AS 'DECLARE got jsonb; BEGIN CALL wf_recv(''t'', ''1 s'', NULL, got); END'});
+like(run($_), qr/^ERROR\|\|WF009\|wf_recv\(\) cannot wait inside an EXCEPTION block or a function/, "wait: $_")
+  foreach q{PERFORM in_function()}, q{CALL with_set()},
+  q{EXECUTE 'CALL wf_recv(''t'', ''1 s'', NULL, NULL)'},
+  q{DECLARE c CURSOR FOR SELECT in_function(); BEGIN OPEN c; FETCH c INTO got; END};
+like(run(q{CALL in_procedure(); CALL in_procedure()}), qr/^SUCCESS/, 'wait: in a procedure that the body CALLs');
+like(run($_), qr/^ERROR\|\|WF009\|cannot wait in wf_\w+\(\) inside a step/, "wait: $_")
+  foreach map { "PERFORM wf_step('s', \$s\$SELECT $_\$s\$)" } map { $waits{$_} } sort keys %waits;
+like(run(q{PERFORM wf_step('s', 'SELECT wf_step(''inner'', ''SELECT 1'')')}),
+	qr/WF009\|a step cannot contain another one/, 'wait: a step in a step');
+is(run(q{PERFORM wf_send(wf_current(), '1', 't'); PERFORM wf_complete(wf_step('s', 'SELECT wf_recv(''t'', ''0'')'))}),
+	'SUCCESS|1||', 'wait: a step may look');
+
+# -------------------------------------------------- transactions and settings
+
+my $state = <<'SQL';
+PERFORM wf_complete(wf_step('state', $s$SELECT jsonb_build_object(
+  'pid', pg_backend_pid(), 'user', current_user, 'session', session_user,
+  'work_mem', current_setting('work_mem'), 'zone', current_setting('TimeZone'),
+  'path', current_setting('search_path'), 'replica', current_setting('session_replication_role'),
+  'mine', coalesce(current_setting('my.own', true), ''), 'workflow_id', current_setting('durable_wf.workflow_id'),
+  'timeout', current_setting('statement_timeout'), 'constraints', current_setting('default_transaction_isolation'),
+  'name', current_setting('application_name'), 'read_only', current_setting('default_transaction_read_only'),
+  'prepared', (SELECT count(*) FROM pg_prepared_statements), 'cursors', (SELECT count(*) FROM pg_cursors WHERE is_holdable),
+  'locks', (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()),
+  'temporary', (SELECT count(*) FROM pg_class WHERE relname = 'temporary' AND pg_table_is_visible(oid)))$s$))
+SQL
+my $litter = <<'SQL';
+SET work_mem = '7MB'; PERFORM set_config('TimeZone', 'Asia/Tokyo', false); SET search_path = pg_catalog, public;
+SET session_replication_role = replica; SET my.own = 'mine'; SET durable_wf.workflow_id = 'lives';
+SET statement_timeout = '1h'; SET application_name = 'litter'; SET default_transaction_read_only = off;
+SET default_transaction_isolation = 'repeatable read'; EXECUTE 'PREPARE p AS SELECT 1';
+EXECUTE 'DECLARE c CURSOR WITH HOLD FOR SELECT 1'; PERFORM pg_advisory_lock(42);
+PERFORM wf_step('temporary', 'CREATE TEMP TABLE temporary (a int)'); SET SESSION AUTHORIZATION alice
+SQL
+$litter =~ s/\n/ /g;
+
+my $clean = run($state);
+is(run("$litter; PERFORM 1"), 'SUCCESS|||', 'litter');
+is(run($state), $clean, 'settings: nothing is left for the next body');
+like(run("$litter; PERFORM 1 / 0"), qr/22012/, 'litter and an error');
+is(run($state), $clean, 'settings: nor after an error');
+(my $calm = $litter) =~ s/SET default_transaction_isolation.*?;//;
+$calm =~ s/SET SESSION AUTHORIZATION alice/PERFORM 1/;
+my $sleeper = suspended(begin("$calm; CALL wf_recv('t', NULL, NULL, got); PERFORM wf_complete(to_jsonb(current_setting('work_mem')))"));
+is(run($state), $clean, 'settings: nor by one that is suspended');
+sql("SELECT wf_send('$sleeper', '1', 't')");
+is(result($sleeper), 'SUCCESS|"7MB"||', 'settings: which has its own again when it goes on');
+
+# A wait ends the transaction, hence SET LOCAL, in a replay as in the first run.
+my $local = begin(q{SET LOCAL work_mem = '7MB'; SET my.own = 'kept';
+	CALL wf_recv('t', NULL, NULL, got); PERFORM wf_step('1', 'SELECT 1');
+	t := current_setting('work_mem'); CALL wf_recv('t', NULL, NULL, got);
+	PERFORM wf_complete(jsonb_build_array(t <> '7MB', current_setting('work_mem') <> '7MB', current_setting('my.own')))});
+foreach (1 .. 2)
+{
+	suspended($local);
+	my $steps = sql("SELECT count(*) FROM wf_list_steps('$local')");
+	sql("SELECT wf_send('$local', '1', 't')");
+	poll("SELECT count(*) > $steps FROM wf_list_steps('$local')") if $_ == 1;
+}
+is(result($local), 'SUCCESS|[true, true, "kept"]||', 'SET LOCAL ends with a CALLed wait, replayed or not');
+
+# COMMIT and ROLLBACK between steps and waits.
+my $commits = begin(<<'SQL');
+PERFORM wf_step('1', 'INSERT INTO effect (what) VALUES (1)'); COMMIT;
+PERFORM wf_step('2', 'INSERT INTO effect (what) VALUES (2)'); ROLLBACK;
+PERFORM wf_step('3', 'INSERT INTO effect (what) VALUES (3)'); PERFORM wf_set_event('k', '3'); COMMIT; ROLLBACK;
+CALL wf_recv('t', NULL, NULL, got);
+PERFORM wf_step('4', 'INSERT INTO effect (what) VALUES (4)'); PERFORM wf_set_event('k', '4'); ROLLBACK;
+CALL wf_recv('t', NULL, NULL, got); ROLLBACK;
+CALL wf_step('5', 'INSERT INTO effect (what) VALUES (5)', NULL, 1, '0', got); ROLLBACK
+SQL
+foreach (1 .. 2)
+{
+	suspended($commits);
+	end_executors() if $_ == 2;
+	my $steps = sql("SELECT count(*) FROM wf_list_steps('$commits')");
+	sql("SELECT wf_send('$commits', '1', 't')");
+	poll("SELECT count(*) > $steps FROM wf_list_steps('$commits')");
+}
+is(result($commits), 'SUCCESS|||', 'COMMIT and ROLLBACK: it ends');
+is(effects($commits), '1 3 5', 'COMMIT and ROLLBACK: effects');
+is(sql("SELECT wf_get_event('$commits', 'k', '0')"), 3, 'COMMIT and ROLLBACK: events');
+is(sql("SELECT string_agg(concat(step_no, ' ', function, '(', name, ')', CASE WHEN undone THEN ' undone' END), ', ' ORDER BY step_no) FROM durable_wf.step WHERE workflow_id = '$commits'"),
+	'1 wf_step(1), 2 wf_step(2) undone, 3 wf_step(3), 4 wf_set_event(k), 5 wf_recv(t), '
+	  . '6 wf_step(4) undone, 7 wf_set_event(k) undone, 8 wf_recv(t), 9 wf_step(5)',
+	'COMMIT and ROLLBACK: the journal');
+
+# --------------------------------------------------------------------- owners
+
+like(run(q{PERFORM wf_complete(to_jsonb(current_user))}, 'alice'), qr/^SUCCESS\|"alice"/, 'owner: itself');
+like(run($_, 'alice'), qr/^ERROR\|\|(42501|22023)\|/, "owner: $_")
+  foreach 'SET ROLE postgres', 'SET ROLE bob', 'SET SESSION AUTHORIZATION postgres',
+  'SET SESSION AUTHORIZATION bob', 'SET LOCAL ROLE bob',
+  q{PERFORM set_config('role', 'postgres', false)},
+  q{PERFORM set_config('session_authorization', 'postgres', false)},
+  q{PERFORM wf_step('s', 'SET ROLE postgres')};
+is(run(qq{$_; PERFORM wf_complete(jsonb_build_array(current_user, session_user))}, 'alice'),
+	'SUCCESS|["alice", "alice"]||', "owner: $_")
+  foreach 'RESET ROLE', 'RESET SESSION AUTHORIZATION', 'SET SESSION AUTHORIZATION DEFAULT',
+  'RESET ALL', 'SET ROLE NONE', 'SET SESSION AUTHORIZATION alice';
+is(run(q{SET ROLE helper}, 'alice'), 'SUCCESS|||', 'owner: a role that it is a member of');
+is(run(q{PERFORM wf_complete(jsonb_build_array(current_user, session_user))}, 'alice'),
+	'SUCCESS|["alice", "alice"]||', 'owner: the next body is the owner again');
+like(run(q{SET ROLE helper; PERFORM wf_step('s', 'SELECT 1')}, 'alice'), qr/^ERROR\|\|42501/,
+	'owner: as another role it cannot act in its workflow');
+
+# Settings of roles, also those that must not have their way.
+sql(q{ALTER ROLE alice SET work_mem = '9MB'; ALTER ROLE alice IN DATABASE postgres SET TimeZone = 'Asia/Tokyo';
+	ALTER ROLE alice SET default_transaction_read_only = on; ALTER ROLE alice SET default_transaction_isolation = 'serializable';
+	ALTER ROLE alice SET default_transaction_deferrable = on; ALTER ROLE alice SET search_path = 'nowhere';
+	ALTER ROLE alice SET statement_timeout = '200ms'; ALTER ROLE alice SET session_preload_libraries = 'auto_explain'});
+end_executors();
+is(run(q{PERFORM public.wf_step('s', 'INSERT INTO public.effect (workflow_id, what) VALUES (''settings'', 1)');
+	CALL public.wf_recv('t', '300 ms', NULL, got);
+	PERFORM public.wf_complete(jsonb_build_array(current_setting('work_mem'), current_setting('TimeZone'), current_setting('search_path')))}, 'alice'),
+	'SUCCESS|["9MB", "Asia/Tokyo", "nowhere"]||', 'settings of the role and of the role in the database');
+is(effects('settings'), 1, 'settings: a body whose role is read-only can write in steps');
+like(run(q{PERFORM public.wf_step('s', 'SELECT pg_sleep(60)')}, 'alice'), qr/^ERROR\|\|57014/,
+	'settings: statement_timeout limits a step');
+sql(q{ALTER ROLE alice RESET ALL; ALTER ROLE alice IN DATABASE postgres RESET ALL});
+end_executors();
+
+# The rest is about one that waits, and what becomes of it when it goes on.
+my $two = q{PERFORM wf_step('1', 'INSERT INTO effect (what) VALUES (1)'); CALL wf_recv('t', NULL, NULL, got);
+	PERFORM wf_step('2', 'INSERT INTO effect (what) VALUES (2)'); CALL wf_recv('t', NULL, NULL, got);
+	PERFORM wf_step('3', 'INSERT INTO effect (what) VALUES (3)')};
+
+sub go_on
+{
+	sql("SELECT wf_send('$_[0]', '1', 't')");
+	return;
+}
+
+# It is let go on after all, and ends well, with each step once.
+sub ends_well
+{
+	my ($id, $name) = @_;
+
+	sql("SELECT wf_retry('$id')");
+	suspended($id);
+	go_on($id);
+	is(result($id), 'SUCCESS|||', "$name: goes on");
+	is(effects($id), '1 2 3', "$name: each step once");
+	return;
+}
+
+my $id = suspended(begin($two, 'alice'));
+sql("SELECT wf_set_owner('$id', 'bob')");
+go_on($id);
+poll("SELECT count(*) = 2 FROM effect WHERE workflow_id = '$id'");
+suspended($id);
+sql("SELECT wf_set_owner('$id', 'postgres')");
+go_on($id);
+is(result($id), 'SUCCESS|||', 'wf_set_owner: goes on');
+is(sql("SELECT string_agg(who, ' ' ORDER BY n) FROM effect WHERE workflow_id = '$id'"),
+	'alice bob postgres', 'wf_set_owner: each run is its owner\'s');
+
+$id = suspended(begin($two, 'alice'));
+sql('ALTER ROLE alice NOLOGIN');
+end_executors();
+go_on($id);
+like(result($id), qr/^ERROR\|\|.*\|the workflow's owner cannot log in, or not connect to this database$/, 'NOLOGIN');
+sql('ALTER ROLE alice LOGIN');
+ends_well($id, 'NOLOGIN');
+
+$id = suspended(begin($two, 'alice'));
+sql('REVOKE CONNECT ON DATABASE postgres FROM PUBLIC');
+end_executors();
+go_on($id);
+like(result($id), qr/^ERROR\|\|.*\|the workflow's owner cannot log in, or not connect/, 'REVOKE CONNECT');
+sql('GRANT CONNECT ON DATABASE postgres TO PUBLIC');
+ends_well($id, 'REVOKE CONNECT');
+
+$id = suspended(begin($two, 'alice'));
+sql("REVOKE EXECUTE ON PROCEDURE $id FROM PUBLIC");
+go_on($id);
+is(result($id), "ERROR||42501|permission denied for procedure $id", 'REVOKE EXECUTE');
+sql("GRANT EXECUTE ON PROCEDURE $id TO alice");
+ends_well($id, 'REVOKE EXECUTE');
+
+$id = suspended(begin($two, 'alice'));
+sql("ALTER PROCEDURE $id SECURITY DEFINER");
+go_on($id);
+like(result($id), qr/^ERROR\|\|/, 'SECURITY DEFINER');
+sql("ALTER PROCEDURE $id SECURITY INVOKER");
+ends_well($id, 'SECURITY DEFINER');
+
+$id = suspended(begin($two, 'alice'));
+my $source = sql("SELECT pg_get_functiondef('$id'::regproc)");
+sql("DROP PROCEDURE $id");
+go_on($id);
+like(result($id), qr/^ERROR\|\|42883\|procedure public\.$id\(jsonb\) does not exist$/, 'DROP PROCEDURE');
+sql($source);
+ends_well($id, 'DROP PROCEDURE');
+
+sql('CREATE ROLE carol LOGIN; GRANT ALL ON SCHEMA public TO carol');
+$id = suspended(begin($two, 'carol'));
+end_executors();
+sql('DROP OWNED BY carol; DROP ROLE carol');
+go_on($id);
+like(result($id), qr/^ERROR\|\|.*\|the workflow's owner cannot log in/, 'DROP ROLE');
+sql('CREATE ROLE carol LOGIN');
+is(sql("SELECT owner IS NULL FROM wf_workflows WHERE workflow_id = '$id'"), 't',
+	'DROP ROLE: a new role of that name is another one');
+sql("SELECT wf_set_owner('$id', 'bob')");
+ends_well($id, 'DROP ROLE');
+
+$node->stop;
+done_testing();

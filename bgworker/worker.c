@@ -535,7 +535,9 @@ dwf_worker_main(Datum arg)
 		{
 			bool		resumed = false;
 
+			dwf_service_plan_clock(place, DT_NOEND);
 			next_clock = serve_clock(&resumed);
+			dwf_service_plan_clock(place, next_clock);
 			if (resumed)
 				next_body = serve_bodies();
 			busy = true;

@@ -265,6 +265,29 @@ dwf_service_ask_run(void)
 	LWLockRelease(service_lock());
 }
 
+/*
+ * Something in this database is due at that time, which is committed: have the
+ * worker look at the clock, unless it does so by then anyhow.  Cannot fail.
+ *
+ * It says when that is after it has looked, and takes that back before it
+ * looks again; so if we read a time that it has said before it looked, it will
+ * see what we have committed.
+ */
+void
+dwf_service_ask_clock(TimestampTz deadline)
+{
+	DwfWorker  *worker;
+
+	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
+	worker = find_worker(MyDatabaseId);
+	if (worker && !worker->must_run && deadline < worker->next_clock)
+	{
+		worker->must_run = true;
+		set_latch_of(worker->proc);
+	}
+	LWLockRelease(service_lock());
+}
+
 /* Tell the worker of a database to leave it; false if there is none */
 bool
 dwf_service_tell_to_leave(Oid database)
@@ -465,6 +488,7 @@ dwf_service_worker_begin(uint32 generation)
 		place->must_check = false;
 		place->must_run = true;
 		place->must_resync = true;
+		place->next_clock = DT_NOEND;
 		place->head = place->tail = 0;
 		next_batch(place);
 		set_latch_of(service->launcher);
@@ -486,6 +510,15 @@ dwf_service_worker_end(void)
 	LWLockRelease(service_lock());
 	my_place = NULL;
 	ConditionVariableBroadcast(&dwf_shared->service->worker_left);
+}
+
+/* When this worker looks at the clock next; DT_NOEND before it finds out */
+void
+dwf_service_plan_clock(DwfWorker *worker, TimestampTz next)
+{
+	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
+	worker->next_clock = next;
+	LWLockRelease(service_lock());
 }
 
 /* Take what the worker was told; true if there is something to be sent on */

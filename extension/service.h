@@ -15,6 +15,8 @@
 
 #include "durable_wf.h"
 
+#include "datatype/timestamp.h"
+
 #include "port/atomics.h"
 #include "storage/condition_variable.h"
 #include "storage/lwlock.h"
@@ -35,6 +37,8 @@ typedef struct DwfWorker
 	bool		must_check;		/* is the extension still there? */
 	bool		must_run;		/* there is a body to run, and nobody runs it */
 	bool		must_resync;	/* news were lost: listeners have to look */
+	TimestampTz next_clock;		/* it wakes up then at the latest; or DT_NOEND,
+								 * also while it finds out */
 	bool		was_idle;		/* while news are put: nothing was there */
 	uint32		head;			/* ring: bytes written so far ... */
 	uint32		tail;			/* ... and bytes read, modulo 2^32 */
@@ -86,6 +90,8 @@ extern bool dwf_service_put_news(DwfWorker *worker, uint64 hash, char door,
 extern void dwf_service_close_ring(DwfWorker *worker);
 extern void dwf_service_resync(void);
 extern void dwf_service_ask_run(void);
+extern void dwf_service_ask_clock(TimestampTz deadline);
+extern void dwf_service_plan_clock(DwfWorker *worker, TimestampTz next);
 extern bool dwf_service_tell_to_leave(Oid database);
 extern void dwf_service_wait_until_left(Oid database, long timeout);
 

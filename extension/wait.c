@@ -316,7 +316,7 @@ write_suspension(DwfWait *wait)
 					  wait_id, wait->full_deadline);
 	commit();
 	if (wait->full_deadline != DWF_WAIT_FOREVER)
-		dwf_service_ask_run();	/* it may be the nearest deadline */
+		dwf_service_ask_clock(wait->full_deadline);
 }
 
 /*

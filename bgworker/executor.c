@@ -281,9 +281,12 @@ describe_error(const ErrorData *error)
 	return text.data;
 }
 
-/* It has raised an error: so it ends, unless it is somebody else's by now */
+/*
+ * It has raised an error: so it ends, unless it is somebody else's by now, or
+ * was told to stop and is alive again.
+ */
 static void
-fail(const ErrorData *error)
+fail(const ErrorData *error, bool was_interrupted)
 {
 	DwfLife		life;
 
@@ -292,7 +295,7 @@ fail(const ErrorData *error)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (!dwf_store_life(claimed, &life) || life.finished)
 		;						/* it was cancelled */
-	else if (life.owner != role || may_retry(error))
+	else if (life.owner != role || was_interrupted || may_retry(error))
 		dwf_store_back_off(claimed);
 	else
 		(void) dwf_store_fail(claimed, error->message,
@@ -308,6 +311,7 @@ run_claimed(void)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ErrorData  *volatile error = NULL;
+	volatile bool was_interrupted = false;
 
 	PG_TRY();
 	{
@@ -326,6 +330,7 @@ run_claimed(void)
 		AbortCurrentTransaction();
 		PortalErrorCleanup();
 		FlushErrorState();
+		was_interrupted = dwf_attachment_is_interrupted();
 		dwf_attachment_set_body(false);
 		RESUME_INTERRUPTS();
 	}
@@ -333,11 +338,12 @@ run_claimed(void)
 
 	MemoryContextSwitchTo(context);
 	if (error && !dwf_attachment_is_suspending())
-		fail(error);
+		fail(error, was_interrupted);
 	if (error)
 		FreeErrorData(error);
 	dwf_attachment_set_suspending(false);
 	dwf_attachment_release();
+	QueryCancelPending = false; /* who meant this body is not to meet the next */
 	pfree(claimed);
 	claimed = NULL;
 	execute_statement("DISCARD ALL");

@@ -133,8 +133,18 @@ dwf_attachment_interrupt(uint64 life_hash)
 	LWLockAcquire(dwf_shmem_attachment_lock(), LW_SHARED);
 	holder = find_claim(life_hash | 1);
 	if (holder && holder->runs_body && holder->attached_pid != MyProcPid)
+	{
+		holder->is_interrupted = true;	/* all who write it write the same */
 		(void) kill(holder->attached_pid, SIGINT);
+	}
 	LWLockRelease(dwf_shmem_attachment_lock());
+}
+
+/* Was the body that this session runs told to end? */
+bool
+dwf_attachment_is_interrupted(void)
+{
+	return is_body && dwf_shmem_my_slot()->is_interrupted;
 }
 
 /* How many sessions execute a workflow, in all databases */
@@ -235,6 +245,7 @@ dwf_attachment_claim(text *workflow_id, text *queue, int *holder_pid)
 	else
 	{
 		slot->attached_pid = MyProcPid;
+		slot->is_interrupted = false;
 		pg_atomic_write_u64(&slot->attached, hash);
 	}
 	LWLockRelease(dwf_shmem_attachment_lock());

@@ -18,6 +18,7 @@ extern void dwf_attachment_set_body(bool is_body);
 extern bool dwf_attachment_is_suspending(void);
 extern void dwf_attachment_set_suspending(bool is_suspending);
 extern void dwf_attachment_interrupt(uint64 life_hash);
+extern bool dwf_attachment_is_interrupted(void);
 extern text *dwf_attachment_id(void);
 extern int	dwf_attachment_count(void);
 extern bool dwf_attachment_is_claimed(text *workflow_id);

@@ -10,7 +10,7 @@
  * each of its statements, where the server has not yet looked.  PL/pgSQL
  * evaluates simple expressions by itself, past the server's hooks, and one
  * such as nextval() writes: so the same is done before each statement of
- * PL/pgSQL, too.
+ * PL/pgSQL, too.  There a body is stopped also if it swallows errors.
  *
  *-------------------------------------------------------------------------
  */
@@ -128,13 +128,20 @@ object_access(ObjectAccessType access, Oid class, Oid object, int sub_object,
 							 psprintf("SELECT %s(...)", get_func_name(object)));
 }
 
-/* PL/pgSQL is about to run a statement */
+/*
+ * PL/pgSQL is about to run a statement.  A body that was told to end and has
+ * caught that is told again, outside of the block that would catch it again.
+ */
 static void
 begin_statement(PLpgSQL_execstate *estate, PLpgSQL_stmt *statement)
 {
 	(void) estate;
 	(void) statement;
 	(void) dwf_guard_body();
+	if (dwf_attachment_is_interrupted())
+		ereport(ERROR,
+				(errcode(ERRCODE_QUERY_CANCELED),
+				 errmsg("the workflow has ended, or changed hands")));
 }
 
 /*

@@ -16,7 +16,8 @@
  *		undone, with what the caller saw, and is written before the next
  *		record, so that the journal has no gap below a record.
  *	J4	A call that commits before it waits (CALL) leaves a record without a
- *		result, which has the deadline; a replay waits for what is left.
+ *		result, which has the deadline; a replay waits for what is left.  One
+ *		without a deadline does so when its workflow is suspended.
  *	J5	Whoever replays must make the same calls: function and naming argument
  *		are compared (WF004).
  *	J6	Two sessions never write one journal: attachment.c sees to that, and
@@ -714,6 +715,24 @@ dwf_journal_settle_deadline(TimestampTz *deadline, bool may_commit)
 		return;
 	row = make_row(last_no);
 	row.deadline = current_deadline = *deadline;
+	write_undone();
+	write_row(&row);
+}
+
+/*
+ * The present call is about to wait for ever, without this process: what it
+ * waits for is recorded, so that a later run cannot pass for one that has not
+ * come this far.
+ */
+void
+dwf_journal_note_wait(void)
+{
+	DwfRecord	row;
+
+	if (current_call == NULL || current_deadline != 0)
+		return;
+	row = make_row(last_no);
+	row.deadline = current_deadline = DT_NOEND;
 	write_undone();
 	write_row(&row);
 }

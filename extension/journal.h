@@ -65,6 +65,7 @@ extern bool dwf_journal_peek(const char *function, text *name);
 extern void dwf_journal_settle_deadline(TimestampTz *deadline,
 										bool may_commit);
 extern void dwf_journal_note_crash(void);
+extern void dwf_journal_note_wait(void);
 extern int	dwf_journal_step(void);
 extern bool dwf_journal_in_command(void);
 extern bool dwf_journal_set_in_command(bool in_command);

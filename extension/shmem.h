@@ -102,6 +102,7 @@ typedef struct DwfSlot
 	pg_atomic_uint64 attached;	/* what it executes; see attachment.c */
 	int			attached_pid;	/* its pid, while it does */
 	bool		runs_body;		/* it is an executor that runs the body */
+	bool		is_interrupted; /* the body has to end; see attachment.c */
 	int			pid;
 	Oid			database;
 	Oid			role;

@@ -312,6 +312,7 @@ write_suspension(DwfWait *wait)
 	for (int i = 0; i < wait->nkeys; i++)
 		if (wait->keys[i].address.workflow_id)
 			dwf_listener_expect(wait->keys[i].address.workflow_id);
+	dwf_journal_note_wait();
 	dwf_store_suspend(workflow_id, dwf_journal_step(), wait->keys, wait->nkeys,
 					  wait_id, wait->full_deadline);
 	commit();

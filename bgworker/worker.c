@@ -115,11 +115,17 @@ serve_clock(bool *resumed)
 	if (runs_here())
 	{
 		if (missed_news)
+		{
+			/* some may have been restored since this worker began */
+			dwf_store_expect_all();
 			*resumed |= dwf_store_reconcile(&held) > 0;
+		}
 		missed_news = false;
 		(void) dwf_store_end_overdue(&next_end);
 		*resumed |= dwf_store_resume_due(&next_wait) > 0;
 	}
+	else
+		missed_news = true;
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	return Min(next_end, next_wait);

@@ -485,7 +485,7 @@ dwf_service_worker_begin(uint32 generation)
 		place->database = MyDatabaseId;
 		place->proc = DWF_MY_PROC_NUMBER;
 		place->must_leave = false;
-		place->must_check = false;
+		place->must_check = true;	/* what came since it looked was not told */
 		place->must_run = true;
 		place->must_resync = true;
 		place->next_clock = DT_NOEND;

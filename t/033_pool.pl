@@ -1,75 +1,141 @@
-# A pool of Python processes that share a queue, killed at random: each effect
-# in the database once, each outside at least once and recorded once.
+# A pool of client processes shares a queue: workflows whose code is a program
+# of the user's.  Processes are killed at random, and each step happens once.
 
 use strict;
 use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
-use DurableWf qw(start_node sql until_true);
-use IPC::Run;
+use DurableWf qw(start_node sql poll until_true);
+use IPC::Run ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-# What ./run installs; elsewhere it may be missing.
-plan skip_all => 'needs Python with psycopg2'
-  if system('python3', '-c', 'import psycopg2') != 0;
+my ($python) = grep { -x } '/usr/bin/python3';
+plan skip_all => 'Python 3 is missing' if !$python;
+is(system($python, '-c', 'import psycopg2'), 0, 'python3-psycopg2 is there')
+  or die 'install python3-psycopg2';
 
-my $node = start_node('main');
-my $outside = $PostgreSQL::Test::Utils::tmp_check . '/outside';
-my ($workflows, $size) = (150, 6);
-my ($killed, @pool) = (0);
+my $processes = 6;
+my $workflows = 100;
+my $kills = 40;
+my $node = start_node('main', { max_connections => 50 });
 
 sql(<<'SQL');
 CREATE EXTENSION durable_wf;
-CREATE TABLE effect (workflow_id text, what text);
-SELECT count(wf_start('job ' || i, queue => 'jobs')) FROM generate_series(1, 150) i;
+CREATE TABLE effect (workflow_id text, step text);
+-- what is done outside of the database, by a session of its own
+CREATE TABLE outside (workflow_id text, attempt serial);
 SQL
 
-$ENV{PGHOST} = $node->host;
-$ENV{PGPORT} = $node->port;
-$ENV{PGDATABASE} = 'postgres';
-$ENV{PGUSER} = sql('SELECT current_user');
+my $program = $node->basedir . '/worker.py';
+append_to_file($program, <<'PYTHON');
+import json, sys, time
+import psycopg2
 
-# Start a process in a place of the pool.
+form, dsn = sys.argv[1:]
+db = psycopg2.connect(dsn)
+db.autocommit = True
+world = psycopg2.connect(dsn)
+world.autocommit = True
+cursor = db.cursor()
+
+
+def one(statement, *values):
+    cursor.execute(statement, values)
+    return cursor.fetchone()[0]
+
+
+def effect(workflow_id, step):
+    return one("SELECT wf_step(%s, %s)", step,
+               "INSERT INTO effect VALUES ('%s', '%s'); SELECT '%s'" % (workflow_id, step, step))
+
+
+def run(workflow_id):
+    assert effect(workflow_id, "first") == "first"
+    # look, do, record
+    sent = one("SELECT wf_get_step('mail')")
+    if sent is None:
+        world.cursor().execute("INSERT INTO outside VALUES (%s) RETURNING attempt", (workflow_id,))
+        time.sleep(0.005)
+        cursor.execute("SELECT wf_save_step('mail', %s)", (json.dumps("sent"),))
+    # a transaction of several statements
+    cursor.execute("BEGIN")
+    effect(workflow_id, "second")
+    cursor.execute("SELECT wf_set_event('progress', '2')")
+    cursor.execute("INSERT INTO effect SELECT %s, 'own'", (workflow_id,))
+    cursor.execute("SELECT wf_complete('{\"done\": true}')")
+    cursor.execute("COMMIT")
+
+
+while True:
+    if form == "call":
+        workflow_id = one("CALL wf_attach_next('q', '60 s', NULL)")
+    else:
+        workflow_id = one("SELECT wf_attach_next('q', '60 s')")
+    if workflow_id is None:
+        break
+    run(workflow_id)
+PYTHON
+chmod 0644, $program;
+
+my (@pool, $started);
+
+# Start one; every other CALLs.
 sub start_process
 {
-	$pool[ $_[0] ] = IPC::Run::start(
-		[ 'python3', "$FindBin::RealBin/python/pool.py", 'jobs', $outside ],
-		'>>', \my $out, '2>>', "$outside.errors");
+	my $form = $started++ % 2 ? 'call' : 'select';
+	my %process = (out => '');
+
+	$process{run} = IPC::Run::start([ $python, $program, $form, $node->connstr('postgres') ],
+		'<', \undef, '>&', \$process{out});
+	return \%process;
+}
+
+sub kill_process
+{
+	$_[0]{run}->signal('KILL');
+	eval { $_[0]{run}->finish };
 	return;
 }
 
-start_process($_) foreach 0 .. $size - 1;
-until_true(
-	sub {
-		my $place = int(rand($size));
+@pool = map { start_process() } 1 .. $processes;
+sql(qq{SELECT count(wf_start('w ' || i, queue => 'q', start_after => make_interval(secs => i * 0.03))) FROM generate_series(1, $workflows) i});
 
-		$pool[$place]->kill_kill(grace => 0);
-		$killed++;
-		start_process($place);
-		return sql(q{SELECT count(*) FROM wf_workflows WHERE status = 'SUCCESS'}) == $workflows;
-	},
-	'all workflows have ended');
-
-note("$killed processes were killed");
-cmp_ok($killed, '>', 5, 'processes were killed in the middle');
-is(sql(q{SELECT what, count(*), count(DISTINCT workflow_id) FROM effect GROUP BY 1 ORDER BY 1}),
-	"first|150|150\nlast|150|150", 'each effect in the database once');
+# Kill one, at a moment that nobody has chosen, and start another.
+my $complaints = '';
+srand(42);
+foreach my $kill (1 .. $kills)
 {
-	my %seen;
+	my $victim = $pool[ int(rand(@pool)) ];
 
-	$seen{$_}++ foreach split /\n/, slurp_file($outside);
-	is(scalar(keys %seen), 150, 'each effect outside at least once');
+	select undef, undef, undef, rand(0.15);
+	kill_process($victim);
+	$complaints .= $victim->{out};
+	$victim = (grep { $pool[$_] == $victim } 0 .. $#pool)[0];
+	$pool[$victim] = start_process();
 }
-is(sql(q{SELECT count(*) FROM wf_workflows w, LATERAL wf_list_steps(w.workflow_id) s WHERE s.name = 'outside'}),
-	150, 'and recorded once');
-is(sql(q{SELECT count(*) FROM wf_workflows w, LATERAL wf_list_steps(w.workflow_id) s}), 450, 'three steps each, and nothing else');
 
-# Who has nothing left to do ends by itself, without an error.
-ok($_->finish, 'a process of the pool ends well') foreach @pool;
-is(-e "$outside.errors" ? slurp_file("$outside.errors") : '', '', 'and without a word');
+poll("SELECT count(*) = $workflows FROM wf_workflows WHERE status = 'SUCCESS'");
+pass('all workflows end');
+is(sql(q{SELECT count(*) FROM wf_workflows WHERE output = '{"done": true}'}), $workflows, 'with their output');
+is(sql(q{SELECT step, count(*), count(DISTINCT workflow_id) FROM effect GROUP BY 1 ORDER BY 1}),
+	join("\n", map { "$_|$workflows|$workflows" } qw(first own second)), 'effects exactly once');
+is(sql(q{SELECT count(DISTINCT workflow_id) FROM outside}), $workflows, 'outside effects at least once');
+is(sql(q{SELECT count(*), count(DISTINCT workflow_id) FROM durable_wf.step WHERE function = 'wf_save_step'}),
+	"$workflows|$workflows", 'and recorded once');
+is(sql(q{SELECT DISTINCT string_agg(concat(step_no, name), ' ' ORDER BY step_no) FROM (SELECT workflow_id, step_no, coalesce(name, function) AS name FROM durable_wf.step) s GROUP BY workflow_id}),
+	'1first 2mail 3second 4progress', 'all journals are alike');
+note(sql(q{SELECT 'outside effects: ' || count(*) FROM outside; SELECT 'most attempts: ' || max(attempts) FROM wf_workflows}));
+cmp_ok(sql('SELECT count(*) FROM wf_workflows WHERE attempts > 1'), '>', 0, 'some were taken over');
+
+# Nobody holds anything any more, and the pool still works.
+is(sql(q{SELECT wf_start('last', queue => 'q'); SELECT status FROM wf_result('last', '30 s')}),
+	"last\nSUCCESS", 'the pool goes on');
+kill_process($_) foreach @pool;
+$complaints .= $_->{out} foreach @pool;
+is($complaints, '', 'no process has complained');
 
 $node->stop;
 done_testing();

@@ -102,7 +102,7 @@ static DwfStatement end_overdue_query = {
 	" finished_at = pg_catalog.now(), updated_at = pg_catalog.now()"
 	" WHERE w.workflow_id" EQ "ANY (ARRAY("
 	"   SELECT o.workflow_id FROM durable_wf.workflow o"
-	"   WHERE o.finished_at IS NULL"
+	"   WHERE (SELECT NOT durable_wf.is_copy()) AND o.finished_at IS NULL"
 	"   AND o.timeout_at OPERATOR(pg_catalog.<=) $1"
 	"   ORDER BY o.timeout_at LIMIT $2 FOR UPDATE SKIP LOCKED))",
 	2, {TIMESTAMPTZOID, INT4OID}, NULL

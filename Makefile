@@ -9,9 +9,16 @@ EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(EXTENSION).c
 
 OBJS := $(patsubst %.c,%.o,$(sort $(wildcard extension/*.c bgworker/*.c)))
 
+# The gateway is a library of its own, the only part that needs more than
+# PostgreSQL: libmicrohttpd.  GATEWAY=no leaves it out, GATEWAY=yes insists.
+PKG_CONFIG = pkg-config
+GATEWAY := $(shell $(PKG_CONFIG) --exists libmicrohttpd 2>/dev/null && echo yes || echo absent)
+GATEWAY_NAME = $(EXTENSION)_gateway
+GATEWAY_OBJS := $(patsubst %.c,%.o,$(sort $(wildcard bgworker/gateway/*.c)))
+
 # The install script is generated from these parts, in this order; upgrade
 # scripts are written by hand.
-INSTALL_PARTS = schema workflow message event notify step body home trigger listen upkeep schedule views
+INSTALL_PARTS = schema workflow message event notify step body hook home trigger listen upkeep schedule views
 INSTALL_SQL := $(INSTALL_PARTS:%=extension/install/%.sql)
 DATA := $(wildcard extension/upgrade/*.sql)
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
@@ -41,13 +48,34 @@ endif
 # What the objects were compiled with: an assert-enabled build, or one for
 # another server, is never installed by mistake.
 FLAGS_STAMP = $(EXTENSION).flags
-EXTRA_CLEAN = $(FLAGS_STAMP)
+EXTRA_CLEAN = $(FLAGS_STAMP) $(GATEWAY_OBJS) $(GATEWAY_NAME)$(DLSUFFIX)
 
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
 # Debian's PGXS does not track headers: any header rebuilds every object.
-$(OBJS) $(OBJS:.o=.bc): $(wildcard extension/*.h bgworker/*.h) $(FLAGS_STAMP)
+$(OBJS) $(OBJS:.o=.bc) $(GATEWAY_OBJS): $(FLAGS_STAMP) \
+ $(wildcard extension/*.h bgworker/*.h bgworker/gateway/*.h)
+
+ifeq ($(GATEWAY),yes)
+all: $(GATEWAY_NAME)$(DLSUFFIX)
+
+$(GATEWAY_NAME)$(DLSUFFIX): $(GATEWAY_OBJS)
+	$(CC) $(CFLAGS) $(GATEWAY_OBJS) $(LDFLAGS) $(LDFLAGS_SL) -shared -o $@ -lmicrohttpd
+
+install: install-gateway
+install-gateway: $(GATEWAY_NAME)$(DLSUFFIX) installdirs
+	$(INSTALL_SHLIB) $< '$(DESTDIR)$(pkglibdir)/$<'
+
+uninstall: uninstall-gateway
+uninstall-gateway:
+	rm -f '$(DESTDIR)$(pkglibdir)/$(GATEWAY_NAME)$(DLSUFFIX)'
+endif
+ifeq ($(GATEWAY),absent)
+all: no-gateway
+no-gateway:
+	@echo 'NOTICE: the HTTP gateway is not built, since libmicrohttpd is not there (Debian: libmicrohttpd-dev)'
+endif
 
 $(FLAGS_STAMP): FORCE
 	@printf '%s\n' '$(VERSION) $(COMPILE.c)' | cmp -s - $@ || \
@@ -61,4 +89,4 @@ $(DATA_built): $(INSTALL_SQL) Makefile
 print-%:
 	@echo '$($*)'
 
-.PHONY: FORCE
+.PHONY: FORCE no-gateway install-gateway uninstall-gateway

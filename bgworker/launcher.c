@@ -38,6 +38,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "front.h"
 #include "prepared.h"
 #include "presence.h"
 #include "service.h"
@@ -378,6 +379,49 @@ start_workers(void)
 	return timeout;
 }
 
+/* Where the gateway's database is listed; NULL if it is not there */
+static Database *
+find_gateway_database(void)
+{
+	ListCell   *cell;
+
+	foreach(cell, databases)
+	{
+		Database   *database = lfirst(cell);
+
+		if (database->listed &&
+			strcmp(NameStr(database->name), dwf_setting_http_database) == 0)
+			return database;
+	}
+	return NULL;
+}
+
+/*
+ * Start the gateway, or move it: to its database when a worker is at work
+ * there, since then the extension is, to none when it has not the extension.
+ * Returns how long to sleep, as start_workers().
+ */
+static long
+tend_gateway(void)
+{
+	Database   *database = find_gateway_database();
+	bool		serves;
+
+	if (database == NULL || dwf_presence_is_held(database->oid))
+		return dwf_front_tend(generation, InvalidOid, true);
+	serves = database->state == STARTED &&
+		dwf_service_is_serving(database->oid);
+	return dwf_front_tend(generation, serves ? database->oid : InvalidOid,
+						  serves || database->state == IDLE);
+}
+
+/* The shorter of two times to sleep, -1 for ever */
+static long
+shorter(long a, long b)
+{
+	return a < 0 ? b : b < 0 ? a : Min(a, b);
+}
+
 static void
 launcher_exit(int code, Datum arg)
 {
@@ -414,13 +458,14 @@ dwf_launcher_main(Datum arg)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
+			dwf_front_reload();
 		}
 
 		/* to read them may wait for a lock, and that resets the latch */
 		if (take_requests(reap_workers()))
 			continue;
 		send_away_unlisted();
-		timeout = start_workers();
+		timeout = shorter(start_workers(), tend_gateway());
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH |
 						 (timeout >= 0 ? WL_TIMEOUT : 0), timeout,
 						 dwf_compat_wait_event("DurableWfLauncher"));

@@ -48,6 +48,9 @@
 /* Each so many sessions that listen lengthen the gap by as much again */
 #define SESSIONS_PER_GAP	100.0
 
+/* The extension's owner */
+static Oid	owner = InvalidOid;
+
 /* Workflows here come from another database and wait for wf_adopt() */
 static bool is_copy = false;
 
@@ -79,6 +82,7 @@ look_around(void)
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	wanted = OidIsValid(get_extension_oid("durable_wf", true));
+	owner = wanted ? dwf_plan_extension_owner() : InvalidOid;
 	is_copy = wanted && dwf_home_is_copy();
 	if (is_copy && !was_copy)
 		ereport(LOG,
@@ -288,7 +292,8 @@ notify_news(const Listens *listens, const DwfNews *news)
 	bool		exists;
 	DwfLife		life;
 
-	if (!wanted && listens->first_workflow == 0)
+	if ((!wanted && listens->first_workflow == 0) ||
+		news->door == DWF_DOOR_RESPONSE)	/* for suspended workflows only */
 		return;
 	payload = make_payload(news);
 	exists = dwf_store_life(cstring_to_text_with_len(news->workflow_id,
@@ -474,7 +479,7 @@ begin_work(Oid database)
 
 	if (!look_around())
 		leave();
-	place = dwf_service_worker_begin(generation);
+	place = dwf_service_worker_begin(generation, owner);
 	if (place == NULL || dwf_presence_is_held(database))
 		leave();
 	initStringInfo(&pending);

@@ -121,6 +121,20 @@ dwf_compat_can_connect(Oid database, Oid role)
 #endif
 }
 
+/* A set of events to wait for that lives as long as the process */
+#if PG_VERSION_NUM >= 170000
+#define DWF_CREATE_WAIT_EVENT_SET(n)	CreateWaitEventSet(NULL, n)
+#else
+#define DWF_CREATE_WAIT_EVENT_SET(n)	CreateWaitEventSet(TopMemoryContext, n)
+#endif
+
+/* What base64 is made of, as pg_b64_encode() takes it */
+#if PG_VERSION_NUM >= 180000
+#define DWF_BASE64_BYTES(bytes)	((uint8 *) (bytes))
+#else
+#define DWF_BASE64_BYTES(bytes)	((char *) (bytes))
+#endif
+
 /* Run a portal to its end, at top level */
 #if PG_VERSION_NUM >= 180000
 #define DWF_PORTAL_RUN(portal, dest, completion) \

@@ -28,6 +28,16 @@ int			dwf_setting_suspend_after;
 int			dwf_setting_executor_idle_timeout;
 int			dwf_setting_max_attempts;
 int			dwf_setting_step_timeout;
+int			dwf_setting_validator_timeout;
+int			dwf_setting_http_port;
+char	   *dwf_setting_http_listen_addresses;
+char	   *dwf_setting_http_database;
+char	   *dwf_setting_http_role;
+char	   *dwf_setting_http_base_url;
+int			dwf_setting_http_max_body;
+int			dwf_setting_http_max_connections;
+int			dwf_setting_http_request_timeout;
+int			dwf_setting_http_response_timeout;
 
 /* A workflow id as a setting: within the limit, '' for none */
 static bool
@@ -40,6 +50,60 @@ check_workflow_id(char **value, void **extra, GucSource source)
 	GUC_check_errdetail("A workflow id has at most %d bytes.",
 						DWF_WORKFLOW_ID_MAX);
 	return false;
+}
+
+/* The settings of the webhooks' HTTP listener */
+static void
+define_http_settings(void)
+{
+	DefineCustomIntVariable("durable_wf.http_port",
+							"The port on which the gateway takes requests to webhooks; 0: there is none.",
+							NULL,
+							&dwf_setting_http_port, 0, 0, 65535,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("durable_wf.http_listen_addresses",
+							   "The addresses on which the gateway takes requests, separated by commas.",
+							   NULL,
+							   &dwf_setting_http_listen_addresses, "127.0.0.1",
+							   PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("durable_wf.http_database",
+							   "The database whose webhooks the gateway serves.",
+							   NULL,
+							   &dwf_setting_http_database, "postgres",
+							   PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("durable_wf.http_role",
+							   "The role as which the gateway connects; empty: the extension's owner.",
+							   NULL,
+							   &dwf_setting_http_role, "",
+							   PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("durable_wf.http_base_url",
+							   "What the URLs of webhooks begin with; empty: made from address and port.",
+							   "Set it to what the world calls this server, for example https://hooks.example.com.",
+							   &dwf_setting_http_base_url, "",
+							   PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("durable_wf.http_max_body",
+							"The longest body of a request that the gateway takes.",
+							NULL,
+							&dwf_setting_http_max_body, 1024 * 1024,
+							0, 100 * 1024 * 1024,
+							PGC_SIGHUP, GUC_UNIT_BYTE, NULL, NULL, NULL);
+	DefineCustomIntVariable("durable_wf.http_max_connections",
+							"How many connections the gateway has at a time.",
+							NULL,
+							&dwf_setting_http_max_connections, 1000, 1, 100000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("durable_wf.http_request_timeout",
+							"How long a client may take to send its request.",
+							NULL,
+							&dwf_setting_http_request_timeout, 10000, 1,
+							INT_MAX, PGC_SIGHUP, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("durable_wf.http_response_timeout",
+							"How long a request to a webhook of mode \"manual\" is held for its answer.",
+							NULL,
+							&dwf_setting_http_response_timeout, 30000, 1,
+							INT_MAX, PGC_SIGHUP, GUC_UNIT_MS,
+							NULL, NULL, NULL);
 }
 
 /* PostgreSQL 15 leaves it to each library to declare this */
@@ -90,6 +154,12 @@ _PG_init(void)
 							NULL,
 							&dwf_setting_step_timeout, 0, 0, INT_MAX,
 							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("durable_wf.validator_timeout",
+							"How long a hook's validator may take.",
+							NULL,
+							&dwf_setting_validator_timeout, 1000, 1, INT_MAX,
+							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	define_http_settings();
 	MarkGUCPrefixReserved("durable_wf");
 
 	dwf_shmem_init();

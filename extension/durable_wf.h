@@ -25,6 +25,8 @@
 #define DWF_ERRCODE_CANCELLED		MAKE_SQLSTATE('W','F','0','0','2')
 #define DWF_ERRCODE_FINISHED		MAKE_SQLSTATE('W','F','0','0','3')
 #define DWF_ERRCODE_REPLAY_MISMATCH MAKE_SQLSTATE('W','F','0','0','4')
+#define DWF_ERRCODE_TOKEN_IN_USE	MAKE_SQLSTATE('W','F','0','0','5')
+#define DWF_ERRCODE_NO_HOOK			MAKE_SQLSTATE('W','F','0','0','6')
 #define DWF_ERRCODE_ELSEWHERE		MAKE_SQLSTATE('W','F','0','0','7')
 #define DWF_ERRCODE_NO_CURRENT		MAKE_SQLSTATE('W','F','0','0','8')
 #define DWF_ERRCODE_NOT_IN_BODY		MAKE_SQLSTATE('W','F','0','0','9')
@@ -54,6 +56,10 @@
 
 #define DWF_DOOR_EVENT		'e' /* a published event; key is its key */
 #define DWF_DOOR_LIFE		'w' /* start, end, change of owner; key '' */
+#define DWF_DOOR_RESPONSE	'r' /* the answer to a webhook's request; key is the
+								 * request's id */
+#define DWF_DOOR_GATEWAY	'g' /* answers for whoever holds HTTP requests;
+								 * workflow '', key '' */
 #define DWF_DOOR_TIMER		't' /* nothing: only time ends the wait; key '' */
 #define DWF_DOOR_BROADCAST	'b' /* whoever waits for an event id, by that id;
 								 * workflow '' */
@@ -86,6 +92,20 @@ extern int	dwf_setting_suspend_after;
 extern int	dwf_setting_executor_idle_timeout;
 extern int	dwf_setting_max_attempts;
 extern int	dwf_setting_step_timeout;
+
+/* Setting durable_wf.validator_timeout, in milliseconds */
+extern PGDLLEXPORT int dwf_setting_validator_timeout;
+
+/* Settings about HTTP; times in milliseconds, sizes in bytes */
+extern PGDLLEXPORT int dwf_setting_http_port;
+extern PGDLLEXPORT char *dwf_setting_http_listen_addresses;
+extern PGDLLEXPORT char *dwf_setting_http_database;
+extern PGDLLEXPORT char *dwf_setting_http_role;
+extern PGDLLEXPORT char *dwf_setting_http_base_url;
+extern PGDLLEXPORT int dwf_setting_http_max_body;
+extern PGDLLEXPORT int dwf_setting_http_max_connections;
+extern PGDLLEXPORT int dwf_setting_http_request_timeout;
+extern PGDLLEXPORT int dwf_setting_http_response_timeout;
 
 /* Setting durable_wf.paused */
 extern bool dwf_setting_paused;

@@ -159,6 +159,8 @@ look_for_items(DwfWait *wait)
 
 	if (!dwf_probe_accepts(receive->workflow_id, wait->role))
 		dwf_identity_check_live(receive->workflow_id, wait->role);
+	if (receive->check)
+		receive->check(receive);
 	if (receive->nqueues == 1)
 	{
 		DwfAddress *address = &receive->queues[0];

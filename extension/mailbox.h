@@ -14,18 +14,23 @@
 #include "store.h"
 #include "wait.h"
 
+typedef struct DwfReceive DwfReceive;
+
 /* A receive: where from and how much, and what it got */
-typedef struct DwfReceive
+struct DwfReceive
 {
 	text	   *workflow_id;
 	int			nqueues;
 	DwfAddress *queues;
 	int			limit;			/* more than 1 only with one queue */
+	void		(*check) (const DwfReceive *receive);	/* if not NULL: raises
+														 * if nothing can come
+														 * there any more */
 
 	int			count;
 	DwfItem    *items;
 	int			from;			/* which of the queues they came from */
-} DwfReceive;
+};
 
 extern DwfAddress dwf_mailbox_topic_queue(text *workflow_id, text *topic);
 extern int64 dwf_mailbox_deliver(const DwfAddress *address, Datum payload);

@@ -206,6 +206,13 @@ tables_owner(void)
 	return our_relation("workflow").owner;
 }
 
+/* The same for our processes; raises when the tables are not there */
+Oid
+dwf_plan_extension_owner(void)
+{
+	return tables_owner();
+}
+
 /* ----- statements ----- */
 
 /* The planner's settings that we do not leave to the session */

@@ -44,6 +44,7 @@ extern DwfValue dwf_plan_copy_column(DwfRun run, uint64 row, int n);
 extern TimestampTz dwf_plan_moment(DwfStatement *statement, Datum *values);
 extern bool dwf_plan_is_running(void);
 extern bool dwf_plan_is_installed(void);
+extern Oid	dwf_plan_extension_owner(void);
 extern bool dwf_plan_is_ours(Relation table);
 extern Oid	dwf_plan_find_relation(const char *name);
 extern Oid	dwf_plan_relation(const char *name);

@@ -13,6 +13,6 @@
 extern void dwf_presence_changed(Oid database);
 extern void dwf_presence_clear(Oid database);
 extern void dwf_presence_end_xact(void);
-extern bool dwf_presence_is_held(Oid database);
+extern PGDLLEXPORT bool dwf_presence_is_held(Oid database);
 
 #endif							/* DWF_PRESENCE_H */

@@ -52,6 +52,7 @@ dwf_service_init_shared(DwfService *service)
 {
 	memset(service, 0, offsetof(DwfService, workers));
 	service->launcher = DWF_NO_PROC;
+	service->gateway.proc = DWF_NO_PROC;
 	ConditionVariableInit(&service->worker_left);
 	service->nworkers = place_count();
 	service->gone = (Oid *) &service->workers[service->nworkers];
@@ -121,6 +122,8 @@ dwf_service_request(Oid database)
 		worker->must_check = true;
 		set_latch_of(worker->proc);
 	}
+	service->gateway.must_check = true;
+	set_latch_of(service->gateway.proc);
 	LWLockRelease(service_lock());
 }
 
@@ -288,15 +291,38 @@ dwf_service_ask_clock(TimestampTz deadline)
 	LWLockRelease(service_lock());
 }
 
-/* Tell the worker of a database to leave it; false if there is none */
+/* Is the gateway in a database?  The caller holds the lock. */
+static bool
+gateway_is_in(Oid database)
+{
+	return dwf_shared->service->gateway.proc != DWF_NO_PROC &&
+		dwf_shared->service->gateway.database == database;
+}
+
+/* Have the gateway leave, if there is one; the caller holds the lock */
+static void
+send_gateway_away(void)
+{
+	dwf_shared->service->gateway.must_leave = true;
+	set_latch_of(dwf_shared->service->gateway.proc);
+}
+
+/*
+ * Tell the worker of a database, and the gateway if it is there, to leave it;
+ * false if there is neither
+ */
 bool
 dwf_service_tell_to_leave(Oid database)
 {
 	DwfWorker  *worker;
+	bool		has_gateway;
 
 	if (dwf_shared == NULL)
 		return false;
 	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
+	has_gateway = gateway_is_in(database);
+	if (has_gateway)
+		send_gateway_away();
 	worker = find_worker(database);
 	if (worker)
 	{
@@ -304,12 +330,24 @@ dwf_service_tell_to_leave(Oid database)
 		set_latch_of(worker->proc);
 	}
 	LWLockRelease(service_lock());
-	return worker != NULL;
+	return worker != NULL || has_gateway;
+}
+
+/* Has a database a process of ours that it can be left by? */
+static bool
+is_occupied(Oid database)
+{
+	bool		occupied;
+
+	LWLockAcquire(service_lock(), LW_SHARED);
+	occupied = find_worker(database) != NULL || gateway_is_in(database);
+	LWLockRelease(service_lock());
+	return occupied;
 }
 
 /*
- * Wait until a database has no worker, at most so many milliseconds.
- * Interruptible.
+ * Wait until a database has no worker and no gateway, at most so many
+ * milliseconds.  Interruptible.
  */
 void
 dwf_service_wait_until_left(Oid database, long timeout)
@@ -324,7 +362,7 @@ dwf_service_wait_until_left(Oid database, long timeout)
 		long		remaining = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
 																deadline);
 
-		if (remaining == 0 || !dwf_service_is_serving(database))
+		if (remaining == 0 || !is_occupied(database))
 			break;
 		(void) ConditionVariableTimedSleep(left, remaining, PG_WAIT_EXTENSION);
 	}
@@ -333,13 +371,14 @@ dwf_service_wait_until_left(Oid database, long timeout)
 
 /* ----- for the launcher ----- */
 
-/* Is there any worker? */
+/* Is there any worker, or a gateway? */
 static bool
 any_worker(void)
 {
-	bool		found = false;
+	bool		found;
 
 	LWLockAcquire(service_lock(), LW_SHARED);
+	found = dwf_shared->service->gateway.proc != DWF_NO_PROC;
 	for (int i = 0; i < dwf_shared->service->nworkers; i++)
 		found |= OidIsValid(dwf_shared->service->workers[i].database);
 	LWLockRelease(service_lock());
@@ -366,6 +405,7 @@ dwf_service_launcher_begin(void)
 		service->workers[i].must_leave = true;
 		set_latch_of(service->workers[i].proc);
 	}
+	send_gateway_away();
 	LWLockRelease(service_lock());
 
 	ConditionVariablePrepareToSleep(&service->worker_left);
@@ -377,6 +417,7 @@ dwf_service_launcher_begin(void)
 	service->launcher = DWF_MY_PROC_NUMBER;
 	service->check_all = true;
 	service->ngone = 0;
+	service->gateway.has_left = true;
 	LWLockRelease(service_lock());
 	return generation;
 }
@@ -446,6 +487,43 @@ dwf_service_is_serving(Oid database)
 	return serving;
 }
 
+/* Who owns the extension of a database; invalid when it has no worker at work */
+Oid
+dwf_service_owner(Oid database)
+{
+	DwfWorker  *worker;
+	Oid			owner;
+
+	LWLockAcquire(service_lock(), LW_SHARED);
+	worker = find_worker(database);
+	owner = worker ? worker->owner : InvalidOid;
+	LWLockRelease(service_lock());
+	return owner;
+}
+
+/* The gateway is wanted elsewhere, or not at all */
+void
+dwf_service_send_gateway_away(void)
+{
+	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
+	send_gateway_away();
+	LWLockRelease(service_lock());
+}
+
+/* Has the gateway that has ended left on purpose?  Asked once. */
+bool
+dwf_service_take_gateway_left(void)
+{
+	DwfGateway *gateway = &dwf_shared->service->gateway;
+	bool		has_left;
+
+	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
+	has_left = gateway->has_left;
+	gateway->has_left = false;
+	LWLockRelease(service_lock());
+	return has_left;
+}
+
 /* ----- for a worker ----- */
 
 /*
@@ -466,12 +544,13 @@ dwf_service_worker_gone(uint32 generation)
 }
 
 /*
- * Take a place as the worker of this database; NULL if there is another one,
+ * Take a place as the worker of this database, where the extension is that
+ * role's; NULL if there is another one,
  * or none free, or if the launcher that started it is not there any more.
  * Starts with a resync: nobody has collected news before.
  */
 DwfWorker *
-dwf_service_worker_begin(uint32 generation)
+dwf_service_worker_begin(uint32 generation, Oid owner)
 {
 	DwfService *service = dwf_shared->service;
 	DwfWorker  *place = NULL;
@@ -483,6 +562,7 @@ dwf_service_worker_begin(uint32 generation)
 	if (place)
 	{
 		place->database = MyDatabaseId;
+		place->owner = owner;
 		place->proc = DWF_MY_PROC_NUMBER;
 		place->must_leave = false;
 		place->must_check = true;	/* what came since it looked was not told */
@@ -572,4 +652,61 @@ dwf_service_read_news(const char *copy, DwfNews *news)
 	memcpy(news->workflow_id, copy, news->workflow_length);
 	memcpy(news->key, copy + news->workflow_length, news->key_length);
 	return NEWS_HEADER + news->workflow_length + news->key_length;
+}
+
+/* ----- for the gateway ----- */
+
+/*
+ * This process is the gateway.  False if there is another one, or if the
+ * launcher that started it is not there any more.
+ */
+bool
+dwf_service_gateway_begin(uint32 generation)
+{
+	DwfService *service = dwf_shared->service;
+	bool		begins;
+
+	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
+	begins = service->generation == generation &&
+		service->gateway.proc == DWF_NO_PROC;
+	if (begins)
+	{
+		service->gateway.proc = DWF_MY_PROC_NUMBER;
+		service->gateway.database = MyDatabaseId;
+		service->gateway.must_leave = service->gateway.must_check = false;
+		service->gateway.has_left = false;
+		set_latch_of(service->launcher);
+	}
+	LWLockRelease(service_lock());
+	return begins;
+}
+
+/* It is not any more; "on_purpose": another one may be started at once */
+void
+dwf_service_gateway_end(bool on_purpose)
+{
+	DwfGateway *gateway = &dwf_shared->service->gateway;
+
+	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
+	if (gateway->proc == DWF_MY_PROC_NUMBER)
+	{
+		gateway->proc = DWF_NO_PROC;
+		gateway->database = InvalidOid;
+		gateway->has_left = on_purpose;
+	}
+	LWLockRelease(service_lock());
+	ConditionVariableBroadcast(&dwf_shared->service->worker_left);
+}
+
+/* Take what the gateway was told */
+void
+dwf_service_gateway_orders(bool *leave, bool *check)
+{
+	DwfGateway *gateway = &dwf_shared->service->gateway;
+
+	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
+	*leave = gateway->must_leave;
+	*check = gateway->must_check;
+	gateway->must_check = false;
+	LWLockRelease(service_lock());
 }

@@ -32,6 +32,7 @@
 typedef struct DwfWorker
 {
 	Oid			database;
+	Oid			owner;			/* of the extension in it */
 	int			proc;			/* its proc number once it serves */
 	bool		must_leave;		/* the database is wanted without sessions */
 	bool		must_check;		/* is the extension still there? */
@@ -53,6 +54,16 @@ typedef struct DwfWorker
 	pg_atomic_uint64 recent[DWF_RECENT_SIZE];
 } DwfWorker;
 
+/* The HTTP gateway, when there is one; its database may be none */
+typedef struct DwfGateway
+{
+	int			proc;			/* its proc number, or DWF_NO_PROC */
+	Oid			database;
+	bool		must_leave;
+	bool		must_check;		/* is the extension still there? */
+	bool		has_left;		/* the last one, on purpose */
+} DwfGateway;
+
 typedef struct DwfService
 {
 	int			launcher;		/* its proc number, or DWF_NO_PROC */
@@ -62,7 +73,8 @@ typedef struct DwfService
 	Oid			requests[DWF_REQUESTS_MAX];
 	int			ngone;			/* workers that have left on purpose, */
 	Oid		   *gone;			/* by database; one per place */
-	ConditionVariable worker_left;
+	ConditionVariable worker_left;	/* or the gateway */
+	DwfGateway	gateway;
 	int			nworkers;		/* places for workers */
 	DwfWorker	workers[FLEXIBLE_ARRAY_MEMBER];
 } DwfService;
@@ -101,9 +113,12 @@ extern void dwf_service_launcher_end(void);
 extern bool dwf_service_take_requests(List **databases);
 extern bool dwf_service_take_gone(Oid database);
 extern bool dwf_service_is_serving(Oid database);
+extern Oid	dwf_service_owner(Oid database);
+extern void dwf_service_send_gateway_away(void);
+extern bool dwf_service_take_gateway_left(void);
 
 /* for a worker */
-extern DwfWorker *dwf_service_worker_begin(uint32 generation);
+extern DwfWorker *dwf_service_worker_begin(uint32 generation, Oid owner);
 extern void dwf_service_worker_end(void);
 extern void dwf_service_worker_gone(uint32 generation);
 extern bool dwf_service_take_orders(DwfWorker *worker, bool *leave,
@@ -111,5 +126,10 @@ extern bool dwf_service_take_orders(DwfWorker *worker, bool *leave,
 extern uint32 dwf_service_take_ring(DwfWorker *worker, char *copy,
 									bool *resync);
 extern uint32 dwf_service_read_news(const char *copy, DwfNews *news);
+
+/* for the gateway, which is another library */
+extern PGDLLEXPORT bool dwf_service_gateway_begin(uint32 generation);
+extern PGDLLEXPORT void dwf_service_gateway_end(bool on_purpose);
+extern PGDLLEXPORT void dwf_service_gateway_orders(bool *leave, bool *check);
 
 #endif							/* DWF_SERVICE_H */

@@ -224,6 +224,8 @@ dwf_shmem_subject(char door)
 		case DWF_DOOR_BROADCAST:
 			return DWF_SUBJECT_NOTIFY;
 		case DWF_DOOR_HOOK:
+		case DWF_DOOR_RESPONSE:
+		case DWF_DOOR_GATEWAY:
 			return DWF_SUBJECT_HOOK;
 		case DWF_DOOR_QUEUE:
 		case DWF_DOOR_WORK:

@@ -153,7 +153,13 @@ static DwfStatement prune_query = {
 				"   WHERE s.workflow_id" EQ "v.workflow_id),"
 				" wait AS ("
 				"   DELETE FROM durable_wf.wait a USING victim v"
-				"   WHERE a.workflow_id" EQ "v.workflow_id),"),
+				"   WHERE a.workflow_id" EQ "v.workflow_id),"
+				" hook AS ("
+				"   DELETE FROM durable_wf.hook h USING victim v"
+				"   WHERE h.workflow_id" EQ "v.workflow_id),"
+				" request AS ("
+				"   DELETE FROM durable_wf.request r USING victim v"
+				"   WHERE r.workflow_id" EQ "v.workflow_id),"),
 	4, {INTERVALOID, INT4OID, XIDOID, OIDOID}, NULL
 };
 

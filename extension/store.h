@@ -31,11 +31,11 @@
 #define DWF_WORKFLOW_FINISHED_AT	12
 #define DWF_WORKFLOW_DUE_AT			13
 #define DWF_WORKFLOW_OWNER			2
-#define DWF_WORKFLOW_STATUS			3
-#define DWF_WORKFLOW_BODY			4
-#define DWF_WORKFLOW_QUEUE			5
-#define DWF_WORKFLOW_FINISHED_AT	12
-#define DWF_WORKFLOW_DUE_AT			13
+#define DWF_HOOK_TOKEN				1
+#define DWF_HOOK_WORKFLOW_ID		2
+#define DWF_REQUEST_WORKFLOW_ID		1
+#define DWF_REQUEST_REQUEST_ID		2
+#define DWF_REQUEST_IS_HELD			4
 
 /* Statuses of a workflow that C names; all of them are in workflow.sql */
 #define DWF_STATUS_SUCCESS		"SUCCESS"
@@ -90,6 +90,29 @@ typedef struct DwfItem
 	int64		message_id;
 	Datum		payload;
 } DwfItem;
+
+/* A hook; owner and has_ended are its workflow's */
+typedef struct DwfHook
+{
+	text	   *token;
+	text	   *workflow_id;
+	DwfValue	metadata;		/* jsonb */
+	text	   *validator;		/* qualified, or NULL */
+	bool		is_webhook;
+	DwfValue	respond_with;	/* jsonb */
+	TimestampTz created_at;
+	Oid			owner;
+	bool		has_ended;
+} DwfHook;
+
+/* An answer to a webhook's request, if there is one */
+typedef struct DwfAnswer
+{
+	int64		request_id;
+	text	   *workflow_id;
+	bool		is_over;		/* answered, or never will be */
+	DwfValue	response;		/* jsonb */
+} DwfAnswer;
 
 extern void dwf_store_require_writable(const char *function);
 
@@ -168,5 +191,30 @@ extern bool dwf_store_set_event(text *workflow_id, text *key, Datum value,
 								Oid role);
 extern bool dwf_store_event(text *workflow_id, text *key, DwfValue *value,
 							DwfLife *life);
+
+/* hooks */
+extern bool dwf_store_create_hook(const DwfHook *hook, Oid role);
+extern bool dwf_store_find_hook(text *token, DwfHook *hook);
+extern bool dwf_store_lock_hook(text *token, DwfHook *hook);
+extern bool dwf_store_has_hook(const DwfAddress *address);
+extern void dwf_store_remove_dead_hook(text *token);
+extern void dwf_store_drop_payloads(const DwfAddress *address);
+extern text *dwf_store_dispose_hook(text *token, Oid role);
+extern void dwf_store_end_requests(const DwfAddress *address);
+extern void dwf_store_release_hooks(text *workflow_id);
+extern void dwf_store_forget_hooks(text *workflow_id);
+
+/* requests to webhooks */
+extern void dwf_store_hold_request(text *workflow_id, int64 request_id,
+								   text *token, bool by_gateway);
+extern bool dwf_store_respond(int64 request_id, Datum response, Oid role);
+extern text *dwf_store_request_workflow(int64 request_id);
+extern bool dwf_store_answer_of(int64 request_id, text *token,
+								DwfAnswer *answer);
+extern PGDLLEXPORT int dwf_store_take_answers(int limit, DwfAnswer **answers);
+extern DwfHook *dwf_store_lock_webhooks(text **tokens, int ntokens, int *count);
+extern void dwf_store_deliver_payloads(int count, Datum *message_ids,
+									   Datum *workflow_ids, Datum *tokens,
+									   Datum *payloads);
 
 #endif							/* DWF_STORE_H */

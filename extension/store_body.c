@@ -224,6 +224,13 @@ static DwfStatement reconcile_query = {
 		   "   AND m.key" EQ "a.key)"
 		   " OR a.door" EQ "'e' AND EXISTS (SELECT FROM durable_wf.event e"
 		   "   WHERE e.workflow_id" EQ "a.target_id AND e.key" EQ "a.key)"
+		   " OR a.door" EQ "'h' AND NOT EXISTS (SELECT FROM durable_wf.hook h"
+		   "   WHERE h.token" EQ "a.key AND h.workflow_id" EQ "a.target_id)"
+		   " OR a.door" EQ "'r' AND NOT EXISTS ("
+		   "   SELECT FROM durable_wf.request r"
+		   "   WHERE r.workflow_id" EQ "a.target_id AND r.request_id" EQ
+		   "     CASE WHEN a.door" EQ "'r' THEN a.key::pg_catalog.int8 END"
+		   "   AND r.responded_at IS NULL)"
 		   " OR EXISTS (SELECT FROM durable_wf.workflow t"
 		   "   WHERE t.workflow_id" EQ "a.target_id"
 		   "   AND t.finished_at IS NOT NULL)"

@@ -43,11 +43,12 @@ typedef struct DwfWaiterInfo
 } DwfWaiterInfo;
 
 extern uint64 dwf_waiter_hash(const DwfAddress *address);
-extern void dwf_waiter_begin(const DwfWaitKey *keys, int nkeys,
-							 TimestampTz deadline, Oid role, bool wants_id);
+extern PGDLLEXPORT void dwf_waiter_begin(const DwfWaitKey *keys, int nkeys,
+										 TimestampTz deadline, Oid role,
+										 bool wants_id);
 extern bool dwf_waiter_is_waiting(void);
-extern bool dwf_waiter_take_signal(void);
-extern void dwf_waiter_settle_signal(bool took);
+extern PGDLLEXPORT bool dwf_waiter_take_signal(void);
+extern PGDLLEXPORT void dwf_waiter_settle_signal(bool took);
 extern void dwf_waiter_end(void);
 extern int	dwf_waiter_wake(uint64 hash, char door, uint64 arrivals);
 extern void dwf_waiter_wake_database(void);

@@ -58,6 +58,7 @@ typedef struct Note
 	char		door;
 	bool		is_take;
 	bool		interrupts;		/* a body that is being run */
+	bool		wakes_all;		/* also where an arrival serves one */
 	bool		has_text;		/* the texts were kept, from text_start on */
 	uint16		workflow_length;
 	uint16		key_length;
@@ -128,7 +129,8 @@ keep_address(Note *note, const DwfAddress *address)
 static inline bool
 is_news(char door)
 {
-	return door != DWF_DOOR_QUEUE && door != DWF_DOOR_WORK;
+	return door != DWF_DOOR_QUEUE && door != DWF_DOOR_WORK &&
+		door != DWF_DOOR_GATEWAY;
 }
 
 /* Push a note, or add to the topmost one if it says the same */
@@ -157,7 +159,7 @@ push_note(const DwfAddress *address, uint64 hash, uint32 count, bool is_take)
 	note->count = count;
 	note->door = address->door;
 	note->is_take = is_take;
-	note->interrupts = false;
+	note->interrupts = note->wakes_all = false;
 }
 
 /* Forget the notes from "bottom" on */
@@ -306,8 +308,65 @@ note_work(HeapTuple row, TupleDesc desc)
 }
 
 /*
- * Trigger function of durable_wf.message, event and workflow, BEFORE each row:
- * note the address at which something becomes new.
+ * A hook is about to be deleted: nothing comes there any more, and everyone
+ * who waits for it has to know.
+ */
+static void
+note_hook(HeapTuple row, TupleDesc desc)
+{
+	DwfAddress	address = {.door = DWF_DOOR_HOOK};
+
+	if (!row_text(row, desc, DWF_HOOK_WORKFLOW_ID, &address.workflow_id) ||
+		!row_text(row, desc, DWF_HOOK_TOKEN, &address.key))
+		return;
+	push_note(&address, dwf_waiter_hash(&address), 0, false);
+	notes[nnotes - 1].wakes_all = true;
+}
+
+/*
+ * A request is about to be answered, or to go without an answer: whoever waits
+ * for that has to know, and who holds it for an HTTP client.
+ */
+static void
+note_answer(HeapTuple row, TupleDesc desc)
+{
+	DwfAddress	address = {.door = DWF_DOOR_RESPONSE};
+	DwfAddress	gateway = {.door = DWF_DOOR_GATEWAY};
+	Datum		request_id;
+	bool		is_held;
+	bool		isnull;
+
+	if (!row_text(row, desc, DWF_REQUEST_WORKFLOW_ID, &address.workflow_id))
+		return;
+	request_id = heap_getattr(row, DWF_REQUEST_REQUEST_ID, desc, &isnull);
+	if (isnull)
+		return;
+	address.key = cstring_to_text(psprintf(INT64_FORMAT,
+										   DatumGetInt64(request_id)));
+	push_note(&address, dwf_waiter_hash(&address), 0, false);
+
+	is_held = DatumGetBool(heap_getattr(row, DWF_REQUEST_IS_HELD, desc,
+										&isnull));
+	if (!isnull && is_held)
+		push_note(&gateway, dwf_waiter_hash(&gateway), 0, false);
+}
+
+/* Note what a row of a table without addresses ends; false: it is another */
+static bool
+note_end(HeapTuple row, TupleDesc desc, const char *table)
+{
+	if (strcmp(table, "hook") == 0)
+		note_hook(row, desc);
+	else if (strcmp(table, "request") == 0)
+		note_answer(row, desc);
+	else
+		return false;
+	return true;
+}
+
+/*
+ * Trigger function of durable_wf.message, event, workflow, hook and request,
+ * BEFORE each row: note the address at which something becomes new, or ends.
  */
 Datum
 dwf_note_arrival(PG_FUNCTION_ARGS)
@@ -328,6 +387,10 @@ dwf_note_arrival(PG_FUNCTION_ARGS)
 
 	row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
 		trigger->tg_newtuple : trigger->tg_trigtuple;
+
+	if (note_end(row, RelationGetDescr(trigger->tg_relation),
+				 trigger->tg_trigger->tgargs[0]))
+		PG_RETURN_POINTER(row);
 
 	/* a row with a null here is about to be refused; at no door, not seen */
 	if (!row_address(row, RelationGetDescr(trigger->tg_relation),
@@ -396,7 +459,9 @@ wake_notes(int bottom, bool takes)
 
 		if (notes[i].is_take != takes)
 			continue;
-		woken = dwf_waiter_wake(notes[i].hash, notes[i].door, notes[i].count);
+		woken = dwf_waiter_wake(notes[i].hash, notes[i].door,
+								notes[i].wakes_all ? PG_UINT64_MAX :
+								notes[i].count);
 		if (notes[i].interrupts)
 			dwf_attachment_interrupt(notes[i].hash);
 		else if (notes[i].door == DWF_DOOR_WORK && woken == 0 && dwf_shared)

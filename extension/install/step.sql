@@ -126,13 +126,13 @@ Errors: 22023 bad argument; WF008 this session is not attached.';
 CREATE FUNCTION @extschema@.wf_retry(workflow_id text) RETURNS void
     AS 'MODULE_PATHNAME', 'wf_retry' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.wf_retry(text) IS
-'Let a workflow that ended with ERROR or CANCELLED go on from its journal: it is PENDING again, and due. Its timeout is lifted.
+'Let a workflow that ended with ERROR or CANCELLED go on from its journal: it is PENDING again, and due. Its timeout is lifted; its hooks were released and stay so.
 Errors: WF001 no such workflow; 42501 it belongs to another role; 55000 it did not end so.';
 
 CREATE FUNCTION @extschema@.wf_continue_as_new(input jsonb) RETURNS void
     AS 'MODULE_PATHNAME', 'wf_continue_as_new' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.wf_continue_as_new(jsonb) IS
-'End this run of the attached workflow and begin it anew with another input: at commit its journal is gone, the session is detached, and the workflow is PENDING and due. Identity, mailbox and events stay. For loops that live for years.
+'End this run of the attached workflow and begin it anew with another input: at commit its journal is gone, the session is detached, and the workflow is PENDING and due. Identity, mailbox, events and hooks stay. For loops that live for years.
 Errors: WF002, WF003 it has ended; WF008 this session is not attached.';
 
 CREATE FUNCTION durable_wf.check_visible(workflow_id text) RETURNS void
@@ -155,7 +155,8 @@ BEGIN
                 WHEN s.name IS NULL THEN s.function
                 ELSE concat(s.function, '(', s.name, ')') END,
            CASE WHEN cardinality(s.result) > 1 THEN to_jsonb(s.result)
-                WHEN s.function IN ('wf_step', 'wf_save_step', 'wf_recv', 'wf_get_event')
+                WHEN s.function IN ('wf_step', 'wf_save_step', 'wf_recv', 'wf_get_event', 'wf_await_hook',
+                                    'wf_resume_webhook', 'wf_await_response')
                 THEN s.result[1]::jsonb
                 ELSE to_jsonb(s.result[1]) END,
            s.error[2], s.started_at, s.completed_at

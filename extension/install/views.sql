@@ -36,7 +36,7 @@ SELECT workflow_id, door, key, pid, suspended, waiting_since, deadline
   FROM durable_wf.waiters()
  UNION ALL
 SELECT a.target_id COLLATE pg_catalog."default",
-       CASE a.door WHEN 'n' THEN 'notify' WHEN 'h' THEN 'hook' WHEN 'e' THEN 'event'
+       CASE a.door WHEN 'n' THEN 'notify' WHEN 'h' THEN 'hook' WHEN 'r' THEN 'hook' WHEN 'e' THEN 'event'
                    WHEN 'w' THEN 'result' WHEN 't' THEN 'timer' ELSE 'message' END,
        CASE WHEN a.door NOT IN ('d', 'w', 't') THEN a.key COLLATE pg_catalog."default" END,
        NULL, true, a.since, a.deadline

@@ -1,0 +1,364 @@
+/*-------------------------------------------------------------------------
+ *
+ * answer.c
+ *	  Tell clients what became of their requests: what was resumed, when that
+ *	  is committed, and what was held, when it is answered.
+ *
+ * A request to a webhook of mode "manual" is held.  Its answer is a row of
+ * durable_wf.request; the commit that writes it sets our latch, by the address
+ * that all such answers have, and then we fetch what there is.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "answer.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timeout.h"
+#include "utils/timestamp.h"
+
+#include "durable_wf.h"
+#include "store.h"
+#include "transaction.h"
+#include "waiter.h"
+
+/* How many answers are fetched at a time, and for how long, in ms */
+#define ANSWERS_MAX		1000
+#define FETCH_TIMEOUT	2000
+
+/* When to try again after an error, in ms */
+#define RETRY_AFTER		1000
+
+/* What was fetched; reset after it */
+static MemoryContext answer_context = NULL;
+
+/* ----- responses ----- */
+
+/* A field of an object; NULL if it has none */
+static JsonbValue *
+field(Jsonb *object, const char *name, JsonbValue *value)
+{
+	if (object == NULL || !JB_ROOT_IS_OBJECT(object))
+		return NULL;
+	return getKeyJsonValueFromContainer(&object->root, name,
+										(int) strlen(name), value);
+}
+
+/* A number; "otherwise" if it is none */
+static int64
+number_field(Jsonb *object, const char *name, int64 otherwise)
+{
+	JsonbValue	value;
+
+	if (field(object, name, &value) == NULL || value.type != jbvNumeric)
+		return otherwise;
+	return DatumGetInt64(DirectFunctionCall1(numeric_int8,
+											 NumericGetDatum(value.val.numeric)));
+}
+
+/* What is not a string as JSON */
+static char *
+value_to_text(JsonbValue *value, int *length)
+{
+	if (value->type == jbvString)
+	{
+		*length = value->val.string.len;
+		return pnstrdup(value->val.string.val, value->val.string.len);
+	}
+	else
+	{
+		Jsonb	   *jsonb = JsonbValueToJsonb(value);
+		StringInfoData text;
+
+		initStringInfo(&text);
+		(void) JsonbToCString(&text, &jsonb->root, VARSIZE(jsonb));
+		*length = text.len;
+		return text.data;
+	}
+}
+
+static void
+add_header(DwfReply *reply, const char *name, const char *value)
+{
+	int			n = reply->nheaders++;
+
+	if (n == 0)
+	{
+		reply->names = palloc(sizeof(char *));
+		reply->values = palloc(sizeof(char *));
+	}
+	else
+	{
+		reply->names = repalloc(reply->names, (n + 1) * sizeof(char *));
+		reply->values = repalloc(reply->values, (n + 1) * sizeof(char *));
+	}
+	reply->names[n] = name;
+	reply->values[n] = value;
+}
+
+/* Take the headers; an array is several of one name */
+static void
+take_headers(DwfReply *reply, JsonbValue *headers)
+{
+	JsonbIterator *it;
+	JsonbValue	value;
+	JsonbIteratorToken token;
+	char	   *name = NULL;
+	int			length;
+
+	if (headers->type != jbvBinary ||
+		!JsonContainerIsObject(headers->val.binary.data))
+		return;
+	it = JsonbIteratorInit(headers->val.binary.data);
+	while ((token = JsonbIteratorNext(&it, &value, false)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			name = value_to_text(&value, &length);
+		else if ((token == WJB_VALUE || token == WJB_ELEM) && name &&
+				 value.type != jbvNull)
+			add_header(reply, name, value_to_text(&value, &length));
+	}
+}
+
+static bool
+has_header(const DwfReply *reply, const char *name)
+{
+	for (int i = 0; i < reply->nheaders; i++)
+		if (pg_strcasecmp(reply->names[i], name) == 0)
+			return true;
+	return false;
+}
+
+/* Send what a response says: {"status", "headers", "body"} */
+static void
+send_response(DwfConn *conn, Jsonb *response)
+{
+	DwfReply	reply = {0};
+	JsonbValue	value;
+
+	reply.status = (int) Min(Max(number_field(response, "status", 200), 0), 999);
+	reply.body = "";
+	if (field(response, "headers", &value))
+		take_headers(&reply, &value);
+	if (field(response, "body", &value) && value.type != jbvNull)
+	{
+		int			length;
+
+		reply.body = value_to_text(&value, &length);
+		reply.body_length = length;
+		if (length > 0 && !has_header(&reply, "content-type"))
+			add_header(&reply, "Content-Type", value.type == jbvString ?
+					   "text/plain; charset=utf-8" : "application/json");
+	}
+	dwf_server_answer(conn, &reply);
+}
+
+/* Send a response; one that makes no sense is a 500 */
+static void
+try_response(DwfConn *conn, Jsonb *response)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		send_response(conn, response);
+	}
+	PG_CATCH();
+	{
+		FreeErrorData(dwf_transaction_take_error(context));
+		if (conn->state != DWF_CONN_WRITING)
+			dwf_server_answer_status(conn, 500);
+	}
+	PG_END_TRY();
+}
+
+/* Send the answer to a held request; a null one says that there is none */
+static void
+send_answer(DwfConn *conn, const NullableDatum *response)
+{
+	if (response->isnull)
+		dwf_server_answer_status(conn, 404);
+	else
+		try_response(conn, DatumGetJsonbP(response->value));
+}
+
+/*
+ * Answers that came before we were told that their requests are to be held:
+ * that is said by a helper, after its commit.  Kept while one has a request.
+ */
+static List *early = NIL;
+static MemoryContext early_context = NULL;
+
+/* Keep such an answer */
+static void
+keep_early(const DwfAnswer *answer)
+{
+	MemoryContext old;
+	DwfAnswer  *copy;
+
+	if (early_context == NULL)
+		early_context = AllocSetContextCreate(TopMemoryContext,
+											  "durable_wf early answers",
+											  ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(early_context);
+	copy = palloc(sizeof(DwfAnswer));
+	*copy = *answer;
+	if (!answer->response.isnull)
+		copy->response.value =
+			PointerGetDatum(PG_DETOAST_DATUM_COPY(answer->response.value));
+	early = lappend(early, copy);
+	MemoryContextSwitchTo(old);
+}
+
+/* Hold a request until it is answered, if it is not yet */
+static void
+hold(DwfConn *conn, int64 request_id)
+{
+	ListCell   *cell;
+
+	dwf_server_hold(conn, request_id);
+	foreach(cell, early)
+	{
+		DwfAnswer  *answer = lfirst(cell);
+
+		if (answer->request_id != request_id)
+			continue;
+		send_answer(conn, &answer->response);
+		break;
+	}
+}
+
+/* What was resumed is committed, or has failed: tell the client, or hold him */
+void
+dwf_answer_settle(DwfTask *task)
+{
+	Jsonb	   *response;
+	JsonbValue	value;
+
+	if (task->status != 0)
+	{
+		dwf_server_answer_status(task->conn, task->status);
+		return;
+	}
+	switch (task->request->fate)
+	{
+		case DWF_FATE_UNKNOWN:
+			dwf_server_answer_status(task->conn, 404);
+			break;
+		case DWF_FATE_ASIDE:
+			dwf_server_set_state(task->conn, DWF_CONN_ASIDE);
+			break;
+		case DWF_FATE_ACCEPTED:
+			dwf_server_answer_status(task->conn, 202);
+			break;
+		case DWF_FATE_RESPONSE:
+			response = DatumGetJsonbP(task->request->response);
+			if (field(response, "request_id", &value))
+				hold(task->conn, number_field(response, "request_id", 0));
+			else
+				try_response(task->conn, response);
+			break;
+	}
+}
+
+/* ----- answers to held requests ----- */
+
+/* Have this process's latch set when there are answers */
+void
+dwf_answer_watch(void)
+{
+	DwfWaitKey	key = {0};
+
+	answer_context = AllocSetContextCreate(TopMemoryContext,
+										   "durable_wf answers",
+										   ALLOCSET_DEFAULT_SIZES);
+	key.address.door = DWF_DOOR_GATEWAY;
+	key.is_aid = true;			/* nothing that users have to see */
+	dwf_waiter_begin(&key, 1, DT_NOEND, GetUserId(), false);
+}
+
+/* Send answers; returns how many were taken.  Raises. */
+static int
+send_answers(void)
+{
+	DwfAnswer  *answers;
+	int			count;
+
+	dwf_transaction_begin();
+	enable_timeout_after(STATEMENT_TIMEOUT, FETCH_TIMEOUT);
+	MemoryContextSwitchTo(answer_context);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	count = dwf_store_take_answers(ANSWERS_MAX, &answers);
+	PopActiveSnapshot();
+	disable_timeout(STATEMENT_TIMEOUT, false);
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(answer_context);
+
+	for (int i = 0; i < count; i++)
+	{
+		DwfConn    *conn = dwf_server_held(answers[i].request_id);
+
+		if (conn == NULL && dwf_server_count(DWF_CONN_CHECKED) > 0)
+			keep_early(&answers[i]);
+		/* none: he has gone, or his time was over; more: he has sent it again */
+		for (; conn; conn = dwf_server_held(answers[i].request_id))
+			send_answer(conn, &answers[i].response);
+	}
+	return count;
+}
+
+/*
+ * Send the answers that have come; false if there were none.  "retry_after" is
+ * when to try again after an error, else -1.
+ */
+bool
+dwf_answer_held(long *retry_after)
+{
+	static bool again = false;
+	static TimestampTz again_at = 0;
+	int volatile count = 0;
+
+	*retry_after = -1;
+	if (!dwf_server_is_open)
+		return false;
+	if (early != NIL && dwf_server_count(DWF_CONN_CHECKED) == 0)
+	{
+		early = NIL;
+		MemoryContextReset(early_context);
+	}
+	again |= dwf_waiter_take_signal();
+	dwf_waiter_settle_signal(false);
+	if (!again)
+		return false;
+	*retry_after = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
+												   again_at);
+	if (*retry_after > 0)
+		return false;
+
+	*retry_after = -1;
+	again = true;
+	PG_TRY();
+	{
+		count = send_answers();
+		again = count == ANSWERS_MAX;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error = dwf_transaction_abort(answer_context);
+
+		dwf_transaction_log_failure(error);
+		FreeErrorData(error);
+		*retry_after = RETRY_AFTER;
+		again_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+											   RETRY_AFTER);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(TopMemoryContext);
+	MemoryContextReset(answer_context);
+	return count > 0;
+}

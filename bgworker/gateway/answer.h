@@ -1,0 +1,28 @@
+/*-------------------------------------------------------------------------
+ *
+ * answer.h
+ *	  Tell clients what became of their requests.  Gateway, floor 4.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_ANSWER_H
+#define DWF_ANSWER_H
+
+#include "postgres.h"
+
+#include "server.h"
+#include "webhook.h"
+
+/* A request on its way */
+typedef struct DwfTask
+{
+	DwfConn    *conn;
+	int			status;			/* of a plain answer; 0: its fate says */
+	DwfWebhookRequest *request;
+} DwfTask;
+
+extern void dwf_answer_settle(DwfTask *task);
+extern void dwf_answer_watch(void);
+extern bool dwf_answer_held(long *retry_after);
+
+#endif							/* DWF_ANSWER_H */

@@ -1,0 +1,587 @@
+/*-------------------------------------------------------------------------
+ *
+ * request.c
+ *	  Turn an HTTP request into the JSON text that a webhook is resumed with.
+ *
+ * What comes in is any bytes.  What goes out is always one JSON object in the
+ * server's encoding, with exactly the fields that are written here: nothing
+ * that a client sends can add a field or end the text.  The body's bytes stand
+ * in it twice: always in base64, and as JSON or text when they are that.
+ *
+ * jsonb cannot hold everything that is JSON: no \u0000, no lone surrogate, no
+ * number beyond numeric's range.  The first two are refused here; the rest is
+ * the caller's to catch, who then writes the body as text.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "request.h"
+
+#include <ctype.h>
+
+/* ----- the target ----- */
+
+static int
+hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+/*
+ * What a target is for.  A webhook's token is decoded into "token", of
+ * DWF_TOKEN_MAX + 1 bytes; tokens are ASCII, so what cannot be one is no route.
+ */
+DwfRoute
+dwf_request_route(const char *target, char *token)
+{
+	size_t		path = strcspn(target, "?#");
+	size_t		length = 0;
+
+	if (path == strlen("/healthz") && strncmp(target, "/healthz", path) == 0)
+		return DWF_ROUTE_HEALTH;
+	if (strncmp(target, DWF_WEBHOOK_PATH, strlen(DWF_WEBHOOK_PATH)) != 0)
+		return DWF_ROUTE_NONE;
+
+	for (size_t at = strlen(DWF_WEBHOOK_PATH); at < path; at++)
+	{
+		int			c = (unsigned char) target[at];
+
+		if (c == '%' && at + 2 < path && hex_value(target[at + 1]) >= 0 &&
+			hex_value(target[at + 2]) >= 0)
+		{
+			c = hex_value(target[at + 1]) * 16 + hex_value(target[at + 2]);
+			at += 2;
+		}
+		if (c <= ' ' || c >= 0x7f || c == '/' || length == DWF_TOKEN_MAX)
+			return DWF_ROUTE_NONE;
+		token[length++] = (char) c;
+	}
+	token[length] = '\0';
+	return length > 0 ? DWF_ROUTE_WEBHOOK : DWF_ROUTE_NONE;
+}
+
+/* ----- strings ----- */
+
+/* How many bytes the UTF-8 character at the beginning has; 0 if it is none */
+static int
+utf8_length(const unsigned char *s, size_t left)
+{
+	unsigned char c = s[0];
+
+#define IS_TAIL(n)	((s[n] & 0xc0) == 0x80)
+	if (c < 0x80)
+		return 1;
+	if (c >= 0xc2 && c <= 0xdf)
+		return left >= 2 && IS_TAIL(1) ? 2 : 0;
+	if (c >= 0xe0 && c <= 0xef)
+	{
+		if (left < 3 || !IS_TAIL(1) || !IS_TAIL(2) ||
+			(c == 0xe0 && s[1] < 0xa0) ||	/* overlong */
+			(c == 0xed && s[1] > 0x9f)) /* a surrogate */
+			return 0;
+		return 3;
+	}
+	if (c >= 0xf0 && c <= 0xf4)
+	{
+		if (left < 4 || !IS_TAIL(1) || !IS_TAIL(2) || !IS_TAIL(3) ||
+			(c == 0xf0 && s[1] < 0x90) || (c == 0xf4 && s[1] > 0x8f))
+			return 0;
+		return 4;
+	}
+	return 0;
+}
+
+static bool
+is_utf8(const char *s, size_t length)
+{
+	for (size_t at = 0; at < length;)
+	{
+		int			n = utf8_length((const unsigned char *) s + at,
+									length - at);
+
+		if (n == 0)
+			return false;
+		at += n;
+	}
+	return true;
+}
+
+/* Write one ASCII character of a string; jsonb can hold no NUL */
+static inline void
+write_ascii(StringInfo json, unsigned char c)
+{
+	static const char hex[] = "0123456789abcdef";
+
+	if (c == '"' || c == '\\')
+	{
+		appendStringInfoCharMacro(json, '\\');
+		appendStringInfoCharMacro(json, (char) c);
+	}
+	else if (c == '\0')
+		appendStringInfoCharMacro(json, '?');
+	else if (c < 0x20)
+	{
+		char		escaped[] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
+
+		appendBinaryStringInfo(json, escaped, sizeof(escaped));
+	}
+	else
+		appendStringInfoCharMacro(json, (char) c);
+}
+
+/* Write text whose bytes are valid in the server's encoding */
+static void
+write_text(StringInfo json, const char *s, size_t length)
+{
+	size_t		plain = 0;
+
+	appendStringInfoCharMacro(json, '"');
+	for (size_t at = 0; at < length; at++)
+	{
+		unsigned char c = (unsigned char) s[at];
+
+		if (c >= 0x20 && c != '"' && c != '\\')
+			continue;
+		appendBinaryStringInfo(json, s + plain, (int) (at - plain));
+		write_ascii(json, c);
+		plain = at + 1;
+	}
+	appendBinaryStringInfo(json, s + plain, (int) (length - plain));
+	appendStringInfoCharMacro(json, '"');
+}
+
+/*
+ * Write what came in a header: UTF-8 if it is that, else Latin-1.  A server of
+ * another encoding gets a '?' for each byte that is not ASCII.
+ */
+static void
+write_octets(StringInfo json, const char *s, bool lower, bool server_is_utf8)
+{
+	size_t		length = strlen(s);
+	bool		as_is = server_is_utf8 && is_utf8(s, length);
+
+	for (size_t at = 0; at < length; at++)
+	{
+		unsigned char c = (unsigned char) s[at];
+
+		if (c < 0x80)
+			write_ascii(json, lower && c >= 'A' && c <= 'Z' ? c + 32 : c);
+		else if (as_is)
+			appendStringInfoCharMacro(json, (char) c);
+		else if (server_is_utf8)
+		{
+			appendStringInfoCharMacro(json, (char) (0xc0 | (c >> 6)));
+			appendStringInfoCharMacro(json, (char) (0x80 | (c & 0x3f)));
+		}
+		else
+			appendStringInfoCharMacro(json, '?');
+	}
+}
+
+/* Write a part of the target; what may not stand in one is encoded */
+static void
+write_target(StringInfo json, const char *s, size_t length)
+{
+	static const char hex[] = "0123456789ABCDEF";
+
+	for (size_t at = 0; at < length; at++)
+	{
+		unsigned char c = (unsigned char) s[at];
+
+		if (c <= 0x20 || c >= 0x7f)
+		{
+			char		encoded[] = {'%', hex[c >> 4], hex[c & 15]};
+
+			appendBinaryStringInfo(json, encoded, sizeof(encoded));
+		}
+		else
+			write_ascii(json, c);
+	}
+}
+
+/* Write bytes in base64, without line ends */
+static void
+write_base64(StringInfo json, const char *bytes, size_t length)
+{
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	const unsigned char *s = (const unsigned char *) bytes;
+	char	   *out;
+
+	enlargeStringInfo(json, (int) ((length + 2) / 3 * 4));
+	out = json->data + json->len;
+	for (; length >= 3; s += 3, length -= 3)
+	{
+		*out++ = digits[s[0] >> 2];
+		*out++ = digits[(s[0] & 3) << 4 | s[1] >> 4];
+		*out++ = digits[(s[1] & 15) << 2 | s[2] >> 6];
+		*out++ = digits[s[2] & 63];
+	}
+	if (length > 0)
+	{
+		unsigned char second = length > 1 ? s[1] : 0;
+
+		*out++ = digits[s[0] >> 2];
+		*out++ = digits[(s[0] & 3) << 4 | second >> 4];
+		*out++ = length > 1 ? digits[(second & 15) << 2] : '=';
+		*out++ = '=';
+	}
+	json->len = (int) (out - json->data);
+	*out = '\0';
+}
+
+/* ----- is it JSON? ----- */
+
+/* A text that is being read */
+typedef struct Reader
+{
+	const char *at;
+	const char *end;
+} Reader;
+
+static inline void
+skip_space(Reader *r)
+{
+	while (r->at < r->end && (*r->at == ' ' || *r->at == '\t' ||
+							  *r->at == '\n' || *r->at == '\r'))
+		r->at++;
+}
+
+static inline bool
+skip_char(Reader *r, char c)
+{
+	if (r->at == r->end || *r->at != c)
+		return false;
+	r->at++;
+	return true;
+}
+
+static bool
+skip_word(Reader *r, const char *word)
+{
+	size_t		length = strlen(word);
+
+	if ((size_t) (r->end - r->at) < length ||
+		memcmp(r->at, word, length) != 0)
+		return false;
+	r->at += length;
+	return true;
+}
+
+/* Read four hexadecimal digits; -1 if they are not there */
+static int
+read_hex4(Reader *r)
+{
+	int			code = 0;
+
+	if (r->end - r->at < 4)
+		return -1;
+	for (int i = 0; i < 4; i++)
+	{
+		int			value = hex_value(*r->at++);
+
+		if (value < 0)
+			return -1;
+		code = code * 16 + value;
+	}
+	return code;
+}
+
+/* What follows "\u": a character that jsonb can hold, of the server too */
+static bool
+skip_unicode(Reader *r)
+{
+	int			code = read_hex4(r);
+
+	if (code <= 0 || (code >= 0xdc00 && code <= 0xdfff))
+		return false;
+	if (code < 0xd800 || code > 0xdbff)
+		return true;
+	if (!skip_char(r, '\\') || !skip_char(r, 'u'))
+		return false;
+	code = read_hex4(r);
+	return code >= 0xdc00 && code <= 0xdfff;
+}
+
+static bool
+skip_string(Reader *r)
+{
+	if (!skip_char(r, '"'))
+		return false;
+	while (r->at < r->end)
+	{
+		unsigned char c = (unsigned char) *r->at++;
+
+		if (c == '"')
+			return true;
+		if (c < 0x20)
+			return false;
+		if (c != '\\')
+			continue;
+		if (r->at == r->end)
+			return false;
+		c = (unsigned char) *r->at++;
+		if (c == 'u' ? !skip_unicode(r) : c == '\0' || !strchr("\"\\/bfnrt", c))
+			return false;
+	}
+	return false;
+}
+
+static bool
+skip_digits(Reader *r)
+{
+	const char *start = r->at;
+
+	while (r->at < r->end && *r->at >= '0' && *r->at <= '9')
+		r->at++;
+	return r->at > start;
+}
+
+static bool
+skip_number(Reader *r)
+{
+	(void) skip_char(r, '-');
+	if (!skip_char(r, '0') && !skip_digits(r))
+		return false;
+	if (skip_char(r, '.') && !skip_digits(r))
+		return false;
+	if (skip_char(r, 'e') || skip_char(r, 'E'))
+	{
+		if (!skip_char(r, '+'))
+			(void) skip_char(r, '-');
+		return skip_digits(r);
+	}
+	return true;
+}
+
+static bool
+skip_scalar(Reader *r)
+{
+	if (r->at == r->end)
+		return false;
+	switch (*r->at)
+	{
+		case '"':
+			return skip_string(r);
+		case 't':
+			return skip_word(r, "true");
+		case 'f':
+			return skip_word(r, "false");
+		case 'n':
+			return skip_word(r, "null");
+		default:
+			return skip_number(r);
+	}
+}
+
+/* The key of a member, and its colon */
+static bool
+skip_key(Reader *r)
+{
+	skip_space(r);
+	if (!skip_string(r))
+		return false;
+	skip_space(r);
+	return skip_char(r, ':');
+}
+
+/*
+ * Is a text, valid in the server's encoding, one JSON value and nothing else?
+ * Without recursion; what is open stands in a stack of brackets.
+ */
+bool
+dwf_request_is_json(const char *text, size_t length)
+{
+	Reader		r = {text, text + length};
+	char		open[DWF_JSON_DEPTH_MAX];
+	int			depth = 0;
+
+	for (;;)
+	{
+		/* a value begins */
+		skip_space(&r);
+		if (r.at < r.end && (*r.at == '[' || *r.at == '{'))
+		{
+			char		bracket = *r.at++;
+
+			if (depth == DWF_JSON_DEPTH_MAX)
+				return false;
+			open[depth++] = bracket;
+			skip_space(&r);
+			if (!skip_char(&r, bracket == '[' ? ']' : '}'))
+			{
+				if (bracket == '{' && !skip_key(&r))
+					return false;
+				continue;
+			}
+			depth--;
+		}
+		else if (!skip_scalar(&r))
+			return false;
+
+		/* a value has ended: so do those around it, or there is a next one */
+		for (;;)
+		{
+			skip_space(&r);
+			if (depth == 0)
+				return r.at == r.end;
+			if (skip_char(&r, ','))
+				break;
+			if (!skip_char(&r, open[depth - 1] == '[' ? ']' : '}'))
+				return false;
+			depth--;
+		}
+		if (open[depth - 1] == '{' && !skip_key(&r))
+			return false;
+	}
+}
+
+/* ----- the request ----- */
+
+/* Compare ASCII, upper and lower case alike */
+static int
+compare_names(const char *a, const char *b)
+{
+	for (;; a++, b++)
+	{
+		int			left = (unsigned char) *a;
+		int			right = (unsigned char) *b;
+
+		if (left >= 'A' && left <= 'Z')
+			left += 32;
+		if (right >= 'A' && right <= 'Z')
+			right += 32;
+		if (left != right || left == 0)
+			return left - right;
+	}
+}
+
+static int
+compare_headers(const void *a, const void *b)
+{
+	const DwfHttpHeader *left = a;
+	const DwfHttpHeader *right = b;
+	int			order = compare_names(left->name, right->name);
+
+	return order != 0 ? order : left->order - right->order;
+}
+
+/* Does a content type say JSON: application/json, or something+json? */
+static bool
+type_is_json(const char *type)
+{
+	size_t		length;
+
+	type += strspn(type, " \t");
+	length = strcspn(type, "; \t");
+	if (length == strlen("text/json") &&
+		pg_strncasecmp(type, "text/json", length) == 0)
+		return true;
+	if (length == strlen("application/json") &&
+		pg_strncasecmp(type, "application/json", length) == 0)
+		return true;
+	return length > strlen("+json") && memchr(type, '/', length) != NULL &&
+		pg_strncasecmp(type + length - 5, "+json", 5) == 0;
+}
+
+/* Is there a header of this name? */
+bool
+dwf_request_has_header(const DwfHttpRequest *request, const char *name)
+{
+	for (int i = 0; i < request->nheaders; i++)
+		if (compare_names(request->headers[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+/* Is the body JSON, as its type and its bytes say? */
+bool
+dwf_request_has_json(const DwfHttpRequest *request)
+{
+	if (!request->body_is_text)
+		return false;
+	for (int i = 0; i < request->nheaders; i++)
+		if (compare_names(request->headers[i].name, "content-type") == 0)
+			return type_is_json(request->headers[i].value) &&
+				dwf_request_is_json(request->body, request->body_length);
+	return false;
+}
+
+/*
+ * The headers, names in lower case.  Those of one name are joined, in the order
+ * in which they came, as RFC 9110 says; cookies as RFC 9113 says.
+ */
+static void
+write_headers(StringInfo json, DwfHttpRequest *request)
+{
+	DwfHttpHeader *h = request->headers;
+
+	if (request->nheaders > 1)
+		qsort(h, request->nheaders, sizeof(DwfHttpHeader), compare_headers);
+	for (int i = 0; i < request->nheaders; i++)
+	{
+		if (i > 0 && compare_names(h[i].name, h[i - 1].name) == 0)
+			appendStringInfoString(json,
+								   compare_names(h[i].name, "cookie") == 0 ?
+								   "; " : ", ");
+		else
+		{
+			appendStringInfoString(json, i > 0 ? "\",\"" : "\"");
+			write_octets(json, h[i].name, true, request->is_utf8);
+			appendStringInfoString(json, "\":\"");
+		}
+		write_octets(json, h[i].value, false, request->is_utf8);
+	}
+	if (request->nheaders > 0)
+		appendStringInfoCharMacro(json, '"');
+}
+
+/*
+ * Write a request as JSON.  The body as JSON only if dwf_request_has_json()
+ * says that it is.
+ */
+void
+dwf_request_write(DwfHttpRequest *request, bool body_as_json, StringInfo json)
+{
+	const char *target = request->target;
+	size_t		target_length = strcspn(target, "#");
+	size_t		path_length = strcspn(target, "?#");
+
+	appendStringInfoString(json, "{\"method\":\"");
+	write_octets(json, request->method, false, request->is_utf8);
+	appendStringInfoString(json, "\",\"url\":\"");
+	write_target(json, request->base_url, strlen(request->base_url));
+	write_target(json, target, target_length);
+	appendStringInfoString(json, "\",\"path\":\"");
+	write_target(json, target, path_length);
+	appendStringInfoString(json, "\",\"query\":");
+	if (target[path_length] == '?')
+	{
+		appendStringInfoCharMacro(json, '"');
+		write_target(json, target + path_length + 1,
+					 target_length - path_length - 1);
+		appendStringInfoCharMacro(json, '"');
+	}
+	else
+		appendStringInfoString(json, "null");
+	appendStringInfoString(json, ",\"headers\":{");
+	write_headers(json, request);
+
+	appendStringInfoString(json, "},\"body\":");
+	if (body_as_json)
+		appendBinaryStringInfo(json, request->body,
+							   (int) request->body_length);
+	else if (request->body_is_text)
+		write_text(json, request->body, request->body_length);
+	else
+		appendStringInfoString(json, "null");
+	appendStringInfoString(json, ",\"body_base64\":\"");
+	write_base64(json, request->body, request->body_length);
+	appendStringInfo(json, "\",\"received_at\":\"%s\"}",
+					 request->received_at);
+}

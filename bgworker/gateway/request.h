@@ -1,0 +1,59 @@
+/*-------------------------------------------------------------------------
+ *
+ * request.h
+ *	  An HTTP request as the JSON text that a webhook is resumed with.
+ *	  Gateway, floor 1: pure, nothing of the server but palloc.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_REQUEST_H
+#define DWF_REQUEST_H
+
+#include "postgres.h"
+
+#include "lib/stringinfo.h"
+
+/* The path of a webhook, before its token */
+#define DWF_WEBHOOK_PATH	"/.well-known/workflow/v1/webhook/"
+#define DWF_TOKEN_MAX		512
+
+/* Beyond this depth a body is no JSON for us; the server's stack ends later */
+#define DWF_JSON_DEPTH_MAX	2048
+
+typedef struct DwfHttpHeader
+{
+	const char *name;
+	const char *value;
+	int			order;			/* as they came */
+} DwfHttpHeader;
+
+typedef struct DwfHttpRequest
+{
+	const char *method;
+	const char *base_url;		/* what precedes the target in "url" */
+	const char *target;			/* path and query, as the client sent them */
+	DwfHttpHeader *headers;		/* are sorted in place */
+	int			nheaders;
+	const char *body;
+	size_t		body_length;
+	const char *received_at;	/* ISO 8601 */
+	bool		body_is_text;	/* its bytes are valid in our encoding */
+	bool		is_utf8;		/* which is UTF-8 */
+} DwfHttpRequest;
+
+typedef enum DwfRoute
+{
+	DWF_ROUTE_NONE,
+	DWF_ROUTE_WEBHOOK,
+	DWF_ROUTE_HEALTH
+} DwfRoute;
+
+extern DwfRoute dwf_request_route(const char *target, char *token);
+extern bool dwf_request_has_header(const DwfHttpRequest *request,
+								   const char *name);
+extern bool dwf_request_has_json(const DwfHttpRequest *request);
+extern bool dwf_request_is_json(const char *text, size_t length);
+extern void dwf_request_write(DwfHttpRequest *request, bool body_as_json,
+							  StringInfo json);
+
+#endif							/* DWF_REQUEST_H */

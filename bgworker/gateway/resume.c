@@ -1,0 +1,463 @@
+/*-------------------------------------------------------------------------
+ *
+ * resume.c
+ *	  Resume the webhooks that requests are for.
+ *
+ * All requests that are complete are resumed in one transaction, each as by
+ * one call of wf_resume_webhook(), and answered after its commit:
+ *
+ *	together	in one transaction.  If one of them fails, nothing was done, and
+ *	apart		they are done again in one transaction, each in a subtransaction
+ *				of its own: only those that fail get an error.
+ *	alone		those whose hook has a validator, code of its owner's, go to a
+ *				process apart (validate.c), each in a transaction of its own.
+ *
+ * What a client sends may make jsonb_in() raise; that happens before there is a
+ * transaction, and costs only that request.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "resume.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_extension.h"
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "nodes/value.h"
+#include "parser/parse_func.h"
+#include "pgstat.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
+#include "utils/timeout.h"
+#include "utils/timestamp.h"
+
+#include "durable_wf.h"
+#include "http.h"
+#include "transaction.h"
+
+/* How many requests one transaction takes, and about how many bytes */
+#define TOGETHER_MAX	256
+#define TOGETHER_BYTES	(16 * 1024 * 1024)
+
+/* The time for one call, a validator's not counted */
+#define CALL_TIMEOUT	2000
+
+/* So many requests in a row that get no lock: it is the table that is locked */
+#define LOCKED_MAX		3
+
+/* wf_resume_webhook(), whose privilege decides */
+static Oid	function;
+
+/* What a round needs; reset after it */
+static MemoryContext round_context = NULL;
+
+/* ----- errors ----- */
+
+static inline bool
+in_class(int sqlstate, const char *class)
+{
+	return ERRCODE_TO_CATEGORY(sqlstate) ==
+		MAKE_SQLSTATE(class[0], class[1], '0', '0', '0');
+}
+
+/*
+ * What an error means to the client: his request is bad, or there is no such
+ * webhook, or we cannot now.  "is_foreign": it may come from a validator.
+ */
+static int
+status_of(int sqlstate, bool is_foreign)
+{
+	if (sqlstate == DWF_ERRCODE_NO_HOOK || sqlstate == DWF_ERRCODE_FINISHED ||
+		sqlstate == DWF_ERRCODE_CANCELLED ||
+		sqlstate == DWF_ERRCODE_NO_WORKFLOW)
+		return 404;
+	if (in_class(sqlstate, "53") || in_class(sqlstate, "55") ||
+		in_class(sqlstate, "57") || in_class(sqlstate, "58") ||
+		in_class(sqlstate, "40") || in_class(sqlstate, "XX"))
+		return 503;
+	if (is_foreign)
+		return sqlstate == ERRCODE_INSUFFICIENT_PRIVILEGE ||
+			in_class(sqlstate, "28") ? 403 : 400;
+	return in_class(sqlstate, "22") ? 400 : 503;
+}
+
+/* ----- from a request to jsonb ----- */
+
+/* jsonb of a text; NULL if jsonb cannot hold it.  Outside of a transaction. */
+static Jsonb *
+make_jsonb(char *json)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Jsonb	   *volatile result = NULL;
+
+	PG_TRY();
+	{
+		result = DatumGetJsonbP(DirectFunctionCall1(jsonb_in,
+													CStringGetDatum(json)));
+	}
+	PG_CATCH();
+	{
+		FreeErrorData(dwf_transaction_take_error(context));
+	}
+	PG_END_TRY();
+	return result;
+}
+
+/* Make what a webhook is resumed with; false if that cannot be */
+bool
+dwf_resume_prepare(DwfWebhookRequest *task, DwfConn *conn)
+{
+	DwfHttpRequest request = {0};
+	StringInfoData json;
+	bool		has_json;
+
+	task->token = cstring_to_text(conn->token);
+	request.method = conn->method;
+	request.base_url = dwf_http_base_url();
+	request.received_at =
+		JsonEncodeDateTime(NULL, TimestampTzGetDatum(GetCurrentTimestamp()),
+						   TIMESTAMPTZOID, NULL);
+	request.target = conn->target;
+	request.nheaders = dwf_server_headers(conn, &request.headers);
+	request.body = conn->body ? conn->body : "";
+	request.body_length = conn->body_length;
+	request.is_utf8 = GetDatabaseEncoding() == PG_UTF8;
+	request.body_is_text =
+		memchr(request.body, '\0', request.body_length) == NULL &&
+		pg_verifymbstr(request.body, (int) request.body_length, true);
+
+	task->has_key = dwf_request_has_header(&request, "idempotency-key");
+	has_json = dwf_request_has_json(&request);
+	initStringInfo(&json);
+	dwf_request_write(&request, has_json, &json);
+	task->request = make_jsonb(json.data);
+	if (task->request == NULL && has_json)
+	{
+		resetStringInfo(&json);
+		dwf_request_write(&request, false, &json);
+		task->request = make_jsonb(json.data);
+	}
+	pfree(json.data);
+	return task->request != NULL;
+}
+
+/* ----- transactions ----- */
+
+/* Resume webhooks; raises what that raises */
+static void
+resume(DwfWebhookRequest *requests, int count)
+{
+	MemoryContext old = MemoryContextSwitchTo(round_context);
+
+	PushActiveSnapshot(GetTransactionSnapshot());
+	dwf_webhook_resume_many(requests, count);
+	PopActiveSnapshot();
+	CommandCounterIncrement();
+	MemoryContextSwitchTo(old);
+}
+
+/* Raise 42501 unless this role may call it */
+static void
+check_privilege(void)
+{
+	if (!dwf_compat_can_execute(function, GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for function wf_resume_webhook")));
+}
+
+/* What an error means to all of them */
+static void
+fail_all(DwfTask *tasks, int count, const ErrorData *error)
+{
+	int			status = status_of(error->sqlerrcode, false);
+
+	if (status == 503)
+	{
+		dwf_transaction_log_failure(error);
+		if (!in_class(error->sqlerrcode, "55"))
+			dwf_server_note_failure();
+	}
+	for (int i = 0; i < count; i++)
+		tasks[i].status = status;
+}
+
+/* ----- together ----- */
+
+/* Resume them in one transaction; false if one of them has failed */
+static bool
+resume_together(DwfWebhookRequest *requests, int count)
+{
+	bool volatile done = false;
+
+	PG_TRY();
+	{
+		dwf_transaction_begin();
+		enable_timeout_after(STATEMENT_TIMEOUT, CALL_TIMEOUT);
+		check_privilege();
+		resume(requests, count);
+		disable_timeout(STATEMENT_TIMEOUT, false);
+		CommitTransactionCommand();
+		dwf_transaction_is_locked = false;
+		done = true;
+	}
+	PG_CATCH();
+	{
+		FreeErrorData(dwf_transaction_abort(round_context));
+	}
+	PG_END_TRY();
+	return done;
+}
+
+/* ----- apart ----- */
+
+/* Does another request for that hook want a lock that was not to be had? */
+static bool
+is_known_locked(List *locked, const text *token)
+{
+	ListCell   *cell;
+
+	foreach(cell, locked)
+	{
+		const text *other = lfirst(cell);
+
+		if (VARSIZE(other) == VARSIZE(token) &&
+			memcmp(other, token, VARSIZE(token)) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Resume one in a subtransaction; returns the error's SQLSTATE, or 0 */
+static int
+resume_in_subtransaction(DwfTask *task)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	int volatile sqlstate = 0;
+
+	BeginInternalSubTransaction(NULL);
+	PG_TRY();
+	{
+		enable_timeout_after(STATEMENT_TIMEOUT, CALL_TIMEOUT);
+		resume(task->request, 1);
+		disable_timeout(STATEMENT_TIMEOUT, false);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		HOLD_INTERRUPTS();
+		disable_all_timeouts(false);
+		QueryCancelPending = false;
+		error = dwf_transaction_take_error(round_context);
+		RollbackAndReleaseCurrentSubTransaction();
+		RESUME_INTERRUPTS();
+		sqlstate = error->sqlerrcode;
+		task->status = status_of(sqlstate, false);
+		if (task->status == 503)
+			dwf_transaction_log_failure(error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return sqlstate;
+}
+
+/* The same with all of them; raises only what concerns them all */
+static void
+resume_each(DwfTask *tasks, int count)
+{
+	List	   *locked = NIL;
+
+	for (int i = 0; i < count; i++)
+	{
+		if (list_length(locked) >= LOCKED_MAX ||
+			is_known_locked(locked, tasks[i].request->token))
+			tasks[i].status = 503;
+		else if (resume_in_subtransaction(&tasks[i]) ==
+				 ERRCODE_LOCK_NOT_AVAILABLE)
+		{
+			MemoryContext old = MemoryContextSwitchTo(round_context);
+
+			locked = lappend(locked, tasks[i].request->token);
+			MemoryContextSwitchTo(old);
+		}
+	}
+	dwf_transaction_is_locked = list_length(locked) >= LOCKED_MAX;
+}
+
+/* Resume them in one transaction, each so that its failure is its own */
+static void
+resume_apart(DwfTask *tasks, int count)
+{
+	dwf_transaction_is_locked = true;			/* if it was that, it will be again */
+	PG_TRY();
+	{
+		dwf_transaction_begin();
+		check_privilege();
+		resume_each(tasks, count);
+		CommitTransactionCommand();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error = dwf_transaction_abort(round_context);
+
+		fail_all(tasks, count, error);
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
+}
+
+/* ----- alone ----- */
+
+/* Resume one whose hook has a validator, in a process for that */
+void
+dwf_resume_alone(DwfTask *task)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		dwf_transaction_begin();
+		enable_timeout_after(STATEMENT_TIMEOUT,
+							 CALL_TIMEOUT + dwf_setting_validator_timeout);
+		check_privilege();
+		MemoryContextSwitchTo(context);
+		PushActiveSnapshot(GetTransactionSnapshot());
+		task->request->response =
+			dwf_webhook_resume(task->request->token,
+							   JsonbPGetDatum(task->request->request), true);
+		task->request->fate = DWF_FATE_RESPONSE;
+		PopActiveSnapshot();
+		disable_timeout(STATEMENT_TIMEOUT, false);
+		CommitTransactionCommand();
+		dwf_transaction_is_locked = false;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error = dwf_transaction_abort(context);
+
+		task->status = status_of(error->sqlerrcode, true);
+		if (task->status == 503 && error->sqlerrcode != ERRCODE_QUERY_CANCELED)
+			dwf_transaction_log_failure(error);
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+}
+
+/* ----- rounds ----- */
+
+/* The schema of our extension's functions; invalid when it is not there */
+static Oid
+extension_schema(void)
+{
+	Oid			extension = get_extension_oid("durable_wf", true);
+	Relation	table;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	row;
+	Oid			schema = InvalidOid;
+
+	table = table_open(ExtensionRelationId, AccessShareLock);
+	ScanKeyInit(&key, Anum_pg_extension_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(extension));
+	scan = systable_beginscan(table, ExtensionOidIndexId, true, NULL, 1, &key);
+	row = systable_getnext(scan);
+	if (HeapTupleIsValid(row))
+		schema = ((Form_pg_extension) GETSTRUCT(row))->extnamespace;
+	systable_endscan(scan);
+	table_close(table, AccessShareLock);
+	return schema;
+}
+
+/*
+ * Know what to call; false if the extension is not there, or an older one
+ * without webhooks
+ */
+bool
+dwf_resume_begin(void)
+{
+	Oid			types[] = {TEXTOID, JSONBOID};
+	Oid			schema;
+
+	if (round_context == NULL)
+		round_context = AllocSetContextCreate(TopMemoryContext,
+											  "durable_wf requests",
+											  ALLOCSET_DEFAULT_SIZES);
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	schema = extension_schema();
+	function = OidIsValid(schema) ?
+		LookupFuncName(list_make2(makeString(get_namespace_name(schema)),
+								  makeString("wf_resume_webhook")),
+					   2, types, true) : InvalidOid;
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	return OidIsValid(function);
+}
+
+/* Answer, and forget all */
+static void
+end_round(DwfTask *tasks, int count)
+{
+	for (int i = 0; i < count; i++)
+		dwf_answer_settle(&tasks[i]);
+	MemoryContextSwitchTo(TopMemoryContext);
+	MemoryContextReset(round_context);
+}
+
+/*
+ * Resume with what has come, but for those whose hooks have validators; false
+ * if there was nothing
+ */
+bool
+dwf_resume_ready(void)
+{
+	DwfConn    *conns[TOGETHER_MAX];
+	DwfTask		tasks[TOGETHER_MAX];
+	DwfWebhookRequest *requests;
+	int			nconns = dwf_server_ready(DWF_CONN_READY, conns, TOGETHER_MAX);
+	size_t		bytes = 0;
+	int			count = 0;
+
+	if (nconns == 0)
+		return false;
+	MemoryContextSwitchTo(round_context);
+	requests = palloc0(nconns * sizeof(DwfWebhookRequest));
+	for (int i = 0; i < nconns && bytes < TOGETHER_BYTES; i++)
+	{
+		bytes += conns[i]->body_length;
+		tasks[count].conn = conns[i];
+		tasks[count].status = 0;
+		tasks[count].request = &requests[count];
+		if (dwf_resume_prepare(&requests[count], conns[i]))
+			count++;
+		else
+			dwf_server_answer_status(conns[i], 400);
+	}
+	if (count > 0 && !resume_together(requests, count))
+		resume_apart(tasks, count);
+	end_round(tasks, count);
+	return true;
+}

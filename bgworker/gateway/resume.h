@@ -1,0 +1,20 @@
+/*-------------------------------------------------------------------------
+ *
+ * resume.h
+ *	  Resume the webhooks that requests are for.  Gateway, floor 5.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_RESUME_H
+#define DWF_RESUME_H
+
+#include "postgres.h"
+
+#include "answer.h"
+
+extern bool dwf_resume_begin(void);
+extern bool dwf_resume_prepare(DwfWebhookRequest *request, DwfConn *conn);
+extern void dwf_resume_alone(DwfTask *task);
+extern bool dwf_resume_ready(void);
+
+#endif							/* DWF_RESUME_H */

@@ -1,0 +1,88 @@
+/*-------------------------------------------------------------------------
+ *
+ * transaction.c
+ *	  How the gateway's transactions begin, and how they fail.
+ *
+ * Nobody waits for long: a lock that is not to be had within LOCK_TIMEOUT is an
+ * error.  If it was a table's, the next ones would wait, too; so once that has
+ * happened the time is short until a transaction has succeeded.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "transaction.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timeout.h"
+#include "utils/timestamp.h"
+
+/* How long to wait for a lock, in ms: usually, and when that was in vain */
+#define LOCK_TIMEOUT	"100ms"
+#define LOCK_TIMEOUT_SHORT	"10ms"
+
+/* The last attempt failed for a lock; set to false by whoever succeeds */
+bool		dwf_transaction_is_locked = false;
+
+/* Log why requests get a 503; the same thing once in ten seconds */
+void
+dwf_transaction_log_failure(const ErrorData *error)
+{
+	static int	last_sqlstate = 0;
+	static TimestampTz last_time = 0;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (error->sqlerrcode == last_sqlstate &&
+		!TimestampDifferenceExceeds(last_time, now, 10000))
+		return;
+	last_sqlstate = error->sqlerrcode;
+	last_time = now;
+	ereport(WARNING,
+			(errcode(error->sqlerrcode),
+			 errmsg("the durable_wf gateway cannot take requests: %s",
+					error->message),
+			 error->detail ? errdetail("%s", error->detail) : 0));
+}
+
+/* Take what was raised, with nothing left of it */
+ErrorData *
+dwf_transaction_take_error(MemoryContext context)
+{
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	FlushErrorState();
+	return error;
+}
+
+/* Begin a transaction that waits for no lock for long */
+void
+dwf_transaction_begin(void)
+{
+	(void) set_config_option("lock_timeout",
+							 dwf_transaction_is_locked ? LOCK_TIMEOUT_SHORT : LOCK_TIMEOUT,
+							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SET, true,
+							 0, false);
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+}
+
+/* The transaction has failed as a whole; the error is copied to a context */
+ErrorData *
+dwf_transaction_abort(MemoryContext context)
+{
+	ErrorData  *error;
+
+	HOLD_INTERRUPTS();
+	disable_all_timeouts(false);
+	QueryCancelPending = false;
+	error = dwf_transaction_take_error(context);
+	AbortCurrentTransaction();
+	MemoryContextSwitchTo(context);
+	RESUME_INTERRUPTS();
+	if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
+		dwf_transaction_is_locked = true;
+	return error;
+}

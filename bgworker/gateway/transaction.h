@@ -1,0 +1,21 @@
+/*-------------------------------------------------------------------------
+ *
+ * transaction.h
+ *	  How the gateway's transactions begin, and how they fail.
+ *	  Gateway, floor 3.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_TRANSACTION_H
+#define DWF_TRANSACTION_H
+
+#include "postgres.h"
+
+extern bool dwf_transaction_is_locked;
+
+extern void dwf_transaction_begin(void);
+extern ErrorData *dwf_transaction_abort(MemoryContext context);
+extern ErrorData *dwf_transaction_take_error(MemoryContext context);
+extern void dwf_transaction_log_failure(const ErrorData *error);
+
+#endif							/* DWF_TRANSACTION_H */

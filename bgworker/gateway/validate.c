@@ -1,0 +1,465 @@
+/*-------------------------------------------------------------------------
+ *
+ * validate.c
+ *	  Resume webhooks that have validators, in processes apart.
+ *
+ * A validator is code of a hook's owner.  It may hang for as long as it is
+ * let, and one that does not heed its time limit costs the session it runs in
+ * (extension/validator.c).  So it does not run in the gateway but in a helper,
+ * a background worker that is started when there is something for it and ends
+ * after a while without.  A helper has one request at a time:
+ *
+ *	IDLE --given a request-> SENDING --all of it sent-> WAITING --answer-> IDLE
+ *	any --gone-> (none); the request it had gets a 503
+ *
+ * They speak through two queues in a segment of shared memory, which set each
+ * other's latches.  The gateway never waits for a helper.
+ *
+ * Of one webhook's requests there is one with a helper at a time: they keep
+ * their order, and one that hangs holds up no other webhook's while there are
+ * fewer such than helpers.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "validate.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/dsm.h"
+#include "storage/ipc.h"
+#include "storage/proc.h"
+#include "storage/shm_mq.h"
+#include "tcop/tcopprot.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/jsonb.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "durable_wf.h"
+#include "answer.h"
+#include "resume.h"
+#include "server.h"
+
+#define HELPERS_MAX		2
+#define QUEUE_BYTES		((Size) 65536)
+
+/* How long a helper stays with nothing to do, and until one is tried again */
+#define IDLE_MAX		60000
+#define RETRY_AFTER		1000
+
+/* How many waiting requests are looked through for one to be given away */
+#define WAITING_MAX		256
+
+typedef struct Helper
+{
+	BackgroundWorkerHandle *handle; /* NULL: there is none */
+	dsm_segment *segment;
+	shm_mq_handle *to;
+	shm_mq_handle *from;
+	DwfConn    *conn;			/* whose request it has, or NULL */
+	char	   *message;		/* to be sent, while it is not */
+	Size		length;
+	TimestampTz idle_since;
+} Helper;
+
+/* What a helper is given at its start */
+typedef struct HelperStart
+{
+	Oid			database;
+	Oid			role;
+} HelperStart;
+
+/* What precedes a request's jsonb in its message ... */
+typedef struct RequestHeader
+{
+	char		token[DWF_TOKEN_MAX + 1];
+} RequestHeader;
+
+/* ... and the response's, if there is one; see DwfTask */
+typedef struct ResponseHeader
+{
+	int			status;
+	int			fate;
+} ResponseHeader;
+
+static Helper helpers[HELPERS_MAX];
+static TimestampTz start_after = 0;
+static bool warned_no_slot = false;
+
+/* ----- in the gateway ----- */
+
+/* Forget a helper; it ends when it finds that */
+static void
+drop_helper(Helper *helper)
+{
+	if (helper->conn)
+		dwf_server_answer_status(helper->conn, 503);
+	if (helper->message)
+		pfree(helper->message);
+	dsm_detach(helper->segment);	/* its queues with it */
+	pfree(helper->to);
+	pfree(helper->from);
+	pfree(helper->handle);
+	memset(helper, 0, sizeof(Helper));
+}
+
+/* Make the queues; the helper takes the other ends.  False: no room for them. */
+static bool
+make_queues(Helper *helper)
+{
+	char	   *address;
+	shm_mq	   *to;
+	shm_mq	   *from;
+
+	helper->segment = dsm_create(2 * QUEUE_BYTES,
+								 DSM_CREATE_NULL_IF_MAXSEGMENTS);
+	if (helper->segment == NULL)
+		return false;
+	address = dsm_segment_address(helper->segment);
+	to = shm_mq_create(address, QUEUE_BYTES);
+	from = shm_mq_create(address + QUEUE_BYTES, QUEUE_BYTES);
+	shm_mq_set_sender(to, MyProc);
+	shm_mq_set_receiver(from, MyProc);
+	helper->to = shm_mq_attach(to, helper->segment, NULL);
+	helper->from = shm_mq_attach(from, helper->segment, NULL);
+	return true;
+}
+
+/* Start a helper; false when there is no slot for it */
+static bool
+start_helper(Helper *helper)
+{
+	BackgroundWorker worker = {0};
+	HelperStart start = {MyDatabaseId, GetUserId()};
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+	if (!make_queues(helper))
+	{
+		MemoryContextSwitchTo(old);
+		return false;
+	}
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
+		BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	strlcpy(worker.bgw_library_name, "durable_wf_gateway", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, "dwf_validate_main", BGW_MAXLEN);
+	strlcpy(worker.bgw_name, "durable_wf validator", BGW_MAXLEN);
+	strlcpy(worker.bgw_type, "durable_wf validator", BGW_MAXLEN);
+	worker.bgw_main_arg =
+		UInt32GetDatum(dsm_segment_handle(helper->segment));
+	memcpy(worker.bgw_extra, &start, sizeof(start));
+	worker.bgw_notify_pid = MyProcPid;
+	if (!RegisterDynamicBackgroundWorker(&worker, &helper->handle))
+	{
+		dsm_detach(helper->segment);
+		pfree(helper->to);
+		pfree(helper->from);
+		memset(helper, 0, sizeof(Helper));
+	}
+	MemoryContextSwitchTo(old);
+	helper->idle_since = GetCurrentTimestamp();
+	return helper->handle != NULL;
+}
+
+/* A helper could not be started, or did not live */
+static void
+postpone(void)
+{
+	start_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+											  RETRY_AFTER);
+}
+
+/* A helper that is idle, or a new one; NULL if there is none to be had */
+static Helper *
+find_helper(void)
+{
+	Helper	   *place = NULL;
+
+	for (int i = 0; i < HELPERS_MAX; i++)
+	{
+		if (helpers[i].handle == NULL)
+			place = &helpers[i];
+		else if (helpers[i].conn == NULL)
+			return &helpers[i];
+	}
+	if (place == NULL || GetCurrentTimestamp() < start_after)
+		return NULL;
+	if (start_helper(place))
+	{
+		warned_no_slot = false;
+		return place;
+	}
+	postpone();
+	if (!warned_no_slot)
+		ereport(WARNING,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("no slot for a durable_wf validator"),
+				 errdetail("Requests to webhooks with validators get a 503."),
+				 errhint("Increase max_worker_processes.")));
+	warned_no_slot = true;
+	return NULL;
+}
+
+/* Has a helper a request of the same webhook? */
+static bool
+is_with_helper(const DwfConn *conn)
+{
+	for (int i = 0; i < HELPERS_MAX; i++)
+		if (helpers[i].conn && strcmp(helpers[i].conn->token, conn->token) == 0)
+			return true;
+	return false;
+}
+
+/* Give a request to a helper */
+static void
+give(Helper *helper, DwfConn *conn)
+{
+	DwfWebhookRequest request = {0};
+	RequestHeader header = {{0}};
+	Size		size;
+
+	if (!dwf_resume_prepare(&request, conn))
+	{
+		dwf_server_answer_status(conn, 400);
+		return;
+	}
+	size = VARSIZE(request.request);
+	strlcpy(header.token, conn->token, sizeof(header.token));
+	helper->length = MAXALIGN(sizeof(header)) + size;
+	helper->message = MemoryContextAllocZero(TopMemoryContext, helper->length);
+	memcpy(helper->message, &header, sizeof(header));
+	memcpy(helper->message + MAXALIGN(sizeof(header)), request.request, size);
+	helper->conn = conn;
+	dwf_server_set_state(conn, DWF_CONN_CHECKED);
+}
+
+/* Give away what can be */
+static void
+give_away(void)
+{
+	DwfConn    *waiting[WAITING_MAX];
+	int			count = dwf_server_ready(DWF_CONN_ASIDE, waiting, WAITING_MAX);
+
+	for (int i = 0; i < count; i++)
+	{
+		Helper	   *helper;
+
+		if (is_with_helper(waiting[i]))
+			continue;
+		helper = find_helper();
+		if (helper)
+			give(helper, waiting[i]);
+		else if (warned_no_slot && helpers[0].handle == NULL)
+			dwf_server_answer_status(waiting[i], 503);
+		else
+			break;
+	}
+}
+
+/* Take what a helper says of its request */
+static void
+take_response(Helper *helper, const char *message, Size length)
+{
+	DwfWebhookRequest request = {0};
+	DwfTask		task = {.request = &request};
+	ResponseHeader header;
+
+	memcpy(&header, message, sizeof(header));
+	task.conn = helper->conn;
+	task.status = header.status;
+	request.fate = header.fate;
+	if (length > MAXALIGN(sizeof(header)))
+	{
+		char	   *copy = palloc(length - MAXALIGN(sizeof(header)));
+
+		memcpy(copy, message + MAXALIGN(sizeof(header)),
+			   length - MAXALIGN(sizeof(header)));
+		request.response = PointerGetDatum(copy);
+	}
+	helper->conn = NULL;
+	helper->idle_since = GetCurrentTimestamp();
+	dwf_answer_settle(&task);
+}
+
+/* Go on with a helper; false if it is gone */
+static bool
+serve(Helper *helper, bool *busy)
+{
+	shm_mq_result result;
+	pid_t		pid;
+	Size		length;
+	void	   *message;
+
+	if (helper->message)
+	{
+		result = shm_mq_send(helper->to, helper->length, helper->message, true,
+							 true);
+		if (result == SHM_MQ_DETACHED)
+			return false;
+		if (result == SHM_MQ_SUCCESS)
+		{
+			pfree(helper->message);
+			helper->message = NULL;
+		}
+	}
+	result = shm_mq_receive(helper->from, &length, &message, true);
+	if (result == SHM_MQ_SUCCESS && helper->conn)
+	{
+		take_response(helper, message, length);
+		*busy = true;
+	}
+	return result != SHM_MQ_DETACHED &&
+		GetBackgroundWorkerPid(helper->handle, &pid) != BGWH_STOPPED;
+}
+
+/*
+ * Go on with what helpers do, and give them what waits for them; false if
+ * nothing has happened.  "timeout" is for how long nothing will be to do, in
+ * milliseconds, -1 for ever.
+ */
+bool
+dwf_validate_tend(long *timeout)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	bool		busy = false;
+
+	*timeout = -1;
+	for (int i = 0; i < HELPERS_MAX; i++)
+	{
+		Helper	   *helper = &helpers[i];
+		long		left;
+
+		if (helper->handle == NULL)
+			continue;
+		if (!serve(helper, &busy))
+		{
+			drop_helper(helper);
+			postpone();
+			continue;
+		}
+		if (helper->conn)
+			continue;
+		left = IDLE_MAX - (long) TimestampDifferenceMilliseconds(helper->idle_since,
+																 now);
+		if (left <= 0)
+			drop_helper(helper);
+		else
+			*timeout = *timeout < 0 ? left : Min(*timeout, left);
+	}
+	if (dwf_server_count(DWF_CONN_ASIDE) > 0)
+	{
+		give_away();
+		if (now < start_after && dwf_server_count(DWF_CONN_ASIDE) > 0)
+			*timeout = RETRY_AFTER;
+	}
+	for (int i = 0; i < HELPERS_MAX; i++)
+		if (helpers[i].handle && helpers[i].message)
+			(void) serve(&helpers[i], &busy);
+	return busy;
+}
+
+/* End all helpers, and wait until they are gone */
+void
+dwf_validate_end(void)
+{
+	for (int i = 0; i < HELPERS_MAX; i++)
+	{
+		if (helpers[i].handle == NULL)
+			continue;
+		if (helpers[i].conn)
+			TerminateBackgroundWorker(helpers[i].handle);
+		dsm_detach(helpers[i].segment); /* an idle one ends by itself */
+	}
+	for (int i = 0; i < HELPERS_MAX; i++)
+		if (helpers[i].handle)
+			(void) WaitForBackgroundWorkerShutdown(helpers[i].handle);
+}
+
+/* ----- in a helper ----- */
+
+/* Resume with one request, and say what became of it */
+static shm_mq_result
+answer(shm_mq_handle *to, const char *message, Size length)
+{
+	ResponseHeader header = {0};
+	DwfWebhookRequest request = {0};
+	DwfTask		task = {.request = &request};
+	Size		size = length - MAXALIGN(sizeof(RequestHeader));
+	char	   *response;
+
+	request.token = cstring_to_text(((const RequestHeader *) message)->token);
+	request.request = palloc(size);
+	memcpy(request.request, message + MAXALIGN(sizeof(RequestHeader)), size);
+	dwf_resume_alone(&task);
+
+	header.status = task.status;
+	header.fate = request.fate;
+	size = task.status == 0 ? VARSIZE(DatumGetPointer(request.response)) : 0;
+	response = palloc0(MAXALIGN(sizeof(header)) + size);
+	memcpy(response, &header, sizeof(header));
+	if (size > 0)
+		memcpy(response + MAXALIGN(sizeof(header)),
+			   DatumGetPointer(request.response), size);
+	return shm_mq_send(to, MAXALIGN(sizeof(header)) + size, response, false,
+					   true);
+}
+
+/* A helper's main function; its argument is the segment of the queues */
+void
+dwf_validate_main(Datum arg)
+{
+	HelperStart start;
+	dsm_segment *segment;
+	shm_mq	   *queue;
+	shm_mq_handle *from;
+	shm_mq_handle *to;
+	MemoryContext context;
+	Size		length;
+	void	   *message;
+
+	memcpy(&start, MyBgworkerEntry->bgw_extra, sizeof(start));
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+
+	segment = dsm_attach(DatumGetUInt32(arg));
+	if (segment == NULL)
+		proc_exit(0);			/* the gateway is not there any more */
+	dsm_pin_mapping(segment);
+	queue = dsm_segment_address(segment);
+	shm_mq_set_receiver(queue, MyProc);
+	from = shm_mq_attach(queue, segment, NULL);
+	queue = (shm_mq *) ((char *) queue + QUEUE_BYTES);
+	shm_mq_set_sender(queue, MyProc);
+	to = shm_mq_attach(queue, segment, NULL);
+
+	BackgroundWorkerInitializeConnectionByOid(start.database, start.role, 0);
+	SetConfigOption("default_transaction_isolation", "read committed",
+					PGC_USERSET, PGC_S_OVERRIDE);
+	if (!dwf_resume_begin())
+		proc_exit(0);
+	context = AllocSetContextCreate(TopMemoryContext, "durable_wf request",
+									ALLOCSET_DEFAULT_SIZES);
+
+	while (shm_mq_receive(from, &length, &message, false) == SHM_MQ_SUCCESS)
+	{
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+		MemoryContextSwitchTo(context);
+		pgstat_report_activity(STATE_RUNNING, "running a validator");
+		if (answer(to, message, length) != SHM_MQ_SUCCESS)
+			break;
+		MemoryContextReset(context);
+		pgstat_report_stat(false);
+		pgstat_report_activity(STATE_IDLE, NULL);
+	}
+	proc_exit(0);
+}

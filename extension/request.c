@@ -1,0 +1,360 @@
+/*-------------------------------------------------------------------------
+ *
+ * request.c
+ *	  HTTP requests as JSON: check what callers give, and make of it what
+ *	  workflows get.
+ *
+ * Nothing here looks at a table.  What is not as it must be raises 22023.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "http.h"
+
+#include <ctype.h>
+
+#include "access/xact.h"
+#include "common/base64.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+#include "json.h"
+
+/* Raise about a field of a request */
+static void
+report_field(const char *name, const char *type)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("\"%s\" of a request must be %s", name, type)));
+}
+
+/* Raise unless this can be a request: an object, its fields of their types */
+void
+dwf_http_check_request(Jsonb *request)
+{
+	static const char *const strings[] = {"method", "url", "path",
+	"body_base64", "received_at"};
+	JsonbValue *field;
+
+	if (!JB_ROOT_IS_OBJECT(request))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("request must be a JSON object")));
+	for (size_t i = 0; i < lengthof(strings); i++)
+	{
+		field = dwf_json_find(request, strings[i]);
+		if (field && field->type != jbvString)
+			report_field(strings[i], "a string");
+	}
+	field = dwf_json_find(request, "headers");
+	if (field && !dwf_json_is_object(field))
+		report_field("headers", "an object");
+}
+
+/* The name of a header in lower case, which is how it is compared */
+static char *
+lower_name(const JsonbValue *name)
+{
+	char	   *lower = pnstrdup(name->val.string.val, name->val.string.len);
+
+	for (char *c = lower; *c; c++)
+		*c = pg_ascii_tolower((unsigned char) *c);
+	return lower;
+}
+
+/* A header of a request */
+typedef struct Header
+{
+	char	   *name;			/* in lower case */
+	int			position;
+	JsonbValue	value;
+} Header;
+
+/* By name, in their order */
+static int
+compare_headers(const void *a, const void *b)
+{
+	const Header *left = a;
+	const Header *right = b;
+	int			order = strcmp(left->name, right->name);
+
+	return order != 0 ? order : left->position - right->position;
+}
+
+/* The headers of a request, sorted; returns how many */
+static int
+read_headers(Jsonb *request, Header **headers)
+{
+	JsonbValue *field = dwf_json_find(request, "headers");
+	JsonbIterator *it;
+	JsonbValue	value;
+	JsonbIteratorToken token;
+	int			count = 0;
+
+	*headers = NULL;
+	if (field == NULL)
+		return 0;
+	*headers = palloc_extended((Size) Max(JsonContainerSize(field->val.binary.data), 1) *
+							   sizeof(Header), MCXT_ALLOC_HUGE);
+	it = JsonbIteratorInit(field->val.binary.data);
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			(*headers)[count].name = lower_name(&value);
+		else if (token == WJB_VALUE)
+		{
+			(*headers)[count].value = value;
+			(*headers)[count].position = count;
+			count++;
+		}
+	}
+	qsort(*headers, count, sizeof(Header), compare_headers);
+	return count;
+}
+
+/* The value of a header, or NULL */
+static const JsonbValue *
+find_header(const Header *headers, int count, const char *name)
+{
+	for (int i = 0; i < count; i++)
+		if (strcmp(headers[i].name, name) == 0)
+			return &headers[i].value;
+	return NULL;
+}
+
+/* The idempotency key that a request brings, or NULL */
+text *
+dwf_http_idempotency_key(Jsonb *request)
+{
+	Header	   *headers;
+	int			count = read_headers(request, &headers);
+	const JsonbValue *value = find_header(headers, count, "idempotency-key");
+
+	if (value == NULL || value->type == jbvNull)
+		return NULL;
+	if (value->type != jbvString)
+		report_field("idempotency-key", "a string");
+	return cstring_to_text_with_len(value->val.string.val,
+									value->val.string.len);
+}
+
+/*
+ * Add the headers, in lower case.  Those that differ in case only are one
+ * header that was given more than once, and are put together as such.
+ */
+static void
+push_headers(JsonbParseState **state, const Header *headers, int count)
+{
+	JsonbValue	key = dwf_json_string("headers", 7);
+
+	pushJsonbValue(state, WJB_KEY, &key);
+	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < count; i++)
+	{
+		JsonbValue	value = headers[i].value;
+
+		while (i + 1 < count &&
+			   strcmp(headers[i].name, headers[i + 1].name) == 0)
+		{
+			const JsonbValue *next = &headers[++i].value;
+			StringInfoData both;
+
+			if (value.type != jbvString || next->type != jbvString)
+				continue;
+			initStringInfo(&both);
+			appendBinaryStringInfo(&both, value.val.string.val,
+								   value.val.string.len);
+			appendStringInfoString(&both, ", ");
+			appendBinaryStringInfo(&both, next->val.string.val,
+								   next->val.string.len);
+			value = dwf_json_string(both.data, both.len);
+		}
+		dwf_json_push(state, headers[i].name, &value);
+	}
+	pushJsonbValue(state, WJB_END_OBJECT, NULL);
+}
+
+/* Does the content type say that the body is JSON? */
+static bool
+says_json(const Header *headers, int count)
+{
+	const JsonbValue *value = find_header(headers, count, "content-type");
+	char	   *type;
+	int			length;
+
+	if (value == NULL || value->type != jbvString)
+		return false;
+	type = lower_name(value);
+	type += strspn(type, " \t");
+	length = strcspn(type, "; \t");
+	type[length] = '\0';
+	return strcmp(type, "application/json") == 0 ||
+		strcmp(type, "text/json") == 0 ||
+		(length > 5 && strcmp(type + length - 5, "+json") == 0);
+}
+
+/*
+ * Bytes as JSON; NULL if they are none, or cannot be a jsonb.  The parser
+ * raises, so it runs in a subtransaction.
+ */
+static Jsonb *
+parse_json(char *bytes)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	Jsonb	   *volatile jsonb = NULL;
+	ErrorData  *volatile error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		jsonb = DatumGetJsonbP(DirectFunctionCall1(jsonb_in,
+												   CStringGetDatum(bytes)));
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+
+	if (error)
+	{
+		int			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+
+		if (category != ERRCODE_DATA_EXCEPTION &&
+			category != ERRCODE_PROGRAM_LIMIT_EXCEEDED)
+			ReThrowError(error);	/* a cancellation, say */
+	}
+	return jsonb;
+}
+
+/*
+ * The bytes that base64, perhaps in several lines, says, with a null byte
+ * behind them; raises
+ */
+static char *
+decode_base64(const JsonbValue *encoded, int *length)
+{
+	char	   *digits = palloc(encoded->val.string.len + 1);
+	int			ndigits = 0;
+	int			room = pg_b64_dec_len(encoded->val.string.len);
+	char	   *bytes = palloc(room + 1);
+
+	for (int i = 0; i < encoded->val.string.len; i++)
+		if (!isspace((unsigned char) encoded->val.string.val[i]))
+			digits[ndigits++] = encoded->val.string.val[i];
+	*length = pg_b64_decode(digits, ndigits, DWF_BASE64_BYTES(bytes), room);
+	if (*length < 0)
+		report_field("body_base64", "base64");
+	bytes[*length] = '\0';
+	return bytes;
+}
+
+/* Add "body" that bytes mean, which are not to be changed later */
+static void
+push_decoded_body(JsonbParseState **state, char *bytes, int length,
+				  bool is_json)
+{
+	JsonbValue	value;
+	Jsonb	   *jsonb = NULL;
+
+	if (!pg_verify_mbstr(GetDatabaseEncoding(), bytes, length, true))
+	{
+		dwf_json_push(state, "body", NULL);
+		return;
+	}
+	if (is_json)
+		jsonb = parse_json(bytes);
+	if (jsonb == NULL)
+		value = dwf_json_string(bytes, length);
+	else if (!JB_ROOT_IS_SCALAR(jsonb))
+		value = dwf_json_container(jsonb);
+	else
+		(void) JsonbExtractScalar(&jsonb->root, &value);
+	dwf_json_push(state, "body", &value);
+}
+
+/* The bytes that a body, given as JSON, stands for */
+static char *
+bytes_of_body(const JsonbValue *body, int *length)
+{
+	char	   *bytes;
+
+	if (body->type == jbvString)
+	{
+		*length = body->val.string.len;
+		return body->val.string.val;
+	}
+	if (body->type == jbvBinary)
+		bytes = JsonbToCString(NULL, body->val.binary.data,
+							   body->val.binary.len);
+	else
+	{
+		JsonbValue	copy = *body;
+		Jsonb	   *jsonb = JsonbValueToJsonb(&copy);
+
+		bytes = JsonbToCString(NULL, &jsonb->root, VARSIZE(jsonb));
+	}
+	*length = strlen(bytes);
+	return bytes;
+}
+
+/* Add "body" and "body_base64", each made from the other if need be */
+static void
+push_body(JsonbParseState **state, Jsonb *request, bool is_json)
+{
+	JsonbValue *body = dwf_json_find(request, "body");
+	JsonbValue *encoded = dwf_json_find(request, "body_base64");
+	char	   *bytes = "";
+	int			length = 0;
+	JsonbValue	value;
+	int			room;
+
+	if (encoded)
+		bytes = decode_base64(encoded, &length);
+	else if (body)
+		bytes = bytes_of_body(body, &length);
+
+	if (body || encoded == NULL)
+		dwf_json_push(state, "body", body);
+	else
+		push_decoded_body(state, bytes, length, is_json);
+
+	room = pg_b64_enc_len(length);
+	value = dwf_json_string(palloc(room + 1), 0);
+	value.val.string.len = pg_b64_encode(DWF_BASE64_BYTES(bytes), length,
+										 value.val.string.val, room);
+	dwf_json_push(state, "body_base64", &value);
+}
+
+/* What a workflow gets of a request, which has been checked */
+Datum
+dwf_http_request(Jsonb *request, int64 request_id)
+{
+	static const char *const fields[] = {"method", "url", "path", "query"};
+	JsonbParseState *state = NULL;
+	Header	   *headers;
+	int			nheaders = read_headers(request, &headers);
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	dwf_json_push_number(&state, "request_id", request_id);
+	for (size_t i = 0; i < lengthof(fields); i++)
+		dwf_json_push(&state, fields[i], dwf_json_find(request, fields[i]));
+	if (dwf_json_find(request, "headers"))
+		push_headers(&state, headers, nheaders);
+	else
+		dwf_json_push(&state, "headers", NULL);
+	push_body(&state, request, says_json(headers, nheaders));
+	dwf_json_push(&state, "received_at", dwf_json_find(request, "received_at"));
+	return dwf_json_finish(&state);
+}

@@ -1,0 +1,100 @@
+/*-------------------------------------------------------------------------
+ *
+ * store_gateway.c
+ *	  The tables as C functions: many requests to webhooks at a time.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "store.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+
+#define EQ	" OPERATOR(pg_catalog.=) "
+
+/* tokens; until the transaction ends nobody disposes of them */
+static DwfStatement lock_many_query = {
+	"SELECT h.token, h.workflow_id, h.validator, h.respond_with,"
+	" w.owner::pg_catalog.oid"
+	" FROM unnest($1) AS u (token)"
+	" JOIN durable_wf.hook h ON h.token" EQ "u.token"
+	" JOIN durable_wf.workflow w ON w.workflow_id" EQ "h.workflow_id"
+	" WHERE h.is_webhook AND w.finished_at IS NULL"
+	" FOR KEY SHARE OF h",
+	1, {TEXTARRAYOID}, NULL
+};
+
+/* message ids, workflow ids, tokens, payloads */
+static DwfStatement deliver_payloads_query = {
+	"INSERT INTO durable_wf.message"
+	" (message_id, workflow_id, door, key, payload)"
+	" SELECT u.message_id, u.workflow_id, 'h', u.token, u.payload"
+	" FROM unnest($1, $2, $3, $4)"
+	"   AS u (message_id, workflow_id, token, payload)",
+	4, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, JSONBARRAYOID}, NULL
+};
+
+static Datum
+text_array(Datum *elements, int count)
+{
+	return PointerGetDatum(construct_array(elements, count, TEXTOID, -1,
+										   false, TYPALIGN_INT));
+}
+
+/*
+ * Look at the webhooks of live workflows among these tokens, each named once,
+ * and keep them from being disposed of until the transaction ends.  Blocks
+ * while another transaction disposes of one.
+ */
+DwfHook *
+dwf_store_lock_webhooks(text **tokens, int ntokens, int *count)
+{
+	Datum	   *elements = palloc(ntokens * sizeof(Datum));
+	Datum		values[1];
+	DwfHook    *hooks;
+	DwfRun		r;
+
+	for (int i = 0; i < ntokens; i++)
+		elements[i] = PointerGetDatum(tokens[i]);
+	values[0] = text_array(elements, ntokens);
+	hooks = palloc0(ntokens * sizeof(DwfHook));
+
+	r = dwf_plan_run(&lock_many_query, values, NULL);
+	*count = (int) SPI_processed;
+	Assert(*count <= ntokens);
+	for (int i = 0; i < *count; i++)
+	{
+		DwfValue	validator = dwf_plan_copy_column(r, i, 3);
+		bool		isnull;
+
+		hooks[i].token = DatumGetTextP(dwf_plan_copy_column(r, i, 1).value);
+		hooks[i].workflow_id =
+			DatumGetTextP(dwf_plan_copy_column(r, i, 2).value);
+		hooks[i].validator = validator.isnull ? NULL :
+			DatumGetTextP(validator.value);
+		hooks[i].is_webhook = true;
+		hooks[i].respond_with = dwf_plan_copy_column(r, i, 4);
+		hooks[i].owner = DatumGetObjectId(dwf_plan_column(i, 5, &isnull));
+	}
+	dwf_plan_done(r);
+	return hooks;
+}
+
+/* Insert payloads of hooks; each array has "count" elements */
+void
+dwf_store_deliver_payloads(int count, Datum *message_ids, Datum *workflow_ids,
+						   Datum *tokens, Datum *payloads)
+{
+	Datum		values[] = {
+		PointerGetDatum(construct_array(message_ids, count, INT8OID, 8,
+										FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)),
+		text_array(workflow_ids, count),
+		text_array(tokens, count),
+		PointerGetDatum(construct_array(payloads, count, JSONBOID, -1, false,
+										TYPALIGN_INT))
+	};
+
+	(void) dwf_plan_count(&deliver_payloads_query, values, NULL);
+}

@@ -1,0 +1,300 @@
+/*-------------------------------------------------------------------------
+ *
+ * validator.c
+ *	  The functions that check what comes to a hook: find one, run one.
+ *
+ * A validator is code of the hook's owner that runs in the session of whoever
+ * resumes the hook, perhaps a superuser.  So that it gets nothing of his:
+ *
+ *	- it runs as the owner, in a security-restricted operation: it cannot
+ *	  become another role, nor leave a deferred trigger, a temporary table, a
+ *	  LISTEN or a cursor WITH HOLD behind;
+ *	- of utility commands it can use those that leave nothing behind (see
+ *	  utility.c): types or domains in the caller's pg_temp, say, would be found
+ *	  by the caller's next statement;
+ *	- what it sets is undone, whether it returns or raises, and it finds its
+ *	  names in pg_catalog unless it has a SET clause;
+ *	- its time is limited.  The limit is an interrupt that the function could
+ *	  catch; then the session is ended a little later, as nothing else would
+ *	  end it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "validator.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "parser/parse_func.h"
+#include "storage/latch.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/regproc.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/timeout.h"
+#include "utils/timestamp.h"
+#include "utils/varlena.h"
+
+#include "journal.h"
+
+/* How long after its time a validator may take to leave, in milliseconds */
+#define GRACE	10000
+
+/* How many validators run, one in the other; only the outermost is timed */
+static int	depth = 0;
+
+static TimeoutId validator_timeout = MAX_TIMEOUTS;
+static volatile sig_atomic_t expired = 0;
+
+/* Does one run in this session? */
+bool
+dwf_validator_is_running(void)
+{
+	return depth > 0;
+}
+
+/* ----- which function ----- */
+
+/* Find the function of this name with one jsonb argument; raises 42883 */
+static Oid
+find_function(text *name)
+{
+	ObjectWithArgs *object = makeNode(ObjectWithArgs);
+	Oid			function;
+
+	object->objname = textToQualifiedNameList(name);
+	object->objargs = list_make1(makeTypeNameFromOid(JSONBOID, -1));
+	function = LookupFuncWithArgs(OBJECT_FUNCTION, object, true);
+	if (!OidIsValid(function))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("there is no function %s(jsonb)",
+						text_to_cstring(name)),
+				 errhint("A validator is a function (jsonb) that returns jsonb.")));
+	return function;
+}
+
+/*
+ * Raise unless a function can validate for this owner: 42809, 42501.  Returns
+ * its qualified name.
+ */
+static text *
+check_function(Oid function, Oid owner)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Form_pg_proc form;
+	char	   *qualified;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", function);
+	form = (Form_pg_proc) GETSTRUCT(tuple);
+	if (form->prokind != PROKIND_FUNCTION || form->proretset ||
+		form->prorettype != JSONBOID)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("%s(jsonb) cannot be a validator",
+						NameStr(form->proname)),
+				 errdetail("A validator is a function (jsonb) that returns one jsonb.")));
+	if (!dwf_compat_can_execute(function, owner))
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FUNCTION,
+					   NameStr(form->proname));
+	qualified = quote_qualified_identifier(get_namespace_name(form->pronamespace),
+										   NameStr(form->proname));
+	ReleaseSysCache(tuple);
+	return cstring_to_text(qualified);
+}
+
+/*
+ * The qualified name of a function, found with the current search_path, that
+ * can validate for a hook of this owner's.
+ */
+text *
+dwf_validator_resolve(text *name, Oid owner)
+{
+	return check_function(find_function(name), owner);
+}
+
+/* ----- running it ----- */
+
+/* The time is over: cancel what runs; the second time, end the session */
+static void
+handle_timeout(void)
+{
+	if (expired)
+		ProcDiePending = true;
+	else
+		QueryCancelPending = true;
+	expired = 1;
+	InterruptPending = true;
+	SetLatch(MyLatch);
+}
+
+/* Start the clock of the outermost validator */
+static void
+start_clock(void)
+{
+	if (depth > 1)
+		return;
+	if (validator_timeout == MAX_TIMEOUTS)
+		validator_timeout = RegisterTimeout(USER_TIMEOUT, handle_timeout);
+	expired = 0;
+	enable_timeout_every(validator_timeout,
+						 TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													 dwf_setting_validator_timeout),
+						 GRACE);
+}
+
+/*
+ * Stop it.  If it has rung, and the function has returned all the same, that
+ * is an error, too; its interrupt is not to hit anything else.
+ */
+static void
+stop_clock(void)
+{
+	if (depth > 1)
+		return;
+	disable_timeout(validator_timeout, false);
+	if (!expired)
+		return;
+	CHECK_FOR_INTERRUPTS();
+	ereport(ERROR,
+			(errcode(ERRCODE_QUERY_CANCELED),
+			 errmsg("the hook's validator took too long")));
+}
+
+/* Let what is called find nothing of the caller's by its settings */
+static void
+set_environment(void)
+{
+	(void) set_config_option("search_path", "pg_catalog, pg_temp",
+							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+							 true, 0, false);
+	(void) set_config_option("durable_wf.workflow_id", "",
+							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+							 true, 0, false);
+}
+
+/* Call the function; the result, NULL as JSON null, goes to "context" */
+static Datum
+call_function(text *name, Oid owner, Datum payload, MemoryContext context)
+{
+	LOCAL_FCINFO(fcinfo, 1);
+	FmgrInfo	function;
+	Oid			oid = find_function(name);
+	MemoryContext old;
+	Datum		result;
+
+	(void) check_function(oid, owner);
+	fmgr_info(oid, &function);
+	InitFunctionCallInfoData(*fcinfo, &function, 1, InvalidOid, NULL, NULL);
+	fcinfo->args[0].value = payload;
+	fcinfo->args[0].isnull = false;
+
+	PushActiveSnapshot(GetTransactionSnapshot());
+	result = FunctionCallInvoke(fcinfo);
+	old = MemoryContextSwitchTo(context);
+	if (!fcinfo->isnull)
+		result = PointerGetDatum(PG_DETOAST_DATUM_COPY(result));
+	MemoryContextSwitchTo(old);
+	PopActiveSnapshot();
+	return fcinfo->isnull ? (Datum) 0 : result;
+}
+
+/* All of it, in the subtransaction */
+static Datum
+run_restricted(text *name, Oid owner, Datum payload, MemoryContext context)
+{
+	int			nest_level = NewGUCNestLevel();
+	Oid			user;
+	int			security;
+	Datum		result;
+
+	GetUserIdAndSecContext(&user, &security);
+	SetUserIdAndSecContext(owner, security | SECURITY_RESTRICTED_OPERATION |
+						   SECURITY_LOCAL_USERID_CHANGE);
+	set_environment();
+	start_clock();
+	result = call_function(name, owner, payload, context);
+	stop_clock();
+	AtEOXact_GUC(false, nest_level);
+	SetUserIdAndSecContext(user, security);
+	return result;
+}
+
+/* Raise what a validator has raised; what its clock did says so */
+static void
+rethrow(ErrorData *error, bool timed_out)
+{
+	if (timed_out && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		ereport(ERROR,
+				(errcode(ERRCODE_QUERY_CANCELED),
+				 errmsg("the hook's validator took too long"),
+				 errdetail("It may take %d ms (durable_wf.validator_timeout).",
+						   dwf_setting_validator_timeout)));
+	ReThrowError(error);
+}
+
+/*
+ * Run a validator as its owner, and return what it returns: a jsonb, or 0 for
+ * SQL NULL.  Raises what it raises, 57014 when it takes too long, and 42883,
+ * 42809, 42501 and 42704 when it cannot run (any more).
+ */
+Datum
+dwf_validator_run(text *name, Oid owner, Datum payload)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner resources = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+	volatile Datum result = (Datum) 0;
+	bool		was_in_command;
+
+	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(owner)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("the owner of the hook does not exist any more")));
+
+	/* neither may it wait, nor is what it calls a step of its own */
+	was_in_command = dwf_journal_set_in_command(true);
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	depth++;
+	PG_TRY();
+	{
+		result = run_restricted(name, owner, payload, context);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		if (depth == 1 && validator_timeout != MAX_TIMEOUTS)
+		{
+			disable_timeout(validator_timeout, false);
+			/* an interrupt that came too late for it is for nobody */
+			if (expired && error->sqlerrcode != ERRCODE_QUERY_CANCELED)
+				QueryCancelPending = false;
+		}
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	depth--;
+	(void) dwf_journal_set_in_command(was_in_command);
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = resources;
+
+	if (error)
+		rethrow(error, depth == 0 && expired);
+	return result;
+}

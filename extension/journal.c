@@ -23,24 +23,15 @@
  *	J6	Two sessions never write one journal: attachment.c sees to that, and
  *		the primary key is the fence behind it.
  *
- * Results are kept as text, a row after the other, each column by its type's
- * output function.
- *
  *-------------------------------------------------------------------------
  */
 #include "journal.h"
 
-#include "access/htup_details.h"
-#include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
-#include "utils/guc.h"
-#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -48,6 +39,7 @@
 #include "attachment.h"
 #include "identity.h"
 #include "probe.h"
+#include "result.h"
 #include "store.h"
 
 /* A step of this process whose transaction may still roll back, or has */
@@ -93,189 +85,6 @@ static bool in_command = false;
 
 /* The body has crashed before, and has not got further since */
 static bool has_crashed = false;
-
-/* ----- results as text ----- */
-
-/* Values are to be read back under other settings */
-static int
-set_portable_output(void)
-{
-	int			nest_level = NewGUCNestLevel();
-
-	(void) set_config_option("datestyle", "ISO", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	(void) set_config_option("extra_float_digits", "1", PGC_USERSET,
-							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	return nest_level;
-}
-
-/* Append the columns of a row to an array that is being built */
-static ArrayBuildState *
-append_row(ArrayBuildState *result, TupleDesc desc, Datum *values, bool *nulls)
-{
-	for (int i = 0; i < desc->natts; i++)
-	{
-		Oid			output;
-		bool		is_varlena;
-		Datum		value = (Datum) 0;
-
-		getTypeOutputInfo(TupleDescAttr(desc, i)->atttypid, &output,
-						  &is_varlena);
-		if (!nulls[i])
-			value = CStringGetTextDatum(OidOutputFunctionCall(output,
-															  values[i]));
-		result = accumArrayResult(result, value, nulls[i], TEXTOID,
-								  CurrentMemoryContext);
-	}
-	return result;
-}
-
-/* A descriptor for a single column */
-static TupleDesc
-scalar_desc(Oid type)
-{
-	TupleDesc	desc = CreateTemplateTupleDesc(1);
-
-	TupleDescInitEntry(desc, 1, "value", type, -1, 0);
-	return desc;
-}
-
-/* The rows that a function has put into its tuplestore, which is rewound */
-static ArrayBuildState *
-append_set(ArrayBuildState *result, ReturnSetInfo *set)
-{
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(set->setDesc,
-													&TTSOpsMinimalTuple);
-
-	while (tuplestore_gettupleslot(set->setResult, true, false, slot))
-	{
-		slot_getallattrs(slot);
-		result = append_row(result, set->setDesc, slot->tts_values,
-							slot->tts_isnull);
-	}
-	tuplestore_rescan(set->setResult);
-	ExecDropSingleTupleTableSlot(slot);
-	return result;
-}
-
-/* What a function has returned, as an array of texts */
-static Datum
-encode_result(FunctionCallInfo fcinfo, Datum result)
-{
-	ArrayBuildState *texts = initArrayResult(TEXTOID, CurrentMemoryContext,
-											 false);
-	ReturnSetInfo *set = fcinfo->flinfo->fn_retset ?
-		(ReturnSetInfo *) fcinfo->resultinfo : NULL;
-	int			nest_level = set_portable_output();
-	TupleDesc	desc;
-	Oid			type;
-
-	if (set)
-		texts = append_set(texts, set);
-	else if (get_call_result_type(fcinfo, &type, &desc) == TYPEFUNC_COMPOSITE)
-	{
-		HeapTupleHeader header = DatumGetHeapTupleHeader(result);
-		HeapTupleData tuple = {0};
-		Datum	   *values = palloc(desc->natts * sizeof(Datum));
-		bool	   *nulls = palloc(desc->natts * sizeof(bool));
-
-		tuple.t_len = HeapTupleHeaderGetDatumLength(header);
-		tuple.t_data = header;
-		heap_deform_tuple(&tuple, desc, values, nulls);
-		texts = append_row(texts, desc, values, nulls);
-	}
-	else if (type != VOIDOID)
-		texts = append_row(texts, scalar_desc(type), &result,
-						   &fcinfo->isnull);
-
-	AtEOXact_GUC(true, nest_level);
-	return makeArrayResult(texts, CurrentMemoryContext);
-}
-
-/* A jsonb argument, as an array of one text */
-static Datum
-encode_argument(FunctionCallInfo fcinfo, int n)
-{
-	Datum		json = PG_ARGISNULL(n) ? CStringGetDatum("null") :
-		DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(n));
-	Datum		value = CStringGetTextDatum(DatumGetCString(json));
-
-	return PointerGetDatum(construct_array(&value, 1, TEXTOID, -1, false,
-										   TYPALIGN_INT));
-}
-
-/* Read the columns of a row back, starting at texts[*at] */
-static void
-decode_row(TupleDesc desc, Datum *texts, bool *text_nulls, int count, int *at,
-		   Datum *values, bool *nulls)
-{
-	for (int i = 0; i < desc->natts; i++, (*at)++)
-	{
-		Oid			input;
-		Oid			io_param;
-
-		if (*at >= count)
-			ereport(ERROR,
-					(errcode(DWF_ERRCODE_REPLAY_MISMATCH),
-					 errmsg("a recorded result has not enough columns")));
-		nulls[i] = text_nulls[*at];
-		values[i] = (Datum) 0;
-		if (nulls[i])
-			continue;
-		getTypeInputInfo(TupleDescAttr(desc, i)->atttypid, &input, &io_param);
-		values[i] = OidInputFunctionCall(input,
-										 TextDatumGetCString(texts[*at]),
-										 io_param, -1);
-	}
-}
-
-/* Return what is recorded as the function would */
-static Datum
-decode_result(FunctionCallInfo fcinfo, Datum result)
-{
-	ReturnSetInfo *set = fcinfo->flinfo->fn_retset ?
-		(ReturnSetInfo *) fcinfo->resultinfo : NULL;
-	Datum	   *texts;
-	bool	   *text_nulls;
-	Datum	   *values;
-	bool	   *nulls;
-	TupleDesc	desc;
-	Oid			type;
-	int			count;
-	int			at = 0;
-
-	deconstruct_array(DatumGetArrayTypeP(result), TEXTOID, -1, false,
-					  TYPALIGN_INT, &texts, &text_nulls, &count);
-	if (set)
-	{
-		InitMaterializedSRF(fcinfo, 0);
-		desc = set->setDesc;
-	}
-	else if (get_call_result_type(fcinfo, &type, &desc) != TYPEFUNC_COMPOSITE)
-	{
-		if (type == VOIDOID)
-			PG_RETURN_VOID();
-		desc = scalar_desc(type);
-	}
-	values = palloc(desc->natts * sizeof(Datum));
-	nulls = palloc(desc->natts * sizeof(bool));
-
-	if (set)
-	{
-		while (at < count)
-		{
-			decode_row(desc, texts, text_nulls, count, &at, values, nulls);
-			tuplestore_putvalues(set->setResult, desc, values, nulls);
-		}
-		return (Datum) 0;
-	}
-	decode_row(desc, texts, text_nulls, count, &at, values, nulls);
-	if (get_call_result_type(fcinfo, NULL, NULL) == TYPEFUNC_COMPOSITE)
-		PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc),
-														  values, nulls)));
-	fcinfo->isnull = nulls[0];
-	return values[0];
-}
 
 /* ----- records ----- */
 
@@ -357,57 +166,6 @@ make_row(int step_no)
 	return row;
 }
 
-/* What is kept of an error: SQLSTATE, message, detail, hint */
-static Datum
-encode_error(const ErrorData *error)
-{
-	const char *parts[4];
-	Datum		values[4];
-	bool		nulls[4];
-	int			dims[1] = {4};
-	int			lower[1] = {1};
-
-	parts[0] = unpack_sql_state(error->sqlerrcode);
-	parts[1] = error->message ? error->message : "";
-	parts[2] = error->detail;
-	parts[3] = error->hint;
-	for (int i = 0; i < 4; i++)
-	{
-		nulls[i] = parts[i] == NULL;
-		values[i] = nulls[i] ? (Datum) 0 : CStringGetTextDatum(parts[i]);
-	}
-	return PointerGetDatum(construct_md_array(values, nulls, 1, dims, lower,
-											  TEXTOID, -1, false,
-											  TYPALIGN_INT));
-}
-
-/* Raise a recorded error */
-static void
-raise_error(Datum array)
-{
-	ErrorData  *error = palloc0(sizeof(ErrorData));
-	Datum	   *parts;
-	bool	   *nulls;
-	int			count;
-	char	   *state;
-
-	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false,
-					  TYPALIGN_INT, &parts, &nulls, &count);
-	Assert(count == 4);
-	state = TextDatumGetCString(parts[0]);
-	error->elevel = ERROR;
-	error->sqlerrcode = MAKE_SQLSTATE(state[0], state[1], state[2], state[3],
-									  state[4]);
-	error->message = TextDatumGetCString(parts[1]);
-	if (!nulls[2])
-		error->detail = TextDatumGetCString(parts[2]);
-	if (!nulls[3])
-		error->hint = TextDatumGetCString(parts[3]);
-	error->context = pstrdup("replayed from the journal");
-	error->assoc_context = CurrentMemoryContext;
-	ThrowErrorData(error);
-}
-
 /* ----- calls ----- */
 
 /* Raise unless the current user may act in the attached, live workflow */
@@ -477,8 +235,8 @@ record_result(FunctionCallInfo fcinfo, Datum result, int step_no, bool writes)
 
 	row.result.isnull = false;
 	row.result.value = current_call->saves > 0 ?
-		encode_argument(fcinfo, current_call->saves) :
-		encode_result(fcinfo, result);
+		dwf_result_encode_argument(fcinfo, current_call->saves) :
+		dwf_result_encode(fcinfo, result);
 	row.completed_at = GetCurrentTimestamp();
 	if (writes)
 	{
@@ -545,7 +303,7 @@ execute(FunctionCallInfo fcinfo, int step_no)
 			PG_RE_THROW();		/* it is called again, and goes on */
 		row.is_undone = true;
 		row.error.isnull = false;
-		row.error.value = encode_error(CopyErrorData());
+		row.error.value = dwf_result_encode_error(CopyErrorData());
 		row.completed_at = GetCurrentTimestamp();
 		keep_record(&row);
 		PG_RE_THROW();
@@ -600,13 +358,13 @@ journal_call(const DwfCall *call, FunctionCallInfo fcinfo)
 		found = false;
 	}
 	if (found && !recorded.error.isnull)
-		raise_error(recorded.error.value);
+		dwf_result_raise(recorded.error.value);
 	if (found && !recorded.result.isnull)
 	{
 		/* as then, it ends the transaction, SET LOCAL and locks with it */
 		if (dwf_attachment_is_body() && !recorded.is_undone)
 			commit_call(fcinfo, false);
-		return decode_result(fcinfo, recorded.result.value);
+		return dwf_result_decode(fcinfo, recorded.result.value);
 	}
 
 	current_call = call;

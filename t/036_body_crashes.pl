@@ -250,8 +250,8 @@ foreach my $way ('terminate', 'kill -9', 'immediate', 'nothing')
 	elsif ($way eq 'immediate')
 	{
 		$node->stop('immediate');
+		eval { $guard->{run}->finish };		# the new server would inherit its pipes
 		$node->start;
-		forget($guard);
 	}
 	else
 	{

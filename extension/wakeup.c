@@ -400,20 +400,21 @@ dwf_note_arrival(PG_FUNCTION_ARGS)
 	hash = dwf_waiter_hash(&address);
 	if (dwf_door_is_queue(address.door))
 		report_item(row, trigger->tg_relation, hash);
-	else if (address.door == DWF_DOOR_LIFE)
-	{
-		if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
-			check_home(row, RelationGetDescr(trigger->tg_relation));
-		if (!TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
-			note_work(row, RelationGetDescr(trigger->tg_relation));
-	}
+	else if (address.door == DWF_DOOR_LIFE &&
+			 TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+		check_home(row, RelationGetDescr(trigger->tg_relation));
 
 	/* an upsert of an event fires for INSERT and UPDATE, and is one arrival */
 	push_note(&address, hash, TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) &&
 			  address.door == DWF_DOOR_EVENT ? 0 : 1, false);
-	if (address.door == DWF_DOOR_LIFE &&
-		!TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
-		notes[nnotes - 1].interrupts = true;
+	if (address.door == DWF_DOOR_LIFE)
+	{
+		notes[nnotes - 1].interrupts =
+			!TRIGGER_FIRED_BY_INSERT(trigger->tg_event);
+		/* after that: whom it brings work is not to be interrupted by it */
+		if (!TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+			note_work(row, RelationGetDescr(trigger->tg_relation));
+	}
 	PG_RETURN_POINTER(row);
 }
 

@@ -18,7 +18,7 @@
 static DwfStatement lock_many_query = {
 	"SELECT h.token, h.workflow_id, h.validator, h.respond_with,"
 	" w.owner::pg_catalog.oid"
-	" FROM unnest($1) AS u (token)"
+	" FROM pg_catalog.unnest($1) AS u (token)"
 	" JOIN durable_wf.hook h ON h.token" EQ "u.token"
 	" JOIN durable_wf.workflow w ON w.workflow_id" EQ "h.workflow_id"
 	" WHERE h.is_webhook AND w.finished_at IS NULL"

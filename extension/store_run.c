@@ -74,7 +74,7 @@ static DwfStatement next_due_query = {
 static DwfStatement retry_query = {
 	"UPDATE durable_wf.workflow w SET status = 'PENDING', output = NULL,"
 	" error = NULL, error_state = NULL, error_context = NULL,"
-	" finished_at = NULL, timeout_at = NULL,"
+	" finished_at = NULL, timeout_at = NULL, attempts = 0,"
 	" due_at = pg_catalog.now(), updated_at = pg_catalog.now()"
 	" WHERE w.workflow_id" EQ "$1"
 	" AND w.status" EQ "ANY ('{ERROR,CANCELLED}'::pg_catalog.text[])"

@@ -424,6 +424,20 @@ $holder->quit;
 is(result('again'), 'SUCCESS||', 'cancel: and wf_retry at once');
 is(effects('again'), 'before after', 'cancel: and wf_retry at once: effects');
 
+# wf_retry does not interrupt the run that it has brought about, and counts
+# attempts anew.
+sql(q{SELECT wf_start('retried ' || i, 'runs', '["SELECT 1 / 0"]') FROM generate_series(1, 2) i});
+my %said;
+foreach my $round (1 .. 30)
+{
+	my $id = 'retried ' . ($round % 2 + 1);
+
+	result($id);
+	$said{ sql("SELECT status, error, attempts FROM wf_workflows WHERE workflow_id = '$id'") }++;
+	sql("SELECT wf_retry('$id')");
+}
+is_deeply(\%said, { 'ERROR|division by zero|1' => 30 }, 'wf_retry: each is one run, and ends as the first');
+
 # In a wait, while it is hot and when it is not; before it began.
 $node->append_conf('postgresql.conf', "durable_wf.suspend_after = '60s'");
 $node->reload;

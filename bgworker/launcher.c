@@ -444,16 +444,15 @@ dwf_launcher_main(Datum arg)
 	before_shmem_exit(launcher_exit, (Datum) 0);
 	dwf_prepared_begin_own();
 	generation = dwf_service_launcher_begin();
-	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
 
 	for (;;)
 	{
 		long		timeout;
 
 		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-		if (ShutdownRequestPending)
+		if (ProcDiePending)
 			proc_exit(1);		/* 0 would mean: never again */
+		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
 		{
 			ConfigReloadPending = false;

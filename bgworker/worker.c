@@ -468,7 +468,6 @@ begin_work(Oid database)
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
-	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
 	before_shmem_exit(worker_exit, (Datum) 0);
 
 	/* a lost notification is told as a resync after the crash */
@@ -513,12 +512,13 @@ dwf_worker_main(Datum arg)
 		long		timeout = -1;
 
 		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-		if (ShutdownRequestPending)
+		if (ProcDiePending)
 		{
+			ProcDiePending = false; /* it is being heeded */
 			dwf_pool_end();
 			proc_exit(0);		/* without leave(): the launcher starts another */
 		}
+		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
 		{
 			ConfigReloadPending = false;

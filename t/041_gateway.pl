@@ -843,11 +843,50 @@ foreach my $mode (qw(smart fast immediate))
 	$node->stop($mode);
 	pass("$mode shutdown with open connections");
 	$answer = response($open[0]);
-	is($mode eq 'immediate' ? 503 : $answer->{status},
-		503, '... tells who is held');
+	is($answer->{status}, 504, '... tells who is held that there is no answer')
+	  unless $mode eq 'immediate';
 	$node->start;
 	until_true(sub { status('GET', '/healthz') == 200 }, 'it is back');
 }
+
+# A commit that a standby has to confirm, and there is none: who asks hears
+# nothing until it is, and nothing when the server is shut down meanwhile.
+my $unconfirmed = webhook();
+my $checked = webhook(undef, 'check_signature');
+sub no_standby
+{
+	my ($standby) = @_;
+
+	$node->append_conf('postgresql.conf', "synchronous_standby_names = '$standby'");
+	$node->reload;
+	until_true(
+		sub { $node->safe_psql('postgres', 'SHOW synchronous_standby_names') eq $standby },
+		'the setting is read');
+	return;
+}
+foreach my $how ('confirmed', 'cancelled', 'ended', 'a shutdown')
+{
+	my @open = map { dial() } 1 .. 2;
+
+	no_standby('nobody');
+	syswrite $open[0], bytes('POST', $checked, 'x', "X-Hub-Signature-256: sha256=$signature");
+	poll(q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'durable_wf validator' AND wait_event = 'SyncRep'});
+	syswrite $open[1], bytes('POST', $unconfirmed, 'x');
+	poll(q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'durable_wf gateway' AND wait_event = 'SyncRep'});
+	ok(!IO::Select->new(@open)->can_read(0), "$how: no answer before that");
+	my %by = (
+		'confirmed' => sub { no_standby('') },
+		'cancelled' => sub { sql(q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'}) },
+		'ended' => sub { sql(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'}) },
+		'a shutdown' => sub { $node->stop('fast') });
+	$by{$how}->();
+	my $expected = $how eq 'confirmed' || $how eq 'cancelled' ? '202 202' : 'none none';
+	is(join(' ', map { my $got = response($_); $got ? $got->{status} : 'none' } @open), $expected, "$how: the answers");
+	$node->start if $how eq 'a shutdown';
+	no_standby('');
+	health_is(200, "$how: and on");
+}
+is(depth($_), 4, 'each has been taken once') foreach $checked, $unconfirmed;
 
 $copy->stop;
 $node->stop;

@@ -296,7 +296,7 @@ send_answers(void)
 	count = dwf_store_take_answers(ANSWERS_MAX, &answers);
 	PopActiveSnapshot();
 	disable_timeout(STATEMENT_TIMEOUT, false);
-	CommitTransactionCommand();
+	dwf_transaction_commit(false);
 	MemoryContextSwitchTo(answer_context);
 
 	for (int i = 0; i < count; i++)

@@ -47,6 +47,7 @@
 #include "resume.h"
 #include "server.h"
 #include "service.h"
+#include "transaction.h"
 #include "validate.h"
 
 PG_MODULE_MAGIC;
@@ -88,7 +89,7 @@ gateway_exit(int code, Datum arg)
 {
 	(void) code;
 	(void) arg;
-	dwf_server_say_goodbye();
+	dwf_server_say_goodbye(*dwf_transaction_is_in_doubt);
 	dwf_service_gateway_end(on_purpose);
 }
 
@@ -115,7 +116,6 @@ connect_to(Oid database, Oid owner)
 											 dwf_setting_http_role, 0);
 	else
 		BackgroundWorkerInitializeConnectionByOid(database, owner, 0);
-	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
 
 	my_database = MemoryContextStrdup(TopMemoryContext,
 									  dwf_setting_http_database);
@@ -221,12 +221,13 @@ take_orders(void)
 	bool		check;
 
 	ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
-	if (ShutdownRequestPending)
+	if (ProcDiePending)
 	{
+		ProcDiePending = false; /* it is being heeded */
 		dwf_validate_end();
 		proc_exit(1);			/* not on purpose: the launcher starts another */
 	}
+	CHECK_FOR_INTERRUPTS();
 	if (ConfigReloadPending)
 	{
 		ConfigReloadPending = false;

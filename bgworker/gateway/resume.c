@@ -201,6 +201,17 @@ fail_all(DwfTask *tasks, int count, const ErrorData *error)
 
 /* ----- together ----- */
 
+/* Has any of them been delivered? */
+static bool
+is_any_taken(const DwfWebhookRequest *requests, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (requests[i].fate == DWF_FATE_ACCEPTED ||
+			requests[i].fate == DWF_FATE_RESPONSE)
+			return true;
+	return false;
+}
+
 /* Resume them in one transaction; false if one of them has failed */
 static bool
 resume_together(DwfWebhookRequest *requests, int count)
@@ -214,7 +225,7 @@ resume_together(DwfWebhookRequest *requests, int count)
 		check_privilege();
 		resume(requests, count);
 		disable_timeout(STATEMENT_TIMEOUT, false);
-		CommitTransactionCommand();
+		dwf_transaction_commit(is_any_taken(requests, count));
 		dwf_transaction_is_locked = false;
 		done = true;
 	}
@@ -315,7 +326,7 @@ resume_apart(DwfTask *tasks, int count)
 		dwf_transaction_begin();
 		check_privilege();
 		resume_each(tasks, count);
-		CommitTransactionCommand();
+		dwf_transaction_commit(true);
 	}
 	PG_CATCH();
 	{
@@ -349,7 +360,7 @@ dwf_resume_alone(DwfTask *task)
 		task->request->fate = DWF_FATE_RESPONSE;
 		PopActiveSnapshot();
 		disable_timeout(STATEMENT_TIMEOUT, false);
-		CommitTransactionCommand();
+		dwf_transaction_commit(true);
 		dwf_transaction_is_locked = false;
 	}
 	PG_CATCH();
@@ -423,6 +434,7 @@ end_round(DwfTask *tasks, int count)
 {
 	for (int i = 0; i < count; i++)
 		dwf_answer_settle(&tasks[i]);
+	*dwf_transaction_is_in_doubt = false;
 	MemoryContextSwitchTo(TopMemoryContext);
 	MemoryContextReset(round_context);
 }

@@ -122,6 +122,7 @@ static const char raw_timeout[] = RAW("408 Request Timeout", "");
 static const char raw_too_large[] = RAW("413 Content Too Large", "");
 static const char raw_unavailable[] =
 	RAW("503 Service Unavailable", "Retry-After: 1\r\n");
+static const char raw_no_answer[] = RAW("504 Gateway Timeout", "");
 
 /* Milliseconds by a clock that nobody sets */
 static int64
@@ -262,6 +263,14 @@ dwf_server_answer_status(DwfConn *conn, int status)
 	send_response(conn, status, response);
 }
 
+/* The same with none: the connection ends */
+void
+dwf_server_hang_up(DwfConn *conn)
+{
+	cut(conn);
+	dwf_server_answer_status(conn, 504);
+}
+
 /* Headers that belong to the connection, or are made here */
 static bool
 is_ours(const char *name)
@@ -359,12 +368,7 @@ dwf_server_drop_gone(void)
 
 	while ((count = epoll_wait(gone_fd, events, lengthof(events), 0)) > 0)
 		for (int i = 0; i < count; i++)
-		{
-			DwfConn    *conn = events[i].data.ptr;
-
-			cut(conn);
-			dwf_server_answer_status(conn, 504);
-		}
+			dwf_server_hang_up(events[i].data.ptr);
 }
 
 /* ----- callbacks ----- */
@@ -917,17 +921,29 @@ dwf_server_cut_slow(void)
 	return (long) Min(next, INT_MAX);
 }
 
-/* The process ends: tell those who have an answer to expect */
-void
-dwf_server_say_goodbye(void)
+/* Say something to all in a state */
+static void
+say_to_all(DwfConnState state, const char *text, size_t length)
 {
-	static const DwfConnState states[] = {
-		DWF_CONN_READY, DWF_CONN_ASIDE, DWF_CONN_CHECKED, DWF_CONN_HELD
-	};
 	dlist_iter	iter;
 
-	for (int i = 0; http && i < (int) lengthof(states); i++)
-		dlist_foreach(iter, &conns[states[i]])
-			say(dlist_container(DwfConn, node, iter.cur)->fd,
-				raw_unavailable, sizeof(raw_unavailable) - 1);
+	dlist_foreach(iter, &conns[state])
+		say(dlist_container(DwfConn, node, iter.cur)->fd, text, length);
+}
+
+/*
+ * The process ends: tell those who have an answer to expect what has become of
+ * their requests: not taken, or taken and not answered.  "in_doubt": some of
+ * those that were ready may have been taken, and nobody knows of those that a
+ * helper has.
+ */
+void
+dwf_server_say_goodbye(bool in_doubt)
+{
+	if (http == NULL)
+		return;
+	if (!in_doubt)
+		say_to_all(DWF_CONN_READY, raw_unavailable, sizeof(raw_unavailable) - 1);
+	say_to_all(DWF_CONN_ASIDE, raw_unavailable, sizeof(raw_unavailable) - 1);
+	say_to_all(DWF_CONN_HELD, raw_no_answer, sizeof(raw_no_answer) - 1);
 }

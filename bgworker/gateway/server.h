@@ -80,11 +80,12 @@ extern int	dwf_server_count(DwfConnState state);
 extern int	dwf_server_headers(DwfConn *conn, DwfHttpHeader **headers);
 extern void dwf_server_answer(DwfConn *conn, const DwfReply *answer);
 extern void dwf_server_answer_status(DwfConn *conn, int status);
+extern void dwf_server_hang_up(DwfConn *conn);
 extern void dwf_server_hold(DwfConn *conn, int64 request_id);
 extern DwfConn *dwf_server_held(int64 request_id);
 extern void dwf_server_note_failure(void);
 extern void dwf_server_drop_gone(void);
 extern long dwf_server_cut_slow(void);
-extern void dwf_server_say_goodbye(void);
+extern void dwf_server_say_goodbye(bool in_doubt);
 
 #endif							/* DWF_SERVER_H */

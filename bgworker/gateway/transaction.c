@@ -1,11 +1,16 @@
 /*-------------------------------------------------------------------------
  *
  * transaction.c
- *	  How the gateway's transactions begin, and how they fail.
+ *	  How the gateway's transactions begin, how they end, and how they fail.
  *
  * Nobody waits for long: a lock that is not to be had within LOCK_TIMEOUT is an
  * error.  If it was a table's, the next ones would wait, too; so once that has
  * happened the time is short until a transaction has succeeded.
+ *
+ * A process that has to leave while it waits for its commit, as it may for long
+ * where a standby has to confirm it, does not know what became of it, and says
+ * nothing to those whose requests those were: neither that they were taken nor
+ * that they were not.
  *
  *-------------------------------------------------------------------------
  */
@@ -24,6 +29,10 @@
 
 /* The last attempt failed for a lock; set to false by whoever succeeds */
 bool		dwf_transaction_is_locked = false;
+
+/* A transaction may have been committed and nobody told so */
+static volatile bool in_doubt = false;
+volatile bool *dwf_transaction_is_in_doubt = &in_doubt;
 
 /* Log why requests get a 503; the same thing once in ten seconds */
 void
@@ -67,6 +76,26 @@ dwf_transaction_begin(void)
 							 0, false);
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
+	*dwf_transaction_is_in_doubt = false;
+}
+
+/*
+ * Commit.  "is_promise": somebody is told that something was taken; else nobody
+ * has to wait until that is safe.  It is in doubt until the caller, who answers
+ * the requests, says that it is not.  If this process has to leave then that is
+ * now.
+ */
+void
+dwf_transaction_commit(bool is_promise)
+{
+	*dwf_transaction_is_in_doubt = is_promise;
+	if (!is_promise)
+		(void) set_config_option("synchronous_commit", "off", PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
+								 false);
+	CommitTransactionCommand();
+	if (ProcDiePending)			/* and nothing less */
+		CHECK_FOR_INTERRUPTS();
 }
 
 /* The transaction has failed as a whole; the error is copied to a context */
@@ -80,6 +109,7 @@ dwf_transaction_abort(MemoryContext context)
 	QueryCancelPending = false;
 	error = dwf_transaction_take_error(context);
 	AbortCurrentTransaction();
+	*dwf_transaction_is_in_doubt = false;
 	MemoryContextSwitchTo(context);
 	RESUME_INTERRUPTS();
 	if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)

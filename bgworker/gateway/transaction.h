@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * transaction.h
- *	  How the gateway's transactions begin, and how they fail.
+ *	  How the gateway's transactions begin, how they end, and how they fail.
  *	  Gateway, floor 3.
  *
  *-------------------------------------------------------------------------
@@ -12,8 +12,10 @@
 #include "postgres.h"
 
 extern bool dwf_transaction_is_locked;
+extern volatile bool *dwf_transaction_is_in_doubt;
 
 extern void dwf_transaction_begin(void);
+extern void dwf_transaction_commit(bool is_promise);
 extern ErrorData *dwf_transaction_abort(MemoryContext context);
 extern ErrorData *dwf_transaction_take_error(MemoryContext context);
 extern void dwf_transaction_log_failure(const ErrorData *error);

@@ -10,10 +10,12 @@
  * after a while without.  A helper has one request at a time:
  *
  *	IDLE --given a request-> SENDING --all of it sent-> WAITING --answer-> IDLE
- *	any --gone-> (none); the request it had gets a 503
+ *	any --gone-> (none); the request it had gets a 503, but if it may have been
+ *	taken no answer
  *
  * They speak through two queues in a segment of shared memory, which set each
- * other's latches.  The gateway never waits for a helper.
+ * other's latches; before them there is the helper's transaction_is_in_doubt.
+ * The gateway never waits for a helper, except at its end.
  *
  * Of one webhook's requests there is one with a helper at a time: they keep
  * their order, and one that hangs holds up no other webhook's while there are
@@ -43,9 +45,12 @@
 #include "answer.h"
 #include "resume.h"
 #include "server.h"
+#include "transaction.h"
 
 #define HELPERS_MAX		2
 #define QUEUE_BYTES		((Size) 65536)
+#define DOUBT_BYTES		MAXALIGN(sizeof(bool))
+#define SEGMENT_BYTES	(DOUBT_BYTES + 2 * QUEUE_BYTES)
 
 /* How long a helper stays with nothing to do, and until one is tried again */
 #define IDLE_MAX		60000
@@ -60,6 +65,7 @@ typedef struct Helper
 	dsm_segment *segment;
 	shm_mq_handle *to;
 	shm_mq_handle *from;
+	volatile bool *is_in_doubt; /* in the segment */
 	DwfConn    *conn;			/* whose request it has, or NULL */
 	char	   *message;		/* to be sent, while it is not */
 	Size		length;
@@ -96,7 +102,9 @@ static bool warned_no_slot = false;
 static void
 drop_helper(Helper *helper)
 {
-	if (helper->conn)
+	if (helper->conn && *helper->is_in_doubt)
+		dwf_server_hang_up(helper->conn);
+	else if (helper->conn)
 		dwf_server_answer_status(helper->conn, 503);
 	if (helper->message)
 		pfree(helper->message);
@@ -115,11 +123,14 @@ make_queues(Helper *helper)
 	shm_mq	   *to;
 	shm_mq	   *from;
 
-	helper->segment = dsm_create(2 * QUEUE_BYTES,
+	helper->segment = dsm_create(SEGMENT_BYTES,
 								 DSM_CREATE_NULL_IF_MAXSEGMENTS);
 	if (helper->segment == NULL)
 		return false;
 	address = dsm_segment_address(helper->segment);
+	helper->is_in_doubt = (volatile bool *) address;
+	*helper->is_in_doubt = false;
+	address += DOUBT_BYTES;
 	to = shm_mq_create(address, QUEUE_BYTES);
 	from = shm_mq_create(address + QUEUE_BYTES, QUEUE_BYTES);
 	shm_mq_set_sender(to, MyProc);
@@ -373,11 +384,17 @@ dwf_validate_end(void)
 			continue;
 		if (helpers[i].conn)
 			TerminateBackgroundWorker(helpers[i].handle);
-		dsm_detach(helpers[i].segment); /* an idle one ends by itself */
+		else
+			dsm_detach(helpers[i].segment); /* it ends when it finds that */
 	}
 	for (int i = 0; i < HELPERS_MAX; i++)
-		if (helpers[i].handle)
-			(void) WaitForBackgroundWorkerShutdown(helpers[i].handle);
+	{
+		if (helpers[i].handle == NULL)
+			continue;
+		(void) WaitForBackgroundWorkerShutdown(helpers[i].handle);
+		if (helpers[i].conn && !*helpers[i].is_in_doubt)
+			dwf_server_set_state(helpers[i].conn, DWF_CONN_ASIDE);
+	}
 }
 
 /* ----- in a helper ----- */
@@ -431,7 +448,8 @@ dwf_validate_main(Datum arg)
 	if (segment == NULL)
 		proc_exit(0);			/* the gateway is not there any more */
 	dsm_pin_mapping(segment);
-	queue = dsm_segment_address(segment);
+	dwf_transaction_is_in_doubt = dsm_segment_address(segment);
+	queue = (shm_mq *) ((char *) dsm_segment_address(segment) + DOUBT_BYTES);
 	shm_mq_set_receiver(queue, MyProc);
 	from = shm_mq_attach(queue, segment, NULL);
 	queue = (shm_mq *) ((char *) queue + QUEUE_BYTES);

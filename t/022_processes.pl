@@ -360,6 +360,18 @@ sub hold_up
 	eval { $_->{run}->finish } foreach @sessions;
 }
 
+# Nor a shutdown, where nothing else would end that.
+{
+	my @sessions = hold_up('d1');
+
+	$sessions[2]->query_safe(q{PREPARE TRANSACTION 'locked'});
+	$_->quit foreach @sessions;
+	$node->stop('fast');
+	$node->start;
+	$node->safe_psql('d1', q{ROLLBACK PREPARED 'locked'});
+	workers_are('d1 d2', 'a worker that waits for a prepared transaction: stop');
+}
+
 # ----- they die, and come back -----
 
 {

@@ -23,6 +23,7 @@
 #include "utils/timestamp.h"
 
 #include "durable_wf.h"
+#include "server.h"
 #include "store.h"
 #include "transaction.h"
 #include "waiter.h"
@@ -155,7 +156,7 @@ send_response(DwfConn *conn, Jsonb *response)
 			add_header(&reply, "Content-Type", value.type == jbvString ?
 					   "text/plain; charset=utf-8" : "application/json");
 	}
-	dwf_server_answer(conn, &reply);
+	dwf_conn_answer(conn, &reply);
 }
 
 /* Send a response; one that makes no sense is a 500 */
@@ -172,7 +173,7 @@ try_response(DwfConn *conn, Jsonb *response)
 	{
 		FreeErrorData(dwf_transaction_take_error(context));
 		if (conn->state != DWF_CONN_WRITING)
-			dwf_server_answer_status(conn, 500);
+			dwf_conn_answer_status(conn, 500);
 	}
 	PG_END_TRY();
 }
@@ -182,7 +183,7 @@ static void
 send_answer(DwfConn *conn, const NullableDatum *response)
 {
 	if (response->isnull)
-		dwf_server_answer_status(conn, 404);
+		dwf_conn_answer_status(conn, 404);
 	else
 		try_response(conn, DatumGetJsonbP(response->value));
 }
@@ -221,7 +222,7 @@ hold(DwfConn *conn, int64 request_id)
 {
 	ListCell   *cell;
 
-	dwf_server_hold(conn, request_id);
+	dwf_conn_hold(conn, request_id);
 	foreach(cell, early)
 	{
 		DwfAnswer  *answer = lfirst(cell);
@@ -242,19 +243,19 @@ dwf_answer_settle(DwfTask *task)
 
 	if (task->status != 0)
 	{
-		dwf_server_answer_status(task->conn, task->status);
+		dwf_conn_answer_status(task->conn, task->status);
 		return;
 	}
 	switch (task->request->fate)
 	{
 		case DWF_FATE_UNKNOWN:
-			dwf_server_answer_status(task->conn, 404);
+			dwf_conn_answer_status(task->conn, 404);
 			break;
 		case DWF_FATE_ASIDE:
-			dwf_server_set_state(task->conn, DWF_CONN_ASIDE);
+			dwf_conn_set_state(task->conn, DWF_CONN_ASIDE);
 			break;
 		case DWF_FATE_ACCEPTED:
-			dwf_server_answer_status(task->conn, 202);
+			dwf_conn_answer_status(task->conn, 202);
 			break;
 		case DWF_FATE_RESPONSE:
 			response = DatumGetJsonbP(task->request->response);
@@ -301,12 +302,12 @@ send_answers(void)
 
 	for (int i = 0; i < count; i++)
 	{
-		DwfConn    *conn = dwf_server_held(answers[i].request_id);
+		DwfConn    *conn = dwf_conn_held(answers[i].request_id);
 
-		if (conn == NULL && dwf_server_count(DWF_CONN_CHECKED) > 0)
+		if (conn == NULL && dwf_conn_count(DWF_CONN_CHECKED) > 0)
 			keep_early(&answers[i]);
 		/* none: he has gone, or his time was over; more: he has sent it again */
-		for (; conn; conn = dwf_server_held(answers[i].request_id))
+		for (; conn; conn = dwf_conn_held(answers[i].request_id))
 			send_answer(conn, &answers[i].response);
 	}
 	return count;
@@ -326,7 +327,7 @@ dwf_answer_held(long *retry_after)
 	*retry_after = -1;
 	if (!dwf_server_is_open)
 		return false;
-	if (early != NIL && dwf_server_count(DWF_CONN_CHECKED) == 0)
+	if (early != NIL && dwf_conn_count(DWF_CONN_CHECKED) == 0)
 	{
 		early = NIL;
 		MemoryContextReset(early_context);

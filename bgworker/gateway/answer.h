@@ -10,7 +10,7 @@
 
 #include "postgres.h"
 
-#include "server.h"
+#include "conn.h"
 #include "webhook.h"
 
 /* A request on its way */

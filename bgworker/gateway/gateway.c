@@ -42,6 +42,7 @@
 #include "durable_wf.h"
 #include "front.h"
 #include "answer.h"
+#include "conn.h"
 #include "listen.h"
 #include "presence.h"
 #include "resume.h"
@@ -89,7 +90,7 @@ gateway_exit(int code, Datum arg)
 {
 	(void) code;
 	(void) arg;
-	dwf_server_say_goodbye(*dwf_transaction_is_in_doubt);
+	dwf_conn_say_goodbye(*dwf_transaction_is_in_doubt);
 	dwf_service_gateway_end(on_purpose);
 }
 
@@ -185,7 +186,7 @@ watch(void)
 					  NULL);
 	AddWaitEventToSet(events, WL_SOCKET_READABLE, dwf_server_fd(), NULL,
 					  unconstify(Watched *, &watched[WATCH_CLIENTS]));
-	AddWaitEventToSet(events, WL_SOCKET_READABLE, dwf_server_gone_fd(), NULL,
+	AddWaitEventToSet(events, WL_SOCKET_READABLE, dwf_conn_gone_fd(), NULL,
 					  unconstify(Watched *, &watched[WATCH_GONE]));
 	for (int i = 0; i < dwf_listen_count; i++)
 		AddWaitEventToSet(events, WL_SOCKET_READABLE, dwf_listen_fds[i], NULL,
@@ -207,7 +208,7 @@ sleep_on_events(long timeout)
 		if (what && *what == WATCH_LISTEN)
 			dwf_server_accept(happened[i].fd);
 		else if (what && *what == WATCH_GONE)
-			dwf_server_drop_gone();
+			dwf_conn_drop_gone();
 	}
 }
 
@@ -300,7 +301,7 @@ dwf_gateway_main(Datum arg)
 		busy |= dwf_validate_tend(&validate_after);
 		busy |= dwf_answer_held(&answer_after);
 		timeout = shorter(shorter(retry_after, answer_after),
-						  shorter(validate_after, dwf_server_cut_slow()));
+						  shorter(validate_after, dwf_conn_cut_slow()));
 		if (busy || dwf_server_has_more())
 			timeout = 0;
 		report(&timeout);

@@ -49,6 +49,7 @@
 #include "utils/timestamp.h"
 
 #include "durable_wf.h"
+#include "server.h"
 #include "http.h"
 #include "transaction.h"
 
@@ -449,7 +450,7 @@ dwf_resume_ready(void)
 	DwfConn    *conns[TOGETHER_MAX];
 	DwfTask		tasks[TOGETHER_MAX];
 	DwfWebhookRequest *requests;
-	int			nconns = dwf_server_ready(DWF_CONN_READY, conns, TOGETHER_MAX);
+	int			nconns = dwf_conn_ready(DWF_CONN_READY, conns, TOGETHER_MAX);
 	size_t		bytes = 0;
 	int			count = 0;
 
@@ -466,7 +467,7 @@ dwf_resume_ready(void)
 		if (dwf_resume_prepare(&requests[count], conns[i]))
 			count++;
 		else
-			dwf_server_answer_status(conns[i], 400);
+			dwf_conn_answer_status(conns[i], 400);
 	}
 	if (count > 0 && !resume_together(requests, count))
 		resume_apart(tasks, count);

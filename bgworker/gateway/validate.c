@@ -44,7 +44,7 @@
 #include "durable_wf.h"
 #include "answer.h"
 #include "resume.h"
-#include "server.h"
+#include "conn.h"
 #include "transaction.h"
 
 #define HELPERS_MAX		2
@@ -103,9 +103,9 @@ static void
 drop_helper(Helper *helper)
 {
 	if (helper->conn && *helper->is_in_doubt)
-		dwf_server_hang_up(helper->conn);
+		dwf_conn_hang_up(helper->conn);
 	else if (helper->conn)
-		dwf_server_answer_status(helper->conn, 503);
+		dwf_conn_answer_status(helper->conn, 503);
 	if (helper->message)
 		pfree(helper->message);
 	dsm_detach(helper->segment);	/* its queues with it */
@@ -236,7 +236,7 @@ give(Helper *helper, DwfConn *conn)
 
 	if (!dwf_resume_prepare(&request, conn))
 	{
-		dwf_server_answer_status(conn, 400);
+		dwf_conn_answer_status(conn, 400);
 		return;
 	}
 	size = VARSIZE(request.request);
@@ -246,7 +246,7 @@ give(Helper *helper, DwfConn *conn)
 	memcpy(helper->message, &header, sizeof(header));
 	memcpy(helper->message + MAXALIGN(sizeof(header)), request.request, size);
 	helper->conn = conn;
-	dwf_server_set_state(conn, DWF_CONN_CHECKED);
+	dwf_conn_set_state(conn, DWF_CONN_CHECKED);
 }
 
 /* Give away what can be */
@@ -254,7 +254,7 @@ static void
 give_away(void)
 {
 	DwfConn    *waiting[WAITING_MAX];
-	int			count = dwf_server_ready(DWF_CONN_ASIDE, waiting, WAITING_MAX);
+	int			count = dwf_conn_ready(DWF_CONN_ASIDE, waiting, WAITING_MAX);
 
 	for (int i = 0; i < count; i++)
 	{
@@ -266,7 +266,7 @@ give_away(void)
 		if (helper)
 			give(helper, waiting[i]);
 		else if (warned_no_slot && helpers[0].handle == NULL)
-			dwf_server_answer_status(waiting[i], 503);
+			dwf_conn_answer_status(waiting[i], 503);
 		else
 			break;
 	}
@@ -362,10 +362,10 @@ dwf_validate_tend(long *timeout)
 		else
 			*timeout = *timeout < 0 ? left : Min(*timeout, left);
 	}
-	if (dwf_server_count(DWF_CONN_ASIDE) > 0)
+	if (dwf_conn_count(DWF_CONN_ASIDE) > 0)
 	{
 		give_away();
-		if (now < start_after && dwf_server_count(DWF_CONN_ASIDE) > 0)
+		if (now < start_after && dwf_conn_count(DWF_CONN_ASIDE) > 0)
 			*timeout = RETRY_AFTER;
 	}
 	for (int i = 0; i < HELPERS_MAX; i++)
@@ -393,7 +393,7 @@ dwf_validate_end(void)
 			continue;
 		(void) WaitForBackgroundWorkerShutdown(helpers[i].handle);
 		if (helpers[i].conn && !*helpers[i].is_in_doubt)
-			dwf_server_set_state(helpers[i].conn, DWF_CONN_ASIDE);
+			dwf_conn_set_state(helpers[i].conn, DWF_CONN_ASIDE);
 	}
 }
 

@@ -18,8 +18,7 @@
 #include "attachment.h"
 #include "listener.h"
 #include "plan.h"
-
-#define EQ	" OPERATOR(pg_catalog.=) "
+#include "store_sql.h"
 
 /* At most so many go on at a time whose deadline has come */
 #define BATCH	1000

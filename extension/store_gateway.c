@@ -12,7 +12,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 
-#define EQ	" OPERATOR(pg_catalog.=) "
+#include "store_sql.h"
 
 /* tokens; until the transaction ends nobody disposes of them */
 static DwfStatement lock_many_query = {

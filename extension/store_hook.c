@@ -11,9 +11,7 @@
 #include "executor/spi.h"
 #include "utils/builtins.h"
 
-#define EQ	" OPERATOR(pg_catalog.=) "
-#define ROLE_MAY_ACT(n) \
-	"pg_catalog.pg_has_role(" n "::pg_catalog.oid, w.owner::pg_catalog.oid, 'USAGE')"
+#include "store_sql.h"
 
 /* How long an answer is kept for who asks again */
 #define KEPT_UNTIL \

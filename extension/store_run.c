@@ -16,13 +16,10 @@
 #include "attachment.h"
 #include "listener.h"
 #include "plan.h"
+#include "store_sql.h"
 
-#define EQ	" OPERATOR(pg_catalog.=) "
 /* At most so many are cancelled at a time that have run out of it */
 #define BATCH	1000
-
-#define ROLE_MAY_ACT(n) \
-	"pg_catalog.pg_has_role(" n "::pg_catalog.oid, w.owner::pg_catalog.oid, 'USAGE')"
 
 /* When a body is run again whose process dies now, later each time */
 #define DUE_AGAIN \

@@ -1,0 +1,16 @@
+/*-------------------------------------------------------------------------
+ *
+ * store_sql.h
+ *	  What the statements of store*.c have in common.  Floor 1, for these only.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_STORE_SQL_H
+#define DWF_STORE_SQL_H
+
+/* May $n, a role, act on w?  The rule of owner.c, where SQL needs it. */
+#define ROLE_MAY_ACT(n) \
+	"pg_catalog.pg_has_role(" n "::pg_catalog.oid, w.owner::pg_catalog.oid, 'USAGE')"
+#define EQ	" OPERATOR(pg_catalog.=) "
+
+#endif							/* DWF_STORE_SQL_H */

@@ -21,6 +21,7 @@
 #include "utility.h"
 
 #include "access/htup_details.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
@@ -137,6 +138,26 @@ own_database(const char *name)
 	return database;
 }
 
+/*
+ * May the current user create databases?  (The server has a function for that,
+ * which not every minor release lets us call.)
+ */
+static bool
+may_create_databases(void)
+{
+	HeapTuple	row;
+	bool		may;
+
+	if (superuser())
+		return true;
+	row = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
+	if (!HeapTupleIsValid(row))
+		return false;
+	may = ((Form_pg_authid) GETSTRUCT(row))->rolcreatedb;
+	ReleaseSysCache(row);
+	return may;
+}
+
 /* A database that the current user may copy, InvalidOid likewise */
 static Oid
 copyable_database(const char *name)
@@ -151,7 +172,7 @@ copyable_database(const char *name)
 	is_template = ((Form_pg_database) GETSTRUCT(row))->datistemplate;
 	ReleaseSysCache(row);
 
-	if (!have_createdb_privilege() ||
+	if (!may_create_databases() ||
 		!(is_template || dwf_compat_owns_database(database, GetUserId())))
 		return InvalidOid;
 	return database;

@@ -268,6 +268,10 @@ foreach my $case (
 
 # ----- methods and targets -----
 
+is(status('POST', "http://other.example:81$hook", 'absolute'), 202, 'a target with scheme and host');
+is(payload($hook)->{body}, 'absolute', '... is the same webhook');
+is(status('GET', 'HTTP://127.0.0.1/healthz'), 200, '... in capitals');
+is(status('GET', "ftp://127.0.0.1/healthz"), 404, '... but of no other scheme');
 foreach my $method (qw(GET HEAD POST PUT PATCH DELETE OPTIONS))
 {
 	is(status($method, $hook), 202, $method);

@@ -33,6 +33,25 @@ hex_value(char c)
 }
 
 /*
+ * A target as it is usually sent: without the scheme and the host that it may
+ * begin with when a client takes us for a proxy
+ */
+const char *
+dwf_request_path(const char *target)
+{
+	static const char *const schemes[] = {"http://", "https://"};
+
+	for (int i = 0; i < (int) lengthof(schemes); i++)
+	{
+		size_t		length = strlen(schemes[i]);
+
+		if (pg_strncasecmp(target, schemes[i], length) == 0)
+			return target + length + strcspn(target + length, "/?#");
+	}
+	return target;
+}
+
+/*
  * What a target is for.  A webhook's token is decoded into "token", of
  * DWF_TOKEN_MAX + 1 bytes; tokens are ASCII, so what cannot be one is no route.
  */

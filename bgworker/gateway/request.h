@@ -48,6 +48,7 @@ typedef enum DwfRoute
 	DWF_ROUTE_HEALTH
 } DwfRoute;
 
+extern const char *dwf_request_path(const char *target);
 extern DwfRoute dwf_request_route(const char *target, char *token);
 extern bool dwf_request_has_header(const DwfHttpRequest *request,
 								   const char *name);

@@ -83,7 +83,7 @@ request_begins(void *arg, const char *target, struct MHD_Connection *connection)
 	if (conn == NULL)
 		return NULL;
 	free(conn->target);
-	conn->target = strdup(target);
+	conn->target = strdup(dwf_request_path(target));
 	conn->is_begun = conn->is_too_large = false;
 	conn->body_length = 0;
 	if (conn->state == DWF_CONN_IDLE)

@@ -256,7 +256,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (body[i] == '\0' || (body[i] & 0x80))
 			request.body_is_text = false;
 
-	(void) dwf_request_route(request.target, token);
+	(void) dwf_request_route(dwf_request_path(request.target), token);
 	(void) dwf_request_has_header(&request, "Idempotency-Key");
 	for (int as_json = dwf_request_has_json(&request); as_json >= 0; as_json--)
 	{

@@ -452,6 +452,7 @@ dwf_launcher_main(Datum arg)
 		ResetLatch(MyLatch);
 		if (ProcDiePending)
 			proc_exit(1);		/* 0 would mean: never again */
+		QueryCancelPending = false;	/* nothing to cancel, as in an idle session */
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
 		{

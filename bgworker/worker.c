@@ -518,6 +518,7 @@ dwf_worker_main(Datum arg)
 			dwf_pool_end();
 			proc_exit(0);		/* without leave(): the launcher starts another */
 		}
+		QueryCancelPending = false;	/* nothing to cancel, as in an idle session */
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
 		{

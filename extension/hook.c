@@ -71,8 +71,7 @@ DWF_JOURNALLED(wf_resume_hook, 0)
 	dwf_store_require_writable("wf_resume_hook");
 
 	dwf_token_open(&resume);
-	if (!resume.is_repeated)
-		dwf_token_deliver(&resume, payload);
+	dwf_token_deliver(&resume, payload);
 	PG_RETURN_TEXT_P(resume.hook.workflow_id);
 }
 

@@ -247,7 +247,8 @@ prepare(DwfStatement *statement)
  * for.  What is dear by its settings would be compiled at each call, too.
  */
 static void
-execute_plan(DwfStatement *statement, Datum *values, const char *nulls)
+execute_plan(DwfStatement *statement, Datum *values, const char *nulls,
+			 bool sees_latest)
 {
 	PlannerSettings saved = {
 		enable_seqscan, enable_bitmapscan, enable_indexscan, enable_tidscan,
@@ -267,7 +268,13 @@ execute_plan(DwfStatement *statement, Datum *values, const char *nulls)
 		enable_nestloop = enable_sort = true;
 		if (statement->plan == NULL)
 			prepare(statement);
-		result = SPI_execute_plan(statement->plan, values, nulls, false, 0);
+		if (sees_latest && IsolationUsesXactSnapshot())
+			result = SPI_execute_snapshot(statement->plan, values, nulls,
+										  GetLatestSnapshot(), InvalidSnapshot,
+										  false, true, 0);
+		else
+			result = SPI_execute_plan(statement->plan, values, nulls, false,
+									  0);
 	}
 	PG_FINALLY();
 	{
@@ -288,16 +295,10 @@ execute_plan(DwfStatement *statement, Datum *values, const char *nulls)
 			 SPI_result_code_string(result));
 }
 
-/*
- * Run a statement.  "nulls" is as in SPI.  Its result is in SPI_tuptable and
- * SPI_processed until dwf_plan_done() is called, which must follow.
- *
- * The statement sees what has committed by now (in READ COMMITTED).  Between
- * the commits of a CALL there may be no active snapshot, and then nothing
- * would hold the toasted part of a result until it is copied; so there is one.
- */
-DwfRun
-dwf_plan_run(DwfStatement *statement, Datum *values, const char *nulls)
+/* Run a statement; see below */
+static DwfRun
+run_plan(DwfStatement *statement, Datum *values, const char *nulls,
+		 bool sees_latest)
 {
 	DwfRun		run;
 	Oid			user;
@@ -312,9 +313,23 @@ dwf_plan_run(DwfStatement *statement, Datum *values, const char *nulls)
 	GetUserIdAndSecContext(&user, &context);
 	SetUserIdAndSecContext(tables_owner(),
 						   context | SECURITY_LOCAL_USERID_CHANGE);
-	execute_plan(statement, values, nulls);
+	execute_plan(statement, values, nulls, sees_latest);
 	SetUserIdAndSecContext(user, context);
 	return run;
+}
+
+/*
+ * Run a statement.  "nulls" is as in SPI.  Its result is in SPI_tuptable and
+ * SPI_processed until dwf_plan_done() is called, which must follow.
+ *
+ * The statement sees what has committed by now (in READ COMMITTED).  Between
+ * the commits of a CALL there may be no active snapshot, and then nothing
+ * would hold the toasted part of a result until it is copied; so there is one.
+ */
+DwfRun
+dwf_plan_run(DwfStatement *statement, Datum *values, const char *nulls)
+{
+	return run_plan(statement, values, nulls, false);
 }
 
 /* End the use of a statement's result */
@@ -331,6 +346,20 @@ uint64
 dwf_plan_count(DwfStatement *statement, Datum *values, const char *nulls)
 {
 	DwfRun		run = dwf_plan_run(statement, values, nulls);
+	uint64		count = SPI_processed;
+
+	dwf_plan_done(run);
+	return count;
+}
+
+/*
+ * The same for a statement that is to find all there is: it sees the latest,
+ * whatever snapshot the transaction has
+ */
+uint64
+dwf_plan_count_latest(DwfStatement *statement, Datum *values)
+{
+	DwfRun		run = run_plan(statement, values, NULL, true);
 	uint64		count = SPI_processed;
 
 	dwf_plan_done(run);

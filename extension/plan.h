@@ -39,6 +39,7 @@ extern DwfRun dwf_plan_run(DwfStatement *statement, Datum *values,
 extern void dwf_plan_done(DwfRun run);
 extern uint64 dwf_plan_count(DwfStatement *statement, Datum *values,
 							 const char *nulls);
+extern uint64 dwf_plan_count_latest(DwfStatement *statement, Datum *values);
 extern Datum dwf_plan_column(uint64 row, int n, bool *isnull);
 extern DwfValue dwf_plan_copy_column(DwfRun run, uint64 row, int n);
 extern TimestampTz dwf_plan_moment(DwfStatement *statement, Datum *values);

@@ -84,15 +84,13 @@ static DwfStatement dispose_query = {
 };
 
 /*
- * id, token: drop what has come and was not taken, but for what somebody
- * holds, and leave its requests without an answer
+ * id, token: drop what has come and was not taken, and leave its requests
+ * without an answer
  */
 static DwfStatement end_requests_query = {
 	"WITH payload AS ("
-	"   DELETE FROM durable_wf.message m WHERE m.ctid" EQ "ANY (ARRAY("
-	"     SELECT q.ctid FROM durable_wf.message q"
-	"     WHERE q.workflow_id" EQ "$1 AND q.door" EQ "'h' AND q.key" EQ "$2"
-	"     FOR UPDATE SKIP LOCKED))"
+	"   DELETE FROM durable_wf.message m WHERE m.workflow_id" EQ "$1"
+	"   AND m.door" EQ "'h' AND m.key" EQ "$2"
 	"   RETURNING m.message_id)"
 	" UPDATE durable_wf.request r"
 	" SET responded_at = pg_catalog.clock_timestamp(),"
@@ -236,7 +234,7 @@ dwf_store_drop_payloads(const DwfAddress *address)
 	Datum		values[] = {PointerGetDatum(address->workflow_id),
 	PointerGetDatum(address->key)};
 
-	(void) dwf_plan_count(&drop_payloads_query, values, NULL);
+	(void) dwf_plan_count_latest(&drop_payloads_query, values);
 }
 
 /*
@@ -256,14 +254,17 @@ dwf_store_dispose_hook(text *token, Oid role)
 	return workflow_id;
 }
 
-/* Drop what nobody has taken from a hook that is disposed of.  Does not block. */
+/*
+ * Drop what nobody has taken from a hook that is disposed of.  Blocks while a
+ * receiver holds a part of it.
+ */
 void
 dwf_store_end_requests(const DwfAddress *address)
 {
 	Datum		values[] = {PointerGetDatum(address->workflow_id),
 	PointerGetDatum(address->key)};
 
-	(void) dwf_plan_count(&end_requests_query, values, NULL);
+	(void) dwf_plan_count_latest(&end_requests_query, values);
 }
 
 /* A workflow has ended: release its hooks.  Does not block. */
@@ -272,7 +273,7 @@ dwf_store_release_hooks(text *workflow_id)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id)};
 
-	(void) dwf_plan_count(&release_query, values, NULL);
+	(void) dwf_plan_count_latest(&release_query, values);
 }
 
 /*
@@ -284,7 +285,7 @@ dwf_store_forget_hooks(text *workflow_id)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id)};
 
-	(void) dwf_plan_count(&forget_query, values, NULL);
+	(void) dwf_plan_count_latest(&forget_query, values);
 }
 
 /* ----- requests to webhooks ----- */
@@ -316,7 +317,8 @@ static DwfStatement hold_query = {
 	"   ($5 OPERATOR(pg_catalog.*) '1 ms'::pg_catalog.interval) END)"
 	" ON CONFLICT (workflow_id, request_id) DO UPDATE"
 	" SET held_by_gateway = EXCLUDED.held_by_gateway,"
-	" expires_at = CASE WHEN r.responded_at IS NULL THEN EXCLUDED.expires_at"
+	" expires_at = CASE WHEN r.responded_at IS NULL"
+	"   AND r.expires_at IS NOT NULL THEN EXCLUDED.expires_at"
 	"   ELSE r.expires_at END"
 	" WHERE EXCLUDED.held_by_gateway",
 	5, {TEXTOID, INT8OID, TEXTOID, BOOLOID, INT4OID}, NULL

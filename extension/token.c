@@ -13,10 +13,11 @@
  *		so it passes by those that are in use; these are dead rows.  They go
  *		when the token is claimed, when the workflow lives again (wf_retry),
  *		or when it is pruned.
- *	T4	What came to a hook goes with it, but for what a receiver holds; if
- *		that one rolls back, it stays behind.  A new hook at the same address
- *		begins with removing it.  So nothing comes to a hook but what was sent
- *		to it.
+ *	T4	What came to a hook goes with it: a disposal waits for who holds a part
+ *		of it.  The end of the workflow does not, and what a receiver gives back
+ *		then stays behind, until a new hook at the same address begins with
+ *		removing it.  Both see the latest, whatever the transaction's snapshot.
+ *		So nothing comes to a hook but what was sent to it.
  *
  *-------------------------------------------------------------------------
  */
@@ -199,19 +200,23 @@ dwf_token_open(DwfResume *resume)
 		claim_key(resume);
 }
 
-/* Deliver a payload, or what the validator makes of it; raises as it does */
+/*
+ * Deliver a payload, or what the validator makes of it; raises as it does.  One
+ * that repeats a key is not delivered, but it has to be valid, too: who sends it
+ * is answered as the first was.
+ */
 void
 dwf_token_deliver(DwfResume *resume, Datum payload)
 {
 	DwfHook    *hook = &resume->hook;
 	DwfAddress	address = {DWF_DOOR_HOOK, hook->workflow_id, resume->token};
 
-	Assert(!resume->is_repeated);
 	if (hook->validator)
 	{
 		payload = dwf_validator_run(hook->validator, hook->owner, payload);
 		if (payload == (Datum) 0)
 			payload = dwf_arg_json_null();
 	}
-	dwf_store_deliver(resume->message_id, &address, payload);
+	if (!resume->is_repeated)
+		dwf_store_deliver(resume->message_id, &address, payload);
 }

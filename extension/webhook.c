@@ -104,9 +104,7 @@ dwf_webhook_resume(text *token, Datum request, bool by_gateway)
 	dwf_token_open(&resume);
 	is_manual = dwf_http_respond_mode(&resume.hook.respond_with) ==
 		DWF_RESPOND_MANUAL;
-	if (!resume.is_repeated)
-		dwf_token_deliver(&resume, dwf_http_request(object,
-													resume.message_id));
+	dwf_token_deliver(&resume, dwf_http_request(object, resume.message_id));
 	if (!is_manual)
 		return dwf_http_immediate_response(&resume.hook.respond_with);
 	if (!resume.is_repeated || by_gateway)

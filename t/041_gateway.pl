@@ -459,9 +459,11 @@ $socket = dial();
 syswrite $socket, bytes('POST', $manual, 'ended');
 until_true(sub { depth($manual) == 2 }, 'it is there');
 sql("SELECT wf_cancel('w$workflows')");
-is(response($socket)->{status}, 404, 'the end of the workflow is an answer');
+is(response($socket)->{status}, 504, 'the end of the workflow is an answer');
 
+# On time, though nothing else is to be done
 $manual = webhook('"manual"');
+set('http_request_timeout', '1h');
 set('http_response_timeout', '200ms');
 until_true(
 	sub {
@@ -474,6 +476,15 @@ my $late = payload($manual)->{request_id};
 my ($result, $stdout, $stderr) =
   $node->psql('postgres', "SELECT wf_respond($late)", on_error_stop => 1);
 like($stderr, qr/does not wait for a response/, '... and then it is too late');
+set('http_response_timeout', '60s');
+set('http_request_timeout', '60s');
+
+# A repeat does not take away the time of who waits by wf_await_response().
+my $twice = sql("SELECT wf_resume_webhook('${\token($manual)}', '{\"headers\": {\"Idempotency-Key\": \"twice\"}}')->>'request_id'");
+set('http_response_timeout', '200ms');
+until_true(sub { status('POST', $manual, '', 'Idempotency-Key: twice') == 504 }, 'a repeat is not answered');
+sql("SELECT wf_respond($twice, 201)");
+is(sql("SELECT wf_await_response('${\token($manual)}', $twice, '0')->'status'"), 201, 'the one who asked first is');
 set('http_response_timeout', '60s');
 
 # ----- locks, and one among many -----
@@ -546,6 +557,12 @@ is( status('POST', $signed, '{"n": 2}', 'Content-Type: application/json',
 		"X-Hub-Signature-256: sha256=$signature"),
 	403, 'a bad signature is 403');
 is(status('POST', webhook(undef, 'refuse'), ''), 400, 'a refusal is 400');
+my $keyed = webhook('{"status": 200, "body": "secret"}', 'check_signature');
+my @key = ('Idempotency-Key: once', 'Content-Type: application/json');
+is(request('POST', $keyed, '{"n": 1}', @key, "X-Hub-Signature-256: sha256=$signature")->{body}, 'secret', 'with a key');
+is(request('POST', $keyed, '{"n": 1}', @key, "X-Hub-Signature-256: sha256=$signature")->{body}, 'secret', '... and once more');
+is(status('POST', $keyed, '{"n": 1}', @key), 403, '... but not without a signature');
+is(depth($keyed), 1, '... one payload');
 is(depth($signed), 0, '... and delivers nothing');
 
 my $hanging = webhook(undef, 'hang');
@@ -605,6 +622,38 @@ until_true(
 	},
 	'others are validated again');
 pass('others are validated again');
+
+# Many for a slow one do not hold up another.
+until_true(
+	sub {
+		sql(q{SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE backend_type = 'durable_wf validator'}) == 0;
+	},
+	'no validator is there');
+sql(q{CREATE FUNCTION slow(jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+	BEGIN WHILE NOT pg_try_advisory_xact_lock_shared(5) LOOP PERFORM pg_sleep(0.01); END LOOP; RETURN $1; END $$});
+sql('ALTER SYSTEM SET durable_wf.validator_timeout = 3600000');
+sql('SELECT pg_reload_conf()');
+my $slowly = webhook(undef, 'slow');
+my $blocker = session();
+$blocker->query_safe('SELECT pg_advisory_lock(5)');
+until_true(
+	sub {
+		$stuck = dial();
+		syswrite $stuck, bytes('POST', $slowly, 'x');
+		return !IO::Select->new($stuck)->can_read(1.5);
+	},
+	'one is slow');
+@sockets = map { dial() } 1 .. 300;
+syswrite $_, bytes('POST', $slowly, 'x') foreach @sockets;
+is( status('POST', $signed, '{"n": 1}', 'Content-Type: application/json',
+		"X-Hub-Signature-256: sha256=$signature"),
+	202, 'another does not wait for 300 of a slow one');
+ok(!IO::Select->new(@sockets, $stuck)->can_read(0), '... that wait');
+$blocker->quit;
+is(join(' ', map { response($_)->{status} } @sockets, $stuck), join(' ', ('202') x 301), '... and are answered');
+@sockets = ();
+sql(q{ALTER SYSTEM RESET durable_wf.validator_timeout});
+sql('SELECT pg_reload_conf()');
 
 # A webhook with a validator can be held, too, and keeps the order
 my $both = webhook('"manual"', 'check_signature');

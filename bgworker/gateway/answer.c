@@ -178,12 +178,15 @@ try_response(DwfConn *conn, Jsonb *response)
 	PG_END_TRY();
 }
 
-/* Send the answer to a held request; a null one says that there is none */
+/*
+ * Send the answer to a held request.  A null one says that there is none: the
+ * workflow has ended, or disposed of the webhook, without.
+ */
 static void
 send_answer(DwfConn *conn, const NullableDatum *response)
 {
 	if (response->isnull)
-		dwf_conn_answer_status(conn, 404);
+		dwf_conn_answer_status(conn, 504);
 	else
 		try_response(conn, DatumGetJsonbP(response->value));
 }
@@ -304,7 +307,7 @@ send_answers(void)
 	{
 		DwfConn    *conn = dwf_conn_held(answers[i].request_id);
 
-		if (conn == NULL && dwf_conn_count(DWF_CONN_CHECKED) > 0)
+		if (dwf_conn_count(DWF_CONN_CHECKED) > 0)
 			keep_early(&answers[i]);
 		/* none: he has gone, or his time was over; more: he has sent it again */
 		for (; conn; conn = dwf_conn_held(answers[i].request_id))

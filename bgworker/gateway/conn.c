@@ -50,6 +50,9 @@ static int	nconns = 0;
 static int	ncut = 0;
 static bool is_started = false;
 
+/* One was resumed since libmicrohttpd has last run, which does not say so */
+bool		dwf_conn_has_resumed = false;
+
 /* The held requests by their ids, and who of them has gone away */
 static HTAB *held = NULL;
 static int	gone_fd = -1;
@@ -312,6 +315,7 @@ send_response(DwfConn *conn, int status, struct MHD_Response *response)
 	if (MHD_queue_response(conn->connection, status, response) != MHD_YES)
 		cut(conn);
 	MHD_resume_connection(conn->connection);
+	dwf_conn_has_resumed = true;
 }
 
 /* The same with one of the plain answers */

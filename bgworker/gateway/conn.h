@@ -65,6 +65,8 @@ typedef struct DwfReply
 	size_t		body_length;
 } DwfReply;
 
+extern bool dwf_conn_has_resumed;
+
 /* By libmicrohttpd's callbacks: these do not raise */
 extern DwfConn *dwf_conn_new(struct MHD_Connection *connection, int fd);
 extern void dwf_conn_free(DwfConn *conn);

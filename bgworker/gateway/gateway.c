@@ -228,6 +228,7 @@ take_orders(void)
 		dwf_validate_end();
 		proc_exit(1);			/* not on purpose: the launcher starts another */
 	}
+	QueryCancelPending = false;	/* nothing to cancel, as in an idle session */
 	CHECK_FOR_INTERRUPTS();
 	if (ConfigReloadPending)
 	{

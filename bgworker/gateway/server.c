@@ -434,6 +434,7 @@ dwf_server_accept(int listen_fd)
 void
 dwf_server_run(void)
 {
+	dwf_conn_has_resumed = false;
 	(void) MHD_run(http);
 }
 
@@ -443,5 +444,6 @@ dwf_server_has_more(void)
 {
 	unsigned long long timeout;
 
-	return MHD_get_timeout(http, &timeout) == MHD_YES && timeout == 0;
+	return dwf_conn_has_resumed ||
+		(MHD_get_timeout(http, &timeout) == MHD_YES && timeout == 0);
 }

@@ -56,9 +56,6 @@
 #define IDLE_MAX		60000
 #define RETRY_AFTER		1000
 
-/* How many waiting requests are looked through for one to be given away */
-#define WAITING_MAX		256
-
 typedef struct Helper
 {
 	BackgroundWorkerHandle *handle; /* NULL: there is none */
@@ -253,8 +250,10 @@ give(Helper *helper, DwfConn *conn)
 static void
 give_away(void)
 {
-	DwfConn    *waiting[WAITING_MAX];
-	int			count = dwf_conn_ready(DWF_CONN_ASIDE, waiting, WAITING_MAX);
+	int			count = dwf_conn_count(DWF_CONN_ASIDE);
+	DwfConn   **waiting = palloc(count * sizeof(DwfConn *));
+
+	(void) dwf_conn_ready(DWF_CONN_ASIDE, waiting, count);
 
 	for (int i = 0; i < count; i++)
 	{

@@ -15,7 +15,8 @@
 #include "json.h"
 
 #define WEBHOOK_PATH		"/.well-known/workflow/v1/webhook/"
-#define STATUS_MIN			100
+#define HEADERS_MAX			8192
+#define STATUS_MIN			200
 #define STATUS_MAX			599
 #define STATUS_ACCEPTED		202
 #define STATUS_FIXED		200
@@ -105,15 +106,19 @@ is_header_name(const JsonbValue *name)
 	return true;
 }
 
-/* Is this a value that a header can have? */
+/* Is this a value that a header can have?  One line, of no control characters. */
 static bool
 is_header_value(const JsonbValue *value)
 {
 	if (value->type != jbvString)
 		return false;
 	for (int i = 0; i < value->val.string.len; i++)
-		if (strchr("\r\n", value->val.string.val[i]))	/* '\0' too */
+	{
+		unsigned char c = value->val.string.val[i];
+
+		if ((c < ' ' && c != '\t') || c == 0x7f)
 			return false;
+	}
 	return true;
 }
 
@@ -124,13 +129,23 @@ check_headers(JsonbContainer *headers)
 	JsonbIterator *it = JsonbIteratorInit(headers);
 	JsonbValue	value;
 	JsonbIteratorToken token;
+	int			length = 0;
 
 	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+	{
 		if ((token == WJB_KEY && !is_header_name(&value)) ||
 			(token == WJB_VALUE && !is_header_value(&value)))
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("headers must be names of headers with strings of one line")));
+		if (token == WJB_KEY || token == WJB_VALUE)
+			length += value.val.string.len;
+	}
+	if (length > HEADERS_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("headers must not be longer than %d bytes together",
+						HEADERS_MAX)));
 }
 
 /* Raise unless these are the headers of a response */

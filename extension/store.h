@@ -208,11 +208,11 @@ extern void dwf_store_forget_hooks(text *workflow_id);
 extern void dwf_store_hold_request(text *workflow_id, int64 request_id,
 								   text *token, bool by_gateway);
 extern bool dwf_store_respond(int64 request_id, Datum response, Oid role);
-extern text *dwf_store_request_workflow(int64 request_id);
 extern bool dwf_store_answer_of(int64 request_id, text *token,
 								DwfAnswer *answer);
 extern PGDLLEXPORT int dwf_store_take_answers(int limit, DwfAnswer **answers);
-extern DwfHook *dwf_store_lock_webhooks(text **tokens, int ntokens, int *count);
+extern DwfHook *dwf_store_find_webhooks(text **tokens, int ntokens, bool lock,
+										int *count);
 extern void dwf_store_deliver_payloads(int count, Datum *message_ids,
 									   Datum *workflow_ids, Datum *tokens,
 									   Datum *payloads);

@@ -14,15 +14,23 @@
 
 #include "store_sql.h"
 
+#define FIND_MANY_QUERY \
+	"SELECT h.token, h.workflow_id, h.validator, h.respond_with," \
+	" w.owner::pg_catalog.oid" \
+	" FROM pg_catalog.unnest($1) AS u (token)" \
+	" JOIN durable_wf.hook h ON h.token" EQ "u.token" \
+	" JOIN durable_wf.workflow w ON w.workflow_id" EQ "h.workflow_id" \
+	" WHERE h.is_webhook AND w.finished_at IS NULL"
+
+/* tokens */
+static DwfStatement find_many_query = {
+	FIND_MANY_QUERY,
+	1, {TEXTARRAYOID}, NULL
+};
+
 /* tokens; until the transaction ends nobody disposes of them */
 static DwfStatement lock_many_query = {
-	"SELECT h.token, h.workflow_id, h.validator, h.respond_with,"
-	" w.owner::pg_catalog.oid"
-	" FROM pg_catalog.unnest($1) AS u (token)"
-	" JOIN durable_wf.hook h ON h.token" EQ "u.token"
-	" JOIN durable_wf.workflow w ON w.workflow_id" EQ "h.workflow_id"
-	" WHERE h.is_webhook AND w.finished_at IS NULL"
-	" FOR KEY SHARE OF h",
+	FIND_MANY_QUERY " FOR KEY SHARE OF h SKIP LOCKED",
 	1, {TEXTARRAYOID}, NULL
 };
 
@@ -44,12 +52,12 @@ text_array(Datum *elements, int count)
 }
 
 /*
- * Look at the webhooks of live workflows among these tokens, each named once,
- * and keep them from being disposed of until the transaction ends.  Blocks
- * while another transaction disposes of one.
+ * Look at the webhooks of live workflows among these tokens, each named once.
+ * "lock": keep them from being disposed of until the transaction ends, and pass
+ * by those that another transaction disposes of.  Does not block.
  */
 DwfHook *
-dwf_store_lock_webhooks(text **tokens, int ntokens, int *count)
+dwf_store_find_webhooks(text **tokens, int ntokens, bool lock, int *count)
 {
 	Datum	   *elements = palloc(ntokens * sizeof(Datum));
 	Datum		values[1];
@@ -61,7 +69,7 @@ dwf_store_lock_webhooks(text **tokens, int ntokens, int *count)
 	values[0] = text_array(elements, ntokens);
 	hooks = palloc0(ntokens * sizeof(DwfHook));
 
-	r = dwf_plan_run(&lock_many_query, values, NULL);
+	r = dwf_plan_run(lock ? &lock_many_query : &find_many_query, values, NULL);
 	*count = (int) SPI_processed;
 	Assert(*count <= ntokens);
 	for (int i = 0; i < *count; i++)

@@ -338,13 +338,6 @@ static DwfStatement respond_query = {
 	3, {INT8OID, JSONBOID, OIDOID}, NULL
 };
 
-/* request */
-static DwfStatement request_workflow_query = {
-	"SELECT r.workflow_id FROM durable_wf.request r"
-	" WHERE r.request_id" EQ "$1",
-	1, {INT8OID}, NULL
-};
-
 /* request, token */
 static DwfStatement answer_query = {
 	"SELECT r.request_id, r.response, r.workflow_id,"
@@ -395,20 +388,6 @@ dwf_store_respond(int64 request_id, Datum response, Oid role)
 	ObjectIdGetDatum(role)};
 
 	return dwf_plan_count(&respond_query, values, NULL) > 0;
-}
-
-/* The workflow of a request, or NULL */
-text *
-dwf_store_request_workflow(int64 request_id)
-{
-	Datum		values[] = {Int64GetDatum(request_id)};
-	DwfRun		r = dwf_plan_run(&request_workflow_query, values, NULL);
-	text	   *workflow_id = NULL;
-
-	if (SPI_processed > 0)
-		workflow_id = DatumGetTextP(dwf_plan_copy_column(r, 0, 1).value);
-	dwf_plan_done(r);
-	return workflow_id;
 }
 
 /* Look at a request that came by this token; false if there is none */

@@ -130,8 +130,6 @@ DWF_JOURNALLED(wf_respond, -1)
 	int			status;
 	Jsonb	   *headers;
 	text	   *body;
-	text	   *workflow_id;
-	DwfLife		life;
 
 	dwf_arg_require(fcinfo, 0, "request_id");
 	dwf_arg_require(fcinfo, 1, "status");
@@ -147,16 +145,11 @@ DWF_JOURNALLED(wf_respond, -1)
 	if (!dwf_store_respond(request_id,
 						   dwf_http_response(status, headers, body),
 						   GetUserId()))
-	{
-		workflow_id = dwf_store_request_workflow(request_id);
-		if (workflow_id && dwf_store_life(workflow_id, &life))
-			dwf_identity_check_owner(workflow_id, &life, GetUserId());
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("request " INT64_FORMAT " does not wait for a response",
+				 errmsg("request " INT64_FORMAT " does not wait for a response of yours",
 						request_id),
-				 errdetail("It was never held, was answered, or nobody waits for it any more.")));
-	}
+				 errdetail("It was never held, was answered, nobody waits for it any more, or it is another role's.")));
 	PG_RETURN_VOID();
 }
 

@@ -16,6 +16,7 @@
 typedef enum DwfFate
 {
 	DWF_FATE_UNKNOWN,			/* there is no such webhook */
+	DWF_FATE_LOCKED,			/* another transaction disposes of it */
 	DWF_FATE_ASIDE,				/* it has a validator: nothing was done */
 	DWF_FATE_ACCEPTED,			/* the response is 202, empty */
 	DWF_FATE_RESPONSE			/* the response is ... */

@@ -55,13 +55,33 @@ compare_hooks(const void *a, const void *b)
 						  ((const DwfHook *) b)->token);
 }
 
-/* Lock the hooks of all requests; sorted by token */
+/* Those of an array that have been found */
+typedef struct Hooks
+{
+	int			count;
+	DwfHook    *hooks;			/* sorted by token */
+} Hooks;
+
+/* The hook of a token, or NULL */
 static DwfHook *
-lock_hooks(const DwfWebhookRequest *requests, int count, int *nhooks)
+find_hook(const Hooks *hooks, text *token)
+{
+	DwfHook		key = {.token = token};
+
+	return bsearch(&key, hooks->hooks, hooks->count, sizeof(DwfHook),
+				   compare_hooks);
+}
+
+/*
+ * Lock the hooks of all requests.  "all": those too that another transaction
+ * disposes of.
+ */
+static void
+lock_hooks(const DwfWebhookRequest *requests, int count, Hooks *ours,
+		   Hooks *all)
 {
 	text	  **tokens = palloc(count * sizeof(text *));
 	int			distinct = 0;
-	DwfHook    *hooks;
 
 	for (int i = 0; i < count; i++)
 		tokens[i] = requests[i].token;
@@ -69,9 +89,13 @@ lock_hooks(const DwfWebhookRequest *requests, int count, int *nhooks)
 	for (int i = 0; i < count; i++)
 		if (i == 0 || compare_tokens(tokens[i], tokens[distinct - 1]) != 0)
 			tokens[distinct++] = tokens[i];
-	hooks = dwf_store_lock_webhooks(tokens, distinct, nhooks);
-	qsort(hooks, *nhooks, sizeof(DwfHook), compare_hooks);
-	return hooks;
+	ours->hooks = dwf_store_find_webhooks(tokens, distinct, true, &ours->count);
+	qsort(ours->hooks, ours->count, sizeof(DwfHook), compare_hooks);
+	*all = *ours;
+	if (ours->count == distinct)
+		return;
+	all->hooks = dwf_store_find_webhooks(tokens, distinct, false, &all->count);
+	qsort(all->hooks, all->count, sizeof(DwfHook), compare_hooks);
 }
 
 /* What the workflow gets: the request, and its id */
@@ -151,15 +175,17 @@ resume_one(DwfWebhookRequest *request, const DwfHook *hook,
 /*
  * Resume webhooks with requests, which are objects as the gateway makes them,
  * and set the fate of each.  Raises what wf_resume_webhook() raises about one
- * of them; none has been resumed then.  Blocks as that does.
+ * of them; none has been resumed then.  Blocks as that does, but not for a
+ * disposal.
  */
 void
 dwf_webhook_resume_many(DwfWebhookRequest *requests, int count)
 {
 	Payloads	payloads = {0};
-	int			nhooks;
-	DwfHook    *hooks = lock_hooks(requests, count, &nhooks);
+	Hooks		ours;
+	Hooks		all;
 
+	lock_hooks(requests, count, &ours, &all);
 	payloads.message_ids = palloc(4 * count * sizeof(Datum));
 	payloads.workflow_ids = payloads.message_ids + count;
 	payloads.tokens = payloads.workflow_ids + count;
@@ -167,11 +193,10 @@ dwf_webhook_resume_many(DwfWebhookRequest *requests, int count)
 
 	for (int i = 0; i < count; i++)
 	{
-		DwfHook		key = {.token = requests[i].token};
-		DwfHook    *hook = bsearch(&key, hooks, nhooks, sizeof(DwfHook),
-								   compare_hooks);
+		DwfHook    *hook = find_hook(&ours, requests[i].token);
 
-		requests[i].fate = DWF_FATE_UNKNOWN;
+		requests[i].fate = find_hook(&all, requests[i].token) ?
+			DWF_FATE_LOCKED : DWF_FATE_UNKNOWN;
 		if (hook)
 			resume_one(&requests[i], hook, &payloads);
 	}

@@ -236,8 +236,12 @@ SELECT wf_resume_hook('v-odd', '[3]', 'k');
 SAVEPOINT s;
 SELECT wf_resume_hook('v-odd', '[4]', 'k4');
 ROLLBACK TO s;
--- a key that has failed is not used up; one that was used is not validated
-SELECT wf_resume_hook('v-odd', '[5]', 'k4'), wf_resume_hook('v-odd', '[6]', 'k');
+-- a key that has failed is not used up; who repeats one that was used is
+-- validated, and nothing is delivered
+SELECT wf_resume_hook('v-odd', '[5]', 'k4'), wf_resume_hook('v-odd', '[7]', 'k');
+SAVEPOINT s;
+SELECT wf_resume_hook('v-odd', '[6]', 'k');
+ROLLBACK TO s;
 COMMIT;
 RESET SESSION AUTHORIZATION;
 RESET durable_wf.workflow_id;

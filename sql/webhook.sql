@@ -176,8 +176,13 @@ SELECT wf_await_response(:'manual', :second, '0');
 SELECT test.try(format(call, :second)) FROM unnest(ARRAY[
   'SELECT wf_respond(NULL)', 'SELECT wf_respond(-1)', 'SELECT wf_respond(%s, NULL)', 'SELECT wf_respond(%s, 99)', 'SELECT wf_respond(%s, 600)',
   'SELECT wf_respond(%s, 200, ''[]'')', 'SELECT wf_respond(%s, 200, ''"x"'')', 'SELECT wf_respond(%s, 200, ''null'')', 'SELECT wf_respond(%s, 200, ''{"a": 1}'')',
-  'SELECT wf_respond(%s, 200, ''{"a": "b\nc"}'')', 'SELECT wf_respond(%s, 200, ''{"a\n": "b"}'')'
+  'SELECT wf_respond(%s, 200, ''{"a": "b\nc"}'')', 'SELECT wf_respond(%s, 200, ''{"a\n": "b"}'')',
+  'SELECT wf_respond(%s, 200, ''{"a": "b\u001bc"}'')', 'SELECT wf_respond(%s, 199)',
+  format('SELECT wf_respond(%%s, 200, %L)', jsonb_build_object('a', repeat('b', 8192)))
   ]) call;
+BEGIN;
+SELECT wf_respond(:second, headers => jsonb_build_object('a', repeat('b', 8191)));
+ROLLBACK;
 SELECT wf_respond(:second, headers => NULL, body => NULL), wf_await_response(:'manual', :second);
 SELECT test.try(call) FROM unnest(ARRAY[
   format('SELECT wf_await_response(NULL, %s)', :second), format('SELECT wf_await_response(%L, NULL)', :'manual'),

@@ -266,6 +266,12 @@ foreach my $case (
 	is($got->{method}, 'POST', '... and nothing else');
 }
 
+# Numbers that would be written out with thousands of digits
+is(status('POST', $hook, '[9e999, 1E-0400]', 'Content-Type: application/json'), 202, 'long numbers');
+is(ref payload($hook)->{body}, 'ARRAY', '... are JSON');
+is(status('POST', $hook, '[9e1000]', 'Content-Type: application/json'), 202, 'longer ones');
+is(payload($hook)->{body}, '[9e1000]', '... are text');
+
 # ----- methods and targets -----
 
 is(status('POST', "http://other.example:81$hook", 'absolute'), 202, 'a target with scheme and host');
@@ -318,6 +324,22 @@ is( raw("GET $hook HTTP/1.1\r\nHost: x\r\nX: " . 'x' x 40000 . "\r\n\r\n"),
 is( raw("GET $hook HTTP/1.1\r\nHost: x\r\n"
 		  . join('', map { "X-$_: y\r\n" } 1 .. 5000) . "\r\n"),
 	'431', 'too many headers');
+foreach my $bad (
+	[ 'a space before the colon', 'Content-Length : 38' ],
+	[ 'a folded line', "X-A: 1\r\n Content-Length: 38" ],
+	[ 'a CR in a value', "X-A: 1\rContent-Length: 38" ],
+	[ 'a control character', "X-A: 1\e" ],
+	[ 'two hosts', 'Host: y' ],
+	[ 'two encodings', "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity" ],
+	[ 'another encoding', 'Transfer-Encoding: gzip, chunked' ],
+	[ 'an unknown encoding', 'Transfer-Encoding: xchunked' ])
+{
+	my ($name, $header) = @$bad;
+
+	# what might be a body is not taken for another request
+	is(raw("POST $hook HTTP/1.1\r\nHost: x\r\n$header\r\n\r\nGET /healthz HTTP/1.1\r\nHost: test\r\n\r\n"),
+		'400', "$name: 400, and closed");
+}
 is(raw('GET /' . 'x' x 40000 . " HTTP/1.1\r\nHost: x\r\n\r\n"),
 	'414', 'too long a target');
 is(depth($hook), 0, 'nothing of it arrived');
@@ -394,6 +416,7 @@ like($answer->{head}, qr/^X-A: b\r?$/m, '... with a header');
 like($answer->{head}, qr{^Content-Type: application/json\r?$}m, '... a type');
 is($answer->{body}, '{"ok": true}', '... and a body');
 is(request('HEAD', $fixed)->{body}, '', 'HEAD has no body');
+is(status('GET', webhook('{"headers": {"X-Empty": ""}}')), 200, 'a header that is empty');
 is( status('GET', webhook('{"status": 204, "body": "no"}')),
 	204, '204 has none either');
 
@@ -513,6 +536,18 @@ is(status('POST', $other, 'x'), 202, '... until it is free');
 is(depth($hook), 63, 'all others are there, once');
 sql('TRUNCATE durable_wf.message');
 
+# Many that one tenant has locked cost another nothing.
+my @theirs = map { webhook() } 1 .. 5;
+$locker->query_safe('BEGIN');
+$locker->query_safe("SELECT wf_dispose_hook('${\token($_)}')") foreach @theirs;
+syswrite $sockets[$_], bytes('POST', $_ < 20 ? $theirs[ $_ % 5 ] : $hook, $_)
+  foreach 0 .. 63;
+is( join(' ', map { response($_)->{status} } @sockets),
+	join(' ', map { $_ < 20 ? 503 : 202 } 0 .. 63),
+	'five that are locked, and others are not');
+$locker->query_safe('ROLLBACK');
+sql('TRUNCATE durable_wf.message');
+
 syswrite $sockets[$_],
   bytes('POST', $hook, $_,
 	$_ == 30 ? 'Idempotency-Key: ' . 'k' x 600 : 'X: y')
@@ -564,6 +599,22 @@ is(request('POST', $keyed, '{"n": 1}', @key, "X-Hub-Signature-256: sha256=$signa
 is(status('POST', $keyed, '{"n": 1}', @key), 403, '... but not without a signature');
 is(depth($keyed), 1, '... one payload');
 is(depth($signed), 0, '... and delivers nothing');
+like(slurp_file($node->logfile), qr/LOG: .* validator has refused a request: no\n.*CONTEXT: .*refuse/s, '... and the log says why');
+sql(q{CREATE FUNCTION broken(jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN PERFORM 1 FROM nowhere; RETURN $1; END $$});
+is(status('POST', webhook(undef, 'broken'), ''), 503, 'a validator that is broken is no refusal');
+like(slurp_file($node->logfile), qr/cannot take requests: relation "nowhere" does not exist/, '... and the log says so');
+my $dropped = webhook(undef, 'broken');
+sql('DROP FUNCTION broken');
+is(status('POST', $dropped, ''), 503, '... nor is one that was dropped');
+sql(q{ALTER DATABASE postgres SET default_transaction_read_only = on});
+sql(q{BEGIN READ WRITE; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type ~ 'durable_wf (validator|gateway)'; COMMIT});
+until_true(
+	sub {
+		status('POST', $signed, '{"n": 1}', 'Content-Type: application/json', "X-Hub-Signature-256: sha256=$signature") == 202;
+	},
+	'a database that is read-only by default');
+sql(q{BEGIN READ WRITE; ALTER DATABASE postgres RESET default_transaction_read_only; COMMIT});
+payload($signed);
 
 my $hanging = webhook(undef, 'hang');
 @sockets = map { dial() } 1 .. 64;

@@ -254,6 +254,9 @@ dwf_answer_settle(DwfTask *task)
 		case DWF_FATE_UNKNOWN:
 			dwf_conn_answer_status(task->conn, 404);
 			break;
+		case DWF_FATE_LOCKED:
+			dwf_conn_answer_status(task->conn, 503);
+			break;
 		case DWF_FATE_ASIDE:
 			dwf_conn_set_state(task->conn, DWF_CONN_ASIDE);
 			break;

@@ -76,7 +76,7 @@ typedef struct Plain
 static Plain plains[] = {
 	{200, "ok\n", NULL, NULL, NULL},
 	{202, "", NULL, NULL, NULL},
-	{400, "bad request\n", NULL, NULL, NULL},
+	{400, "bad request\n", "Connection", "close", NULL},
 	{403, "refused\n", NULL, NULL, NULL},
 	{404, "no such webhook\n", NULL, NULL, NULL},
 	{405, "method not allowed\n",
@@ -376,7 +376,8 @@ dwf_conn_answer(DwfConn *conn, const DwfReply *answer)
 										unconstify(char *, answer->body),
 										MHD_RESPMEM_MUST_COPY);
 	for (int i = 0; response && i < answer->nheaders; i++)
-		if (!is_ours(answer->names[i]) &&
+		/* libmicrohttpd knows no header without a value */
+		if (!is_ours(answer->names[i]) && answer->values[i][0] != '\0' &&
 			MHD_add_response_header(response, answer->names[i],
 									answer->values[i]) != MHD_YES)
 		{

@@ -18,6 +18,9 @@
 
 #include <ctype.h>
 
+/* How many digits the exponent of a number can have */
+#define EXPONENT_DIGITS_MAX	3
+
 /* ----- the target ----- */
 
 static int
@@ -361,6 +364,10 @@ skip_digits(Reader *r)
 	return r->at > start;
 }
 
+/*
+ * A number that is written with an exponent has a few bytes here and thousands
+ * where jsonb writes it out.  What nobody means is not taken for one.
+ */
 static bool
 skip_number(Reader *r)
 {
@@ -371,9 +378,16 @@ skip_number(Reader *r)
 		return false;
 	if (skip_char(r, 'e') || skip_char(r, 'E'))
 	{
+		const char *digits;
+
 		if (!skip_char(r, '+'))
 			(void) skip_char(r, '-');
-		return skip_digits(r);
+		while (skip_char(r, '0'))
+			;
+		digits = r->at;
+		if (!skip_digits(r) && digits[-1] != '0')
+			return false;
+		return r->at - digits <= EXPONENT_DIGITS_MAX;
 	}
 	return true;
 }

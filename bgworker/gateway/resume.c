@@ -89,13 +89,15 @@ status_of(int sqlstate, bool is_foreign)
 		sqlstate == DWF_ERRCODE_CANCELLED ||
 		sqlstate == DWF_ERRCODE_NO_WORKFLOW)
 		return 404;
+	if (is_foreign && sqlstate == ERRCODE_INSUFFICIENT_PRIVILEGE)
+		return 403;
 	if (in_class(sqlstate, "53") || in_class(sqlstate, "55") ||
 		in_class(sqlstate, "57") || in_class(sqlstate, "58") ||
-		in_class(sqlstate, "40") || in_class(sqlstate, "XX"))
+		in_class(sqlstate, "40") || in_class(sqlstate, "25") ||
+		in_class(sqlstate, "42") || in_class(sqlstate, "XX"))
 		return 503;
 	if (is_foreign)
-		return sqlstate == ERRCODE_INSUFFICIENT_PRIVILEGE ||
-			in_class(sqlstate, "28") ? 403 : 400;
+		return in_class(sqlstate, "28") ? 403 : 400;
 	return in_class(sqlstate, "22") ? 400 : 503;
 }
 
@@ -299,10 +301,11 @@ static void
 resume_each(DwfTask *tasks, int count)
 {
 	List	   *locked = NIL;
+	int			in_a_row = 0;
 
 	for (int i = 0; i < count; i++)
 	{
-		if (list_length(locked) >= LOCKED_MAX ||
+		if (in_a_row >= LOCKED_MAX ||
 			is_known_locked(locked, tasks[i].request->token))
 			tasks[i].status = 503;
 		else if (resume_in_subtransaction(&tasks[i]) ==
@@ -311,10 +314,13 @@ resume_each(DwfTask *tasks, int count)
 			MemoryContext old = MemoryContextSwitchTo(round_context);
 
 			locked = lappend(locked, tasks[i].request->token);
+			in_a_row++;
 			MemoryContextSwitchTo(old);
 		}
+		else
+			in_a_row = 0;
 	}
-	dwf_transaction_is_locked = list_length(locked) >= LOCKED_MAX;
+	dwf_transaction_is_locked = in_a_row >= LOCKED_MAX;
 }
 
 /* Resume them in one transaction, each so that its failure is its own */
@@ -346,6 +352,7 @@ void
 dwf_resume_alone(DwfTask *task)
 {
 	MemoryContext context = CurrentMemoryContext;
+	bool volatile is_foreign = false;	/* what is raised may be a validator's */
 
 	PG_TRY();
 	{
@@ -353,6 +360,7 @@ dwf_resume_alone(DwfTask *task)
 		enable_timeout_after(STATEMENT_TIMEOUT,
 							 CALL_TIMEOUT + dwf_setting_validator_timeout);
 		check_privilege();
+		is_foreign = true;
 		MemoryContextSwitchTo(context);
 		PushActiveSnapshot(GetTransactionSnapshot());
 		task->request->response =
@@ -368,8 +376,10 @@ dwf_resume_alone(DwfTask *task)
 	{
 		ErrorData  *error = dwf_transaction_abort(context);
 
-		task->status = status_of(error->sqlerrcode, true);
-		if (task->status == 503 && error->sqlerrcode != ERRCODE_QUERY_CANCELED)
+		task->status = status_of(error->sqlerrcode, is_foreign);
+		if (task->status == 400)
+			dwf_transaction_log_refusal(error);
+		else if (task->status == 503)
 			dwf_transaction_log_failure(error);
 		FreeErrorData(error);
 	}

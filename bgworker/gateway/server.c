@@ -119,26 +119,67 @@ request_ends(void *arg, struct MHD_Connection *connection, void **context,
 typedef struct Framing
 {
 	int			lengths;
+	int			hosts;
 	bool		is_chunked;
+	bool		is_malformed;
 	unsigned long long length;
 } Framing;
 
+/* A name is a token of RFC 9110 */
+static bool
+is_token(const char *name, size_t length)
+{
+	for (size_t i = 0; i < length; i++)
+		if (name[i] <= ' ' || name[i] >= 0x7f ||
+			strchr("\"(),/:;<=>?@[\\]{}", name[i]))
+			return false;
+	return length > 0;
+}
+
+/* A value is one line, without control characters */
+static bool
+is_line(const char *value, size_t length)
+{
+	for (size_t i = 0; i < length; i++)
+	{
+		unsigned char c = value[i];
+
+		if ((c < ' ' && c != '\t') || c == 0x7f)
+			return false;
+	}
+	return true;
+}
+
+static bool
+is_named(const char *name, size_t length, const char *other)
+{
+	return length == strlen(other) && pg_strncasecmp(name, other, length) == 0;
+}
+
 static enum MHD_Result
 note_framing(void *arg, enum MHD_ValueKind kind, const char *name,
-			 const char *value)
+			 size_t name_length, const char *value, size_t length)
 {
 	Framing    *framing = arg;
 
 	(void) kind;
 	if (name == NULL || value == NULL)
 		return MHD_YES;
-	if (pg_strcasecmp(name, "Content-Length") == 0)
+	framing->is_malformed |= !is_token(name, name_length) ||
+		!is_line(value, length);
+	if (is_named(name, name_length, "Content-Length"))
 	{
 		framing->lengths++;
 		framing->length = strtoull(value, NULL, 10);
 	}
-	else if (pg_strcasecmp(name, "Transfer-Encoding") == 0)
+	else if (is_named(name, name_length, "Transfer-Encoding"))
+	{
+		framing->is_malformed |= framing->is_chunked ||
+			!is_named(value, length, "chunked");
 		framing->is_chunked = true;
+	}
+	else if (is_named(name, name_length, "Host"))
+		framing->is_malformed |= framing->hosts++ > 0;
 	return MHD_YES;
 }
 
@@ -182,11 +223,16 @@ look_at_request(DwfConn *conn, bool *has_body)
 	Framing		framing = {0};
 	DwfRoute	route = dwf_request_route(conn->target, conn->token);
 
-	/* who says the length twice means to smuggle something */
-	(void) MHD_get_connection_values(conn->connection, MHD_HEADER_KIND,
-									 note_framing, &framing);
+	/*
+	 * Who says the length twice means to smuggle something, and so does who
+	 * has it in a header that another server may take for one and we do not:
+	 * the 400 closes the connection.
+	 */
+	(void) MHD_get_connection_values_n(conn->connection, MHD_HEADER_KIND,
+									   note_framing, &framing);
 	*has_body = framing.is_chunked || framing.length > 0;
-	if (framing.lengths > 1 || (framing.lengths > 0 && framing.is_chunked))
+	if (framing.is_malformed || framing.lengths > 1 ||
+		(framing.lengths > 0 && framing.is_chunked))
 		return 400;
 	if (route == DWF_ROUTE_NONE)
 		return 404;

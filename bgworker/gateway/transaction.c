@@ -34,9 +34,9 @@ bool		dwf_transaction_is_locked = false;
 static volatile bool in_doubt = false;
 volatile bool *dwf_transaction_is_in_doubt = &in_doubt;
 
-/* Log why requests get a 503; the same thing once in ten seconds */
-void
-dwf_transaction_log_failure(const ErrorData *error)
+/* Is this not what was logged in the last ten seconds? */
+static bool
+is_to_be_logged(const ErrorData *error)
 {
 	static int	last_sqlstate = 0;
 	static TimestampTz last_time = 0;
@@ -44,14 +44,36 @@ dwf_transaction_log_failure(const ErrorData *error)
 
 	if (error->sqlerrcode == last_sqlstate &&
 		!TimestampDifferenceExceeds(last_time, now, 10000))
-		return;
+		return false;
 	last_sqlstate = error->sqlerrcode;
 	last_time = now;
-	ereport(WARNING,
-			(errcode(error->sqlerrcode),
-			 errmsg("the durable_wf gateway cannot take requests: %s",
-					error->message),
-			 error->detail ? errdetail("%s", error->detail) : 0));
+	return true;
+}
+
+/* Log why requests get a 503; the same thing once in ten seconds */
+void
+dwf_transaction_log_failure(const ErrorData *error)
+{
+	if (is_to_be_logged(error))
+		ereport(WARNING,
+				(errcode(error->sqlerrcode),
+				 errmsg("the durable_wf gateway cannot take requests: %s",
+						error->message),
+				 error->detail ? errdetail("%s", error->detail) : 0,
+				 error->context ? errcontext("%s", error->context) : 0));
+}
+
+/* Log why a validator has refused a request; likewise */
+void
+dwf_transaction_log_refusal(const ErrorData *error)
+{
+	if (is_to_be_logged(error))
+		ereport(LOG,
+				(errcode(error->sqlerrcode),
+				 errmsg("a durable_wf webhook's validator has refused a request: %s",
+						error->message),
+				 error->detail ? errdetail("%s", error->detail) : 0,
+				 error->context ? errcontext("%s", error->context) : 0));
 }
 
 /* Take what was raised, with nothing left of it */

@@ -458,6 +458,8 @@ dwf_validate_main(Datum arg)
 	BackgroundWorkerInitializeConnectionByOid(start.database, start.role, 0);
 	SetConfigOption("default_transaction_isolation", "read committed",
 					PGC_USERSET, PGC_S_OVERRIDE);
+	SetConfigOption("default_transaction_read_only", "off",
+					PGC_USERSET, PGC_S_OVERRIDE);
 	if (!dwf_resume_begin())
 		proc_exit(0);
 	context = AllocSetContextCreate(TopMemoryContext, "durable_wf request",

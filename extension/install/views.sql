@@ -4,11 +4,11 @@ CREATE VIEW @extschema@.wf_workflows WITH (security_invoker = true) AS
 SELECT w.workflow_id,
        r.rolname AS owner,
        w.status, w.body, w.input, w.output, w.error, w.attempts,
-       w.created_at, w.updated_at, w.finished_at
+       w.created_at, w.updated_at, w.finished_at, w.error_state, w.error_context
   FROM durable_wf.workflow w
   LEFT JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) w.owner::pg_catalog.oid;
 COMMENT ON VIEW @extschema@.wf_workflows IS
-'the workflows whose owner''s privileges you have; owner is null when that role was dropped';
+'the workflows whose owner''s privileges you have; owner is null when that role was dropped; of a body that has failed, error_state is its SQLSTATE and error_context has detail, hint and where it was';
 GRANT SELECT ON @extschema@.wf_workflows TO PUBLIC;
 
 CREATE VIEW @extschema@.wf_mailbox WITH (security_invoker = true) AS

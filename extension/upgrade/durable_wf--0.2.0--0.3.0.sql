@@ -381,7 +381,7 @@ Errors: 22023 bad argument.';
 CREATE FUNCTION @extschema@.wf_dispose_hook(token text) RETURNS boolean
     AS 'MODULE_PATHNAME', 'wf_dispose_hook' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.wf_dispose_hook(text) IS
-'End a hook: at commit its token is free, what was not taken is gone, and whoever awaits it gets WF006. Returns false when there is none. Blocks while another transaction resumes the hook.
+'End a hook: at commit its token is free, what was not taken is gone, and whoever awaits it gets WF006. Returns false when there is none. Blocks while another transaction resumes the hook, or has received from it.
 Errors: 22023 bad argument; 42501 its workflow belongs to another role.';
 
 CREATE TYPE @extschema@.wf_webhook AS (token text, url text);
@@ -418,7 +418,7 @@ CREATE FUNCTION @extschema@.wf_respond(
 COMMENT ON FUNCTION @extschema@.wf_respond(bigint, integer, jsonb, text) IS
 'Answer a request to a webhook of mode "manual", once. At commit whoever waits for it has the response.
 request_id: from the payload. status: 100 to 599. headers: an object of strings. For who may act as the workflow. Blocks only while another transaction answers the same request.
-Errors: 22023 bad argument; 55000 there is no such request, it was answered, or nobody waits for it any more; 42501 its workflow belongs to another role.';
+Errors: 22023 bad argument; 55000 there is no such request of yours, it was answered, or nobody waits for it any more.';
 
 CREATE FUNCTION @extschema@.wf_await_response(
     token text, request_id bigint, timeout interval DEFAULT '60 s') RETURNS jsonb
@@ -489,7 +489,17 @@ A workflow''s id is the name, an @ and its tick in UTC, as nightly@2026-11-20T03
 Takes effect at commit; pg_cron notices within a minute. Does not block.
 Errors: 22023 bad argument or schedule; 42883, 0A000 the body is none; 42501 no right to use pg_cron; 55000 pg_cron is missing, or lives in another database: the hint holds the statement to run there.';
 
--- views: suspended workflows
+-- views: suspended workflows, how a body has failed
+
+CREATE OR REPLACE VIEW @extschema@.wf_workflows WITH (security_invoker = true) AS
+SELECT w.workflow_id,
+       r.rolname AS owner,
+       w.status, w.body, w.input, w.output, w.error, w.attempts,
+       w.created_at, w.updated_at, w.finished_at, w.error_state, w.error_context
+  FROM durable_wf.workflow w
+  LEFT JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) w.owner::pg_catalog.oid;
+COMMENT ON VIEW @extschema@.wf_workflows IS
+'the workflows whose owner''s privileges you have; owner is null when that role was dropped; of a body that has failed, error_state is its SQLSTATE and error_context has detail, hint and where it was';
 
 CREATE OR REPLACE VIEW @extschema@.wf_waiters WITH (security_invoker = true) AS
 SELECT workflow_id, door, key, pid, suspended, waiting_since, deadline

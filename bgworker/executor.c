@@ -221,8 +221,12 @@ run_body(void)
 
 	if (call)
 	{
+		ErrorContextCallback frame;
+
 		dwf_clock_start();
+		dwf_guard_begin(&frame);
 		execute_statement(call);
+		dwf_guard_end(&frame);
 		dwf_clock_stop();
 		pfree(call);
 	}

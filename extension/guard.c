@@ -21,6 +21,7 @@
 #include "executor/executor.h"
 #include "fmgr.h"
 #include "plpgsql.h"
+#include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 
@@ -38,6 +39,9 @@ static const Oid effects[] = {
 	F_LO_IMPORT_TEXT_OID, F_LO_PUT, F_LO_TRUNCATE, F_LO_TRUNCATE64,
 	F_LO_UNLINK, F_LOWRITE
 };
+
+/* What the body was refused; it may have caught that */
+static ErrorData *refused = NULL;
 
 /*
  * A statement is about to be run: if the body runs it, outside of a step, it
@@ -126,6 +130,58 @@ object_access(ObjectAccessType access, Oid class, Oid object, int sub_object,
 		if (object == effects[i])
 			dwf_guard_refuse(psprintf("%s()", get_func_name(object)),
 							 psprintf("SELECT %s(...)", get_func_name(object)));
+}
+
+/*
+ * An error is being raised: keep it if it says that the body is wrong.  (What
+ * a read-only transaction refuses may be said better a moment later.)
+ */
+static void
+note_refusal(void *arg)
+{
+	int			code = geterrcode();
+	MemoryContext old;
+
+	(void) arg;
+	if ((code != DWF_ERRCODE_NOT_IN_BODY &&
+		 code != ERRCODE_READ_ONLY_SQL_TRANSACTION) ||
+		!dwf_attachment_is_body() || dwf_journal_in_command() ||
+		(refused && refused->sqlerrcode == DWF_ERRCODE_NOT_IN_BODY))
+		return;
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	if (refused)
+		FreeErrorData(refused);
+	refused = CopyErrorData();
+	MemoryContextSwitchTo(old);
+}
+
+/* A body begins; what it is refused is noted until dwf_guard_end() */
+void
+dwf_guard_begin(ErrorContextCallback *frame)
+{
+	if (refused)
+		FreeErrorData(refused);
+	refused = NULL;
+	frame->callback = note_refusal;
+	frame->arg = NULL;
+	frame->previous = error_context_stack;
+	error_context_stack = frame;
+}
+
+/* It has returned, whatever it was refused: say so where somebody may look */
+void
+dwf_guard_end(ErrorContextCallback *frame)
+{
+	error_context_stack = frame->previous;
+	if (refused)
+		ereport(WARNING,
+				(errcode(refused->sqlerrcode),
+				 errmsg("the body of workflow \"%s\" has caught an error that says how to write it: %s",
+						dwf_attachment_id() ? text_to_cstring(dwf_attachment_id()) : "",
+						refused->message),
+				 refused->detail ? errdetail_internal("%s", refused->detail) : 0,
+				 refused->hint ? errhint("%s", refused->hint) : 0,
+				 refused->context ? errcontext("%s", refused->context) : 0));
 }
 
 /*

@@ -504,5 +504,24 @@ is(sql("SELECT owner IS NULL FROM wf_workflows WHERE workflow_id = '$id'"), 't',
 sql("SELECT wf_set_owner('$id', 'bob')");
 ends_well($id, 'DROP ROLE');
 
+# Who catches that he is to write it in another way is told so in the log.
+foreach my $rule (
+	[ 'a write', q{INSERT INTO effect (what) VALUES ('no')}, qr/write in its steps only.*HINT:.*PERFORM wf_step/s ],
+	[ 'a function that writes', q{PERFORM nextval('some_numbers')}, qr/read-only/ ],
+	[ 'a wait', q{PERFORM wf_recv('t', '1 h')}, qr/has to be CALLed.*HINT:.*CALL wf_recv/s ],
+	[ 'a wait in a block', q{CALL wf_recv('t', '1 h', NULL, got)}, qr/cannot wait inside an EXCEPTION block/ ])
+{
+	my ($name, $statement, $message) = @$rule;
+	my $id = 'catches_' . ($name =~ s/ /_/gr);
+	my $offset = -s $node->logfile;
+
+	sql('CREATE SEQUENCE IF NOT EXISTS some_numbers');
+	sql("CREATE PROCEDURE $id(input jsonb) LANGUAGE plpgsql AS \$body\$ DECLARE got jsonb;
+		BEGIN BEGIN $statement; EXCEPTION WHEN OTHERS THEN NULL; END; PERFORM wf_set_event('goes_on', '1'); END \$body\$");
+	sql("SELECT wf_start('$id', '$id')");
+	like(result($id), qr/^SUCCESS/, "$name, caught");
+	like(slurp_file($node->logfile, $offset), qr/WARNING:.*workflow "$id" has caught an error.*$message/s, '... is in the log');
+}
+
 $node->stop;
 done_testing();

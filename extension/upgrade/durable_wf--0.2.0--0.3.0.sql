@@ -535,3 +535,98 @@ BEGIN
     GRANT SELECT ON ALL TABLES IN SCHEMA durable_wf TO PUBLIC;
     REVOKE ALL ON ALL SEQUENCES IN SCHEMA durable_wf FROM PUBLIC;
 END $$;
+
+-- What the columns of views and results mean, for \d+
+
+COMMENT ON COLUMN @extschema@.wf_outcome.status IS
+'as in wf_status';
+COMMENT ON COLUMN @extschema@.wf_outcome.output IS
+'what wf_complete was given';
+COMMENT ON COLUMN @extschema@.wf_outcome.error IS
+'what wf_fail was given, or what its body has raised';
+COMMENT ON COLUMN @extschema@.wf_received.topic IS
+'the topic that the message came by; NULL: none';
+COMMENT ON COLUMN @extschema@.wf_received.message IS
+'the message; SQL NULL on timeout only';
+COMMENT ON COLUMN @extschema@.wf_event_wait.event_data IS
+'the data of the notification; SQL NULL on timeout only';
+COMMENT ON COLUMN @extschema@.wf_event_wait.timed_out IS
+'true on timeout';
+COMMENT ON COLUMN @extschema@.wf_webhook.token IS
+'the hook''s token';
+COMMENT ON COLUMN @extschema@.wf_webhook.url IS
+'durable_wf.http_base_url and /.well-known/workflow/v1/webhook/<token>';
+COMMENT ON COLUMN @extschema@.wf_workflows.workflow_id IS
+'the workflow';
+COMMENT ON COLUMN @extschema@.wf_workflows.owner IS
+'the role it belongs to; NULL if that was dropped';
+COMMENT ON COLUMN @extschema@.wf_workflows.status IS
+'PENDING, RUNNING, WAITING, SUCCESS, ERROR, CANCELLED';
+COMMENT ON COLUMN @extschema@.wf_workflows.body IS
+'its procedure; NULL: a client executes it';
+COMMENT ON COLUMN @extschema@.wf_workflows.input IS
+'what wf_start was given';
+COMMENT ON COLUMN @extschema@.wf_workflows.output IS
+'what wf_complete was given';
+COMMENT ON COLUMN @extschema@.wf_workflows.error IS
+'what wf_fail was given, or what its body has raised';
+COMMENT ON COLUMN @extschema@.wf_workflows.attempts IS
+'how often a session has attached to it, or its body was run since it last made progress';
+COMMENT ON COLUMN @extschema@.wf_workflows.created_at IS
+'start of the transaction that started it';
+COMMENT ON COLUMN @extschema@.wf_workflows.updated_at IS
+'start of the transaction that last changed its status or owner';
+COMMENT ON COLUMN @extschema@.wf_workflows.finished_at IS
+'start of the transaction that ended it; NULL while it has not ended';
+COMMENT ON COLUMN @extschema@.wf_workflows.error_state IS
+'the SQLSTATE of what its body has raised';
+COMMENT ON COLUMN @extschema@.wf_workflows.error_context IS
+'its detail, its hint (for WF009, the line as it should be) and where it was';
+COMMENT ON COLUMN @extschema@.wf_waiters.workflow_id IS
+'who waits; with the doors event and result, and for wf_await_response, the workflow that is waited for';
+COMMENT ON COLUMN @extschema@.wf_waiters.door IS
+'message (wf_recv, wf_recv_any, wf_recv_many), event (wf_get_event), notify (wf_wait_for_event), hook (wf_await_hook, wf_await_response), result (wf_result), queue (wf_attach_next; no workflow yet), timer (wf_sleep, pauses of wf_step)';
+COMMENT ON COLUMN @extschema@.wf_waiters.key IS
+'the topic (NULL: none), key, event id, token or, for wf_await_response, number of the request; NULL with the door result';
+COMMENT ON COLUMN @extschema@.wf_waiters.pid IS
+'the server process, as in pg_stat_activity; NULL when suspended';
+COMMENT ON COLUMN @extschema@.wf_waiters.suspended IS
+'a SQL workflow that waits without a process';
+COMMENT ON COLUMN @extschema@.wf_waiters.waiting_since IS
+'when it began to wait';
+COMMENT ON COLUMN @extschema@.wf_waiters.deadline IS
+'when it will time out; NULL: never';
+COMMENT ON COLUMN @extschema@.wf_mailbox.workflow_id IS
+'whose mailbox';
+COMMENT ON COLUMN @extschema@.wf_mailbox.door IS
+'message, hook, or notify for addressed notifications';
+COMMENT ON COLUMN @extschema@.wf_mailbox.key IS
+'the topic (NULL: none), token or event id';
+COMMENT ON COLUMN @extschema@.wf_mailbox.depth IS
+'how many';
+COMMENT ON COLUMN @extschema@.wf_mailbox.oldest_at IS
+'start of the transaction that sent the oldest of them';
+COMMENT ON COLUMN @extschema@.wf_stat.door IS
+'message, event, notify, hook, result, queue, timer; NULL for what concerns all of them';
+COMMENT ON COLUMN @extschema@.wf_stat.sends IS
+'committed: messages; published values; notifications, one per workflow; starts, ends and changes of owner';
+COMMENT ON COLUMN @extschema@.wf_stat.receives IS
+'committed: messages and notifications that were received';
+COMMENT ON COLUMN @extschema@.wf_stat.waits IS
+'calls that had to wait';
+COMMENT ON COLUMN @extschema@.wf_stat.timeouts IS
+'those that ended at their timeout';
+COMMENT ON COLUMN @extschema@.wf_stat.wakes IS
+'waiters woken, by a commit or by the rollback of a receiver';
+COMMENT ON COLUMN @extschema@.wf_stat.spurious_wakes IS
+'of these, those that found nothing to take and slept on: another receiver was faster';
+COMMENT ON COLUMN @extschema@.wf_stat.passed_on IS
+'wakes that a waiter handed on to the next one as it left';
+COMMENT ON COLUMN @extschema@.wf_stat.notifications IS
+'NOTIFYs that were sent to sessions that wf_listen';
+COMMENT ON COLUMN @extschema@.wf_stat.resyncs IS
+'without a door: times that these were told to look at everything';
+COMMENT ON COLUMN @extschema@.wf_stat.reconciles IS
+'without a door: times that all who wait in a database were woken to look, after COMMIT or ROLLBACK PREPARED';
+COMMENT ON COLUMN @extschema@.wf_stat.listens IS
+'without a door: how many wf_listen of all sessions are in force now';

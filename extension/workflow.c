@@ -30,6 +30,7 @@
 #include "journal.h"
 #include "owner.h"
 #include "presence.h"
+#include "shmem.h"
 #include "store.h"
 #include "wait.h"
 
@@ -115,6 +116,12 @@ DWF_JOURNALLED(wf_start, 0)
 	}
 	if (!start.timeout.isnull)
 		dwf_presence_changed(MyDatabaseId);
+	if (start.body && dwf_shared == NULL)
+		ereport(WARNING,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("workflow \"%s\" will not run before durable_wf is preloaded",
+						text_to_cstring(start.workflow_id)),
+				 errhint("Add durable_wf to shared_preload_libraries and restart the server.")));
 	PG_RETURN_TEXT_P(start.workflow_id);
 }
 

@@ -47,6 +47,13 @@ my $clean = catalogs();
 sql('CREATE EXTENSION durable_wf');
 isnt(catalogs(), $clean, 'CREATE EXTENSION works');
 
+# Nobody runs a body
+sql("CREATE PROCEDURE body(jsonb) LANGUAGE plpgsql AS 'BEGIN END'");
+like(said(q{SELECT wf_start('has a body', 'body')}), qr/has a body.*WARNING:  55000: workflow "has a body" will not run before durable_wf is preloaded\nHINT:/s,
+	'wf_start with a body');
+is(sql(q{SELECT status FROM wf_workflows WHERE workflow_id = 'has a body'}), 'PENDING', '... starts it all the same');
+sql('DROP PROCEDURE body; TRUNCATE durable_wf.workflow');
+
 # What needs no shared memory
 my @works = (
 	[ q{SELECT wf_start('w', input => '{"a": 1}')}, 'w' ],

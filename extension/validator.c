@@ -4,7 +4,8 @@
  *	  The functions that check what comes to a hook: find one, run one.
  *
  * A validator is code of the hook's owner that runs in the session of whoever
- * resumes the hook, perhaps a superuser.  So that it gets nothing of his:
+ * resumes the hook, perhaps a superuser.  So that it gets as little of his as any
+ * function of somebody else's (what the session has open it can reach):
  *
  *	- it runs as the owner, in a security-restricted operation: it cannot
  *	  become another role, nor leave a deferred trigger, a temporary table, a

@@ -44,6 +44,8 @@ dwf_identity_argument(FunctionCallInfo fcinfo, int n)
 		ereport(ERROR,
 				(errcode(DWF_ERRCODE_NO_CURRENT),
 				 errmsg("there is no current workflow"),
+				 dwf_attachment_is_body() ?
+				 errhint("This run has ended it, with wf_complete() or its like: let RETURN follow that.") :
 				 n >= 0 ?
 				 errhint("Name one in the call (workflow_id => ...), call wf_attach(), or set durable_wf.workflow_id.") :
 				 errhint("Call wf_attach(), or set durable_wf.workflow_id.")));

@@ -397,7 +397,9 @@ dwf_journal_require(const char *function)
 				(errcode(DWF_ERRCODE_NO_CURRENT),
 				 errmsg("%s() is for sessions that are attached to a workflow",
 						function),
-				 errhint("Call wf_attach() first.")));
+				 dwf_attachment_is_body() ?
+				 errhint("This run has ended it, with wf_complete() or its like: let RETURN follow that.") :
+				 errhint("Call wf_attach() first; the body of a workflow is run by wf_start().")));
 	check_access();
 }
 

@@ -523,5 +523,18 @@ foreach my $rule (
 	like(slurp_file($node->logfile, $offset), qr/WARNING:.*workflow "$id" has caught an error.*$message/s, '... is in the log');
 }
 
+# What follows the end is told so.
+foreach my $call (q{wf_set_event('k', '1')}, q{wf_step('s', 'SELECT 1')})
+{
+	my $id = 'ended_' . ($call =~ /^wf_(\w+)/)[0];
+
+	sql("CREATE PROCEDURE $id(input jsonb) LANGUAGE plpgsql AS \$body\$
+		BEGIN PERFORM wf_complete(to_jsonb(1)); PERFORM $call; EXCEPTION WHEN SQLSTATE 'WF008' THEN RAISE WARNING '%: %', SQLSTATE, SQLERRM; RAISE; END \$body\$");
+	my $offset = -s $node->logfile;
+	sql("SELECT wf_start('$id', '$id')");
+	like(result($id), qr/^ERROR\|\|WF008/, "$call after wf_complete");
+	like(slurp_file($node->logfile, $offset), qr/HINT:.*let RETURN follow that/, '... says what is missing');
+}
+
 $node->stop;
 done_testing();

@@ -48,6 +48,9 @@ static List *executors = NIL;	/* in TopMemoryContext */
 static TimestampTz try_after = 0;
 static bool warned_no_slot = false;
 
+/* What is due waits for a slot */
+bool		dwf_pool_lacks_slot = false;
+
 /* How many executors are there, of a role or, if it is invalid, of all? */
 static int
 count_executors(Oid role)
@@ -191,6 +194,7 @@ dwf_pool_start(void)
 
 	if (GetCurrentTimestamp() < try_after)
 		return try_after;
+	dwf_pool_lacks_slot = false;
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -199,6 +203,7 @@ dwf_pool_start(void)
 			if (!serve_role(lfirst_oid(cell)))
 			{
 				warn_no_slot();
+				dwf_pool_lacks_slot = true;
 				next = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 												   NO_SLOT_GAP);
 				break;

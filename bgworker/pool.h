@@ -12,6 +12,9 @@
 
 #include "datatype/timestamp.h"
 
+/* An executor is wanted, and there was no slot for it */
+extern bool dwf_pool_lacks_slot;
+
 extern bool dwf_pool_reap(void);
 extern TimestampTz dwf_pool_start(void);
 extern void dwf_pool_end(void);

@@ -178,7 +178,8 @@ report_idle(void)
 {
 	pgstat_report_activity(STATE_IDLE,
 						   dwf_setting_paused ? "workflows are paused: durable_wf.paused" :
-						   is_copy ? "workflows wait for wf_adopt()" : "");
+						   is_copy ? "workflows wait for wf_adopt()" :
+						   dwf_pool_lacks_slot ? "workflows wait for a process: max_worker_processes" : "");
 }
 
 /* Leave for good, as far as this worker knows */

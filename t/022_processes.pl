@@ -555,6 +555,16 @@ $node->append_conf('postgresql.conf', 'max_worker_processes = 5');
 	sql('SELECT pg_sleep(1.5)');
 	is(warnings($offset), 0, 'the warning comes once');
 
+	# there is none for a workflow's body either, and its worker says so
+	my $served = sql(q{SELECT datname FROM pg_stat_activity
+		WHERE backend_type = 'durable_wf worker' AND datname ~ '^e' ORDER BY 1 LIMIT 1});
+	my $says = "SELECT query FROM pg_stat_activity WHERE backend_type = 'durable_wf worker' AND datname = '$served'";
+	sql_in($served, q{CREATE PROCEDURE body(jsonb) LANGUAGE plpgsql AS 'BEGIN END'});
+	sql_in($served, q{SELECT wf_adopt(); SELECT wf_start('has a body', 'body')});
+	ok($node->poll_query_until('postgres', $says, 'workflows wait for a process: max_worker_processes'), 'a body without a slot');
+	sql_in($served, q{SELECT wf_cancel('has a body')});
+	ok($node->poll_query_until('postgres', $says, ''), '... until it does not want one');
+
 	sql_in($_, 'DROP EXTENSION durable_wf') foreach split /\n/, sql(
 		q{SELECT datname FROM pg_stat_activity
 		   WHERE backend_type = 'durable_wf worker' AND datname ~ '^e' LIMIT 2});

@@ -326,7 +326,6 @@ is( raw("GET $hook HTTP/1.1\r\nHost: x\r\n"
 	'431', 'too many headers');
 foreach my $bad (
 	[ 'a space before the colon', 'Content-Length : 38' ],
-	[ 'a folded line', "X-A: 1\r\n Content-Length: 38" ],
 	[ 'a CR in a value', "X-A: 1\rContent-Length: 38" ],
 	[ 'a control character', "X-A: 1\e" ],
 	[ 'two hosts', 'Host: y' ],
@@ -340,6 +339,11 @@ foreach my $bad (
 	is(raw("POST $hook HTTP/1.1\r\nHost: x\r\n$header\r\n\r\nGET /healthz HTTP/1.1\r\nHost: test\r\n\r\n"),
 		'400', "$name: 400, and closed");
 }
+# A folded line is refused, or by libmicrohttpd 1.0 unfolded, as HTTP lets it
+# be; it is no header of its own.
+like(raw("POST $hook HTTP/1.1\r\nHost: x\r\nX-A: 1\r\n Content-Length: 38\r\n\r\nGET /healthz HTTP/1.1\r\nHost: test\r\n\r\n", 2),
+	qr/^(400|202 200)$/, 'a folded line');
+sql('TRUNCATE durable_wf.message');
 is(raw('GET /' . 'x' x 40000 . " HTTP/1.1\r\nHost: x\r\n\r\n"),
 	'414', 'too long a target');
 is(depth($hook), 0, 'nothing of it arrived');

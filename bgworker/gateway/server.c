@@ -33,9 +33,6 @@
 /* How long /healthz tells of a failure, in ms */
 #define UNHEALTHY		10000
 
-/* As HTTP demands: what 1.0 calls strict refuses extensions of chunks, too */
-#define STRICTNESS		(MHD_VERSION >= 0x01000000 ? 0 : 1)
-
 /* How many connections are accepted in a row */
 #define ACCEPT_MAX		64
 
@@ -437,7 +434,7 @@ dwf_server_start(void)
 							MHD_OPTION_CONNECTION_MEMORY_LIMIT,
 							(size_t) HEADERS_MAX,
 							MHD_OPTION_CONNECTION_TIMEOUT, 0U,
-							MHD_OPTION_STRICT_FOR_CLIENT, STRICTNESS,
+							MHD_OPTION_STRICT_FOR_CLIENT, 1,
 							MHD_OPTION_END);
 	if (http == NULL)
 		ereport(FATAL,

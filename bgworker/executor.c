@@ -226,7 +226,7 @@ run_body(void)
 		dwf_clock_start();
 		dwf_guard_begin(&frame);
 		execute_statement(call);
-		dwf_guard_end(&frame);
+		dwf_guard_end(&frame, claimed);
 		dwf_clock_stop();
 		pfree(call);
 	}

@@ -225,3 +225,14 @@ dwf_pool_end(void)
 		(void) WaitForBackgroundWorkerShutdown(((Executor *) lfirst(cell))->handle);
 	executors = NIL;
 }
+
+/* This process ends by an error: tell all executors to, but wait for none */
+void
+dwf_pool_abandon(void)
+{
+	ListCell   *cell;
+
+	foreach(cell, executors)
+		TerminateBackgroundWorker(((Executor *) lfirst(cell))->handle);
+	executors = NIL;
+}

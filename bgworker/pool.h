@@ -18,5 +18,6 @@ extern bool dwf_pool_lacks_slot;
 extern bool dwf_pool_reap(void);
 extern TimestampTz dwf_pool_start(void);
 extern void dwf_pool_end(void);
+extern void dwf_pool_abandon(void);
 
 #endif							/* DWF_POOL_H */

@@ -196,6 +196,7 @@ worker_exit(int code, Datum arg)
 {
 	(void) code;
 	(void) arg;
+	dwf_pool_abandon();
 	dwf_service_worker_end();
 }
 
@@ -513,13 +514,13 @@ dwf_worker_main(Datum arg)
 		long		timeout = -1;
 
 		ResetLatch(MyLatch);
+		QueryCancelPending = false;	/* nothing to cancel, as in an idle session */
 		if (ProcDiePending)
 		{
 			ProcDiePending = false; /* it is being heeded */
 			dwf_pool_end();
 			proc_exit(0);		/* without leave(): the launcher starts another */
 		}
-		QueryCancelPending = false;	/* nothing to cancel, as in an idle session */
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
 		{

@@ -140,6 +140,7 @@ static void
 note_refusal(void *arg)
 {
 	int			code = geterrcode();
+	ErrorData  *error;
 	MemoryContext old;
 
 	(void) arg;
@@ -149,10 +150,16 @@ note_refusal(void *arg)
 		(refused && refused->sqlerrcode == DWF_ERRCODE_NOT_IN_BODY))
 		return;
 	old = MemoryContextSwitchTo(TopMemoryContext);
+	error = CopyErrorData();
+	MemoryContextSwitchTo(old);
+	if (error->elevel < ERROR)	/* somebody's RAISE WARNING, say */
+	{
+		FreeErrorData(error);
+		return;
+	}
 	if (refused)
 		FreeErrorData(refused);
-	refused = CopyErrorData();
-	MemoryContextSwitchTo(old);
+	refused = error;
 }
 
 /* A body begins; what it is refused is noted until dwf_guard_end() */
@@ -170,15 +177,14 @@ dwf_guard_begin(ErrorContextCallback *frame)
 
 /* It has returned, whatever it was refused: say so where somebody may look */
 void
-dwf_guard_end(ErrorContextCallback *frame)
+dwf_guard_end(ErrorContextCallback *frame, const text *workflow_id)
 {
 	error_context_stack = frame->previous;
 	if (refused)
 		ereport(WARNING,
 				(errcode(refused->sqlerrcode),
 				 errmsg("the body of workflow \"%s\" has caught an error that says how to write it: %s",
-						dwf_attachment_id() ? text_to_cstring(dwf_attachment_id()) : "",
-						refused->message),
+						text_to_cstring(workflow_id), refused->message),
 				 refused->detail ? errdetail_internal("%s", refused->detail) : 0,
 				 refused->hint ? errhint("%s", refused->hint) : 0,
 				 refused->context ? errcontext("%s", refused->context) : 0));

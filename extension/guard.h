@@ -12,7 +12,7 @@
 
 extern bool dwf_guard_body(void);
 extern void dwf_guard_begin(ErrorContextCallback *frame);
-extern void dwf_guard_end(ErrorContextCallback *frame);
+extern void dwf_guard_end(ErrorContextCallback *frame, const text *workflow_id);
 extern void dwf_guard_watch_plpgsql(void);
 extern void dwf_guard_refuse(const char *effect, const char *statement);
 extern void dwf_guard_explain(const char *statement);

@@ -74,6 +74,18 @@ static DwfStatement drop_payloads_query = {
 	2, {TEXTOID, TEXTOID}, NULL
 };
 
+/* token, role: what has come and is held by a receiver */
+static DwfStatement await_receivers_query = {
+	"SELECT FROM durable_wf.hook h"
+	" JOIN durable_wf.workflow w ON w.workflow_id" EQ "h.workflow_id"
+	" JOIN durable_wf.message m ON m.workflow_id" EQ "h.workflow_id"
+	" AND m.door" EQ "'h' AND m.key" EQ "h.token"
+	" WHERE h.token" EQ "$1 AND w.finished_at IS NULL"
+	" AND " ROLE_MAY_ACT("$2")
+	" FOR UPDATE OF m",
+	2, {TEXTOID, OIDOID}, NULL
+};
+
 /* token, role */
 static DwfStatement dispose_query = {
 	"DELETE FROM durable_wf.hook h USING durable_wf.workflow w"
@@ -245,9 +257,12 @@ text *
 dwf_store_dispose_hook(text *token, Oid role)
 {
 	Datum		values[] = {PointerGetDatum(token), ObjectIdGetDatum(role)};
-	DwfRun		r = dwf_plan_run(&dispose_query, values, NULL);
+	DwfRun		r;
 	text	   *workflow_id = NULL;
 
+	/* before the hook is locked: a receiver may want it, too */
+	(void) dwf_plan_count_latest(&await_receivers_query, values);
+	r = dwf_plan_run(&dispose_query, values, NULL);
 	if (SPI_processed > 0)
 		workflow_id = DatumGetTextP(dwf_plan_copy_column(r, 0, 1).value);
 	dwf_plan_done(r);

@@ -409,7 +409,7 @@ dwf_note_arrival(PG_FUNCTION_ARGS)
 			  address.door == DWF_DOOR_EVENT ? 0 : 1, false);
 	if (address.door == DWF_DOOR_LIFE)
 	{
-		notes[nnotes - 1].interrupts =
+		notes[nnotes - 1].interrupts |=
 			!TRIGGER_FIRED_BY_INSERT(trigger->tg_event);
 		/* after that: whom it brings work is not to be interrupted by it */
 		if (!TRIGGER_FIRED_BY_DELETE(trigger->tg_event))

@@ -195,6 +195,12 @@ send_answer(DwfConn *conn, const NullableDatum *response)
  * Answers that came before we were told that their requests are to be held:
  * that is said by a helper, after its commit.  Kept while one has a request.
  */
+typedef struct Early
+{
+	DwfAnswer	answer;
+	int64		kept_at;
+} Early;
+
 static List *early = NIL;
 static MemoryContext early_context = NULL;
 
@@ -203,20 +209,49 @@ static void
 keep_early(const DwfAnswer *answer)
 {
 	MemoryContext old;
-	DwfAnswer  *copy;
+	Early	   *copy;
 
 	if (early_context == NULL)
 		early_context = AllocSetContextCreate(TopMemoryContext,
 											  "durable_wf early answers",
 											  ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(early_context);
-	copy = palloc(sizeof(DwfAnswer));
-	*copy = *answer;
+	copy = palloc(sizeof(Early));
+	copy->answer = *answer;
+	copy->kept_at = dwf_conn_now();
 	if (!answer->response.isnull)
-		copy->response.value =
+		copy->answer.response.value =
 			PointerGetDatum(PG_DETOAST_DATUM_COPY(answer->response.value));
 	early = lappend(early, copy);
 	MemoryContextSwitchTo(old);
+}
+
+/* Forget those that came before any that a helper still has was given to it */
+static void
+forget_early(void)
+{
+	DwfConn    *oldest;
+	ListCell   *cell;
+
+	if (early == NIL)
+		return;
+	if (dwf_conn_ready(DWF_CONN_CHECKED, &oldest, 1) == 0)
+	{
+		early = NIL;
+		MemoryContextReset(early_context);
+		return;
+	}
+	foreach(cell, early)
+	{
+		Early	   *one = lfirst(cell);
+
+		if (one->kept_at >= oldest->since)
+			break;				/* they are in the order of time */
+		if (!one->answer.response.isnull)
+			pfree(DatumGetPointer(one->answer.response.value));
+		pfree(one);
+		early = foreach_delete_current(early, cell);
+	}
 }
 
 /* Hold a request until it is answered, if it is not yet */
@@ -228,7 +263,7 @@ hold(DwfConn *conn, int64 request_id)
 	dwf_conn_hold(conn, request_id);
 	foreach(cell, early)
 	{
-		DwfAnswer  *answer = lfirst(cell);
+		DwfAnswer  *answer = &((Early *) lfirst(cell))->answer;
 
 		if (answer->request_id != request_id)
 			continue;
@@ -333,11 +368,7 @@ dwf_answer_held(long *retry_after)
 	*retry_after = -1;
 	if (!dwf_server_is_open)
 		return false;
-	if (early != NIL && dwf_conn_count(DWF_CONN_CHECKED) == 0)
-	{
-		early = NIL;
-		MemoryContextReset(early_context);
-	}
+	forget_early();
 	again |= dwf_waiter_take_signal();
 	dwf_waiter_settle_signal(false);
 	if (!again)

@@ -222,13 +222,13 @@ take_orders(void)
 	bool		check;
 
 	ResetLatch(MyLatch);
+	QueryCancelPending = false;	/* nothing to cancel, as in an idle session */
 	if (ProcDiePending)
 	{
 		ProcDiePending = false; /* it is being heeded */
 		dwf_validate_end();
 		proc_exit(1);			/* not on purpose: the launcher starts another */
 	}
-	QueryCancelPending = false;	/* nothing to cancel, as in an idle session */
 	CHECK_FOR_INTERRUPTS();
 	if (ConfigReloadPending)
 	{

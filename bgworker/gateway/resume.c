@@ -443,6 +443,7 @@ dwf_resume_begin(void)
 static void
 end_round(DwfTask *tasks, int count)
 {
+	MemoryContextSwitchTo(round_context);	/* a commit has left it */
 	for (int i = 0; i < count; i++)
 		dwf_answer_settle(&tasks[i]);
 	*dwf_transaction_is_in_doubt = false;

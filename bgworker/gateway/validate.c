@@ -105,9 +105,9 @@ drop_helper(Helper *helper)
 		dwf_conn_answer_status(helper->conn, 503);
 	if (helper->message)
 		pfree(helper->message);
-	dsm_detach(helper->segment);	/* its queues with it */
-	pfree(helper->to);
-	pfree(helper->from);
+	shm_mq_detach(helper->to);
+	shm_mq_detach(helper->from);
+	dsm_detach(helper->segment);
 	pfree(helper->handle);
 	memset(helper, 0, sizeof(Helper));
 }
@@ -243,6 +243,7 @@ give(Helper *helper, DwfConn *conn)
 	memcpy(helper->message, &header, sizeof(header));
 	memcpy(helper->message + MAXALIGN(sizeof(header)), request.request, size);
 	helper->conn = conn;
+	*helper->is_in_doubt = false;	/* that was the last one's */
 	dwf_conn_set_state(conn, DWF_CONN_CHECKED);
 }
 

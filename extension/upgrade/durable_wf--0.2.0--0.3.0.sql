@@ -417,7 +417,7 @@ CREATE FUNCTION @extschema@.wf_respond(
     AS 'MODULE_PATHNAME', 'wf_respond' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.wf_respond(bigint, integer, jsonb, text) IS
 'Answer a request to a webhook of mode "manual", once. At commit whoever waits for it has the response.
-request_id: from the payload. status: 100 to 599. headers: an object of strings. For who may act as the workflow. Blocks only while another transaction answers the same request.
+request_id: from the payload. status: 200 to 599. headers: an object of strings. For who may act as the workflow. Blocks only while another transaction answers the same request.
 Errors: 22023 bad argument; 55000 there is no such request of yours, it was answered, or nobody waits for it any more.';
 
 CREATE FUNCTION @extschema@.wf_await_response(

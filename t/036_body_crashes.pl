@@ -480,5 +480,23 @@ sql(q{SELECT wf_send('parent/' || i, '1', 'go') FROM generate_series(1, 3) i; SE
 is(result('parent'), 'SUCCESS|[6, 0]|', 'children: the parent goes on with the same');
 is(sql(q{SELECT count(*) FROM effect WHERE workflow_id LIKE 'parent/%'}), 3, 'children: each once');
 
+# A worker that ends by an error, here in the middle of a transaction, takes its
+# executors along: the next one would not know of them.
+sql(q{SELECT wf_start('long ' || i, 'runs', '["SELECT pg_sleep(600)"]') FROM generate_series(1, 3) i});
+poll(q{SELECT count(*) >= 3 FROM pg_stat_activity WHERE backend_type = 'durable_wf executor' AND wait_event = 'PgSleep'});
+my $executors = sql(q{SELECT string_agg(pid::text, ',') FROM pg_stat_activity WHERE backend_type = 'durable_wf executor'});
+$holder = session();
+$holder->query_safe('BEGIN; LOCK TABLE durable_wf.workflow IN ACCESS EXCLUSIVE MODE');
+$node->reload;
+my $is_worker = q{backend_type = 'durable_wf worker' AND datname = 'postgres'};
+poll("SELECT count(*) = 1 FROM pg_stat_activity WHERE $is_worker AND wait_event_type = 'Lock'");
+sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE $is_worker");
+poll("SELECT count(*) = 0 FROM pg_stat_activity WHERE pid IN ($executors)");
+pass('a worker that ends takes its executors along');
+$holder->query_safe('COMMIT');
+$holder->quit;
+sql(q{SELECT wf_cancel('long ' || i) FROM generate_series(1, 3) i});
+is(result("long $_"), 'CANCELLED||', "and the next one serves all, $_") foreach 1 .. 3;
+
 $node->stop;
 done_testing();

@@ -266,6 +266,12 @@ foreach my $case (
 	is($got->{method}, 'POST', '... and nothing else');
 }
 
+# A function that would be found before the server's own
+sql(q{CREATE FUNCTION public.unnest(text[]) RETURNS SETOF text LANGUAGE plpgsql AS $$ BEGIN RAISE 'hijacked'; END $$});
+is(status('POST', $hook, 'x'), 202, 'a function that has a better match');
+payload($hook);
+sql('DROP FUNCTION public.unnest(text[])');
+
 # Numbers that would be written out with thousands of digits
 is(status('POST', $hook, '[9e999, 1E-0400]', 'Content-Type: application/json'), 202, 'long numbers');
 is(ref payload($hook)->{body}, 'ARRAY', '... are JSON');

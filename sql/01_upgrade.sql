@@ -17,6 +17,7 @@ SELECT wf_start('old'), wf_send('old', '"kept"', 't') IS NOT NULL AS sent, wf_se
 ALTER EXTENSION durable_wf UPDATE TO '0.2.0';
 SELECT wf_start('plain') AS without_update, wf_prune() AS pruned;
 ALTER EXTENSION durable_wf UPDATE TO '0.3.0';
+ALTER EXTENSION durable_wf UPDATE TO '0.4.0';
 SELECT wf_recv('t', '0', 'old'), wf_get_event('old', 'k', '0'), wf_attach('old'), wf_prune() AS pruned;
 SELECT wf_step('s', 'SELECT 1'), wf_cancel('old');
 

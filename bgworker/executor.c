@@ -10,8 +10,11 @@
  *				suspended, and has written that down itself: nothing
  *	discard		all that the body may have left in the session
  *
- * A body that crashes its process is found RUNNING and claimed by nobody; it
- * is run again, later each time, at most durable_wf.max_attempts times.
+ * A body whose process has died is found RUNNING and claimed by nobody; it is
+ * run again, later each time, and if it crashes (crash.c) and gets no further,
+ * at most durable_wf.max_attempts times.
+ *
+ * What this process does for itself waits for no row that others have locked.
  *
  *-------------------------------------------------------------------------
  */
@@ -41,15 +44,20 @@
 #include "args.h"
 #include "attach.h"
 #include "attachment.h"
+#include "body.h"
 #include "clock.h"
+#include "crash.h"
+#include "executors.h"
 #include "guard.h"
 #include "journal.h"
+#include "plan.h"
 #include "service.h"
 #include "store.h"
 #include "wait.h"
 
-/* The role whose bodies these are */
+/* The role whose bodies these are, and where the worker is told of it */
 static Oid	role;
+static int	cell;
 
 /* Run one statement as a client would send it: it may commit in between */
 static void
@@ -102,33 +110,38 @@ static MemoryContext work_context;
 static text *claimed = NULL;
 
 /*
- * Claim the oldest that is due; or find that bodies do not run any more, and
- * claim nothing.
+ * Claim the oldest that is due and whose row nobody holds; or find that bodies
+ * do not run any more, or not this role's, and claim nothing.
  */
 static bool
 look_for_body(DwfWait *wait)
 {
-	text	   *workflow_id;
+	DwfSearch	search = {.role = role};
+	bool		is_gone;
 
 	if (ConfigReloadPending)
 	{
 		ConfigReloadPending = false;
 		ProcessConfigFile(PGC_SIGHUP);
 	}
-	if (dwf_setting_paused)
+	if (dwf_setting_paused || dwf_body_refusal(role, &is_gone) != NULL)
 		return true;
-	while (dwf_store_work(role, &workflow_id, &wait->look_at))
+	while (dwf_store_search(&search))
 	{
-		bool		ended;
+		bool		held;
 
 		CHECK_FOR_INTERRUPTS();
-		if (dwf_attach_try(workflow_id, role, &ended) != 0 || ended)
-			continue;
-		claimed = (text *) MemoryContextAlloc(TopMemoryContext,
-											  VARSIZE(workflow_id));
-		memcpy(claimed, workflow_id, VARSIZE(workflow_id));
-		return true;
+		if (dwf_attach_pass(search.workflow_id, role, &held))
+		{
+			claimed = (text *) MemoryContextAlloc(TopMemoryContext,
+												  VARSIZE(search.workflow_id));
+			memcpy(claimed, search.workflow_id, VARSIZE(search.workflow_id));
+			return true;
+		}
+		if (held)
+			dwf_store_search_held(&search);
 	}
+	wait->look_at = search.next;
 	return false;
 }
 
@@ -211,6 +224,7 @@ run_body(void)
 {
 	char	   *call;
 
+	dwf_crash_enter(claimed);
 	dwf_attachment_set_body(true);
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
@@ -231,11 +245,15 @@ run_body(void)
 		pfree(call);
 	}
 	dwf_attachment_set_body(false);
+	dwf_crash_leave();
 }
 
 /*
  * It has returned: that is its success, unless it has ended the workflow, or
  * this run of it, itself; then it is not attached any more.
+ *
+ * If somebody holds the row, the process does not wait for that: it gives the
+ * workflow back as it is, and a later run comes to the end by the journal.
  */
 static void
 succeed(void)
@@ -247,7 +265,8 @@ succeed(void)
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	(void) dwf_store_finish(claimed, role, DWF_STATUS_SUCCESS, none, none);
+	if (dwf_store_lock_free(claimed))
+		(void) dwf_store_finish(claimed, role, DWF_STATUS_SUCCESS, none, none);
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 }
@@ -287,20 +306,24 @@ describe_error(const ErrorData *error)
 
 /*
  * It has raised an error: so it ends, unless it is somebody else's by now, or
- * was told to stop and is alive again.
+ * was told to stop and is alive again.  If somebody holds the row, it is given
+ * back as it is, as above.
  */
 static void
 fail(const ErrorData *error, bool was_interrupted)
 {
 	DwfLife		life;
+	bool		again;
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	if (!dwf_store_life(claimed, &life) || life.finished)
-		;						/* it was cancelled */
-	else if (life.owner != role || was_interrupted || may_retry(error))
-		dwf_store_back_off(claimed);
+	if (!dwf_store_lock_free(claimed) ||
+		!dwf_store_life(claimed, &life) || life.finished)
+		;						/* it was cancelled, or is held */
+	else if ((again = life.owner != role || was_interrupted) ||
+			 may_retry(error))
+		dwf_store_back_off(claimed, !again);
 	else
 		(void) dwf_store_fail(claimed, error->message,
 							  unpack_sql_state(error->sqlerrcode),
@@ -336,6 +359,7 @@ run_claimed(void)
 		FlushErrorState();
 		was_interrupted = dwf_attachment_is_interrupted();
 		dwf_attachment_set_body(false);
+		dwf_crash_leave();
 		RESUME_INTERRUPTS();
 	}
 	PG_END_TRY();
@@ -358,10 +382,14 @@ void
 dwf_executor_main(Datum arg)
 {
 	memcpy(&role, MyBgworkerEntry->bgw_extra, sizeof(role));
+	memcpy(&cell, MyBgworkerEntry->bgw_extra + sizeof(role), sizeof(cell));
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), role, 0);
+	dwf_executors_tell(cell, DWF_EXECUTOR_CONNECTED);
+	dwf_crash_watch();
+	dwf_plan_be_patient();
 	MessageContext = AllocSetContextCreate(TopMemoryContext, "MessageContext",
 										   ALLOCSET_DEFAULT_SIZES);
 
@@ -378,9 +406,12 @@ dwf_executor_main(Datum arg)
 
 	while (claim_work())
 	{
+		dwf_executors_tell(cell, DWF_EXECUTOR_CLAIMED);
 		dwf_guard_watch_plpgsql();
 		dwf_service_ask_run();	/* another one may be due, for another */
 		run_claimed();
+		dwf_executors_tell(cell, DWF_EXECUTOR_SERVED);
 	}
+	dwf_executors_tell(cell, DWF_EXECUTOR_LEFT);
 	proc_exit(0);
 }

@@ -83,7 +83,7 @@ look_around(void)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	wanted = OidIsValid(get_extension_oid("durable_wf", true));
 	owner = wanted ? dwf_plan_extension_owner() : InvalidOid;
-	is_copy = wanted && dwf_home_is_copy();
+	is_copy = wanted && dwf_home_runs_nothing();
 	if (is_copy && !was_copy)
 		ereport(LOG,
 				(errmsg("workflows of database \"%s\" come from another one and do not run here",
@@ -471,6 +471,7 @@ begin_work(Oid database)
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	before_shmem_exit(worker_exit, (Datum) 0);
+	dwf_plan_be_patient();
 
 	/* a lost notification is told as a resync after the crash */
 	SetConfigOption("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION);
@@ -534,6 +535,8 @@ dwf_worker_main(Datum arg)
 		run |= dwf_pool_reap();
 		if (leaves || (check && !look_around()))
 			leave();
+		if (check)
+			dwf_service_say_copy(place, is_copy);
 		gap_left = time_left(last_batch);
 		if (has_news && (gap_left == 0 || dwf_listener_expects()))
 		{

@@ -107,6 +107,31 @@ dwf_attach_try(text *workflow_id, Oid role, bool *ended)
 	return 0;
 }
 
+/*
+ * The same for whoever looks for work, any work: false if it is executed by
+ * another session, has ended, or is held: somebody has locked its row, for
+ * which this does not wait.
+ */
+bool
+dwf_attach_pass(text *workflow_id, Oid role, bool *held)
+{
+	int			holder_pid;
+	DwfLife		life;
+
+	*held = false;
+	if (!dwf_attachment_claim(workflow_id, dwf_store_queue(workflow_id),
+							  &holder_pid))
+		return false;
+	if (dwf_store_attach_free(workflow_id, role))
+	{
+		dwf_journal_begin(workflow_id);
+		return true;
+	}
+	dwf_attachment_pass_by();
+	*held = dwf_store_life(workflow_id, &life) && !life.finished;
+	return false;
+}
+
 /* wf_attach(workflow_id, takeover) → text, the status */
 Datum
 wf_attach(PG_FUNCTION_ARGS)
@@ -167,39 +192,34 @@ typedef struct NextWait
 } NextWait;
 
 /*
- * Attach the oldest workflow that is due and that nobody executes.  One more
- * than are executed is enough to find it, unless others attach meanwhile.
+ * Attach the oldest workflow that is due, that nobody executes and whose row
+ * nobody holds
  */
 static bool
 look_for_work(DwfWait *wait)
 {
 	NextWait   *next = wait->arg;
-	int			limit;
-	int			count;
+	DwfSearch	search = {.queue = next->queue, .role = wait->role};
+	bool		found = false;
 
 	check_can_attach(wait->function);
-	do
+	while (!found && dwf_store_search(&search))
 	{
-		text	  **ids;
+		bool		held;
 
-		limit = dwf_attachment_count() + 1;
-		ids = palloc(limit * sizeof(text *));
-		count = dwf_store_due(next->queue, wait->role, limit, ids,
-							  &wait->look_at);
-		for (int i = 0; i < count; i++)
-		{
-			bool		ended;
-
-			CHECK_FOR_INTERRUPTS();
-			if (dwf_attach_try(ids[i], wait->role, &ended) != 0 || ended)
-				continue;
-			next->workflow_id = (text *) MemoryContextAlloc(next->context,
-															VARSIZE(ids[i]));
-			memcpy(next->workflow_id, ids[i], VARSIZE(ids[i]));
-			return true;
-		}
-	} while (count == limit);
-	return false;
+		CHECK_FOR_INTERRUPTS();
+		found = dwf_attach_pass(search.workflow_id, wait->role, &held);
+		if (held)
+			dwf_store_search_held(&search);
+	}
+	wait->look_at = search.next;
+	if (!found)
+		return false;
+	next->workflow_id = (text *) MemoryContextAlloc(next->context,
+													VARSIZE(search.workflow_id));
+	memcpy(next->workflow_id, search.workflow_id,
+		   VARSIZE(search.workflow_id));
+	return true;
 }
 
 /* wf_attach_next(queue, timeout) → text, the workflow; also a CALL */

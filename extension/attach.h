@@ -11,5 +11,6 @@
 #include "durable_wf.h"
 
 extern int	dwf_attach_try(text *workflow_id, Oid role, bool *ended);
+extern bool dwf_attach_pass(text *workflow_id, Oid role, bool *held);
 
 #endif							/* DWF_ATTACH_H */

@@ -171,9 +171,9 @@ dwf_attachment_is_claimed(text *workflow_id)
 	return claimed;
 }
 
-/* Give the claim back, and wake whom it concerns.  Cannot fail. */
-void
-dwf_attachment_release(void)
+/* Give the claim back, and if there is work in it wake whom it concerns */
+static void
+give_back(bool is_work)
 {
 	DwfAddress	queue = {DWF_DOOR_QUEUE, NULL, attached_queue};
 
@@ -183,7 +183,9 @@ dwf_attachment_release(void)
 	pg_atomic_write_u64(&dwf_shmem_my_slot()->attached, 0);
 	LWLockRelease(dwf_shmem_attachment_lock());
 	ConditionVariableBroadcast(&dwf_shared->attachment_ended);
-	if (attached_queue)
+	if (!is_work)
+		;
+	else if (attached_queue)
 		(void) dwf_waiter_wake(dwf_waiter_hash(&queue), queue.door, 1);
 	else if (MyBackendType != B_BG_WORKER)
 		dwf_service_ask_run();	/* a client may have held one that has a body */
@@ -193,6 +195,23 @@ dwf_attachment_release(void)
 		pfree(attached_queue);
 	attached_id = attached_queue = NULL;
 	begun_by = ended_by = InvalidSubTransactionId;
+}
+
+/* Give the claim back, and wake whom it concerns.  Cannot fail. */
+void
+dwf_attachment_release(void)
+{
+	give_back(true);
+}
+
+/*
+ * Give the claim back of a workflow that cannot be executed now: a wake would
+ * have the next one try the same.  Cannot fail.
+ */
+void
+dwf_attachment_pass_by(void)
+{
+	give_back(false);
 }
 
 /* Runs when the session's transaction has been aborted already */

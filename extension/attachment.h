@@ -27,6 +27,7 @@ extern bool dwf_attachment_claim(text *workflow_id, text *queue,
 extern void dwf_attachment_evict(text *workflow_id);
 extern void dwf_attachment_end_at_commit(void);
 extern void dwf_attachment_release(void);
+extern void dwf_attachment_pass_by(void);
 extern void dwf_attachment_end_xact(bool commit);
 extern void dwf_attachment_end_subxact(SubTransactionId subid);
 

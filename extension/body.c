@@ -19,14 +19,20 @@
 #include "parser/parse_func.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
 #include "utils/syscache.h"
 #include "utils/varlena.h"
 
 #include "args.h"
+#include "attachment.h"
+#include "owner.h"
+#include "shmem.h"
+#include "store.h"
 
 PG_FUNCTION_INFO_V1(dwf_resolve_body);
+PG_FUNCTION_INFO_V1(dwf_waits_for);
 
 /* Find the procedure of this name with one jsonb argument; raises 42883 */
 static Oid
@@ -69,17 +75,40 @@ check_procedure(Form_pg_proc form, bool has_settings)
 				 errdetail_internal("%s", reason)));
 }
 
+/*
+ * Why bodies cannot be run as a role: "role ... may not log in"; NULL when they
+ * can.  Never any more, if it is gone.
+ */
+const char *
+dwf_body_refusal(Oid role, bool *is_gone)
+{
+	HeapTuple	tuple;
+	const char *name;
+	bool		can_login;
+
+	/* an executor may have slept since its transaction began */
+	AcceptInvalidationMessages();
+	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(role));
+	*is_gone = !HeapTupleIsValid(tuple);
+	if (*is_gone)
+		return "the owner does not exist any more";
+	name = pstrdup(NameStr(((Form_pg_authid) GETSTRUCT(tuple))->rolname));
+	can_login = ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
+	ReleaseSysCache(tuple);
+	if (!can_login)
+		return psprintf("role \"%s\" may not log in", name);
+	if (!dwf_compat_can_connect(MyDatabaseId, role))
+		return psprintf("role \"%s\" may not connect to this database", name);
+	return NULL;
+}
+
 /* Raise 42501 unless a role can log in and connect, as its executors must */
 static void
 check_role(Oid role)
 {
-	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(role));
-	bool		can_login = HeapTupleIsValid(tuple) &&
-		((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
+	bool		is_gone;
 
-	if (HeapTupleIsValid(tuple))
-		ReleaseSysCache(tuple);
-	if (!can_login || !dwf_compat_can_connect(MyDatabaseId, role))
+	if (dwf_body_refusal(role, &is_gone) != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("role \"%s\" cannot own a workflow with a body",
@@ -123,4 +152,29 @@ dwf_resolve_body(PG_FUNCTION_ARGS)
 	if (body == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(dwf_body_resolve(body, GetUserId()));
+}
+
+/*
+ * durable_wf.waits_for(workflow_id) → text: what keeps a body that is due from
+ * being run; null if nothing does, or for others
+ */
+Datum
+dwf_waits_for(PG_FUNCTION_ARGS)
+{
+	text	   *workflow_id = dwf_arg_name(fcinfo, 0, "workflow_id",
+										   DWF_WORKFLOW_ID_MAX);
+	const char *refusal;
+	bool		is_gone;
+	DwfLife		life;
+
+	if (dwf_shared == NULL || !dwf_store_life(workflow_id, &life) ||
+		life.finished || !dwf_owner_allows(life.owner, GetUserId()) ||
+		dwf_attachment_is_claimed(workflow_id))
+		PG_RETURN_NULL();
+	if (dwf_setting_paused)
+		PG_RETURN_TEXT_P(cstring_to_text("waits: workflows are paused"));
+	refusal = dwf_body_refusal(life.owner, &is_gone);
+	if (refusal == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(psprintf("waits: %s", refusal)));
 }

@@ -11,5 +11,6 @@
 #include "durable_wf.h"
 
 extern text *dwf_body_resolve(text *name, Oid role);
+extern const char *dwf_body_refusal(Oid role, bool *is_gone);
 
 #endif							/* DWF_BODY_H */

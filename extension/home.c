@@ -9,7 +9,8 @@
  * or upgraded database has no row of its own.  Workflows that were written by
  * other means than wf_start (COPY, a subscription's apply worker, whichever
  * tables it has) enter a row of an unknown database with them, in the same
- * transaction.  While there is such a row nothing runs; wf_adopt() removes it.
+ * transaction.  While there is such a row nothing runs; wf_adopt() removes it,
+ * and so does the first wf_start() if there is no workflow yet.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,6 +22,7 @@
 #include "commands/trigger.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 
 #include "args.h"
@@ -33,6 +35,12 @@ PG_FUNCTION_INFO_V1(dwf_note_home);
 
 /* The (sub)transaction that has last made sure of the row */
 static TransactionId marked_by = InvalidTransactionId;
+
+/* This database was seen to be the home of its workflows, by what is committed */
+static bool is_home = false;
+
+/* The transaction of this session that has last changed that */
+static TransactionId changed_by = InvalidTransactionId;
 
 /* Is the table there?  Not before ALTER EXTENSION UPDATE from 0.1.0. */
 static bool
@@ -68,6 +76,8 @@ dwf_note_home(PG_FUNCTION_ARGS)
 				 errmsg("durable_wf.note_home() serves the trigger of durable_wf.home only")));
 	dwf_presence_changed(MyDatabaseId);
 	marked_by = InvalidTransactionId;	/* perhaps it has just gone */
+	changed_by = GetTopTransactionIdIfAny();
+	is_home = false;
 	return PointerGetDatum(NULL);
 }
 
@@ -92,4 +102,39 @@ bool
 dwf_home_is_copy(void)
 {
 	return has_home() && dwf_store_is_copy();
+}
+
+/* The same, and there are some: is there anything that does not run? */
+bool
+dwf_home_runs_nothing(void)
+{
+	return dwf_home_is_copy() && dwf_store_has_workflows();
+}
+
+/*
+ * A workflow is about to be started here.  A database that was made from a
+ * template with the extension, and has not had a workflow since, has nothing
+ * to repeat: it is adopted.  Returns false if the workflows of this database
+ * wait for wf_adopt(), as far as this session knows.
+ *
+ * Waits for others who are adopting, or restoring.
+ */
+bool
+dwf_home_prepare_start(void)
+{
+	if (is_home)
+		return true;
+	if (!has_home() || !dwf_store_is_copy())
+	{
+		is_home = !TransactionIdIsValid(changed_by) ||
+			changed_by != GetTopTransactionIdIfAny();
+		return true;
+	}
+	if (dwf_store_has_workflows())
+		return false;
+	LockRelationOid(dwf_plan_relation("home"), ExclusiveLock);
+	if (dwf_store_has_workflows())
+		return false;
+	dwf_store_adopt();
+	return true;
 }

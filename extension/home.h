@@ -12,5 +12,7 @@
 
 extern void dwf_home_note_foreign_row(void);
 extern bool dwf_home_is_copy(void);
+extern bool dwf_home_runs_nothing(void);
+extern bool dwf_home_prepare_start(void);
 
 #endif							/* DWF_HOME_H */

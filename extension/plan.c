@@ -24,6 +24,7 @@
 #include "jit/jit.h"
 #include "miscadmin.h"
 #include "optimizer/cost.h"
+#include "storage/proc.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -37,11 +38,24 @@
 /* A statement of ours is being executed */
 static bool is_running = false;
 
+/* The process is one of ours: lock_timeout is for what users run in it */
+static bool is_patient = false;
+
 /* Is it?  Else a row of our tables is written by other means. */
 bool
 dwf_plan_is_running(void)
 {
 	return is_running;
+}
+
+/*
+ * From now on lock_timeout, which a role or a database may have, concerns no
+ * statement of ours in this process; in a body it does not anyhow
+ */
+void
+dwf_plan_be_patient(void)
+{
+	is_patient = true;
 }
 
 /* Has this database our tables? */
@@ -215,7 +229,7 @@ dwf_plan_extension_owner(void)
 
 /* ----- statements ----- */
 
-/* The planner's settings that we do not leave to the session */
+/* The settings that we do not leave to the session: the planner's, mostly */
 typedef struct PlannerSettings
 {
 	bool		seqscan;
@@ -225,6 +239,7 @@ typedef struct PlannerSettings
 	bool		nestloop;
 	bool		sort;
 	bool		jit;
+	int			lock_timeout;
 } PlannerSettings;
 
 /* Give a statement its plan */
@@ -252,7 +267,7 @@ execute_plan(DwfStatement *statement, Datum *values, const char *nulls,
 {
 	PlannerSettings saved = {
 		enable_seqscan, enable_bitmapscan, enable_indexscan, enable_tidscan,
-		enable_nestloop, enable_sort, jit_enabled
+		enable_nestloop, enable_sort, jit_enabled, LockTimeout
 	};
 	bool		was_running = is_running;
 	bool		was_read_only = XactReadOnly;
@@ -266,6 +281,8 @@ execute_plan(DwfStatement *statement, Datum *values, const char *nulls,
 		enable_seqscan = enable_bitmapscan = jit_enabled = false;
 		enable_indexscan = enable_tidscan = true;
 		enable_nestloop = enable_sort = true;
+		if (is_patient || dwf_attachment_is_body())
+			LockTimeout = 0;
 		if (statement->plan == NULL)
 			prepare(statement);
 		if (sees_latest && IsolationUsesXactSnapshot())
@@ -285,6 +302,7 @@ execute_plan(DwfStatement *statement, Datum *values, const char *nulls,
 		enable_nestloop = saved.nestloop;
 		enable_sort = saved.sort;
 		jit_enabled = saved.jit;
+		LockTimeout = saved.lock_timeout;
 		is_running = was_running;
 		XactReadOnly = was_read_only;
 	}

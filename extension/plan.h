@@ -44,6 +44,7 @@ extern Datum dwf_plan_column(uint64 row, int n, bool *isnull);
 extern DwfValue dwf_plan_copy_column(DwfRun run, uint64 row, int n);
 extern TimestampTz dwf_plan_moment(DwfStatement *statement, Datum *values);
 extern bool dwf_plan_is_running(void);
+extern void dwf_plan_be_patient(void);
 extern bool dwf_plan_is_installed(void);
 extern Oid	dwf_plan_extension_owner(void);
 extern bool dwf_plan_is_ours(Relation table);

@@ -27,6 +27,9 @@ static bool changed = false;
 static Oid	changed_database = InvalidOid;
 static bool exit_callback_registered = false;
 
+/* Tell the workers at its end that roles or their privileges have changed */
+static bool roles_changed = false;
+
 /* A change that is not to be forgotten: when two differ, look at all */
 void
 dwf_presence_changed(Oid database)
@@ -38,6 +41,13 @@ dwf_presence_changed(Oid database)
 	changed = true;
 }
 
+/* Somebody may log in, or connect, who could not: tell the workers */
+void
+dwf_presence_roles_changed(void)
+{
+	roles_changed = true;
+}
+
 /* Let go what this transaction held, and have the launcher look */
 void
 dwf_presence_end_xact(void)
@@ -46,6 +56,9 @@ dwf_presence_end_xact(void)
 
 	if (slot && pg_atomic_read_u32(&slot->holds) != InvalidOid)
 		pg_atomic_write_u32(&slot->holds, InvalidOid);
+	if (roles_changed)
+		dwf_service_ask_all();
+	roles_changed = false;
 	if (!changed)
 		return;
 	changed = false;

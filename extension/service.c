@@ -268,6 +268,44 @@ dwf_service_ask_run(void)
 	LWLockRelease(service_lock());
 }
 
+/* Has this database's worker found that its workflows wait for wf_adopt()? */
+bool
+dwf_service_is_copy(void)
+{
+	DwfWorker  *worker;
+	bool		is_copy;
+
+	if (dwf_shared == NULL)
+		return false;
+	LWLockAcquire(service_lock(), LW_SHARED);
+	worker = find_worker(MyDatabaseId);
+	is_copy = worker && worker->is_copy;
+	LWLockRelease(service_lock());
+	return is_copy;
+}
+
+/*
+ * Roles, or their privileges, have changed, in all databases: it may be that
+ * bodies can be run now that could not before.  Cannot fail.
+ */
+void
+dwf_service_ask_all(void)
+{
+	if (dwf_shared == NULL)
+		return;
+	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
+	for (int i = 0; i < dwf_shared->service->nworkers; i++)
+	{
+		DwfWorker  *worker = &dwf_shared->service->workers[i];
+
+		if (!OidIsValid(worker->database))
+			continue;
+		worker->must_run = true;
+		set_latch_of(worker->proc);
+	}
+	LWLockRelease(service_lock());
+}
+
 /*
  * Something in this database is due at that time, which is committed: have the
  * worker look at the clock, unless it does so by then anyhow.  Cannot fail.
@@ -563,6 +601,7 @@ dwf_service_worker_begin(uint32 generation, Oid owner)
 	{
 		place->database = MyDatabaseId;
 		place->owner = owner;
+		place->is_copy = false; /* until it says so */
 		place->proc = DWF_MY_PROC_NUMBER;
 		place->must_leave = false;
 		place->must_check = true;	/* what came since it looked was not told */
@@ -590,6 +629,15 @@ dwf_service_worker_end(void)
 	LWLockRelease(service_lock());
 	my_place = NULL;
 	ConditionVariableBroadcast(&dwf_shared->service->worker_left);
+}
+
+/* This worker has found out whether its workflows wait for wf_adopt() */
+void
+dwf_service_say_copy(DwfWorker *worker, bool is_copy)
+{
+	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
+	worker->is_copy = is_copy;
+	LWLockRelease(service_lock());
 }
 
 /* When this worker looks at the clock next; DT_NOEND before it finds out */

@@ -33,6 +33,7 @@ typedef struct DwfWorker
 {
 	Oid			database;
 	Oid			owner;			/* of the extension in it */
+	bool		is_copy;		/* its workflows wait for wf_adopt() */
 	int			proc;			/* its proc number once it serves */
 	bool		must_leave;		/* the database is wanted without sessions */
 	bool		must_check;		/* is the extension still there? */
@@ -102,6 +103,8 @@ extern bool dwf_service_put_news(DwfWorker *worker, uint64 hash, char door,
 extern void dwf_service_close_ring(DwfWorker *worker);
 extern void dwf_service_resync(void);
 extern void dwf_service_ask_run(void);
+extern void dwf_service_ask_all(void);
+extern bool dwf_service_is_copy(void);
 extern void dwf_service_ask_clock(TimestampTz deadline);
 extern void dwf_service_plan_clock(DwfWorker *worker, TimestampTz next);
 extern bool dwf_service_tell_to_leave(Oid database);
@@ -120,6 +123,7 @@ extern bool dwf_service_take_gateway_left(void);
 /* for a worker */
 extern DwfWorker *dwf_service_worker_begin(uint32 generation, Oid owner);
 extern void dwf_service_worker_end(void);
+extern void dwf_service_say_copy(DwfWorker *worker, bool is_copy);
 extern void dwf_service_worker_gone(uint32 generation);
 extern bool dwf_service_take_orders(DwfWorker *worker, bool *leave,
 									bool *check, bool *run);

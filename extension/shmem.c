@@ -18,6 +18,8 @@
 #include "storage/shmem.h"
 #include "utils/timestamp.h"
 
+#include "crash.h"
+#include "executors.h"
 #include "listener.h"
 
 #define DWF_TRANCHE		"durable_wf"
@@ -59,6 +61,7 @@ request_shmem(void)
 
 	RequestAddinShmemSpace(shared_size());
 	RequestAddinShmemSpace(dwf_listener_size());
+	RequestAddinShmemSpace(dwf_executors_size());
 	RequestNamedLWLockTranche(DWF_TRANCHE, DWF_LOCKS);
 }
 
@@ -139,6 +142,9 @@ startup_shmem(void)
 	if (!found)
 		init_shared(dwf_shared);
 	dwf_listener_init_shared();
+	dwf_executors_init_shared();
+	if (!IsUnderPostmaster)
+		dwf_crash_init_memory();
 	LWLockRelease(AddinShmemInitLock);
 }
 

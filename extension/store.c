@@ -106,6 +106,22 @@ static DwfStatement is_copy_query = {
 	0, {0}, NULL
 };
 
+static DwfStatement has_workflows_query = {
+	"SELECT FROM durable_wf.workflow w LIMIT 1",
+	0, {0}, NULL
+};
+
+static DwfStatement leave_home_query = {
+	"DELETE FROM durable_wf.home",
+	0, {0}, NULL
+};
+
+static DwfStatement enter_home_query = {
+	"INSERT INTO durable_wf.home (system_identifier, database)"
+	" SELECT h.system_identifier, h.database FROM durable_wf.here() h",
+	0, {0}, NULL
+};
+
 /* name */
 static DwfStatement prepared_xid_query = {
 	"SELECT p.transaction FROM pg_catalog.pg_prepared_xacts p"
@@ -315,6 +331,21 @@ bool
 dwf_store_is_copy(void)
 {
 	return dwf_plan_count(&is_copy_query, NULL, NULL) > 0;
+}
+
+/* Is there any workflow in this database, as far as has committed? */
+bool
+dwf_store_has_workflows(void)
+{
+	return dwf_plan_count_latest(&has_workflows_query, NULL) > 0;
+}
+
+/* All that is in this database is at home here, as wf_adopt() has it */
+void
+dwf_store_adopt(void)
+{
+	(void) dwf_plan_count(&leave_home_query, NULL, NULL);
+	(void) dwf_plan_count(&enter_home_query, NULL, NULL);
 }
 
 /* The prepared transaction of this name, or an invalid id */

@@ -76,6 +76,24 @@ typedef struct DwfStart
 	DwfValue	timeout;		/* interval */
 } DwfStart;
 
+/*
+ * A search for workflows to execute, the longest due first: those of a queue
+ * that the role may execute or, without a queue, the role's bodies
+ */
+typedef struct DwfSearch
+{
+	text	   *queue;
+	Oid			role;
+
+	/* what was found last */
+	text	   *workflow_id;
+	TimestampTz due;
+
+	/* when there is something to be found, DT_NOEND if there is no telling */
+	TimestampTz next;
+	int			nheld;			/* how many were passed by that are held */
+} DwfSearch;
+
 /* A workflow's outcome, or what it was started with */
 typedef struct DwfOutcome
 {
@@ -125,16 +143,17 @@ extern bool dwf_store_finish(text *workflow_id, Oid role, const char *status,
 							 DwfValue output, DwfValue error);
 extern bool dwf_store_attach(text *workflow_id, Oid role);
 extern text *dwf_store_queue(text *workflow_id);
-extern int	dwf_store_due(text *queue, Oid role, int limit,
-						  text **workflow_ids, TimestampTz *next_due);
-extern bool dwf_store_work(Oid role, text **workflow_id, TimestampTz *next);
+extern bool dwf_store_attach_free(text *workflow_id, Oid role);
+extern bool dwf_store_lock_free(text *workflow_id);
+extern bool dwf_store_search(DwfSearch *search);
+extern void dwf_store_search_held(DwfSearch *search);
 extern List *dwf_store_roles_with_work(TimestampTz *next);
 extern bool dwf_store_body(text *workflow_id, text **body, DwfValue *input,
 						   int *attempts);
 extern bool dwf_store_fail(text *workflow_id, const char *message,
 						   const char *state, const char *context);
 extern uint64 dwf_store_fail_role(Oid role, const char *message);
-extern void dwf_store_back_off(text *workflow_id);
+extern void dwf_store_back_off(text *workflow_id, bool counts);
 extern void dwf_store_note_progress(text *workflow_id);
 extern void dwf_store_suspend(text *workflow_id, int step_no,
 							  const DwfWaitKey *keys, int nkeys,
@@ -160,6 +179,8 @@ extern bool dwf_store_set_owner(text *workflow_id, Oid role, Oid owner);
 
 extern void dwf_store_mark_home(void);
 extern bool dwf_store_is_copy(void);
+extern bool dwf_store_has_workflows(void);
+extern void dwf_store_adopt(void);
 extern TransactionId dwf_store_prepared_xid(const char *gid);
 extern uint64 dwf_store_prune(Interval *older_than, int batch,
 							  TransactionId horizon, Oid role);

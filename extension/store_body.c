@@ -28,15 +28,6 @@
 	"w.body IS NOT NULL AND w.finished_at IS NULL" \
 	" AND w.status OPERATOR(pg_catalog.<>) 'WAITING'"
 
-/* role, at most so many */
-static DwfStatement work_query = {
-	"SELECT w.workflow_id, w.due_at FROM durable_wf.workflow w"
-	" WHERE " IS_WORK " AND w.owner::pg_catalog.oid" EQ "$1"
-	" AND NOT durable_wf.is_copy()"
-	" ORDER BY w.due_at, w.workflow_id LIMIT $2",
-	2, {OIDOID, INT4OID}, NULL
-};
-
 /* One look at the index for each role, however much work it has */
 static DwfStatement roles_query = {
 	"WITH RECURSIVE r(owner) AS ("
@@ -81,12 +72,14 @@ static DwfStatement fail_role_query = {
 	2, {OIDOID, TEXTOID}, NULL
 };
 
-/* id */
+/* id, by how much it counts */
 static DwfStatement back_off_query = {
 	"UPDATE durable_wf.workflow w SET status = 'PENDING',"
+	" attempts = CASE WHEN " GOT_FURTHER " THEN 1"
+	"   ELSE w.attempts OPERATOR(pg_catalog.+) $2 END,"
 	" updated_at = pg_catalog.now()"
 	" WHERE w.workflow_id" EQ "$1 AND w.finished_at IS NULL",
-	1, {TEXTOID}, NULL
+	2, {TEXTOID, INT4OID}, NULL
 };
 
 /* id, position, step, door, target, key, wait id, deadline */
@@ -106,13 +99,21 @@ static DwfStatement set_waiting_query = {
 	1, {TEXTOID}, NULL
 };
 
+#define SET_RUNNING(which) \
+	"UPDATE durable_wf.workflow w SET status = 'RUNNING', attempts = 1," \
+	" due_at = pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+)" \
+	"   '1 s'::pg_catalog.interval," \
+	" updated_at = pg_catalog.now()" \
+	" WHERE w.workflow_id" EQ which " AND w.finished_at IS NULL"
+
 /* id */
 static DwfStatement set_running_query = {
-	"UPDATE durable_wf.workflow w SET status = 'RUNNING', attempts = 1,"
-	" due_at = pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+)"
-	"   '1 s'::pg_catalog.interval,"
-	" updated_at = pg_catalog.now()"
-	" WHERE w.workflow_id" EQ "$1 AND w.finished_at IS NULL",
+	SET_RUNNING("$1"),
+	1, {TEXTOID}, NULL
+};
+
+static DwfStatement set_running_free_query = {
+	SET_RUNNING("ANY (ARRAY" ONE_THAT_IS_FREE ")"),
 	1, {TEXTOID}, NULL
 };
 
@@ -240,41 +241,6 @@ static DwfStatement reconcile_query = {
 };
 
 /*
- * The oldest work of a role that is due and that nobody executes, claimed or
- * not by then; *next tells when there will be some if there is none.  The
- * caller passes how many rows may be passed by.
- */
-bool
-dwf_store_work(Oid role, text **workflow_id, TimestampTz *next)
-{
-	Datum		values[] = {ObjectIdGetDatum(role),
-	Int32GetDatum(dwf_attachment_count() + 1)};
-	DwfRun		r = dwf_plan_run(&work_query, values, NULL);
-	TimestampTz now = GetCurrentTimestamp();
-	bool		found = false;
-
-	*next = DT_NOEND;
-	for (uint64 i = 0; i < SPI_processed && !found; i++)
-	{
-		bool		isnull;
-		TimestampTz due = DatumGetTimestampTz(dwf_plan_column(i, 2, &isnull));
-		text	   *id = DatumGetTextP(dwf_plan_copy_column(r, i, 1).value);
-
-		if (due > now)
-		{
-			*next = due;
-			break;
-		}
-		if (dwf_attachment_is_claimed(id))
-			continue;
-		*workflow_id = id;
-		found = true;
-	}
-	dwf_plan_done(r);
-	return found;
-}
-
-/*
  * The roles that have work which is due and that nobody executes, and when the
  * next will be
  */
@@ -300,12 +266,11 @@ dwf_store_roles_with_work(TimestampTz *next)
 	*next = DT_NOEND;
 	foreach(cell, roles)
 	{
-		text	   *workflow_id;
-		TimestampTz next_of_role;
+		DwfSearch	search = {.role = lfirst_oid(cell)};
 
-		if (dwf_store_work(lfirst_oid(cell), &workflow_id, &next_of_role))
+		if (dwf_store_search(&search))
 			due = lappend_oid(due, lfirst_oid(cell));
-		*next = Min(*next, next_of_role);
+		*next = Min(*next, search.next);
 	}
 	return due;
 }
@@ -360,22 +325,26 @@ dwf_store_fail_role(Oid role, const char *message)
 	return dwf_plan_count(&fail_role_query, values, NULL);
 }
 
-/* Try a workflow again when it is due, later each time */
+/* Try a workflow again when it is due, later each time that counts */
 void
-dwf_store_back_off(text *workflow_id)
+dwf_store_back_off(text *workflow_id, bool counts)
 {
-	Datum		values[] = {PointerGetDatum(workflow_id)};
+	Datum		values[] = {PointerGetDatum(workflow_id),
+	Int32GetDatum(counts ? 1 : 0)};
 
 	(void) dwf_plan_count(&back_off_query, values, NULL);
 }
 
-/* A body that has crashed has got further: that was not in vain */
+/*
+ * A body that has crashed has got further: that was not in vain.  If somebody
+ * holds the row, the next run will see it from the journal.
+ */
 void
 dwf_store_note_progress(text *workflow_id)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id)};
 
-	(void) dwf_plan_count(&set_running_query, values, NULL);
+	(void) dwf_plan_count(&set_running_free_query, values, NULL);
 }
 
 /* A workflow waits, and no process executes it */

@@ -7,13 +7,17 @@
  */
 #include "store.h"
 
+#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
+#include "storage/procarray.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "attachment.h"
+#include "crash.h"
 #include "listener.h"
 #include "plan.h"
 #include "store_sql.h"
@@ -21,23 +25,60 @@
 /* At most so many are cancelled at a time that have run out of it */
 #define BATCH	1000
 
-/* When a body is run again whose process dies now, later each time */
-#define DUE_AGAIN \
-	"(pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+)" \
-	" ('1 s'::pg_catalog.interval OPERATOR(pg_catalog.*)" \
-	" pg_catalog.power(2::pg_catalog.float8," \
-	" LEAST(w.attempts, 9)::pg_catalog.float8)))"
+/* Workflows whose row somebody holds are looked at again after this, in ms */
+#define HELD_GAP	500
 
-/* id, role */
+/* More of them than that in a search are not looked at by the next ones */
+#define HELD_MANY	100
+
+/*
+ * When a body is run again whose process dies now: later after each crash, and
+ * after each other death that has followed soon upon the last one
+ */
+#define DUE_AGAIN \
+	"(pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) GREATEST(" \
+	" '1 s'::pg_catalog.interval OPERATOR(pg_catalog.*)" \
+	" pg_catalog.power(2::pg_catalog.float8," \
+	" LEAST(w.attempts, 9)::pg_catalog.float8)," \
+	" CASE WHEN w.status" EQ "'RUNNING' AND pg_catalog.clock_timestamp()" \
+	" OPERATOR(pg_catalog.<) (w.due_at OPERATOR(pg_catalog.+)" \
+	" (2::pg_catalog.float8 OPERATOR(pg_catalog.*)" \
+	" (w.due_at OPERATOR(pg_catalog.-) w.updated_at)))" \
+	" THEN LEAST('512 s'::pg_catalog.interval," \
+	" 2::pg_catalog.float8 OPERATOR(pg_catalog.*)" \
+	" (w.due_at OPERATOR(pg_catalog.-) w.updated_at)) END))"
+
+/*
+ * id, role, has the body crashed?  Clients' attempts are counted; of a body, 1
+ * and its crashes in a row, those after which it had got further aside.
+ */
+#define ATTACH(which) \
+	"UPDATE durable_wf.workflow w SET status = 'RUNNING'," \
+	" attempts = CASE WHEN w.body IS NULL OR w.attempts" EQ "0" \
+	"   THEN w.attempts OPERATOR(pg_catalog.+) 1" \
+	"   WHEN " GOT_FURTHER " THEN 1" \
+	"   WHEN $3 THEN w.attempts OPERATOR(pg_catalog.+) 1" \
+	"   ELSE w.attempts END," \
+	" due_at = CASE WHEN w.body IS NULL THEN w.due_at ELSE " DUE_AGAIN \
+	" END," \
+	" updated_at = pg_catalog.now()" \
+	" WHERE w.workflow_id" EQ which " AND w.finished_at IS NULL" \
+	" AND " ROLE_MAY_ACT("$2")
+
 static DwfStatement attach_query = {
-	"UPDATE durable_wf.workflow w SET status = 'RUNNING',"
-	" attempts = w.attempts OPERATOR(pg_catalog.+) 1,"
-	" due_at = CASE WHEN w.body IS NULL THEN w.due_at ELSE " DUE_AGAIN
-	" END,"
-	" updated_at = pg_catalog.now()"
-	" WHERE w.workflow_id" EQ "$1 AND w.finished_at IS NULL"
-	" AND " ROLE_MAY_ACT("$2"),
-	2, {TEXTOID, OIDOID}, NULL
+	ATTACH("$1"),
+	3, {TEXTOID, OIDOID, BOOLOID}, NULL
+};
+
+static DwfStatement attach_free_query = {
+	ATTACH("ANY (ARRAY" ONE_THAT_IS_FREE ")"),
+	3, {TEXTOID, OIDOID, BOOLOID}, NULL
+};
+
+/* id */
+static DwfStatement lock_free_query = {
+	ONE_THAT_IS_FREE,
+	1, {TEXTOID}, NULL
 };
 
 /* id */
@@ -47,24 +88,27 @@ static DwfStatement queue_query = {
 	1, {TEXTOID}, NULL
 };
 
-/* queue, role, now, at most so many */
-static DwfStatement due_query = {
-	"SELECT w.workflow_id FROM durable_wf.workflow w"
-	" WHERE w.queue" EQ "$1 AND w.finished_at IS NULL"
-	" AND w.due_at OPERATOR(pg_catalog.<=) $3"
-	" AND " ROLE_MAY_ACT("$2")
-	" ORDER BY w.due_at, w.workflow_id LIMIT $4",
-	4, {TEXTOID, OIDOID, TIMESTAMPTZOID, INT4OID}, NULL
+/* What a search finds, after a place in the order of what is due */
+#define SEARCH(which) \
+	"SELECT w.workflow_id, w.due_at, w.xmax FROM durable_wf.workflow w" \
+	" WHERE " which \
+	" AND ROW(w.due_at, w.workflow_id) OPERATOR(pg_catalog.>) ROW($2, $3)" \
+	" ORDER BY w.due_at, w.workflow_id LIMIT $4"
+
+/* role, after that, at most so many */
+static DwfStatement search_bodies_query = {
+	SEARCH("w.body IS NOT NULL AND w.finished_at IS NULL"
+		   " AND w.status OPERATOR(pg_catalog.<>) 'WAITING'"
+		   " AND w.owner::pg_catalog.oid" EQ "$1"
+		   " AND NOT durable_wf.is_copy()"),
+	4, {OIDOID, TIMESTAMPTZOID, TEXTOID, INT4OID}, NULL
 };
 
-/* queue, role, now */
-static DwfStatement next_due_query = {
-	"SELECT w.due_at FROM durable_wf.workflow w"
-	" WHERE w.queue" EQ "$1 AND w.finished_at IS NULL"
-	" AND w.due_at OPERATOR(pg_catalog.>) $3"
-	" AND " ROLE_MAY_ACT("$2")
-	" ORDER BY w.due_at LIMIT 1",
-	3, {TEXTOID, OIDOID, TIMESTAMPTZOID}, NULL
+/* role, after that, at most so many, queue */
+static DwfStatement search_queue_query = {
+	SEARCH("w.queue" EQ "$5 AND w.finished_at IS NULL"
+		   " AND " ROLE_MAY_ACT("$1")),
+	5, {OIDOID, TIMESTAMPTZOID, TEXTOID, INT4OID, TEXTOID}, NULL
 };
 
 /* id, role */
@@ -154,14 +198,38 @@ static DwfStatement read_record_query = {
 
 /* ----- who is to be executed ----- */
 
+/* Begin to execute a workflow, by one of the two statements for that */
+static bool
+attach(DwfStatement *statement, text *workflow_id, Oid role)
+{
+	Datum		values[] = {PointerGetDatum(workflow_id),
+		ObjectIdGetDatum(role),
+	BoolGetDatum(dwf_crash_is_noted(workflow_id))};
+
+	return dwf_plan_count(statement, values, NULL) > 0;
+}
+
 /* A session begins to execute a workflow; false if it has ended */
 bool
 dwf_store_attach(text *workflow_id, Oid role)
 {
-	Datum		values[] = {PointerGetDatum(workflow_id),
-	ObjectIdGetDatum(role)};
+	return attach(&attach_query, workflow_id, role);
+}
 
-	return dwf_plan_count(&attach_query, values, NULL) > 0;
+/* The same; false also if somebody holds its row.  Does not wait for that. */
+bool
+dwf_store_attach_free(text *workflow_id, Oid role)
+{
+	return attach(&attach_free_query, workflow_id, role);
+}
+
+/* Lock a workflow's row; false if somebody holds it, or it is not there */
+bool
+dwf_store_lock_free(text *workflow_id)
+{
+	Datum		values[] = {PointerGetDatum(workflow_id)};
+
+	return dwf_plan_count(&lock_free_query, values, NULL) > 0;
 }
 
 /* The queue of a workflow, or NULL */
@@ -179,24 +247,142 @@ dwf_store_queue(text *workflow_id)
 }
 
 /*
- * The oldest workflows of a queue that are due, up to a limit, and when the
- * next one will be; a role's.  Both by one clock reading, so that none becomes
- * due in between.
+ * Where the last searches for the bodies of some roles have come to that passed
+ * by many, which need not be passed by again before the gap is over
  */
-int
-dwf_store_due(text *queue, Oid role, int limit, text **workflow_ids,
-			  TimestampTz *next_due)
+typedef struct Passed
 {
-	Datum		values[] = {PointerGetDatum(queue), ObjectIdGetDatum(role),
-	TimestampTzGetDatum(GetCurrentTimestamp()), Int32GetDatum(limit)};
-	DwfRun		r = dwf_plan_run(&due_query, values, NULL);
-	int			count = SPI_processed;
+	Oid			role;
+	TimestampTz until;
+	TimestampTz due;
+	int			length;
+	char		workflow_id[DWF_WORKFLOW_ID_MAX];
+} Passed;
 
-	for (int i = 0; i < count; i++)
-		workflow_ids[i] = DatumGetTextP(dwf_plan_copy_column(r, i, 1).value);
+#define PASSED_SIZE	16
+
+static Passed passed[PASSED_SIZE];
+
+static Passed *
+passed_of(const DwfSearch *search)
+{
+	return &passed[search->role % PASSED_SIZE];
+}
+
+/* Begin a search where one has to look */
+static void
+begin_search(DwfSearch *search)
+{
+	const Passed *last = passed_of(search);
+
+	search->next = DT_NOEND;
+	if (search->queue == NULL && last->role == search->role &&
+		GetCurrentTimestamp() < last->until)
+	{
+		search->workflow_id = cstring_to_text_with_len(last->workflow_id,
+													   last->length);
+		search->due = last->due;
+		search->next = last->until;
+	}
+	else
+	{
+		search->workflow_id = cstring_to_text("");
+		search->due = DT_NOBEGIN;
+	}
+}
+
+/* The one that was found last is held: the search has to come back to it */
+void
+dwf_store_search_held(DwfSearch *search)
+{
+	TimestampTz again = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													HELD_GAP);
+
+	search->next = Min(search->next, again);
+	if (++search->nheld >= HELD_MANY && search->queue == NULL)
+	{
+		Passed	   *last = passed_of(search);
+
+		if (search->nheld == HELD_MANY)
+			last->until = again;
+		last->role = search->role;
+		last->due = search->due;
+		last->length = VARSIZE_ANY_EXHDR(search->workflow_id);
+		memcpy(last->workflow_id, VARDATA_ANY(search->workflow_id),
+			   last->length);
+	}
+}
+
+/*
+ * Has somebody locked or changed the row, and not ended?  That is only a hint:
+ * of several who share a lock xmax does not tell.
+ */
+static bool
+is_held(Datum xmax)
+{
+	TransactionId xid = DatumGetTransactionId(xmax);
+
+	return TransactionIdIsNormal(xid) &&
+		!TransactionIdIsCurrentTransactionId(xid) &&
+		TransactionIdIsInProgress(xid);
+}
+
+/* Look at what a page of the search has; true if that is the end of it */
+static bool
+search_page(DwfSearch *search, int limit, bool *found)
+{
+	Datum		values[] = {ObjectIdGetDatum(search->role),
+		TimestampTzGetDatum(search->due),
+		PointerGetDatum(search->workflow_id), Int32GetDatum(limit),
+	PointerGetDatum(search->queue)};
+	DwfRun		r = dwf_plan_run(search->queue ? &search_queue_query :
+								 &search_bodies_query, values, NULL);
+	TimestampTz now = GetCurrentTimestamp();
+	bool		at_end = SPI_processed < (uint64) limit;
+
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool		isnull;
+		TimestampTz due = DatumGetTimestampTz(dwf_plan_column(i, 2, &isnull));
+
+		if (due > now)
+		{
+			search->next = Min(search->next, due);
+			at_end = true;
+			break;
+		}
+		search->due = due;
+		search->workflow_id = DatumGetTextP(dwf_plan_copy_column(r, i, 1).value);
+		if (dwf_attachment_is_claimed(search->workflow_id))
+			continue;
+		*found = !is_held(dwf_plan_column(i, 3, &isnull));
+		if (*found)
+			break;
+		dwf_store_search_held(search);
+	}
 	dwf_plan_done(r);
-	*next_due = dwf_plan_moment(&next_due_query, values);
-	return count;
+	return at_end;
+}
+
+/*
+ * Find a workflow that is due, that nobody executes and whose row nobody seems
+ * to hold; called again, the next one.  False when there is no more.  One more
+ * than are executed is enough to find it, mostly.
+ */
+bool
+dwf_store_search(DwfSearch *search)
+{
+	bool		found = false;
+	int			limit = dwf_attachment_count() + 1;
+
+	if (search->workflow_id == NULL)
+		begin_search(search);
+	while (!search_page(search, limit, &found) && !found)
+	{
+		CHECK_FOR_INTERRUPTS();
+		limit = Max(limit, HELD_MANY);
+	}
+	return found;
 }
 
 /* Let a workflow that ended badly go on; false if it did not */

@@ -13,4 +13,16 @@
 	"pg_catalog.pg_has_role(" n "::pg_catalog.oid, w.owner::pg_catalog.oid, 'USAGE')"
 #define EQ	" OPERATOR(pg_catalog.=) "
 
+/* A workflow, $1, that is locked now, unless somebody holds its row */
+#define ONE_THAT_IS_FREE \
+	"(SELECT f.workflow_id FROM durable_wf.workflow f" \
+	" WHERE f.workflow_id" EQ "$1 FOR NO KEY UPDATE SKIP LOCKED)"
+
+/* Has a body got further since its last run began, by whichever commit? */
+#define GOT_FURTHER \
+	"(SELECT GREATEST(s.started_at, s.completed_at) FROM durable_wf.step s" \
+	"  WHERE s.workflow_id" EQ "w.workflow_id" \
+	"  ORDER BY s.step_no DESC LIMIT 1)" \
+	" OPERATOR(pg_catalog.>) w.updated_at"
+
 #endif							/* DWF_STORE_SQL_H */

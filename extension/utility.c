@@ -13,6 +13,8 @@
  *	... CASCADE, and others	has brought the extension, or taken it away
  *	CREATE, DROP, ALTER		have our worker leave a database that must have
  *	DATABASE				no sessions, and the launcher look afterwards
+ *	ALTER ROLE, GRANT		have our workers look whether bodies can be run
+ *							that wait for it
  *	UNLISTEN, DISCARD ALL	end what wf_listen began; the latter detaches, too
  *	most of them			refused in a validator of a hook
  *
@@ -208,8 +210,9 @@ moves_database(AlterDatabaseStmt *alter)
 }
 
 /*
- * Before a statement that decides where a worker is: have it leave a database
- * that must have no sessions, and have the launcher look afterwards.  A
+ * Before a statement that decides where a worker is, or as whom bodies can be
+ * run: have it leave a database that must have no sessions, and have the
+ * launcher, or the workers, look afterwards.  A
  * statement that the current user may not run fails, and disturbs nobody.
  */
 static void
@@ -239,6 +242,14 @@ mind_presence(Node *node)
 					dwf_presence_changed(database);
 				break;
 			}
+		case T_AlterRoleStmt:
+		case T_GrantRoleStmt:
+			dwf_presence_roles_changed();
+			break;
+		case T_GrantStmt:
+			if (((GrantStmt *) node)->objtype == OBJECT_DATABASE)
+				dwf_presence_roles_changed();
+			break;
 		default:
 			break;
 	}

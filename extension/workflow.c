@@ -26,10 +26,12 @@
 #include "args.h"
 #include "attachment.h"
 #include "body.h"
+#include "home.h"
 #include "identity.h"
 #include "journal.h"
 #include "owner.h"
 #include "presence.h"
+#include "service.h"
 #include "shmem.h"
 #include "store.h"
 #include "wait.h"
@@ -100,8 +102,10 @@ DWF_JOURNALLED(wf_start, 0)
 {
 	DwfStart	start = start_arguments(fcinfo);
 	DwfLife		life;
+	bool		runs_here;
 
 	dwf_store_require_writable("wf_start");
+	runs_here = dwf_home_prepare_start();
 	if (start.workflow_id == NULL)
 		start.workflow_id = generate_id();
 
@@ -122,6 +126,13 @@ DWF_JOURNALLED(wf_start, 0)
 				 errmsg("workflow \"%s\" will not run before durable_wf is preloaded",
 						text_to_cstring(start.workflow_id)),
 				 errhint("Add durable_wf to shared_preload_libraries and restart the server.")));
+	else if (start.body && (!runs_here || dwf_service_is_copy()))
+		ereport(WARNING,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("workflow \"%s\" will not run before wf_adopt() is called",
+						text_to_cstring(start.workflow_id)),
+				 errdetail("Workflows of this database come from another one, and may run there."),
+				 errhint("When they no longer do, have the owner of the database call wf_adopt().")));
 	PG_RETURN_TEXT_P(start.workflow_id);
 }
 

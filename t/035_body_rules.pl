@@ -430,12 +430,29 @@ sub go_on
 	return;
 }
 
+# It is due, and waits for its role; the log says so once, however often one looks.
+sub waits_for_role
+{
+	my ($id, $offset, $reason, $name) = @_;
+	my $log;
+
+	poll("SELECT error = 'waits: $reason' FROM wf_workflows WHERE workflow_id = '$id'");
+	pass("$name: it waits, and says for what");
+	sql('SELECT pg_reload_conf(), pg_reload_conf()');
+	is(sql("SELECT status, finished_at IS NULL FROM wf_workflows WHERE workflow_id = '$id'"), 'PENDING|t', "$name: nothing is lost");
+	is(sql("SET ROLE bob; SELECT count(*) FROM wf_workflows WHERE workflow_id = '$id'; SELECT durable_wf.waits_for('$id') IS NULL"),
+		"0\nt", "$name: others are told nothing");
+	poll(q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'durable_wf worker' AND datname = 'postgres' AND state = 'idle'});
+	$log = slurp_file($node->logfile, $offset);
+	is(() = $log =~ /LOG:  workflows in database "postgres" wait: \Q$reason\E/g, 1, "$name: the log says so, once");
+	return;
+}
+
 # It is let go on after all, and ends well, with each step once.
 sub ends_well
 {
 	my ($id, $name) = @_;
 
-	sql("SELECT wf_retry('$id')");
 	suspended($id);
 	go_on($id);
 	is(result($id), 'SUCCESS|||', "$name: goes on");
@@ -455,26 +472,41 @@ is(sql("SELECT string_agg(who, ' ' ORDER BY n) FROM effect WHERE workflow_id = '
 	'alice bob postgres', 'wf_set_owner: each run is its owner\'s');
 
 $id = suspended(begin($two, 'alice'));
+my $offset = -s $node->logfile;
+# an executor that is there finds out, too
 sql('ALTER ROLE alice NOLOGIN');
-end_executors();
 go_on($id);
-like(result($id), qr/^ERROR\|\|.*\|the workflow's owner cannot log in, or not connect to this database$/, 'NOLOGIN');
+waits_for_role($id, $offset, 'role "alice" may not log in', 'NOLOGIN');
 sql('ALTER ROLE alice LOGIN');
 ends_well($id, 'NOLOGIN');
 
+# Rolled back, it was nothing.
 $id = suspended(begin($two, 'alice'));
-sql('REVOKE CONNECT ON DATABASE postgres FROM PUBLIC');
-end_executors();
+sql('ALTER ROLE alice NOLOGIN');
 go_on($id);
-like(result($id), qr/^ERROR\|\|.*\|the workflow's owner cannot log in, or not connect/, 'REVOKE CONNECT');
+poll("SELECT error LIKE 'waits: role %' FROM wf_workflows WHERE workflow_id = '$id'");
+sql('BEGIN; ALTER ROLE alice LOGIN; ROLLBACK');
+is(sql("SELECT wf_status('$id')"), 'PENDING', 'LOGIN, rolled back');
+# and nobody tells of what is written to the catalog: a look some time later sees it
+sql(q{UPDATE pg_authid SET rolcanlogin = true WHERE rolname = 'alice'});
+ends_well($id, 'LOGIN in pg_authid');
+
+$id = suspended(begin($two, 'alice'));
+$offset = -s $node->logfile;
+sql('REVOKE CONNECT ON DATABASE postgres FROM PUBLIC');
+go_on($id);
+waits_for_role($id, $offset, 'role "alice" may not connect to this database', 'REVOKE CONNECT');
+sql('CREATE ROLE may_connect; GRANT CONNECT ON DATABASE postgres TO may_connect');
+sql('GRANT may_connect TO alice');
+ends_well($id, 'GRANT of a role that may');
 sql('GRANT CONNECT ON DATABASE postgres TO PUBLIC');
-ends_well($id, 'REVOKE CONNECT');
 
 $id = suspended(begin($two, 'alice'));
 sql("REVOKE EXECUTE ON PROCEDURE $id FROM PUBLIC");
 go_on($id);
 is(result($id), "ERROR||42501|permission denied for procedure $id", 'REVOKE EXECUTE');
 sql("GRANT EXECUTE ON PROCEDURE $id TO alice");
+sql("SELECT wf_retry('$id')");
 ends_well($id, 'REVOKE EXECUTE');
 
 $id = suspended(begin($two, 'alice'));
@@ -482,6 +514,7 @@ sql("ALTER PROCEDURE $id SECURITY DEFINER");
 go_on($id);
 like(result($id), qr/^ERROR\|\|/, 'SECURITY DEFINER');
 sql("ALTER PROCEDURE $id SECURITY INVOKER");
+sql("SELECT wf_retry('$id')");
 ends_well($id, 'SECURITY DEFINER');
 
 $id = suspended(begin($two, 'alice'));
@@ -490,6 +523,7 @@ sql("DROP PROCEDURE $id");
 go_on($id);
 like(result($id), qr/^ERROR\|\|42883\|procedure public\.$id\(jsonb\) does not exist$/, 'DROP PROCEDURE');
 sql($source);
+sql("SELECT wf_retry('$id')");
 ends_well($id, 'DROP PROCEDURE');
 
 sql('CREATE ROLE carol LOGIN; GRANT ALL ON SCHEMA public TO carol');
@@ -502,6 +536,7 @@ sql('CREATE ROLE carol LOGIN');
 is(sql("SELECT owner IS NULL FROM wf_workflows WHERE workflow_id = '$id'"), 't',
 	'DROP ROLE: a new role of that name is another one');
 sql("SELECT wf_set_owner('$id', 'bob')");
+sql("SELECT wf_retry('$id')");
 ends_well($id, 'DROP ROLE');
 
 # Who catches that he is to write it in another way is told so in the log.

@@ -39,3 +39,8 @@ CREATE FUNCTION durable_wf.resolve_body(body text) RETURNS text
     AS 'MODULE_PATHNAME', 'dwf_resolve_body' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION durable_wf.resolve_body(text) IS
 'the qualified name of a procedure that the current user can start as a body; raises the errors of wf_start()';
+
+CREATE FUNCTION durable_wf.waits_for(workflow_id text) RETURNS text
+    AS 'MODULE_PATHNAME', 'dwf_waits_for' LANGUAGE C STABLE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable_wf.waits_for(text) IS
+'what a body that is due waits for, because its owner may not log in, say; null if for nothing, or if it is not the caller''s';

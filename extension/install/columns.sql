@@ -31,9 +31,9 @@ COMMENT ON COLUMN @extschema@.wf_workflows.input IS
 COMMENT ON COLUMN @extschema@.wf_workflows.output IS
 'what wf_complete was given';
 COMMENT ON COLUMN @extschema@.wf_workflows.error IS
-'what wf_fail was given, or what its body has raised';
+'what wf_fail was given, or what its body has raised; of a body that is due and cannot be run, what it waits for';
 COMMENT ON COLUMN @extschema@.wf_workflows.attempts IS
-'how often a session has attached to it, or its body was run since it last made progress';
+'how often a session has attached to it; of a body that was run, 1 and the times that it has crashed, or was undone by the server, since it last got further';
 COMMENT ON COLUMN @extschema@.wf_workflows.created_at IS
 'start of the transaction that started it';
 COMMENT ON COLUMN @extschema@.wf_workflows.updated_at IS

@@ -3,7 +3,12 @@
 CREATE VIEW @extschema@.wf_workflows WITH (security_invoker = true) AS
 SELECT w.workflow_id,
        r.rolname AS owner,
-       w.status, w.body, w.input, w.output, w.error, w.attempts,
+       w.status, w.body, w.input, w.output,
+       CASE WHEN w.body IS NOT NULL AND w.status IN ('PENDING', 'RUNNING')
+                 AND w.due_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp()
+            THEN durable_wf.waits_for(w.workflow_id) COLLATE pg_catalog."default"
+            ELSE w.error END AS error,
+       w.attempts,
        w.created_at, w.updated_at, w.finished_at, w.error_state, w.error_context
   FROM durable_wf.workflow w
   LEFT JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) w.owner::pg_catalog.oid;

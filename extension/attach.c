@@ -193,32 +193,61 @@ typedef struct NextWait
 
 /*
  * Attach the oldest workflow that is due, that nobody executes and whose row
- * nobody holds
+ * nobody holds.  *held is the first that somebody does hold, or NULL.
+ */
+static bool
+attach_free_work(DwfWait *wait, DwfSearch *search, text **held)
+{
+	*held = NULL;
+	while (dwf_store_search(search))
+	{
+		bool		is_held;
+
+		CHECK_FOR_INTERRUPTS();
+		if (dwf_attach_pass(search->workflow_id, wait->role, &is_held))
+			return true;
+		if (is_held)
+			dwf_store_search_held(search);
+	}
+	*held = search->first_held;
+	wait->look_at = search->next;
+	return false;
+}
+
+/*
+ * The same, for wf_attach_next.  A call that would sleep comes back to those
+ * that are held; one that does not sleep, and finds nothing else, waits until
+ * it is known what becomes of the first of them.
  */
 static bool
 look_for_work(DwfWait *wait)
 {
 	NextWait   *next = wait->arg;
-	DwfSearch	search = {.queue = next->queue, .role = wait->role};
-	bool		found = false;
+	text	   *attached;
 
 	check_can_attach(wait->function);
-	while (!found && dwf_store_search(&search))
+	for (;;)
 	{
-		bool		held;
+		DwfSearch	search = {.queue = next->queue, .role = wait->role};
+		text	   *held;
+		bool		ended;
 
-		CHECK_FOR_INTERRUPTS();
-		found = dwf_attach_pass(search.workflow_id, wait->role, &held);
-		if (held)
-			dwf_store_search_held(&search);
+		if (attach_free_work(wait, &search, &held))
+		{
+			attached = search.workflow_id;
+			break;
+		}
+		if (held == NULL || wait->deadline != DWF_WAIT_NEVER)
+			return false;
+		if (dwf_attach_try(held, wait->role, &ended) == 0 && !ended)
+		{
+			attached = held;
+			break;
+		}
 	}
-	wait->look_at = search.next;
-	if (!found)
-		return false;
 	next->workflow_id = (text *) MemoryContextAlloc(next->context,
-													VARSIZE(search.workflow_id));
-	memcpy(next->workflow_id, search.workflow_id,
-		   VARSIZE(search.workflow_id));
+													VARSIZE(attached));
+	memcpy(next->workflow_id, attached, VARSIZE(attached));
 	return true;
 }
 

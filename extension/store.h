@@ -91,7 +91,8 @@ typedef struct DwfSearch
 
 	/* when there is something to be found, DT_NOEND if there is no telling */
 	TimestampTz next;
-	int			nheld;			/* how many were passed by that are held */
+	int			nheld;			/* how many were passed by that are held, */
+	text	   *first_held;		/* ... and which is the first */
 } DwfSearch;
 
 /* A workflow's outcome, or what it was started with */

@@ -299,6 +299,8 @@ dwf_store_search_held(DwfSearch *search)
 													HELD_GAP);
 
 	search->next = Min(search->next, again);
+	if (search->nheld == 0)
+		search->first_held = search->workflow_id;
 	if (++search->nheld >= HELD_MANY && search->queue == NULL)
 	{
 		Passed	   *last = passed_of(search);

@@ -31,22 +31,12 @@
 /* More of them than that in a search are not looked at by the next ones */
 #define HELD_MANY	100
 
-/*
- * When a body is run again whose process dies now: later after each crash, and
- * after each other death that has followed soon upon the last one
- */
+/* When a body is run again whose process dies now, later after each crash */
 #define DUE_AGAIN \
-	"(pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) GREATEST(" \
-	" '1 s'::pg_catalog.interval OPERATOR(pg_catalog.*)" \
+	"(pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+)" \
+	" ('1 s'::pg_catalog.interval OPERATOR(pg_catalog.*)" \
 	" pg_catalog.power(2::pg_catalog.float8," \
-	" LEAST(w.attempts, 9)::pg_catalog.float8)," \
-	" CASE WHEN w.status" EQ "'RUNNING' AND pg_catalog.clock_timestamp()" \
-	" OPERATOR(pg_catalog.<) (w.due_at OPERATOR(pg_catalog.+)" \
-	" (2::pg_catalog.float8 OPERATOR(pg_catalog.*)" \
-	" (w.due_at OPERATOR(pg_catalog.-) w.updated_at)))" \
-	" THEN LEAST('512 s'::pg_catalog.interval," \
-	" 2::pg_catalog.float8 OPERATOR(pg_catalog.*)" \
-	" (w.due_at OPERATOR(pg_catalog.-) w.updated_at)) END))"
+	" LEAST(w.attempts, 9)::pg_catalog.float8)))"
 
 /*
  * id, role, has the body crashed?  Clients' attempts are counted; of a body, 1

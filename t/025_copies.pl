@@ -123,6 +123,48 @@ is($node->safe_psql('db', 'SELECT durable_wf.is_copy(), wf_adopt()'),
 	'f|f', 'the original is no copy');
 shows($node, 'db', '', "the original's worker does not wait");
 
+# Nothing was copied: the first workflow makes it its home, whoever starts it.
+$node->safe_psql('postgres', 'CREATE DATABASE model');
+$node->safe_psql('model', 'CREATE EXTENSION durable_wf');
+foreach my $round (1 .. 3)
+{
+	my $offset = -s $node->logfile;
+	my $sessions;
+
+	$node->safe_psql('postgres', "CREATE DATABASE fresh_$round TEMPLATE model");
+	shows($node, "fresh_$round", '', 'fresh: its worker waits for nothing') if $round == 1;
+	is($node->safe_psql("fresh_$round", q{BEGIN; SELECT wf_start('w'); SELECT durable_wf.is_copy(); SELECT wf_start('v'); ROLLBACK; SELECT durable_wf.is_copy()}),
+		"w\nf\nv\nt", 'fresh: rolled back, it was nothing') if $round == 2;
+	is($node->safe_psql("fresh_$round", <<'SQL'), "w\nSUCCESS|f", 'fresh: its first workflow runs');
+CREATE PROCEDURE quick(input jsonb) LANGUAGE plpgsql AS $$ BEGIN PERFORM wf_complete('1'); END $$;
+SELECT wf_start('w', 'quick');
+SELECT status, durable_wf.is_copy() FROM wf_result('w', '60 s');
+SQL
+	is($node->safe_psql("fresh_$round", q{SELECT wf_start('t', timeout => '1 ms'); SELECT status FROM wf_result('t', '60 s')}),
+		"t\nCANCELLED", 'fresh: timers run');
+	unlike(slurp_file($node->logfile, $offset), qr/come from another one/, 'fresh: the log says nothing');
+}
+# What has workflows is a copy, and whoever starts one that cannot run is told.
+{
+	my $told = qr/WARNING:  .*workflow "x[12]" will not run before wf_adopt\(\) is called\n.*\nHINT:  When they no longer do, have the owner of the database call wf_adopt\(\)/;
+
+	$node->safe_psql('postgres', 'CREATE DATABASE not_fresh TEMPLATE fresh_1');
+	shows($node, 'not_fresh', 'workflows wait for wf_adopt()', 'copy: its worker waits');
+	like(($node->psql('not_fresh', q{SELECT wf_start('x1', 'quick')}))[2], $told, 'copy: whoever starts one is told');
+	is(($node->psql('not_fresh', q{SELECT wf_start('no body')}))[2], '', 'copy: not of one without a body');
+
+	# a session that has seen the database as a home, before a restore
+	my $session = DurableWf::session($node, 'not_fresh');
+	$session->query_safe(q{SELECT wf_adopt()});
+	$session->query_safe(q{SELECT wf_start('at home')});
+	$node->safe_psql('not_fresh', q{INSERT INTO durable_wf.workflow (workflow_id, owner) SELECT 'restored', oid FROM pg_roles WHERE rolname = current_user});
+	shows($node, 'not_fresh', 'workflows wait for wf_adopt()', 'copy: again, by a restore');
+	like(DurableWf::outcome($session, q{SELECT wf_start('x2', 'quick')}), $told, 'copy: whoever knew better is told');
+	$session->quit;
+	is($node->safe_psql('not_fresh', q{SELECT wf_adopt(); SELECT status FROM wf_result('x1', '60 s'); SELECT status FROM wf_result('x2', '60 s')}), "t\nSUCCESS\nSUCCESS", 'copy: adopted, they run');
+	is(($node->psql('not_fresh', q{SELECT wf_start('y', 'quick')}))[2], '', 'copy: adopted, nothing is said');
+}
+
 # A subscriber, whichever tables it has got.
 my $subscriber = DurableWf::start_node('subscriber', { max_worker_processes => 20 });
 

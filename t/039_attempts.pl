@@ -1,0 +1,178 @@
+# What counts against a body: crashes of its own process that have brought
+# nothing forward, and nothing else.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+use DurableWf qw(start_node sql poll session until_true);
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = start_node('main', {
+	max_worker_processes => 24, restart_after_crash => 'on',
+	'durable_wf.max_attempts' => 3 });
+
+sql(<<'SQL');
+CREATE EXTENSION durable_wf;
+CREATE TABLE effect (n serial, workflow_id text DEFAULT wf_current(), what text);
+CREATE FUNCTION effect(what text) RETURNS text LANGUAGE sql AS
+$$ SELECT format('INSERT INTO effect (what) VALUES (%L)', what) $$;
+CREATE PROCEDURE long(input jsonb) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_sleep(600);
+END $$;
+-- gets further by each COMMIT, and stops after each where it is told to
+CREATE PROCEDURE import(input jsonb) LANGUAGE plpgsql AS $$
+BEGIN
+    FOR i IN 1 .. 6 LOOP
+        PERFORM wf_step('part ' || i, effect('part ' || i));
+        COMMIT;
+        PERFORM pg_advisory_lock_shared(500 + i), pg_advisory_unlock_shared(500 + i);
+    END LOOP;
+END $$;
+SQL
+
+# How a workflow ended, and how it is.
+sub result
+{
+	return sql("SELECT * FROM wf_result('$_[0]', '120 s')");
+}
+
+sub life
+{
+	return sql("SELECT status, error FROM wf_workflows WHERE workflow_id = '$_[0]'");
+}
+
+# A session whose server may crash.
+sub forget
+{
+	eval { $_[0]->{run}->finish };
+	return;
+}
+
+# Kill a process, and with it all sessions of the server.
+sub kill_backend
+{
+	my ($pid) = @_;
+
+	kill 'KILL', $pid or die "kill $pid: $!";
+	until_true(sub { !-d "/proc/$pid" }, 'it is gone');
+	$node->poll_query_until('postgres', 'SELECT true');
+	return;
+}
+
+# The executor that runs a body.
+sub executor_of
+{
+	my ($query) = @_;
+	my $where = "FROM pg_stat_activity WHERE backend_type = 'durable_wf executor' AND datname = 'postgres' AND state = 'active' AND query LIKE '%$query%'";
+
+	poll("SELECT count(*) = 1 $where");
+	return sql("SELECT pid $where");
+}
+
+# Restarts, planned and not; ends of our worker, of the executor, of the
+# launcher; another backend's crash, of a client and of an executor.
+sql(q{SELECT wf_start('long', 'long')});
+foreach my $way ('fast', 'worker', 'client', 'executor', 'immediate', 'launcher')
+{
+	foreach (1 .. 2)
+	{
+		my $pid = executor_of('long');
+
+		if ($way =~ /^(fast|immediate)$/)
+		{
+			$node->restart if $way eq 'fast';
+			if ($way eq 'immediate') { $node->stop('immediate'); $node->start; }
+		}
+		elsif ($way eq 'client')
+		{
+			my $client = session();
+
+			kill_backend($client->{pid});
+			forget($client);
+		}
+		else
+		{
+			sql("SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE backend_type = 'durable_wf $way'");
+		}
+		is(life('long'), 'RUNNING|', "no crash of the body: $way");
+	}
+}
+executor_of('long');
+is(sql(q{SELECT attempts FROM wf_workflows WHERE workflow_id = 'long'}), 1, 'none of them was counted');
+
+# Another body that crashes for good beside it, which is found out.
+sql(q{CREATE PROCEDURE crashes(input jsonb) LANGUAGE plpgsql AS $$ BEGIN PERFORM wf_step('s', 'SELECT pg_sleep(600)'); END $$});
+sql(q{SELECT wf_start('crashes', 'crashes')});
+foreach my $crash (1 .. 3)
+{
+	kill_backend(executor_of('crashes'));
+}
+is(result('crashes'), q{ERROR||the workflow's body has crashed 3 times in a row}, 'a body that crashes is given up');
+executor_of('long');
+is(life('long'), 'RUNNING|', 'and not the one beside it');
+
+# The same when the server does not start again by itself after a crash.
+$node->append_conf('postgresql.conf', 'restart_after_crash = off');
+$node->restart;
+sql(q{SELECT wf_retry('crashes')});
+foreach my $crash (1 .. 3)
+{
+	my $pid = executor_of('crashes');
+
+	kill 'KILL', $pid;
+	until_true(sub { !-e $node->data_dir . '/postmaster.pid' }, 'the server has ended');
+	$node->_update_pid(0);
+	$node->start;
+}
+is(result('crashes'), q{ERROR||the workflow's body has crashed 3 times in a row}, 'also without restart_after_crash');
+executor_of('long');
+is(life('long'), 'RUNNING|', 'the other one goes on');
+ok(!-e $node->data_dir . '/pg_stat/durable_wf.stat', 'nothing is left of what was remembered');
+sql(q{SELECT wf_cancel('long')});
+$node->append_conf('postgresql.conf', 'restart_after_crash = on');
+$node->restart;
+
+# A body that gets further each time is not given up, whichever way it dies.
+{
+	my $guard = session();
+
+	$guard->query_safe("SELECT pg_advisory_lock(500 + $_)") foreach 1 .. 6;
+	sql(q{SELECT wf_start('import', 'import')});
+	foreach my $part (1 .. 5)
+	{
+		my $waiting = "FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+
+		poll("SELECT count(*) = 1 $waiting AND objid = 500 + $part");
+		my $pid = sql("SELECT pid $waiting");
+		if ($part % 2)
+		{
+			kill_backend($pid);
+			forget($guard);
+			$guard = session();
+			$guard->query_safe("SELECT pg_advisory_lock(500 + $_)") foreach $part + 1 .. 6;
+		}
+		else
+		{
+			sql("SELECT pg_terminate_backend($pid, 60000)");
+			$guard->query_safe("SELECT pg_advisory_unlock(500 + $part)");
+		}
+	}
+	poll("SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = 506");
+	is(sql(q{SELECT status, attempts FROM wf_workflows WHERE workflow_id = 'import'}), 'RUNNING|1', 'progress by COMMIT starts the count anew');
+	$guard->quit;
+	is(result('import'), 'SUCCESS||', 'and it comes to its end');
+	is(sql(q{SELECT string_agg(what, ' ' ORDER BY n) FROM effect}), 'part 1 part 2 part 3 part 4 part 5 part 6', 'each part once');
+}
+
+# A body that ends its own process is no better than one that crashes.
+sql(q{CREATE PROCEDURE ends_itself(input jsonb) LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()), pg_sleep(60); END $$});
+sql(q{SELECT wf_start('ends itself', 'ends_itself')});
+is(result('ends itself'), q{ERROR||the workflow's body has crashed 3 times in a row}, 'a body that ends its own process is given up');
+
+$node->stop;
+done_testing();

@@ -242,7 +242,7 @@ succeed(void)
 {
 	DwfValue	none = {.isnull = true};
 
-	if (dwf_attachment_current() == NULL)
+	if (dwf_attachment_execution() != DWF_EXECUTES)
 		return;
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
@@ -287,13 +287,16 @@ describe_error(const ErrorData *error)
 
 /*
  * It has raised an error: so it ends, unless it is somebody else's by now, or
- * was told to stop and is alive again.
+ * was told to stop and is alive again.  If this run had ended and committed
+ * that, the error is of nobody's: the next run may be at it already.
  */
 static void
 fail(const ErrorData *error, bool was_interrupted)
 {
 	DwfLife		life;
 
+	if (dwf_attachment_execution() != DWF_EXECUTES)
+		return;
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());

@@ -21,6 +21,12 @@
  * Whoever waits for work in the workflow's queue is woken when it is given
  * back.
  *
+ * A session that has ended its run (end_at_commit) executes nothing, and holds
+ * the workflow still.  So there are three states (DwfExecution), and no
+ * function that returns a workflow or NULL: one says whether there is one, and
+ * the others return it or raise.  What they return is the caller's own, as a
+ * call that commits may lose the workflow in between (a deferred trigger).
+ *
  *-------------------------------------------------------------------------
  */
 #include "attachment.h"
@@ -38,7 +44,7 @@
 #include "shmem.h"
 #include "waiter.h"
 
-/* What this session executes, or NULL; in TopMemoryContext */
+/* What this session holds, or NULL; in TopMemoryContext */
 static text *attached_id = NULL;
 static text *attached_queue = NULL;
 
@@ -49,11 +55,74 @@ static bool exit_callback_registered = false;
 static bool is_body = false;
 static bool is_suspending = false;
 
-/* The workflow that this session executes, or NULL */
-text *
-dwf_attachment_current(void)
+/* What does this session execute? */
+DwfExecution
+dwf_attachment_execution(void)
 {
-	return ended_by == InvalidSubTransactionId ? attached_id : NULL;
+	if (attached_id == NULL)
+		return DWF_EXECUTES_NOTHING;
+	return ended_by == InvalidSubTransactionId ? DWF_EXECUTES :
+		DWF_HAS_ENDED_RUN;
+}
+
+/* A copy in the current memory context */
+static text *
+copy_id(const text *workflow_id)
+{
+	text	   *copy = palloc(VARSIZE_ANY(workflow_id));
+
+	memcpy(copy, workflow_id, VARSIZE_ANY(workflow_id));
+	return copy;
+}
+
+/* Does this session execute a workflow?  If so, it is *workflow_id. */
+bool
+dwf_attachment_executes(text **workflow_id)
+{
+	bool		executes = dwf_attachment_execution() == DWF_EXECUTES;
+
+	*workflow_id = executes ? copy_id(attached_id) : NULL;
+	return executes;
+}
+
+/* Does this session execute that workflow? */
+bool
+dwf_attachment_executes_that(const text *workflow_id)
+{
+	return dwf_attachment_execution() == DWF_EXECUTES &&
+		VARSIZE_ANY_EXHDR(workflow_id) == VARSIZE_ANY_EXHDR(attached_id) &&
+		memcmp(VARDATA_ANY(workflow_id), VARDATA_ANY(attached_id),
+			   VARSIZE_ANY_EXHDR(attached_id)) == 0;
+}
+
+/* The workflow that this session executes; raises WF008 if there is none */
+text *
+dwf_attachment_require(const char *function)
+{
+	if (dwf_attachment_execution() != DWF_EXECUTES)
+		ereport(ERROR,
+				(errcode(DWF_ERRCODE_NO_CURRENT),
+				 errmsg("%s() is for sessions that are attached to a workflow",
+						function),
+				 is_body ?
+				 errhint("This run has ended it, with wf_complete() or its like: let RETURN follow that.") :
+				 errhint("Call wf_attach() first; the body of a workflow is run by wf_start().")));
+	return copy_id(attached_id);
+}
+
+/*
+ * The workflow that this session holds: it executes it, or has ended its run
+ * in this transaction.  Raises WF008 if there is none (any more).
+ */
+text *
+dwf_attachment_held(void)
+{
+	if (dwf_attachment_execution() == DWF_EXECUTES_NOTHING)
+		ereport(ERROR,
+				(errcode(DWF_ERRCODE_NO_CURRENT),
+				 errmsg("this session has left the workflow that it executed"),
+				 errdetail("The call began in the workflow, and a commit in it has ended the run.")));
+	return copy_id(attached_id);
 }
 
 /* Does this session run the body of a SQL workflow? */
@@ -90,13 +159,6 @@ void
 dwf_attachment_set_suspending(bool value)
 {
 	is_suspending = value;
-}
-
-/* The same, also when it does not any more if this transaction commits */
-text *
-dwf_attachment_id(void)
-{
-	return attached_id;
 }
 
 /* What stands for a workflow in a slot: never 0 */

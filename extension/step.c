@@ -206,12 +206,13 @@ static void
 sleep_until_deadline(DwfWait *wait)
 {
 	DwfWaitKey	key = {0};
+	text	   *workflow_id = dwf_attachment_require(wait->function);
 
 	key.address.door = DWF_DOOR_TIMER;
-	key.address.workflow_id = dwf_attachment_current();
+	key.address.workflow_id = workflow_id;
 	wait->keys = &key;
 	wait->nkeys = 1;
-	wait->acts_as = dwf_attachment_current();
+	wait->acts_as = workflow_id;
 	wait->look = look_for_nothing;
 	(void) dwf_wait(wait);
 }

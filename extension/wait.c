@@ -297,13 +297,29 @@ check_called(const DwfWait *wait)
 }
 
 /*
+ * Raise WF003 unless this run can still wait.  (What ended it is committed by
+ * now, and stays.)
+ */
+static void
+check_run(const DwfWait *wait)
+{
+	if (dwf_attachment_execution() != DWF_EXECUTES)
+		ereport(ERROR,
+				(errcode(DWF_ERRCODE_FINISHED),
+				 errmsg("cannot wait in %s() after the end of the run",
+						wait->function),
+				 errdetail("There is nothing that could be suspended and go on later."),
+				 errhint("This run has ended it, with wf_complete() or its like: let RETURN follow that.")));
+}
+
+/*
  * Write down that the workflow waits, for whoever goes on with it.  From the
  * time that an address is expected, the worker is told of its news.
  */
 static void
 write_suspension(DwfWait *wait)
 {
-	text	   *workflow_id = dwf_attachment_current();
+	text	   *workflow_id = dwf_attachment_require(wait->function);
 	int64		wait_id = 0;
 
 	if (wait->wants_id)
@@ -369,7 +385,7 @@ wait_in_body(DwfWait *wait)
 		if (!peek(wait))
 			break;
 
-		dwf_store_unsuspend(dwf_attachment_current());
+		dwf_store_unsuspend(dwf_attachment_require(wait->function));
 		commit();
 		if (look(wait, wait->acts_as))
 			return true;
@@ -378,7 +394,7 @@ wait_in_body(DwfWait *wait)
 	ereport(ERROR,
 			(errcode(ERRCODE_QUERY_CANCELED),
 			 errmsg("workflow \"%s\" is suspended",
-					text_to_cstring(dwf_attachment_current()))));
+					text_to_cstring(dwf_attachment_require(wait->function)))));
 }
 
 /* ----- both ----- */
@@ -388,8 +404,9 @@ wait_in_body(DwfWait *wait)
  * look allocates in the current memory context survives the commits.
  *
  * Raises, besides the look's errors: WF001, 42501, WF002, WF003 for the
- * workflow it acts as; 25001, 25006 and 55000 when it would have to wait and
- * cannot; and whatever interrupts raise.
+ * workflow it acts as; WF003 when it would have to wait in a body that has
+ * ended its run, 25001, 25006 and 55000 when it would have to and cannot; and
+ * whatever interrupts raise.
  */
 bool
 dwf_wait(DwfWait *wait)
@@ -414,7 +431,10 @@ dwf_wait(DwfWait *wait)
 	if (!found && wait->deadline != DWF_WAIT_NEVER)
 	{
 		if (in_body)
+		{
+			check_run(wait);
 			dwf_clock_stop();
+		}
 		found = in_body && !wait->is_pause ? wait_in_body(wait) :
 			wait_for_news(wait);
 	}

@@ -24,7 +24,7 @@
 static void
 check_prepare(void)
 {
-	if (dwf_attachment_id() != NULL)
+	if (dwf_attachment_execution() != DWF_EXECUTES_NOTHING)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot PREPARE a transaction of a session that is attached to a workflow")));

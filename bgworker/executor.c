@@ -234,6 +234,18 @@ run_body(void)
 }
 
 /*
+ * The body has left: what it has SET is not to meddle with what is written down
+ * of it (read only, a lock_timeout, ...).  The rest is discarded later.
+ */
+static void
+reset_settings(void)
+{
+	StartTransactionCommand();
+	ResetAllOptions();
+	CommitTransactionCommand();
+}
+
+/*
  * It has returned: that is its success, unless it has ended the workflow, or
  * this run of it, itself; then it is not attached any more.
  */
@@ -323,6 +335,7 @@ run_claimed(void)
 	PG_TRY();
 	{
 		run_body();
+		reset_settings();
 		succeed();
 	}
 	PG_CATCH();
@@ -345,7 +358,10 @@ run_claimed(void)
 
 	MemoryContextSwitchTo(context);
 	if (error && !dwf_attachment_is_suspending())
+	{
+		reset_settings();
 		fail(error, was_interrupted);
+	}
 	if (error)
 		FreeErrorData(error);
 	dwf_attachment_set_suspending(false);

@@ -38,6 +38,7 @@
 
 #include "attachment.h"
 #include "identity.h"
+#include "leftover.h"
 #include "probe.h"
 #include "result.h"
 #include "store.h"
@@ -302,7 +303,7 @@ execute(FunctionCallInfo fcinfo, int step_no)
 	{
 		row = make_row(step_no);
 		current_call = NULL;
-		in_command = false;
+		(void) dwf_journal_set_in_command(false);
 
 		MemoryContextSwitchTo(context);
 		if (dwf_attachment_is_suspending())
@@ -527,6 +528,8 @@ dwf_journal_set_in_command(bool value)
 	bool		old = in_command;
 
 	in_command = value;
+	if (!value)
+		dwf_leftover_drop();
 	return old;
 }
 

@@ -31,6 +31,7 @@
 #include "clock.h"
 #include "identity.h"
 #include "journal.h"
+#include "leftover.h"
 #include "store.h"
 #include "wait.h"
 
@@ -126,13 +127,17 @@ begin_command(void)
 	dwf_clock_start_step();
 }
 
-/* What is deferred has to be checked while it may still write */
+/*
+ * What is deferred has to be checked while it may still write, and a cursor is
+ * not to be fetched from when it may not; a replay would not have it, either.
+ */
 static void
 end_command(void)
 {
 	ConstraintsSetStmt immediate = {.type = T_ConstraintsSetStmt};
 
 	AfterTriggerSetState(&immediate);
+	dwf_leftover_close_cursors();
 	dwf_clock_start();
 }
 

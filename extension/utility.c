@@ -334,8 +334,7 @@ run_guarded(PlannedStmt *statement, const char *query_string,
 					  params, query_env, dest, completion);
 		return;
 	}
-	if (IsA(statement->utilityStmt, NotifyStmt))
-		dwf_guard_refuse("NOTIFY", query_string);
+	dwf_guard_check_command(statement->utilityStmt, query_string);
 	PG_TRY();
 	{
 		run_statement(statement, query_string, read_only_tree, context,

@@ -34,6 +34,7 @@
 #include "utils/memutils.h"
 #include "utils/wait_event.h"
 
+#include "client.h"
 #include "service.h"
 #include "shmem.h"
 #include "waiter.h"
@@ -193,6 +194,7 @@ dwf_attachment_release(void)
 		pfree(attached_queue);
 	attached_id = attached_queue = NULL;
 	begun_by = ended_by = InvalidSubTransactionId;
+	dwf_client_keep_as_set();
 }
 
 /* Runs when the session's transaction has been aborted already */
@@ -257,6 +259,7 @@ dwf_attachment_claim(text *workflow_id, text *queue, int *holder_pid)
 			pfree(queue_copy);
 		return false;
 	}
+	dwf_client_keep_alive();
 	attached_id = id_copy;
 	attached_queue = queue_copy;
 	begun_by = GetCurrentSubTransactionId();

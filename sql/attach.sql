@@ -46,15 +46,45 @@ SELECT wf_current(), wf_status('at'), wf_detach();
 RESET durable_wf.workflow_id;
 SELECT wf_current();
 
--- RESET ALL keeps it, DISCARD ALL does not
+-- what a pool sends ends it: DISCARD ALL, RESET ALL, by itself or among others;
+-- not the rest of what pools send, and not RESET ALL in a function
 SELECT wf_attach('at');
-RESET ALL;
-SELECT wf_current();
-DISCARD PLANS;
+DISCARD PLANS; DISCARD SEQUENCES; DISCARD TEMP; CLOSE ALL; UNLISTEN *; DEALLOCATE ALL;
+SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET SESSION AUTHORIZATION; RESET search_path;
 SELECT pg_advisory_unlock_all();
+CREATE FUNCTION test.reset_all() RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    RESET ALL;
+    RETURN 'reset';
+END$$;
+SELECT test.reset_all();
+DO 'BEGIN RESET ALL; END';
 SELECT wf_current();
 DISCARD ALL;
 SELECT wf_current();
+SELECT wf_attach('at');
+RESET ALL;
+SELECT wf_current();
+SELECT wf_attach('at');
+SELECT pg_advisory_unlock_all()\; CLOSE ALL\; UNLISTEN *\; RESET ALL;
+SELECT wf_current();
+SELECT wf_attach('at');
+BEGIN;
+RESET ALL;
+SELECT wf_current();
+ROLLBACK;
+SELECT wf_current();
+BEGIN;
+SAVEPOINT s;
+RESET ALL;
+ROLLBACK TO s;
+COMMIT;
+SELECT wf_current();
+BEGIN;
+RESET ALL;
+COMMIT;
+SELECT wf_current();
+DROP FUNCTION test.reset_all();
 SELECT wf_attach('at');
 SELECT attempts FROM wf_workflows WHERE workflow_id = 'at';
 SELECT wf_detach();

@@ -89,6 +89,25 @@ SELECT wf_attach('at');
 SELECT attempts FROM wf_workflows WHERE workflow_id = 'at';
 SELECT wf_detach();
 
+-- who executes it now: RUNNING alone does not tell
+SELECT wf_start('at-seen'), wf_start('at-left');
+SELECT wf_attach('at-left');
+SELECT wf_detach();
+SELECT wf_attach('at-seen');
+SELECT workflow_id, pid = pg_backend_pid() AS pid, kind, application_name, since <= now() AS since, step_no, step_name
+  FROM wf_executions;
+SELECT wf_step('first', 'SELECT 1'), wf_set_event('seen', '1');
+SELECT step_no, step_name FROM wf_executions;
+SELECT workflow_id, status FROM wf_workflows w
+ WHERE workflow_id LIKE 'at-%' AND status = 'RUNNING' AND
+       NOT EXISTS (SELECT FROM wf_executions e WHERE e.workflow_id = w.workflow_id);
+SET SESSION AUTHORIZATION regress_dwf_bob;
+SELECT count(*) AS of_others FROM wf_executions;
+SELECT count(*) AS of_others FROM durable_wf.executions();
+RESET SESSION AUTHORIZATION;
+SELECT wf_detach();
+SELECT count(*) AS nobody FROM wf_executions;
+
 -- attach and detach go with their transaction
 BEGIN;
 SELECT wf_attach('at');

@@ -189,7 +189,7 @@ has_room(int keys)
 		(keys < LISTENS_A_ROLE && used < LISTENS_MAX + LISTENS_KEPT);
 }
 
-/* A new entry for a key, NULL if there is no room.  The caller holds the lock. */
+/* A new entry for a key; NULL: no room.  The caller holds the lock. */
 static SharedListen *
 enter_listen(const DwfListen *listen)
 {

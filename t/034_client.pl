@@ -302,8 +302,8 @@ sub keepalives
 	is(keepalives('127.0.0.1', @set, q{CALL wf_attach_next('none', '1 ms', NULL)}),
 		'100 50 4', 'keepalives: after a wait for nothing');
 	is(keepalives($node->host, $attach), '0 0 0', 'keepalives: not by a socket');
-	is(keepalives('127.0.0.1', @set, $attach, 'RESET ALL') =~ /^30 /, '',
-		'keepalives: RESET ALL');
+	is(keepalives('127.0.0.1', @set, $attach, 'RESET ALL'),
+		keepalives('127.0.0.1'), 'keepalives: RESET ALL');
 }
 
 # Also while it waits for a workflow: the kernel shows when the timer is due, in

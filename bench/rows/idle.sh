@@ -14,6 +14,7 @@ activity() {
 # A thousand sessions wait, and nothing happens.
 bench_idle() {
 	local before after wakes waiting=0 sessions=1000
+	empty_tables			# or some would have something to take
 	pgbench -n -M prepared -c "$sessions" -j 1 -t 1 -f idle >"$work/out" 2>&1 &
 	job=$!
 	until [ "$waiting" = "$sessions" ]; do

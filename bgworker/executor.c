@@ -234,8 +234,8 @@ run_body(void)
 }
 
 /*
- * The body has left: what it has SET is not to meddle with what is written down
- * of it (read only, a lock_timeout, ...).  The rest is discarded later.
+ * The body has left: what it has SET (read only, a lock_timeout, ...) is not to
+ * meddle with what is written down of it.  The rest is discarded later.
  */
 static void
 reset_settings(void)
@@ -254,7 +254,7 @@ succeed(void)
 {
 	DwfValue	none = {.isnull = true};
 
-	if (dwf_attachment_execution() != DWF_EXECUTES)
+	if (dwf_attachment_state() != DWF_EXECUTES)
 		return;
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
@@ -307,7 +307,7 @@ fail(const ErrorData *error, bool was_interrupted)
 {
 	DwfLife		life;
 
-	if (dwf_attachment_execution() != DWF_EXECUTES)
+	if (dwf_attachment_state() != DWF_EXECUTES)
 		return;
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();

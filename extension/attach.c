@@ -62,11 +62,11 @@ check_can_attach(const char *function)
 		ereport(ERROR,
 				(errcode(DWF_ERRCODE_NOT_IN_BODY),
 				 errmsg("cannot attach inside a step")));
-	if (dwf_attachment_execution() == DWF_EXECUTES_NOTHING)
+	if (dwf_attachment_state() == DWF_EXECUTES_NOTHING)
 		return;
 
 	current = dwf_attachment_held();
-	if (dwf_attachment_execution() == DWF_HAS_ENDED_RUN)
+	if (dwf_attachment_state() == DWF_HAS_ENDED_RUN)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("this session is attached to workflow \"%s\" until the transaction commits",

@@ -22,7 +22,7 @@
  * back.
  *
  * A session that has ended its run (end_at_commit) executes nothing, and holds
- * the workflow still.  So there are three states (DwfExecution), and no
+ * the workflow still.  So there are three states (DwfAttachmentState), and no
  * function that returns a workflow or NULL: one says whether there is one, and
  * the others return it or raise.  What they return is the caller's own, as a
  * call that commits may lose the workflow in between (a deferred trigger).
@@ -58,8 +58,8 @@ static bool is_body = false;
 static bool is_suspending = false;
 
 /* What does this session execute? */
-DwfExecution
-dwf_attachment_execution(void)
+DwfAttachmentState
+dwf_attachment_state(void)
 {
 	if (attached_id == NULL)
 		return DWF_EXECUTES_NOTHING;
@@ -81,7 +81,7 @@ copy_id(const text *workflow_id)
 bool
 dwf_attachment_executes(text **workflow_id)
 {
-	bool		executes = dwf_attachment_execution() == DWF_EXECUTES;
+	bool		executes = dwf_attachment_state() == DWF_EXECUTES;
 
 	*workflow_id = executes ? copy_id(attached_id) : NULL;
 	return executes;
@@ -91,7 +91,7 @@ dwf_attachment_executes(text **workflow_id)
 bool
 dwf_attachment_executes_that(const text *workflow_id)
 {
-	return dwf_attachment_execution() == DWF_EXECUTES &&
+	return dwf_attachment_state() == DWF_EXECUTES &&
 		VARSIZE_ANY_EXHDR(workflow_id) == VARSIZE_ANY_EXHDR(attached_id) &&
 		memcmp(VARDATA_ANY(workflow_id), VARDATA_ANY(attached_id),
 			   VARSIZE_ANY_EXHDR(attached_id)) == 0;
@@ -101,7 +101,7 @@ dwf_attachment_executes_that(const text *workflow_id)
 text *
 dwf_attachment_require(const char *function)
 {
-	if (dwf_attachment_execution() != DWF_EXECUTES)
+	if (dwf_attachment_state() != DWF_EXECUTES)
 		ereport(ERROR,
 				(errcode(DWF_ERRCODE_NO_CURRENT),
 				 errmsg("%s() is for sessions that are attached to a workflow",
@@ -119,7 +119,7 @@ dwf_attachment_require(const char *function)
 text *
 dwf_attachment_held(void)
 {
-	if (dwf_attachment_execution() == DWF_EXECUTES_NOTHING)
+	if (dwf_attachment_state() == DWF_EXECUTES_NOTHING)
 		ereport(ERROR,
 				(errcode(DWF_ERRCODE_NO_CURRENT),
 				 errmsg("this session has left the workflow that it executed"),

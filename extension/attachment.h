@@ -24,15 +24,15 @@ typedef struct DwfExecution
 } DwfExecution;
 
 /* What this session executes, as far as this transaction knows */
-typedef enum DwfExecution
+typedef enum DwfAttachmentState
 {
 	DWF_EXECUTES_NOTHING,		/* nothing, and it holds nothing */
 	DWF_EXECUTES,				/* a workflow */
-	DWF_HAS_ENDED_RUN			/* nothing any more; it holds the workflow until
-								 * the transaction has committed */
-} DwfExecution;
+	DWF_HAS_ENDED_RUN			/* nothing any more; it holds the workflow
+								 * until the transaction has committed */
+} DwfAttachmentState;
 
-extern DwfExecution dwf_attachment_execution(void);
+extern DwfAttachmentState dwf_attachment_state(void);
 extern bool dwf_attachment_executes(text **workflow_id)
 			__attribute__((warn_unused_result));
 extern bool dwf_attachment_executes_that(const text *workflow_id);

@@ -3,11 +3,11 @@
  * effect.c
  *	  Functions whose calls a replay must not repeat.
  *
- * A read-only transaction lets functions do much: create large objects, notify,
- * write to the WAL, to files and to other servers.  So the list is of what is
- * harmless, and all else that is VOLATILE counts as an effect, but for what
- * consists of statements that are looked at by themselves (guard.c): functions
- * in SQL, PL/pgSQL and other trusted languages.
+ * A read-only transaction lets functions do much: create large objects,
+ * notify, write to the WAL, to files and to other servers.  So the list is of
+ * what is harmless, and all else that is VOLATILE counts as an effect, but for
+ * what consists of statements that are looked at by themselves (guard.c):
+ * functions in SQL, PL/pgSQL and other trusted languages.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,10 +25,10 @@
 
 
 /*
- * Volatile functions of the server without an effect that outlives the session:
- * they read, wait, lock, or set what is the session's.  (nextval and setval
- * refuse themselves in a read-only transaction, at each call.)  In the order
- * of strcmp.
+ * Volatile functions of the server without an effect that outlives the
+ * session: they read, wait, lock, or set what is the session's.  (nextval and
+ * setval refuse themselves in a read-only transaction, at each call.)  In the
+ * order of strcmp.
  */
 static const char *const harmless[] = {
 	"amvalidate", "array_sample", "array_shuffle", "clock_timestamp",
@@ -70,7 +70,8 @@ static const char *const harmless[] = {
 	"pg_stat_get_xact_function_total_time", "pg_stat_get_xact_numscans",
 	"pg_stat_get_xact_tuples_deleted", "pg_stat_get_xact_tuples_fetched",
 	"pg_stat_get_xact_tuples_hot_updated",
-	"pg_stat_get_xact_tuples_inserted", "pg_stat_get_xact_tuples_newpage_updated",
+	"pg_stat_get_xact_tuples_inserted",
+	"pg_stat_get_xact_tuples_newpage_updated",
 	"pg_stat_get_xact_tuples_returned", "pg_stat_get_xact_tuples_updated",
 	"pg_stat_have_stats", "pg_table_size", "pg_tablespace_size",
 	"pg_terminate_backend", "pg_total_relation_size", "pg_try_advisory_lock",
@@ -117,9 +118,11 @@ is_ours(HeapTuple row)
 static bool
 is_of_harmless_extension(Oid function)
 {
-	Oid			extension = getExtensionOfObject(ProcedureRelationId, function);
-	char	   *name = OidIsValid(extension) ? get_extension_name(extension) :
-		NULL;
+	Oid			extension;
+	char	   *name;
+
+	extension = getExtensionOfObject(ProcedureRelationId, function);
+	name = OidIsValid(extension) ? get_extension_name(extension) : NULL;
 
 	for (int i = 0; name && i < (int) lengthof(harmless_extensions); i++)
 		if (strcmp(name, harmless_extensions[i]) == 0)
@@ -156,7 +159,7 @@ is_possible_of_internal(Oid function, HeapTuple row)
 	return !OidIsValid(function) || dwf_effect_is_possible(function);
 }
 
-/* Can a call of this function have an effect that is not looked at elsewhere? */
+/* Can a call of this function have an effect that nobody else looks at? */
 bool
 dwf_effect_is_possible(Oid function)
 {

@@ -283,7 +283,7 @@ begin_statement(PLpgSQL_execstate *estate, PLpgSQL_stmt *statement)
 {
 	(void) estate;
 	(void) statement;
-	starts_query = false;		/* a query may evaluate something as it begins */
+	starts_query = false;		/* it may have called this as it began */
 	(void) dwf_guard_body();
 	if (dwf_attachment_is_interrupted())
 		ereport(ERROR,

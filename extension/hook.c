@@ -95,7 +95,7 @@ own_hook_workflow(text *token)
 	DwfLife		life;
 
 	if (!dwf_store_find_hook(token, &hook) || hook.has_ended ||
-		(dwf_attachment_execution() == DWF_EXECUTES &&
+		(dwf_attachment_state() == DWF_EXECUTES &&
 		 !dwf_attachment_executes_that(hook.workflow_id)))
 		dwf_token_report_no_hook();
 	life.owner = hook.owner;

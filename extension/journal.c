@@ -130,7 +130,7 @@ static void
 write_row(const DwfRecord *row)
 {
 	text	   *workflow_id = dwf_attachment_held();
-	bool		ends_here = dwf_attachment_execution() == DWF_HAS_ENDED_RUN;
+	bool		ends_here = dwf_attachment_state() == DWF_HAS_ENDED_RUN;
 
 	if (dwf_store_record(workflow_id, row, ends_here))
 		return;
@@ -173,10 +173,7 @@ make_row(int step_no)
 
 /* ----- calls ----- */
 
-/*
- * Raise unless the current user may act in the live workflow that this session
- * executes, if it does so.
- */
+/* Raise unless the user may act in what this session executes, if anything */
 static void
 check_access(void)
 {
@@ -200,13 +197,14 @@ static void
 note_divergence(int step_no, const DwfRecord *recorded, const DwfCall *call,
 				text *name)
 {
-	char	   *what = psprintf("Step %d was recorded as %s, and %s was called.",
-								step_no, describe_call(recorded->function,
-													   recorded->name),
-								describe_call(call->function, name));
+	char	   *recorded_call = describe_call(recorded->function,
+											  recorded->name);
 
 	if (divergence == NULL)
-		divergence = MemoryContextStrdup(TopMemoryContext, what);
+		divergence = MemoryContextStrdup(TopMemoryContext,
+										 psprintf("Step %d was recorded as %s, and %s was called.",
+												  step_no, recorded_call,
+												  describe_call(call->function, name)));
 }
 
 /* Raise WF004 for a replay that has done so */
@@ -284,7 +282,7 @@ static Datum
 execute(FunctionCallInfo fcinfo, int step_no)
 {
 	MemoryContext context = CurrentMemoryContext;
-	bool		writes = dwf_attachment_execution() == DWF_EXECUTES &&
+	bool		writes = dwf_attachment_state() == DWF_EXECUTES &&
 		!current_call->ends_run;
 	DwfRecord	row;
 	Datum		result = (Datum) 0;
@@ -363,7 +361,7 @@ journal_call(const DwfCall *call, FunctionCallInfo fcinfo)
 	if (divergence)
 	{
 		/* it may end the run, and then it is an ordinary session */
-		if (dwf_attachment_execution() == DWF_EXECUTES && !call->ends_run)
+		if (dwf_attachment_state() == DWF_EXECUTES && !call->ends_run)
 			report_divergence();
 		found = false;
 	}
@@ -393,7 +391,7 @@ journal_call(const DwfCall *call, FunctionCallInfo fcinfo)
 Datum
 dwf_journal_call(const DwfCall *call, FunctionCallInfo fcinfo)
 {
-	if (dwf_attachment_execution() == DWF_EXECUTES_NOTHING ||
+	if (dwf_attachment_state() == DWF_EXECUTES_NOTHING ||
 		current_call != NULL)
 		return call->body(fcinfo);
 	return journal_call(call, fcinfo);
@@ -473,7 +471,7 @@ dwf_journal_settle_deadline(TimestampTz *deadline, bool may_commit)
 	DwfRecord	row;
 
 	if (current_call == NULL || in_command ||
-		dwf_attachment_execution() != DWF_EXECUTES ||
+		dwf_attachment_state() != DWF_EXECUTES ||
 		TIMESTAMP_NOT_FINITE(*deadline))
 		return;
 	if (current_deadline != 0)

@@ -35,7 +35,7 @@ dwf_leftover_note(void)
 /*
  * The step has ended, one way or the other.  There is no finer way to reach
  * what PL/pgSQL keeps than to have all plans of this process made anew, ours,
- * too (some milliseconds).  Cannot fail.
+ * too (a step took 0.2 ms instead of 0.07).  Cannot fail.
  */
 void
 dwf_leftover_drop(void)
@@ -63,7 +63,7 @@ dwf_leftover_close_cursors(void)
 
 		context = context->nextchild;
 		if (PortalIsValid(portal) && portal->createSubid >= subid &&
-			portal->portalPinned == false && portal->status != PORTAL_ACTIVE)
+			!portal->portalPinned && portal->status != PORTAL_ACTIVE)
 			PortalDrop(portal, false);
 	}
 }

@@ -262,7 +262,7 @@ wait_for_news(DwfWait *wait)
 		dwf_waiter_end();
 		/* a latch event that we slept through may not have been ours */
 		SetLatch(MyLatch);
-		if (dwf_attachment_id() == NULL)
+		if (dwf_attachment_state() == DWF_EXECUTES_NOTHING)
 			dwf_client_keep_as_set();
 	}
 	PG_END_TRY();
@@ -298,7 +298,7 @@ check_called(const DwfWait *wait)
 static void
 check_run(const DwfWait *wait)
 {
-	if (dwf_attachment_execution() != DWF_EXECUTES)
+	if (dwf_attachment_state() != DWF_EXECUTES)
 		ereport(ERROR,
 				(errcode(DWF_ERRCODE_FINISHED),
 				 errmsg("cannot wait in %s() after the end of the run",

@@ -25,7 +25,7 @@
 static void
 check_prepare(void)
 {
-	if (dwf_attachment_execution() != DWF_EXECUTES_NOTHING)
+	if (dwf_attachment_state() != DWF_EXECUTES_NOTHING)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot PREPARE a transaction of a session that is attached to a workflow")));

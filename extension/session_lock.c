@@ -133,17 +133,28 @@ dwf_session_lock_same(List *before, List *after)
 	return true;
 }
 
-/* Give back what the session did not hold then */
+/*
+ * Give back what the session did not hold then, and take again what it does
+ * not hold any more, unless somebody else has it by now.
+ */
 void
-dwf_session_lock_release_new(List *before)
+dwf_session_lock_restore(List *before)
 {
+	List	   *after = dwf_session_lock_list();
 	ListCell   *cell;
 
-	foreach(cell, dwf_session_lock_list())
+	foreach(cell, after)
 	{
 		SessionLock *lock = lfirst(cell);
 
 		for (int64 n = count_in(before, lock); n < lock->count; n++)
 			(void) LockRelease(&lock->tag, lock->mode, true);
+	}
+	foreach(cell, before)
+	{
+		SessionLock *lock = lfirst(cell);
+
+		for (int64 n = count_in(after, lock); n < lock->count; n++)
+			(void) LockAcquire(&lock->tag, lock->mode, true, true);
 	}
 }

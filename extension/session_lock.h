@@ -16,6 +16,6 @@ extern void dwf_session_lock_note_function(Oid function);
 extern bool dwf_session_lock_may_exist(void);
 extern List *dwf_session_lock_list(void);
 extern bool dwf_session_lock_same(List *before, List *after);
-extern void dwf_session_lock_release_new(List *before);
+extern void dwf_session_lock_restore(List *before);
 
 #endif							/* DWF_SESSION_LOCK_H */

@@ -113,12 +113,12 @@ is_changed(struct config_generic *setting)
 static char *
 assignment(struct config_generic *setting)
 {
-	const char *name = quote_identifier(setting->name);
+	const char *name = setting->name;
 	char	   *value;
 
 	if (setting->flags & GUC_SUPERUSER_ONLY)
 		return psprintf("%s = ...", name);
-	value = GetConfigOptionByName(setting->name, NULL, false);
+	value = GetConfigOptionByName(name, NULL, false);
 	if ((setting->flags & GUC_LIST_INPUT) && value[0] != '\0')
 		return psprintf("%s = %s", name, value);
 	return psprintf("%s = %s", name, quote_literal_cstr(value));
@@ -527,7 +527,7 @@ dwf_step_scope_abort(void)
 	foreach(cell, scope.prepared)
 		DropPreparedStatement(lfirst(cell), false);
 	if (dwf_session_lock_may_exist())
-		dwf_session_lock_release_new(scope.locks);
+		dwf_session_lock_restore(scope.locks);
 }
 
 /* Install the hooks */

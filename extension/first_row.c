@@ -69,7 +69,8 @@ dwf_first_row_create(void)
 	row->receiver.rStartup = start_up;
 	row->receiver.rShutdown = do_nothing;
 	row->receiver.rDestroy = do_nothing;
-	row->receiver.mydest = DestNone;
+	/* some leave rows out for DestNone */
+	row->receiver.mydest = DestTuplestore;
 	row->context = CurrentMemoryContext;
 	row->isnull = true;
 	return row;

@@ -22,6 +22,7 @@
 
 #include "args.h"
 #include "attachment.h"
+#include "client.h"
 #include "identity.h"
 #include "journal.h"
 #include "shmem.h"
@@ -98,7 +99,10 @@ dwf_attach_try(text *workflow_id, Oid role, bool *ended)
 
 	/* nobody else is at it now, so what the journal has is all there is */
 	if (dwf_store_attach(workflow_id, role))
+	{
 		dwf_journal_begin(workflow_id);
+		dwf_client_note_taken();
+	}
 	else
 	{
 		dwf_attachment_release();

@@ -32,8 +32,10 @@
 #include "storage/ipc.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
+#include "client.h"
 #include "service.h"
 #include "shmem.h"
 #include "waiter.h"
@@ -171,6 +173,36 @@ dwf_attachment_is_claimed(text *workflow_id)
 	return claimed;
 }
 
+/*
+ * What is executed now in this database, of DwfExecution.  If it runs out of
+ * memory, the abort unlocks.
+ */
+List *
+dwf_attachment_list(void)
+{
+	List	   *list = NIL;
+
+	LWLockAcquire(dwf_shmem_attachment_lock(), LW_SHARED);
+	for (int i = 0; i < dwf_shared->nslots; i++)
+	{
+		DwfSlot    *slot = &dwf_shared->slots[i];
+		DwfExecution *execution;
+
+		if (pg_atomic_read_u64(&slot->attached) == 0 ||
+			slot->attached_database != MyDatabaseId)
+			continue;
+		execution = palloc(sizeof(DwfExecution));
+		execution->workflow_id = cstring_to_text_with_len(slot->attached_id,
+														  slot->attached_length);
+		execution->pid = slot->attached_pid;
+		execution->is_body = slot->runs_body;
+		execution->since = slot->attached_since;
+		list = lappend(list, execution);
+	}
+	LWLockRelease(dwf_shmem_attachment_lock());
+	return list;
+}
+
 /* Give the claim back, and wake whom it concerns.  Cannot fail. */
 void
 dwf_attachment_release(void)
@@ -193,6 +225,7 @@ dwf_attachment_release(void)
 		pfree(attached_queue);
 	attached_id = attached_queue = NULL;
 	begun_by = ended_by = InvalidSubTransactionId;
+	dwf_client_keep_as_set();
 }
 
 /* Runs when the session's transaction has been aborted already */
@@ -245,6 +278,11 @@ dwf_attachment_claim(text *workflow_id, text *queue, int *holder_pid)
 	else
 	{
 		slot->attached_pid = MyProcPid;
+		slot->attached_database = MyDatabaseId;
+		slot->attached_since = GetCurrentTimestamp();
+		slot->attached_length = VARSIZE_ANY_EXHDR(workflow_id);
+		memcpy(slot->attached_id, VARDATA_ANY(workflow_id),
+			   slot->attached_length);
 		slot->is_interrupted = false;
 		pg_atomic_write_u64(&slot->attached, hash);
 	}
@@ -257,6 +295,7 @@ dwf_attachment_claim(text *workflow_id, text *queue, int *holder_pid)
 			pfree(queue_copy);
 		return false;
 	}
+	dwf_client_keep_alive();
 	attached_id = id_copy;
 	attached_queue = queue_copy;
 	begun_by = GetCurrentSubTransactionId();

@@ -11,6 +11,17 @@
 #include "durable_wf.h"
 
 #include "access/xact.h"
+#include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
+
+/* A workflow that a session of this database executes */
+typedef struct DwfExecution
+{
+	text	   *workflow_id;
+	int			pid;
+	bool		is_body;		/* by one of our executors */
+	TimestampTz since;
+} DwfExecution;
 
 extern text *dwf_attachment_current(void);
 extern bool dwf_attachment_is_body(void);
@@ -22,6 +33,7 @@ extern bool dwf_attachment_is_interrupted(void);
 extern text *dwf_attachment_id(void);
 extern int	dwf_attachment_count(void);
 extern bool dwf_attachment_is_claimed(text *workflow_id);
+extern List *dwf_attachment_list(void);
 extern bool dwf_attachment_claim(text *workflow_id, text *queue,
 								 int *holder_pid);
 extern void dwf_attachment_evict(text *workflow_id);

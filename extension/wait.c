@@ -16,7 +16,8 @@
  * snapshot nor an xid nor a lock.
  *
  * Every wait also ends with the workflow that it acts as, or else with the
- * session's current workflow, if that was alive when the wait began.
+ * session's current workflow, if that was alive when the wait began; and with
+ * the client that it waits for (client.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -38,6 +39,7 @@
 #include "args.h"
 #include "attachment.h"
 #include "call_hint.h"
+#include "client.h"
 #include "clock.h"
 #include "identity.h"
 #include "journal.h"
@@ -157,7 +159,7 @@ begin(DwfWait *wait, text *watched)
 	dwf_waiter_begin(keys, nkeys, wait->deadline, wait->role, wait->wants_id);
 }
 
-/* Milliseconds until the deadline, for WaitLatch: at most INT_MAX, -1 none */
+/* Milliseconds until the deadline, to sleep: at most INT_MAX, -1 none */
 static long
 milliseconds_left(TimestampTz deadline)
 {
@@ -165,17 +167,6 @@ milliseconds_left(TimestampTz deadline)
 		return -1;
 	return Min(TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
 											   deadline), INT_MAX);
-}
-
-/* Sleep until the latch is set or the deadline has come */
-static void
-sleep_on_latch(long timeout, uint32 wait_event)
-{
-	int			events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
-
-	if (timeout >= 0)
-		events |= WL_TIMEOUT;
-	(void) WaitLatch(MyLatch, events, timeout, wait_event);
 }
 
 /* Look; and when there is nothing, make sure that it is worth waiting */
@@ -243,8 +234,8 @@ wait_registered(DwfWait *wait, text *watched, DwfSubject subject)
 				commit();
 			first = false;
 		}
-		sleep_on_latch(milliseconds_left(Min(wait->deadline, wait->look_at)),
-					   wait_event);
+		dwf_client_sleep(milliseconds_left(Min(wait->deadline,
+											   wait->look_at)), wait_event);
 	}
 }
 
@@ -258,6 +249,8 @@ wait_for_news(DwfWait *wait)
 
 	check_can_wait(wait);
 	dwf_shmem_count(subject, DWF_COUNT_WAITS, 1);
+	if (wait->keys[0].address.door == DWF_DOOR_QUEUE)
+		dwf_client_keep_alive();
 
 	PG_TRY();
 	{
@@ -269,6 +262,8 @@ wait_for_news(DwfWait *wait)
 		dwf_waiter_end();
 		/* a latch event that we slept through may not have been ours */
 		SetLatch(MyLatch);
+		if (dwf_attachment_id() == NULL)
+			dwf_client_keep_as_set();
 	}
 	PG_END_TRY();
 	return found;
@@ -418,6 +413,8 @@ dwf_wait(DwfWait *wait)
 	}
 	if (in_body)
 		dwf_clock_start();
+	if (found)
+		dwf_client_note_taken();
 
 	if (wait->may_commit)
 		SPI_finish();

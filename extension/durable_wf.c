@@ -15,6 +15,7 @@
 #include "guard.h"
 #include "launcher.h"
 #include "shmem.h"
+#include "step_scope.h"
 #include "utility.h"
 #include "xact.h"
 
@@ -172,5 +173,6 @@ _PG_init(void)
 	dwf_xact_init();
 	dwf_utility_init();
 	dwf_guard_init();
+	dwf_step_scope_init();
 	dwf_launcher_register();
 }

@@ -15,6 +15,7 @@
 #include "identity.h"
 #include "listener.h"
 #include "shmem.h"
+#include "step_scope.h"
 #include "store.h"
 
 PG_FUNCTION_INFO_V1(wf_listen);
@@ -62,6 +63,7 @@ wf_listen(PG_FUNCTION_ARGS)
 
 	PreventCommandDuringRecovery("wf_listen()");
 	refuse_restricted("wf_listen()");
+	dwf_step_scope_refuse("wf_listen()");
 	if (MyBackendType != B_BACKEND)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -81,6 +83,7 @@ wf_unlisten(PG_FUNCTION_ARGS)
 	char		channel[DWF_CHANNEL_SIZE];
 
 	refuse_restricted("wf_unlisten()");
+	dwf_step_scope_refuse("wf_unlisten()");
 	dwf_listener_channel(&key, channel);
 	Async_Unlisten(channel);
 	dwf_listener_remove(&key);

@@ -9,15 +9,16 @@
  *	T2	Who resumes a hook has its row locked (FOR KEY SHARE) from before he
  *		delivers until his transaction ends.  Who deletes the row waits for
  *		that.  So when the row is gone, nothing more comes.
- *	T3	The end of a workflow deletes its hooks but must not wait for anybody,
- *		so it passes by those that are in use; these are dead rows.  They go
- *		when the token is claimed, when the workflow lives again (wf_retry),
- *		or when it is pruned.
+ *	T3	The end of a workflow moves its hooks to durable_wf.released_hook but
+ *		must not wait for anybody, so it passes by those that are in use; these
+ *		are dead rows.  They go the same way when the token is claimed.  If the
+ *		workflow lives again (wf_retry), dead rows are hooks again and the
+ *		others come back, or it does not live again: WF005.
  *	T4	What came to a hook goes with it: a disposal waits for who holds a part
- *		of it.  The end of the workflow does not, and what a receiver gives back
- *		then stays behind, until a new hook at the same address begins with
- *		removing it.  Both see the latest, whatever the transaction's snapshot.
- *		So nothing comes to a hook but what was sent to it.
+ *		of it, and what is left all the same a new hook at the same address
+ *		begins with removing.  Both see the latest, whatever the transaction's
+ *		snapshot.  So nothing comes to a hook but what was sent to it.  The end
+ *		of a workflow leaves that where it is, for when the hook comes back.
  *
  *-------------------------------------------------------------------------
  */
@@ -111,6 +112,20 @@ check_same_hook(const DwfHook *hook, const DwfHook *present)
 }
 
 /*
+ * Take a token from a workflow that has ended.  Raises 40001 where the
+ * transaction cannot see that it is not so any more.
+ */
+static void
+displace(text *token)
+{
+	if (!dwf_store_displace_hook(token) && IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not see who has token \"%s\"",
+						text_to_cstring(token))));
+}
+
+/*
  * Create a hook of a workflow that the current user may act on, unless it is
  * there already.  Raises WF005, 42710, WF001, WF002, WF003 and 42501.  Blocks
  * while another transaction claims the token or gives it back.
@@ -130,7 +145,7 @@ dwf_token_claim(DwfHook *hook)
 			continue;			/* it has just become free */
 		if (present.has_ended)
 		{
-			dwf_store_remove_dead_hook(hook->token);
+			displace(hook->token);
 			continue;
 		}
 		if (!dwf_identity_same(present.workflow_id, hook->workflow_id))
@@ -139,6 +154,30 @@ dwf_token_claim(DwfHook *hook)
 		return;
 	}
 	dwf_store_drop_payloads(&address);
+}
+
+/*
+ * A workflow that the current user may act on lives again: all the hooks that
+ * it had are hooks again.  Raises WF005 when another workflow has one's token.
+ * Blocks while another transaction claims one of them, or gives it back.
+ */
+void
+dwf_token_restore(text *workflow_id)
+{
+	text	   *token;
+	DwfHook		holder;
+
+	while ((token = dwf_store_find_unrestored(workflow_id)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (dwf_store_find_hook(token, &holder))
+		{
+			if (!holder.has_ended)
+				report_in_use(&holder);
+			displace(token);
+		}
+		dwf_store_restore_hooks(workflow_id);
+	}
 }
 
 /* ----- delivering ----- */

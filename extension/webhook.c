@@ -13,7 +13,9 @@
  *	(none)	 --wf_resume_webhook------------------------> waiting
  *	waiting	 --wf_respond-------------------------------> answered
  *	waiting	 --end of workflow, dispose before the await-> over, no answer
- *	waiting	 --expires_at, if the gateway holds it------> too late
+ *	waiting	 --expires_at, if the gateway holds it------> over
+ *	waiting	 --its client leaves, if the gateway holds it-> over
+ *	over	 --wf_respond (false)-----------------------> answered
  *
  * Whoever answers notes a wake at the address of the request; if the gateway
  * holds it, at the gateway's, too (wakeup.c).
@@ -123,13 +125,17 @@ DWF_JOURNALLED(wf_resume_webhook, 0)
 	return dwf_webhook_resume(token, PG_GETARG_DATUM(1), false);
 }
 
-/* wf_respond(request_id, status, headers, body) → void */
+/*
+ * wf_respond(request_id, status, headers, body) → boolean, false if nobody
+ * waits for it any more
+ */
 DWF_JOURNALLED(wf_respond, -1)
 {
 	int64		request_id;
 	int			status;
 	Jsonb	   *headers;
 	text	   *body;
+	DwfAnswered answered;
 
 	dwf_arg_require(fcinfo, 0, "request_id");
 	dwf_arg_require(fcinfo, 1, "status");
@@ -142,15 +148,16 @@ DWF_JOURNALLED(wf_respond, -1)
 	body = PG_ARGISNULL(3) ? cstring_to_text("") : PG_GETARG_TEXT_PP(3);
 	dwf_store_require_writable("wf_respond");
 
-	if (!dwf_store_respond(request_id,
-						   dwf_http_response(status, headers, body),
-						   GetUserId()))
+	answered = dwf_store_respond(request_id,
+								 dwf_http_response(status, headers, body),
+								 GetUserId());
+	if (answered == DWF_NOT_ANSWERED)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("request " INT64_FORMAT " does not wait for a response of yours",
 						request_id),
-				 errdetail("It was never held, was answered, nobody waits for it any more, or it is another role's.")));
-	PG_RETURN_VOID();
+				 errdetail("It was never held, was answered, or it is another role's.")));
+	PG_RETURN_BOOL(answered == DWF_ANSWERED);
 }
 
 /* ----- waiting for the answer ----- */

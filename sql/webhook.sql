@@ -198,18 +198,25 @@ SELECT test.state(format('SELECT wf_respond(%s)', :third)), wf_await_response(:'
 SELECT count(*) FROM durable_wf.request;
 RESET SESSION AUTHORIZATION;
 SET SESSION AUTHORIZATION regress_dwf_alice;
--- the webhook is gone, what was taken can still be answered, the rest never
+-- the webhook is gone, what was taken can still be answered; of the rest who
+-- answers is told that it is too late, and it is an answer all the same: one
 SELECT wf_resume_webhook(:'manual', '{}')->>'request_id' AS fourth \gset
 SELECT (wf_await_hook(:'manual')->>'request_id')::bigint = :third AS same;
 SELECT wf_dispose_hook(:'manual');
 SELECT wf_respond(:third, 201), wf_await_response(:'manual', :third);
-SELECT test.state(format('SELECT wf_respond(%s)', :fourth)), wf_await_response(:'manual', :fourth) AS none;
--- nor what is open when the workflow ends
+SELECT wf_await_response(:'manual', :fourth) AS none;
+SELECT wf_respond(:fourth) AS in_time, test.state(format('SELECT wf_respond(%s)', :fourth)) AS twice;
+-- likewise what is open when the workflow ends; another's stays another's
 SELECT token AS manual FROM wf_create_webhook('"manual"') \gset
 SELECT wf_resume_webhook(:'manual', '{}')->>'request_id' AS fifth \gset
 SELECT wf_complete();
-SELECT test.state(format('SELECT wf_respond(%s)', :fifth)), wf_await_response(:'manual', :fifth) AS none,
-       test.state(format('SELECT wf_resume_webhook(%L, ''{}'')', :'manual')) AS gone;
+SELECT wf_await_response(:'manual', :fifth) AS none, test.state(format('SELECT wf_resume_webhook(%L, ''{}'')', :'manual')) AS gone;
+RESET SESSION AUTHORIZATION;
+SET SESSION AUTHORIZATION regress_dwf_bob;
+SELECT test.state(format('SELECT wf_respond(%s)', :fifth));
+RESET SESSION AUTHORIZATION;
+SET SESSION AUTHORIZATION regress_dwf_alice;
+SELECT wf_respond(:fifth) AS in_time, test.state(format('SELECT wf_respond(%s)', :fifth)) AS twice;
 
 -- for the gateway
 RESET SESSION AUTHORIZATION;
@@ -229,11 +236,16 @@ SELECT * FROM durable_wf.take_answers();
 -- asked again, told again
 SELECT (durable_wf.resume_held(:'manual', '{"headers": {"idempotency-key": "k"}}')->>'request_id')::bigint = :one AS one;
 SELECT request_id = :one AS one, response FROM durable_wf.take_answers();
--- its time is over: nobody waits for it
+-- its time is over: nobody waits for it, however much comes meanwhile
 UPDATE durable_wf.request SET expires_at = clock_timestamp() WHERE request_id = :three;
-SELECT test.state(format('SELECT wf_respond(%s)', :three));
+SELECT durable_wf.resume_held(:'manual', '{}') IS NOT NULL AS held;
+SELECT wf_respond(:three) AS in_time, test.state(format('SELECT wf_respond(%s)', :three)) AS twice;
+SELECT request_id = :three AS three, response FROM durable_wf.take_answers();
+-- an answer is forgotten
+UPDATE durable_wf.request SET expires_at = clock_timestamp() WHERE request_id = :three;
 SELECT durable_wf.resume_held(:'manual', '{}') IS NOT NULL AS held;
 SELECT count(*) FROM durable_wf.request WHERE request_id = :three;
+SELECT test.state(format('SELECT wf_respond(%s)', :three)) AS forgotten;
 SELECT wf_complete();
 SELECT request_id = :four AS four, response FROM durable_wf.take_answers() ORDER BY request_id;
 SELECT * FROM durable_wf.take_answers();
@@ -257,6 +269,15 @@ SELECT wf_await_response(:'first', :request);
 SELECT count(*) FROM durable_wf.hook WHERE workflow_id = 'web3';
 SELECT count(*) FROM durable_wf.message WHERE workflow_id = 'web3';
 SELECT step_no, split_part(name, '(', 1) AS name FROM wf_list_steps('web3') ORDER BY 1;
+-- recorded when it returned nothing: it had answered
+SELECT wf_detach();
+UPDATE durable_wf.step SET result = '{}' WHERE workflow_id = 'web3' AND function = 'wf_respond';
+SELECT wf_attach('web3');
+SELECT token = :'first' AS token FROM wf_create_webhook('"manual"');
+SELECT (wf_resume_webhook(:'first', '{"method": "GET"}')->>'request_id')::bigint = :request AS request;
+SELECT wf_await_hook(:'first')->>'method' AS method;
+SELECT wf_respond(:request, 200, '{}', 'once');
+SELECT wf_detach();
 SELECT wf_cancel('web3');
 
 DROP FUNCTION regress_dwf_alice.url(), regress_dwf_alice.respond(jsonb), regress_dwf_alice.body(text, jsonb), regress_dwf_alice.signed(jsonb);

@@ -71,7 +71,8 @@ DWF_JOURNALLED(wf_resume_hook, 0)
 	dwf_store_require_writable("wf_resume_hook");
 
 	dwf_token_open(&resume);
-	dwf_token_deliver(&resume, payload);
+	dwf_token_claim_key(&resume);
+	dwf_token_deliver(&resume, dwf_token_validate(&resume, payload));
 	PG_RETURN_TEXT_P(resume.hook.workflow_id);
 }
 

@@ -192,33 +192,8 @@ text_array_of(text *value)
 }
 
 /*
- * Claim the idempotency key for the message id, or take the id that has it.
- * Blocks while another transaction uses the same key.
- */
-static void
-claim_key(DwfResume *resume)
-{
-	Datum		owners = text_array_of(resume->hook.workflow_id);
-	Datum		scopes = text_array_of(resume->token);
-	Datum		keys = text_array_of(resume->idempotency_key);
-	Datum		id = Int64GetDatum(resume->message_id);
-	int64		holder;
-
-	dwf_store_claim_keys(owners, scopes, keys,
-						 PointerGetDatum(construct_array(&id, 1, INT8OID, 8,
-														 FLOAT8PASSBYVAL,
-														 TYPALIGN_DOUBLE)));
-	if (dwf_store_claimed_ids(owners, scopes, keys, &holder) != 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("could not see an idempotency key that another transaction has used")));
-	resume->is_repeated = holder != resume->message_id;
-	resume->message_id = holder;
-}
-
-/*
  * Begin to deliver to a hook: keep it there, and get an id.  Raises WF006.
- * Blocks while another transaction disposes of it, or uses the same key.
+ * Blocks while another transaction disposes of it.
  *
  * Who tries tokens that are none gets no transaction id, so the workflow is
  * looked at once more after we have one (I5).
@@ -235,27 +210,61 @@ dwf_token_open(DwfResume *resume)
 	if (!dwf_probe_accepts(hook->workflow_id, hook->owner))
 		dwf_token_report_no_hook();
 	resume->is_repeated = false;
-	if (resume->idempotency_key)
-		claim_key(resume);
 }
 
 /*
- * Deliver a payload, or what the validator makes of it; raises as it does.  One
- * that repeats a key is not delivered, but it has to be valid, too: who sends it
- * is answered as the first was.
+ * Claim the idempotency key, if there is one, for the message id, or take the
+ * id that has it.  Blocks while another transaction uses the same key.
  */
+void
+dwf_token_claim_key(DwfResume *resume)
+{
+	Datum		owners;
+	Datum		scopes;
+	Datum		keys;
+	Datum		id = Int64GetDatum(resume->message_id);
+	int64		holder;
+
+	if (resume->idempotency_key == NULL)
+		return;
+	owners = text_array_of(resume->hook.workflow_id);
+	scopes = text_array_of(resume->token);
+	keys = text_array_of(resume->idempotency_key);
+	dwf_store_claim_keys(owners, scopes, keys,
+						 PointerGetDatum(construct_array(&id, 1, INT8OID, 8,
+														 FLOAT8PASSBYVAL,
+														 TYPALIGN_DOUBLE)));
+	if (dwf_store_claimed_ids(owners, scopes, keys, &holder) != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not see an idempotency key that another transaction has used")));
+	resume->is_repeated = holder != resume->message_id;
+	resume->message_id = holder;
+}
+
+/*
+ * What the hook's validator makes of a payload, which is that itself when there
+ * is none; raises as it does.  One that repeats a key has to be valid, too: who
+ * sends it is answered as the first was.
+ */
+Datum
+dwf_token_validate(const DwfResume *resume, Datum payload)
+{
+	const DwfHook *hook = &resume->hook;
+
+	if (hook->validator == NULL)
+		return payload;
+	payload = dwf_validator_run(hook->validator, hook->owner, payload);
+	return payload == (Datum) 0 ? dwf_arg_json_null() : payload;
+}
+
+/* Deliver a payload, unless it repeats a key */
 void
 dwf_token_deliver(DwfResume *resume, Datum payload)
 {
-	DwfHook    *hook = &resume->hook;
-	DwfAddress	address = {DWF_DOOR_HOOK, hook->workflow_id, resume->token};
+	DwfAddress	address = {DWF_DOOR_HOOK, resume->hook.workflow_id,
+	resume->token};
 
-	if (hook->validator)
-	{
-		payload = dwf_validator_run(hook->validator, hook->owner, payload);
-		if (payload == (Datum) 0)
-			payload = dwf_arg_json_null();
-	}
 	if (!resume->is_repeated)
 		dwf_store_deliver(resume->message_id, &address, payload);
 }

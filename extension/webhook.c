@@ -81,32 +81,83 @@ DWF_JOURNALLED(wf_create_webhook, -1)
 
 /* ----- requests ----- */
 
+/* Let the validator have a request, and the caller know if that is so */
+static Datum
+validate(const DwfResume *resume, Datum payload, DwfWebhookTrace *trace)
+{
+	if (resume->hook.validator == NULL)
+		return payload;
+	if (trace)
+	{
+		trace->workflow_id = resume->hook.workflow_id;
+		trace->validator = resume->hook.validator;
+		trace->is_validating = true;
+	}
+	payload = dwf_token_validate(resume, payload);
+	if (trace)
+		trace->is_validating = false;
+	return payload;
+}
+
+/* Raise WF006 unless there is such a webhook */
+static void
+check_webhook(text *token)
+{
+	DwfHook		hook;
+
+	if (!dwf_store_find_hook(token, &hook) || hook.has_ended ||
+		!hook.is_webhook)
+		dwf_token_report_no_hook();
+}
+
 /*
  * A request has come to a webhook: deliver it, and return the response to
  * give.  For a webhook of mode "manual" that has the request's id; the request
  * is held, by the gateway or for wf_await_response().  A request that repeats
- * an idempotency key is the one that had it first.
+ * an idempotency key is the one that had it first; the validator may name
+ * another key than the client has.
  *
- * Raises 22023, WF006 and what the validator raises.  Blocks while another
- * transaction disposes of the webhook, or uses the same key.
+ * Nothing is delivered of a request whose content is encoded, which the
+ * response says: nobody here could read it.
+ *
+ * Raises 22023, WF006 and what the validator raises; "trace" tells which, where
+ * somebody wants to know.  Blocks while another transaction disposes of the
+ * webhook, or uses the same key.
  */
 Datum
-dwf_webhook_resume(text *token, Datum request, bool by_gateway)
+dwf_webhook_resume(text *token, Datum request, bool by_gateway,
+				   DwfWebhookTrace *trace)
 {
 	DwfResume	resume = {.token = token,.only_webhook = true};
 	Jsonb	   *object = DatumGetJsonbP(request);
+	Datum		payload;
+	text	   *key;
 	bool		is_manual;
 
 	dwf_http_check_request(object);
-	resume.idempotency_key = dwf_http_idempotency_key(object);
-	if (resume.idempotency_key)
-		dwf_arg_check_name(resume.idempotency_key, "idempotency-key",
-						   DWF_KEY_MAX, false);
+	key = dwf_http_idempotency_key(object);
+	if (key)
+		dwf_arg_check_name(key, "idempotency-key", DWF_KEY_MAX, false);
+	if (dwf_http_is_encoded(object))
+	{
+		check_webhook(token);
+		return dwf_http_unsupported_response();
+	}
 
 	dwf_token_open(&resume);
+	payload = validate(&resume, dwf_http_request(object, resume.message_id),
+					   trace);
+	if (resume.hook.validator && dwf_http_named_key(DatumGetJsonbP(payload)))
+	{
+		key = dwf_http_named_key(DatumGetJsonbP(payload));
+		dwf_arg_check_name(key, "idempotency-key", DWF_KEY_MAX, false);
+	}
+	resume.idempotency_key = key;
+	dwf_token_claim_key(&resume);
+	dwf_token_deliver(&resume, payload);
+
 	is_manual = dwf_http_respond_mode(&resume.hook.respond_with) ==
 		DWF_RESPOND_MANUAL;
-	dwf_token_deliver(&resume, dwf_http_request(object, resume.message_id));
 	if (!is_manual)
 		return dwf_http_immediate_response(&resume.hook.respond_with);
 	if (!resume.is_repeated || by_gateway)
@@ -122,7 +173,7 @@ DWF_JOURNALLED(wf_resume_webhook, 0)
 
 	dwf_arg_require(fcinfo, 1, "request");
 	dwf_store_require_writable("wf_resume_webhook");
-	return dwf_webhook_resume(token, PG_GETARG_DATUM(1), false);
+	return dwf_webhook_resume(token, PG_GETARG_DATUM(1), false, NULL);
 }
 
 /*
@@ -237,7 +288,7 @@ dwf_resume_held(PG_FUNCTION_ARGS)
 
 	dwf_arg_require(fcinfo, 1, "request");
 	dwf_store_require_writable("durable_wf.resume_held");
-	return dwf_webhook_resume(token, PG_GETARG_DATUM(1), true);
+	return dwf_webhook_resume(token, PG_GETARG_DATUM(1), true, NULL);
 }
 
 /*

@@ -275,8 +275,13 @@ sql('DROP FUNCTION public.unnest(text[])');
 # Numbers that would be written out with thousands of digits
 is(status('POST', $hook, '[9e999, 1E-0400]', 'Content-Type: application/json'), 202, 'long numbers');
 is(ref payload($hook)->{body}, 'ARRAY', '... are JSON');
-is(status('POST', $hook, '[9e1000]', 'Content-Type: application/json'), 202, 'longer ones');
-is(payload($hook)->{body}, '[9e1000]', '... are text');
+is(status('POST', $hook, '[9e1000, 1.5E-1000]', 'Content-Type: application/json'), 202, 'longer ones');
+is(ref payload($hook)->{body}, 'ARRAY', '... too');
+my $digits = '[' . join(',', ('9e100000') x 11) . ']';
+is(status('POST', $hook, $digits, 'Content-Type: application/json'), 202, 'more than a million digits in all');
+$got = payload($hook);
+is($got->{body}, $digits, '... are text');
+is($got->{body_error}, 'it is nested too deeply, or has too large numbers', '... and it says why');
 
 # ----- methods and targets -----
 

@@ -13,6 +13,7 @@
 #include "answer.h"
 
 #include "access/xact.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -25,6 +26,7 @@
 #include "durable_wf.h"
 #include "server.h"
 #include "store.h"
+#include "text.h"
 #include "transaction.h"
 #include "waiter.h"
 
@@ -62,25 +64,34 @@ number_field(Jsonb *object, const char *name, int64 otherwise)
 											 NumericGetDatum(value.val.numeric)));
 }
 
-/* What is not a string as JSON */
+/* A value as text, what is not a string as JSON; in UTF-8.  Raises 22P05. */
 static char *
 value_to_text(JsonbValue *value, int *length)
 {
+	char	   *text;
+
 	if (value->type == jbvString)
 	{
 		*length = value->val.string.len;
-		return pnstrdup(value->val.string.val, value->val.string.len);
+		text = pnstrdup(value->val.string.val, value->val.string.len);
 	}
 	else
 	{
 		Jsonb	   *jsonb = JsonbValueToJsonb(value);
-		StringInfoData text;
+		StringInfoData json;
 
-		initStringInfo(&text);
-		(void) JsonbToCString(&text, &jsonb->root, VARSIZE(jsonb));
-		*length = text.len;
-		return text.data;
+		initStringInfo(&json);
+		(void) JsonbToCString(&json, &jsonb->root, VARSIZE(jsonb));
+		*length = json.len;
+		text = json.data;
 	}
+	if (GetDatabaseEncoding() != PG_UTF8 &&
+		dwf_text_convert(text, *length, GetDatabaseEncoding(), PG_UTF8, &text,
+						 length) != DWF_CONVERTED)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
+				 errmsg("a response cannot be converted to UTF-8")));
+	return text;
 }
 
 static void
@@ -293,6 +304,7 @@ dwf_answer_settle(DwfTask *task)
 			dwf_conn_answer_status(task->conn, 503);
 			break;
 		case DWF_FATE_ASIDE:
+			task->conn->owner = task->request->owner;
 			dwf_conn_set_state(task->conn, DWF_CONN_ASIDE);
 			break;
 		case DWF_FATE_ACCEPTED:

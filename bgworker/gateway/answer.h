@@ -18,6 +18,7 @@ typedef struct DwfTask
 {
 	DwfConn    *conn;
 	int			status;			/* of a plain answer; 0: its fate says */
+	struct DwfRefusal *refusal; /* what its validator has raised, or NULL */
 	DwfWebhookRequest *request;
 } DwfTask;
 

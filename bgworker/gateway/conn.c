@@ -12,7 +12,7 @@
  *	READY, CHECKED --held-----------> HELD		a manual webhook
  *	HELD, ASIDE --timed out---------> WRITING	504, 503
  *	HELD	--answered--------------> WRITING
- *	READING	--refused at once-------> WRITING	404, 405, 413
+ *	READING	--refused at once-------> WRITING	404, 405, 413, 415
  *	WRITING	--sent------------------> IDLE
  *	IDLE	--a request line is in--> READING
  *	any		--closed----------------> (none)
@@ -77,11 +77,13 @@ static Plain plains[] = {
 	{200, "ok\n", NULL, NULL, NULL},
 	{202, "", NULL, NULL, NULL},
 	{400, "bad request\n", "Connection", "close", NULL},
+	{401, "refused\n", "WWW-Authenticate", "Signature", NULL},
 	{403, "refused\n", NULL, NULL, NULL},
 	{404, "no such webhook\n", NULL, NULL, NULL},
 	{405, "method not allowed\n",
 		"Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS", NULL},
 	{413, "the body is too large\n", NULL, NULL, NULL},
+	{415, "content codings are not taken\n", "Accept-Encoding", "identity", NULL},
 	{500, "the answer cannot be sent\n", NULL, NULL, NULL},
 	{503, "try again later\n", "Retry-After", "1", NULL},
 	{504, "no answer in time\n", NULL, NULL, NULL}
@@ -318,13 +320,21 @@ send_response(DwfConn *conn, int status, struct MHD_Response *response)
 	dwf_conn_has_resumed = true;
 }
 
-/* The same with one of the plain answers */
+/* The same with one of the plain answers, or that of a refusal by any 4xx */
 void
 dwf_conn_answer_status(DwfConn *conn, int status)
 {
-	struct MHD_Response *response = plain_response(&status);
+	bool		is_refusal = status >= 400 && status <= 499;
+	int			sent = status;
+	struct MHD_Response *response = plain_response(&sent);
 
-	send_response(conn, status, response);
+	if (sent != status && is_refusal)
+	{
+		sent = 403;
+		response = plain_response(&sent);
+		sent = status;
+	}
+	send_response(conn, sent, response);
 }
 
 /* The same with none: the connection ends */

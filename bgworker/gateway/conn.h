@@ -51,6 +51,7 @@ struct DwfConn
 	int			status;			/* its answer, if it is not taken */
 	int64		request_id;		/* while held */
 	DwfConn    *next_held;		/* another one with the same */
+	Oid			owner;			/* whose validator it waits for, while ASIDE */
 	char		token[DWF_TOKEN_MAX + 1];
 };
 

@@ -304,6 +304,6 @@ dwf_http_body_error(DwfConverted converted)
 {
 	if (converted == DWF_NOT_VALID)
 		return "it is not valid UTF-8";
-	return psprintf("it has characters that encoding \"%s\" has not",
+	return psprintf("it has characters that encoding \"%s\" lacks",
 					GetDatabaseEncodingName());
 }

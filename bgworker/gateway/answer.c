@@ -34,6 +34,9 @@
 #define ANSWERS_MAX		1000
 #define FETCH_TIMEOUT	2000
 
+/* So many clients that have gone away are dealt with at a time */
+#define GONE_MAX		64
+
 /* When to try again after an error, in ms */
 #define RETRY_AFTER		1000
 
@@ -334,6 +337,44 @@ dwf_answer_watch(void)
 	key.address.door = DWF_DOOR_GATEWAY;
 	key.is_aid = true;			/* nothing that users have to see */
 	dwf_waiter_begin(&key, 1, DT_NOEND, GetUserId(), false);
+}
+
+/* Note of requests that nobody waits for an answer to */
+static void
+note_gone(int64 *request_ids, int count)
+{
+	PG_TRY();
+	{
+		dwf_transaction_begin();
+		enable_timeout_after(STATEMENT_TIMEOUT, FETCH_TIMEOUT);
+		MemoryContextSwitchTo(answer_context);
+		PushActiveSnapshot(GetTransactionSnapshot());
+		dwf_store_leave_requests(request_ids, count);
+		PopActiveSnapshot();
+		disable_timeout(STATEMENT_TIMEOUT, false);
+		dwf_transaction_commit(false);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error = dwf_transaction_abort(answer_context);
+
+		dwf_transaction_log_failure(error);
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(TopMemoryContext);
+	MemoryContextReset(answer_context);
+}
+
+/* Let go held clients that have gone away: who answers them is to know that */
+void
+dwf_answer_drop_gone(void)
+{
+	int64		request_ids[GONE_MAX];
+	int			count = dwf_conn_drop_gone(request_ids, GONE_MAX);
+
+	if (count > 0 && dwf_server_is_open)
+		note_gone(request_ids, count);
 }
 
 /* Send answers; returns how many were taken.  Raises. */

@@ -441,16 +441,28 @@ dwf_conn_gone_fd(void)
 	return gone_fd;
 }
 
-/* Let go those held whose clients have gone away */
-void
-dwf_conn_drop_gone(void)
+/*
+ * Let go those held whose clients have gone away, at most so many at a time; the
+ * requests that nobody waits for any more are returned, and how many
+ */
+int
+dwf_conn_drop_gone(int64 *request_ids, int max)
 {
 	struct epoll_event events[64];
-	int			count;
+	int			count = epoll_wait(gone_fd, events,
+								   Min(max, (int) lengthof(events)), 0);
+	int			dropped = 0;
 
-	while ((count = epoll_wait(gone_fd, events, lengthof(events), 0)) > 0)
-		for (int i = 0; i < count; i++)
-			dwf_conn_hang_up(events[i].data.ptr);
+	for (int i = 0; i < count; i++)
+	{
+		DwfConn    *conn = events[i].data.ptr;
+		int64		request_id = conn->request_id;
+
+		dwf_conn_hang_up(conn);
+		if (dwf_conn_held(request_id) == NULL)
+			request_ids[dropped++] = request_id;
+	}
+	return dropped;
 }
 
 /* ----- time ----- */

@@ -57,3 +57,15 @@ Errors: 22023 bad argument; 55000 there is no such request of yours, or it was a
 COMMENT ON FUNCTION @extschema@.wf_retry(text) IS
 'Let a workflow that ended with ERROR or CANCELLED go on from its journal: it is PENDING again, and due. Its timeout is lifted; its hooks are there again, under their tokens and with what came to them. Blocks while another transaction claims one of these, or gives it back.
 Errors: WF001 no such workflow; 42501 it belongs to another role; 55000 it did not end so; WF005 another workflow has one of its tokens.';
+
+COMMENT ON FUNCTION @extschema@.wf_resume_webhook(text, jsonb) IS
+'Deliver an HTTP request to a webhook and return the response to give, {"status", "headers", "body"}: the same door as the URL, for who takes the request by other means. The token is the authorisation.
+request: {"method", "url", "path", "query", "headers", "body", "body_base64", "received_at"}, each of them optional. Of "body" and "body_base64" one is made from the other. Its header idempotency-key, if there is one, makes a repeated request the same as the first; a validator can name another one there. One with a header content-encoding gets the response 415, and is not delivered.
+For a webhook of mode "manual" it returns {"status": 202, "request_id"} at once: the response is for wf_await_response().
+Errors: 22023 bad argument; WF006 there is no such webhook; what the validator raises; 57014 it took too long.';
+
+CREATE FUNCTION @extschema@.wf_form(body text) RETURNS jsonb
+    AS 'MODULE_PATHNAME', 'wf_form' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.wf_form(text) IS
+'The body of a form (application/x-www-form-urlencoded), such as a webhook gets it, as an object of strings; the values of a name that comes more than once are an array.
+"+" is a space, %XX a byte of UTF-8, and what is no escape stands for itself. A value that is not text is null, a name that is none stays as it was sent. Raises no error.';

@@ -19,8 +19,10 @@
 text *
 dwf_identity_current(void)
 {
-	if (dwf_attachment_current())
-		return dwf_attachment_current();
+	text	   *attached;
+
+	if (dwf_attachment_executes(&attached))
+		return attached;
 	if (dwf_setting_workflow_id[0] == '\0')
 		return NULL;
 	return cstring_to_text(dwf_setting_workflow_id);

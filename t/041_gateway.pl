@@ -563,6 +563,46 @@ until_true(
 pass('an answer that does not come is 504');
 my $late = payload($manual)->{request_id};
 is(sql("SELECT wf_respond($late)"), 'f', '... and then it is too late');
+# ... also for a body, which does not end of that, nor when it is retried
+sql(q{CREATE PROCEDURE answers_late(input jsonb) LANGUAGE plpgsql AS $$
+DECLARE
+	hook wf_webhook;
+	request jsonb; go jsonb;
+	in_time boolean;
+BEGIN
+	hook := wf_create_webhook('"manual"');
+	PERFORM wf_set_event('token', to_jsonb(hook.token));
+	CALL wf_await_hook(hook.token, NULL, request);
+	CALL wf_recv('answer', NULL, NULL, go);
+	in_time := wf_respond((request->>'request_id')::bigint);
+	IF go = '"fail"' THEN
+		RAISE 'it fails';
+	END IF;
+	PERFORM wf_complete(to_jsonb(in_time));
+END $$;
+SELECT wf_start('late', 'answers_late'), wf_start('later', 'answers_late')});
+foreach my $id ('late', 'later')
+{
+	my $target = "$path/" . sql("SELECT wf_get_event('$id', 'token', '120 s')->>0");
+
+	is(status('POST', $target, 'x'), 504, "a body that answers $id");
+}
+sql(q{SELECT wf_send('late', '1', 'answer'), wf_send('later', '"fail"', 'answer')});
+is(sql(q{SELECT * FROM wf_result('late', '120 s')}), 'SUCCESS|false|', '... is told so');
+is(sql(q{SELECT status FROM wf_result('later', '120 s')}), 'ERROR', '... and may fail for another reason');
+sql(q{CREATE OR REPLACE PROCEDURE answers_late(input jsonb) LANGUAGE plpgsql AS $$
+DECLARE
+	hook wf_webhook;
+	request jsonb; go jsonb;
+BEGIN
+	hook := wf_create_webhook('"manual"');
+	PERFORM wf_set_event('token', to_jsonb(hook.token));
+	CALL wf_await_hook(hook.token, NULL, request);
+	CALL wf_recv('answer', NULL, NULL, go);
+	PERFORM wf_complete(to_jsonb(wf_respond((request->>'request_id')::bigint)));
+END $$});
+sql(q{SELECT wf_retry('later')});
+is(sql(q{SELECT * FROM wf_result('later', '120 s')}), 'SUCCESS|false|', '... and be retried');
 set('http_response_timeout', '60s');
 set('http_request_timeout', '60s');
 

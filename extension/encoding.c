@@ -50,7 +50,7 @@ dwf_encoding_of_type(const char *content_type)
 	return PG_UTF8;
 }
 
-/* Are all bytes ASCII, and none of them NUL?  Then they are text everywhere. */
+/* Are all bytes ASCII, and none NUL?  Then they are text everywhere. */
 bool
 dwf_encoding_is_ascii(const char *bytes, int length)
 {

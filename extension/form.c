@@ -4,11 +4,11 @@
  *	  wf_form: the body of an HTML form, as browsers and many senders of
  *	  webhooks write it (application/x-www-form-urlencoded), as JSON.
  *
- * Whatever it is given, it raises nothing: strangers send it, to workflows that
- * are not to end of it.  It decodes as browsers do: '+' is a space, %XX a byte of
- * UTF-8, and what is no escape stands for itself.  Nothing is lost or guessed: a
- * value that is no text is null, a name that is none stays as it was sent, and
- * the values of a name that comes more than once are an array.
+ * Whatever it is given, it raises nothing: strangers send it, to workflows
+ * that are not to end of it.  It decodes as browsers do: '+' is a space, %XX a
+ * byte of UTF-8, and what is no escape stands for itself.  Nothing is lost or
+ * guessed: a value that is no text is null, a name that is none stays as it
+ * was sent, and the values of a name that comes more than once are an array.
  *
  *-------------------------------------------------------------------------
  */

@@ -147,8 +147,8 @@ dwf_http_idempotency_key(Jsonb *request)
 }
 
 /*
- * The idempotency key that a validator names: the header of what it returns, if
- * that is still a request; NULL if there is none.  The ids of events that
+ * The idempotency key that a validator names: the header of what it returns,
+ * if that is still a request; NULL if there is none.  The ids of events that
  * senders have are numbers, too.
  */
 text *
@@ -164,8 +164,12 @@ dwf_http_named_key(Jsonb *payload)
 									   "idempotency-key",
 									   strlen("idempotency-key"), NULL);
 	if (key && key->type == jbvNumeric)
+	{
+		Datum		number = NumericGetDatum(key->val.numeric);
+
 		return cstring_to_text(DatumGetCString(DirectFunctionCall1(numeric_out,
-																   NumericGetDatum(key->val.numeric))));
+																   number)));
+	}
 	if (key == NULL || key->type != jbvString)
 		return NULL;
 	return cstring_to_text_with_len(key->val.string.val, key->val.string.len);
@@ -228,7 +232,8 @@ read_type(const Header *headers, int count)
 	type = lower_name(value);
 	type += strspn(type, " \t");
 	length = strcspn(type, "; \t");
-	result.is_json = (length == 16 && strncmp(type, "application/json", 16) == 0) ||
+	result.is_json =
+		(length == 16 && strncmp(type, "application/json", 16) == 0) ||
 		(length == 9 && strncmp(type, "text/json", 9) == 0) ||
 		(length > 5 && strncmp(type + length - 5, "+json", 5) == 0);
 	if (!result.is_json)
@@ -318,8 +323,8 @@ decode_base64(const JsonbValue *encoded, int *length)
 }
 
 /*
- * Add "body" that bytes mean, which are not to be changed later, and if that is
- * not what the content type says, why
+ * Add "body" that bytes mean, which are not to be changed later, and if that
+ * is not what the content type says, why
  */
 static void
 push_decoded_body(JsonbParseState **state, char *bytes, int length,
@@ -408,8 +413,8 @@ bytes_of_body(const JsonbValue *body, BodyType type, int *length)
 }
 
 /*
- * Add "body" and "body_base64", each made from the other if need be; what whoever
- * has made the body says of it stays
+ * Add "body" and "body_base64", each made from the other if need be; a
+ * "body_error" that came with the body stays
  */
 static void
 push_body(JsonbParseState **state, Jsonb *request, BodyType type)

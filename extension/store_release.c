@@ -7,8 +7,8 @@
  * A workflow that ends gives its tokens back, but is remembered to have had
  * these hooks, in durable_wf.released_hook: if it is made to live again it has
  * them again, as far as nobody else has claimed a token meanwhile.  Before
- * 0.4.0 there was no such table; where the objects are that old, hooks end with
- * their workflow for good, and what has come to them with them.
+ * 0.4.0 there was no such table; where the objects are that old, hooks end
+ * with their workflow for good, and what has come to them with them.
  *
  *-------------------------------------------------------------------------
  */
@@ -24,7 +24,7 @@
 	"token, workflow_id, metadata, validator, is_webhook, respond_with," \
 	" created_at"
 
-/* The hooks of a workflow that nobody is using, deleted: an end must not wait */
+/* The hooks of a workflow that nobody is using: an end must not wait */
 #define DELETE_UNUSED \
 	"   DELETE FROM durable_wf.hook h WHERE h.ctid" EQ "ANY (ARRAY(" \
 	"     SELECT q.ctid FROM durable_wf.hook q" \
@@ -156,9 +156,9 @@ dwf_store_release_hooks(text *workflow_id)
 }
 
 /*
- * An ended workflow lives again, and so do its hooks, but for those whose token
- * another one has.  Blocks while another transaction claims one of the tokens,
- * or gives it back.
+ * An ended workflow lives again, and so do its hooks, but for those whose
+ * token another one has.  Blocks while another transaction claims one of the
+ * tokens, or gives it back.
  */
 void
 dwf_store_restore_hooks(text *workflow_id)

@@ -243,9 +243,9 @@ dwf_token_claim_key(DwfResume *resume)
 }
 
 /*
- * What the hook's validator makes of a payload, which is that itself when there
- * is none; raises as it does.  One that repeats a key has to be valid, too: who
- * sends it is answered as the first was.
+ * What the hook's validator makes of a payload, which is that itself when
+ * there is none; raises as it does.  One that repeats a key has to be valid,
+ * too: its sender gets the answer of the first.
  */
 Datum
 dwf_token_validate(const DwfResume *resume, Datum payload)

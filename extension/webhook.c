@@ -120,9 +120,9 @@ check_webhook(text *token)
  * Nothing is delivered of a request whose content is encoded, which the
  * response says: nobody here could read it.
  *
- * Raises 22023, WF006 and what the validator raises; "trace" tells which, where
- * somebody wants to know.  Blocks while another transaction disposes of the
- * webhook, or uses the same key.
+ * Raises 22023, WF006 and what the validator raises; "trace" tells which,
+ * where somebody wants to know.  Blocks while another transaction disposes of
+ * the webhook, or uses the same key.
  */
 Datum
 dwf_webhook_resume(text *token, Datum request, bool by_gateway,

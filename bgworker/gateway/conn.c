@@ -17,10 +17,11 @@
  *	IDLE	--a request line is in--> READING
  *	any		--closed----------------> (none)
  *
- * A connection that is READY, ASIDE, CHECKED or HELD is suspended: libmicrohttpd
- * does not look at it.  Each state has a list in the order of entry and one time
- * that one may spend in it, so that the head of each list is the next to run out
- * of time.  libmicrohttpd knows no time for a whole request, so this is ours.
+ * A connection that is READY, ASIDE, CHECKED or HELD is suspended:
+ * libmicrohttpd does not look at it.  Each state has a list in the order of
+ * entry and one time that one may spend in it, so that the head of each list
+ * is the next to run out of time.  libmicrohttpd knows no time for a whole
+ * request, so this is ours.
  *
  * To cut a connection its socket is shut down; libmicrohttpd sees that and
  * closes it.  What has to be said before goes out by send(), which is safe as
@@ -83,7 +84,8 @@ static Plain plains[] = {
 	{405, "method not allowed\n",
 		"Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS", NULL},
 	{413, "the body is too large\n", NULL, NULL, NULL},
-	{415, "content codings are not taken\n", "Accept-Encoding", "identity", NULL},
+	{415, "content codings are not taken\n",
+		"Accept-Encoding", "identity", NULL},
 	{500, "the answer cannot be sent\n", NULL, NULL, NULL},
 	{503, "try again later\n", "Retry-After", "1", NULL},
 	{504, "no answer in time\n", NULL, NULL, NULL}
@@ -442,8 +444,8 @@ dwf_conn_gone_fd(void)
 }
 
 /*
- * Let go those held whose clients have gone away, at most so many at a time; the
- * requests that nobody waits for any more are returned, and how many
+ * Let go those held whose clients have gone away, at most so many at a time;
+ * the requests that nobody waits for any more are returned, and how many
  */
 int
 dwf_conn_drop_gone(int64 *request_ids, int max)

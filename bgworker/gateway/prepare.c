@@ -3,9 +3,9 @@
  * prepare.c
  *	  Make of an HTTP request what a webhook is resumed with, a jsonb.
  *
- * What a client sends may make jsonb_in() raise; that happens before there is a
- * transaction, and costs only that request.  A body that says that it is JSON and
- * cannot be a jsonb is text, with the reason beside it.
+ * What a client sends may make jsonb_in() raise; that happens before there is
+ * a transaction, and costs only that request.  A body that says that it is
+ * JSON and cannot be a jsonb is text, with the reason beside it.
  *
  *-------------------------------------------------------------------------
  */
@@ -30,8 +30,8 @@
 #define BYTE_ORDER_MARK	"\xef\xbb\xbf"
 
 /*
- * A jsonb of a text; NULL if jsonb cannot hold it, and the reason.  Outside of a
- * transaction.
+ * A jsonb of a text; NULL if jsonb cannot hold it, and the reason.  Outside of
+ * a transaction.
  */
 static Jsonb *
 make_jsonb(char *json, const char **reason)
@@ -62,8 +62,8 @@ static const char *
 why_not_json(const DwfHttpRequest *request)
 {
 	const char *reason = "it is nested too deeply, or has too large numbers";
-	Jsonb	   *jsonb = make_jsonb(pnstrdup(request->text, request->text_length),
-								   &reason);
+	char	   *text = pnstrdup(request->text, request->text_length);
+	Jsonb	   *jsonb = make_jsonb(text, &reason);
 
 	if (jsonb)
 		pfree(jsonb);
@@ -78,6 +78,7 @@ read_body(DwfHttpRequest *request)
 	bool		is_json = dwf_request_type_is_json(type);
 	const char *bytes = request->body;
 	int			length = (int) request->body_length;
+	int			encoding = is_json ? PG_UTF8 : dwf_encoding_of_type(type);
 	DwfConverted converted;
 
 	if (is_json && length >= 3 && memcmp(bytes, BYTE_ORDER_MARK, 3) == 0)
@@ -85,8 +86,7 @@ read_body(DwfHttpRequest *request)
 		bytes += 3;
 		length -= 3;
 	}
-	converted = dwf_text_convert(bytes, length,
-								 is_json ? PG_UTF8 : dwf_encoding_of_type(type),
+	converted = dwf_text_convert(bytes, length, encoding,
 								 GetDatabaseEncoding(), &request->text,
 								 &length);
 	request->text_length = length;

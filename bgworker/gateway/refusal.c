@@ -12,14 +12,15 @@
  *	42501				403, if the validator itself raises it
  *	anything else		400
  *
- * or it is broken, and then nobody knows whether the request is a good one: 503,
- * so that the sender tries again.  That is so when what it uses is not there, or
- * has lost a privilege, when it took too long, and the like.  "Itself" is RAISE of
- * PL/pgSQL: the same SQLSTATE from anywhere else is the server's word.
+ * or it is broken, and then nobody knows whether the request is a good one:
+ * 503, so that the sender tries again.  That is so when what it uses is not
+ * there, or has lost a privilege, when it took too long, and the like.
+ * "Itself" is RAISE of PL/pgSQL: the same SQLSTATE from anywhere else is the
+ * server's word.
  *
- * The gateway logs each reason once for each webhook, from what its helpers tell
- * it.  Who sends requests may have a say in the reasons, so a webhook has so many
- * of them and no more.
+ * The gateway logs each reason once for each webhook, from what its helpers
+ * tell it.  Clients may have a say in the reasons, so a webhook has so many of
+ * them and no more.
  *
  *-------------------------------------------------------------------------
  */
@@ -96,7 +97,7 @@ is_broken(const ErrorData *error)
 		return !is_raised(error);
 	if (error->sqlerrcode == ERRCODE_NO_DATA_FOUND ||
 		error->sqlerrcode == ERRCODE_TOO_MANY_ROWS)
-		return !is_raised(error);	/* SELECT INTO STRICT: a secret is missing */
+		return !is_raised(error);	/* INTO STRICT: there is no secret */
 	for (size_t i = 0; i < lengthof(classes); i++)
 		if (in_class(error->sqlerrcode, classes[i]))
 			return true;

@@ -4,8 +4,8 @@
  *	  Text of clients, and for them, in a server of another encoding.
  *
  * Conversions are in the catalogs, so text that has to be converted costs a
- * transaction.  What is ASCII, or in the server's encoding, which is what nearly
- * all of it is, costs none.
+ * transaction.  What is ASCII, or in the server's encoding, which is what
+ * nearly all of it is, costs none.
  *
  *-------------------------------------------------------------------------
  */
@@ -58,8 +58,8 @@ dwf_text_convert(const char *bytes, int length, int from, int to, char **text,
 
 /*
  * The value of a header in an encoding that is not UTF-8: it came in UTF-8, if
- * it is that, else in Latin-1.  If it cannot be converted, each of its bytes that
- * is not ASCII is a '?'.
+ * it is that, else in Latin-1.  If it cannot be converted, each of its bytes
+ * that is not ASCII is a '?'.
  */
 const char *
 dwf_text_of_header(const char *value)

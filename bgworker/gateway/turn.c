@@ -3,9 +3,9 @@
  * turn.c
  *	  Whose request is next, among those that wait for a helper.
  *
- * Fair by owner: who has the fewest helpers at work comes first, among these who
- * has waited longest since he last had one, and of one owner's requests the
- * oldest.  So whoever has slow validators and many clients waits for himself.
+ * Fair by owner: the owner with the fewest helpers at work comes first, among
+ * several the one whose last turn is longest ago, and of one owner's requests
+ * the oldest.  So slow validators with many clients hold up their owner only.
  *
  *-------------------------------------------------------------------------
  */
@@ -56,8 +56,8 @@ find_owner(Oid owner)
 }
 
 /*
- * Which of the requests that wait, in the order in which they came, is next; -1
- * if none can be.  Those that cannot are NULL.
+ * Which of the requests that wait, in the order in which they came, is next;
+ * -1 if none can be.  Those that cannot are NULL.
  */
 int
 dwf_turn_choose(DwfConn **waiting, int count,

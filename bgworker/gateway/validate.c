@@ -18,10 +18,9 @@
  * The gateway never waits for a helper, except at its end.
  *
  * Of one webhook's requests there is one with a helper at a time: they keep
- * their order.  Between owners it is fair: who has the fewest helpers at work is
- * next, and among these who has waited longest since he had one; and nobody has
- * the last helper that can be had.  So one that hangs holds up no other webhook's
- * while its owner has fewer such than helpers, and none of another owner.
+ * their order.  Between owners it is fair (turn.c), and no owner has all
+ * helpers.  So one that hangs holds up no other webhook of its owner's while
+ * there are fewer such than helpers for him, and none of another owner's.
  *
  *-------------------------------------------------------------------------
  */
@@ -248,9 +247,9 @@ find_idle_helper(void)
 }
 
 /*
- * A helper that is idle, or a new one, for a request of this owner; NULL if there
- * is none to be had.  If he has one already there must be another one for others;
- * should there be one process only, all owners share it in turns.
+ * A helper that is idle, or a new one, for a request of this owner; NULL if
+ * there is none to be had.  If the owner has one already there must be another
+ * one for others; should there be one process only, all owners take turns.
  */
 static Helper *
 find_helper(Oid owner)

@@ -27,6 +27,7 @@
 #include "journal.h"
 #include "shmem.h"
 #include "store.h"
+#include "token.h"
 #include "wait.h"
 
 PG_FUNCTION_INFO_V1(wf_attach);
@@ -255,6 +256,7 @@ DWF_JOURNALLED(wf_retry, 0)
 						text_to_cstring(workflow_id)),
 				 errdetail("Its status is %s.", life.status)));
 	}
+	dwf_token_restore(workflow_id);
 	PG_RETURN_VOID();
 }
 

@@ -170,7 +170,7 @@ dwf_result_decode(FunctionCallInfo fcinfo, Datum result)
 	Datum	   *values;
 	bool	   *nulls;
 	TupleDesc	desc;
-	Oid			type;
+	Oid			type = InvalidOid;
 	int			count;
 	int			at = 0;
 
@@ -187,6 +187,9 @@ dwf_result_decode(FunctionCallInfo fcinfo, Datum result)
 			PG_RETURN_VOID();
 		desc = scalar_desc(type);
 	}
+	/* recorded when the function returned nothing: that it did what it does */
+	if (count == 0 && type == BOOLOID && !set)
+		PG_RETURN_BOOL(true);
 	values = palloc(desc->natts * sizeof(Datum));
 	nulls = palloc(desc->natts * sizeof(bool));
 

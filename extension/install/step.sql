@@ -126,8 +126,8 @@ Errors: 22023 bad argument; WF008 this session is not attached.';
 CREATE FUNCTION @extschema@.wf_retry(workflow_id text) RETURNS void
     AS 'MODULE_PATHNAME', 'wf_retry' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.wf_retry(text) IS
-'Let a workflow that ended with ERROR or CANCELLED go on from its journal: it is PENDING again, and due. Its timeout is lifted; its hooks were released and stay so.
-Errors: WF001 no such workflow; 42501 it belongs to another role; 55000 it did not end so.';
+'Let a workflow that ended with ERROR or CANCELLED go on from its journal: it is PENDING again, and due. Its timeout is lifted; its hooks are there again, under their tokens and with what came to them. Blocks while another transaction claims one of these, or gives it back.
+Errors: WF001 no such workflow; 42501 it belongs to another role; 55000 it did not end so; WF005 another workflow has one of its tokens.';
 
 CREATE FUNCTION @extschema@.wf_continue_as_new(input jsonb) RETURNS void
     AS 'MODULE_PATHNAME', 'wf_continue_as_new' LANGUAGE C VOLATILE PARALLEL UNSAFE;

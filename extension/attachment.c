@@ -34,6 +34,7 @@
 #include "utils/memutils.h"
 #include "utils/wait_event.h"
 
+#include "restricted.h"
 #include "service.h"
 #include "shmem.h"
 #include "waiter.h"
@@ -49,10 +50,15 @@ static bool exit_callback_registered = false;
 static bool is_body = false;
 static bool is_suspending = false;
 
-/* The workflow that this session executes, or NULL */
+/*
+ * The workflow that this session executes, or NULL; for what runs in it on
+ * behalf of somebody else there is none
+ */
 text *
 dwf_attachment_current(void)
 {
+	if (dwf_restricted())
+		return NULL;
 	return ended_by == InvalidSubTransactionId ? attached_id : NULL;
 }
 
@@ -231,7 +237,7 @@ dwf_attachment_claim(text *workflow_id, text *queue, int *holder_pid)
 	DwfSlot    *slot = dwf_shmem_my_slot();
 	DwfSlot    *holder;
 
-	Assert(attached_id == NULL && slot != NULL);
+	Assert(attached_id == NULL && slot != NULL && !dwf_restricted());
 	if (!exit_callback_registered)
 	{
 		on_shmem_exit(attachment_exit, (Datum) 0);
@@ -298,11 +304,14 @@ dwf_attachment_evict(text *workflow_id)
 	ConditionVariableCancelSleep();
 }
 
-/* If this transaction commits, the session executes nothing any more */
+/*
+ * If this transaction commits, the session executes nothing any more.  What
+ * runs in it on behalf of somebody else cannot do that.
+ */
 void
 dwf_attachment_end_at_commit(void)
 {
-	if (attached_id && ended_by == InvalidSubTransactionId)
+	if (attached_id && !dwf_restricted() && ended_by == InvalidSubTransactionId)
 		ended_by = GetCurrentSubTransactionId();
 }
 

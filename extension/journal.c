@@ -39,6 +39,7 @@
 #include "attachment.h"
 #include "identity.h"
 #include "probe.h"
+#include "restricted.h"
 #include "result.h"
 #include "store.h"
 
@@ -377,13 +378,15 @@ journal_call(const DwfCall *call, FunctionCallInfo fcinfo)
 }
 
 /*
- * Call a journalled function.  Without an attached workflow, and from within
- * another call (a step's command, a trigger), it is an ordinary function.
+ * Call a journalled function.  Without an attached workflow, from within
+ * another call (a step's command, a trigger) and on behalf of somebody else it
+ * is an ordinary function.
  */
 Datum
 dwf_journal_call(const DwfCall *call, FunctionCallInfo fcinfo)
 {
-	if (dwf_attachment_id() == NULL || current_call != NULL)
+	if (dwf_attachment_id() == NULL || current_call != NULL ||
+		dwf_restricted())
 		return call->body(fcinfo);
 	return journal_call(call, fcinfo);
 }
@@ -392,6 +395,7 @@ dwf_journal_call(const DwfCall *call, FunctionCallInfo fcinfo)
 void
 dwf_journal_require(const char *function)
 {
+	dwf_restricted_refuse(function);
 	if (dwf_attachment_current() == NULL)
 		ereport(ERROR,
 				(errcode(DWF_ERRCODE_NO_CURRENT),

@@ -21,6 +21,7 @@ typedef struct DwfClosedWorld
 	DwfHiddenPortals *portals;
 	DwfHiddenSettings settings;
 	const char *query_string;
+	bool		is_outermost;
 	ErrorContextCallback *callers;
 } DwfClosedWorld;
 

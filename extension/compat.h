@@ -123,6 +123,13 @@ dwf_compat_can_connect(Oid database, Oid role)
 #endif
 }
 
+/* The number of this process's transaction among its own */
+#if PG_VERSION_NUM >= 170000
+#define DWF_MY_LXID	(MyProc->vxid.lxid)
+#else
+#define DWF_MY_LXID	(MyProc->lxid)
+#endif
+
 /* All settings of this process */
 static inline struct config_generic **
 dwf_compat_settings(int *count)

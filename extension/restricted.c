@@ -42,18 +42,19 @@ dwf_restricted_is_validator(void)
 	return validators > 0;
 }
 
-/* One begins, or ends; how many there are now.  Cannot fail. */
+/* One begins; how many there are now.  Cannot fail. */
 int
 dwf_restricted_enter_validator(void)
 {
 	return ++validators;
 }
 
-int
+/* It has ended.  Cannot fail. */
+void
 dwf_restricted_leave_validator(void)
 {
 	Assert(validators > 0);
-	return --validators;
+	validators--;
 }
 
 /*

@@ -46,7 +46,6 @@
 
 #include "closed_world.h"
 #include "journal.h"
-#include "restricted.h"
 
 /* How long after its time a validator may take to leave, in milliseconds */
 #define GRACE	10000
@@ -187,8 +186,7 @@ call_function(text *name, Oid owner, Datum payload, MemoryContext context)
 
 /* All of it, in the subtransaction */
 static Datum
-run_restricted(text *name, Oid owner, Datum payload, DwfClosedWorld *world,
-			   bool is_outermost)
+run_restricted(text *name, Oid owner, Datum payload, DwfClosedWorld *world)
 {
 	int			nest_level = NewGUCNestLevel();
 	Oid			user;
@@ -198,12 +196,12 @@ run_restricted(text *name, Oid owner, Datum payload, DwfClosedWorld *world,
 	GetUserIdAndSecContext(&user, &security);
 	SetUserIdAndSecContext(owner, security | SECURITY_RESTRICTED_OPERATION |
 						   SECURITY_LOCAL_USERID_CHANGE);
-	if (is_outermost)
+	if (world->is_outermost)
 		start_clock();			/* its limit is a setting of the session */
 	dwf_closed_settings_enter(owner, &world->settings);
 	result = call_function(name, owner, payload, world->settings.context);
 	dwf_closed_portals_drop();
-	if (is_outermost)
+	if (world->is_outermost)
 		stop_clock();
 	dwf_closed_settings_leave(&world->settings);
 	AtEOXact_GUC(false, nest_level);
@@ -241,7 +239,6 @@ dwf_validator_run(text *name, Oid owner, Datum payload)
 	ErrorData  *volatile error = NULL;
 	volatile Datum result = (Datum) 0;
 	DwfClosedWorld world;
-	bool		is_outermost;
 	bool		was_in_command;
 
 	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(owner)))
@@ -254,11 +251,10 @@ dwf_validator_run(text *name, Oid owner, Datum payload)
 	MemoryContextSwitchTo(context);
 	/* neither may it wait, nor is what it calls a step of its own */
 	was_in_command = dwf_journal_set_in_command(true);
-	is_outermost = dwf_restricted_enter_validator() == 1;
 	dwf_closed_world_enter(&world);
 	PG_TRY();
 	{
-		result = run_restricted(name, owner, payload, &world, is_outermost);
+		result = run_restricted(name, owner, payload, &world);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -266,7 +262,7 @@ dwf_validator_run(text *name, Oid owner, Datum payload)
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
 		FlushErrorState();
-		if (is_outermost && validator_timeout != MAX_TIMEOUTS)
+		if (world.is_outermost && validator_timeout != MAX_TIMEOUTS)
 		{
 			disable_timeout(validator_timeout, false);
 			/* an interrupt that came too late for it is for nobody */
@@ -278,12 +274,11 @@ dwf_validator_run(text *name, Oid owner, Datum payload)
 	}
 	PG_END_TRY();
 	dwf_closed_world_leave(&world);
-	(void) dwf_restricted_leave_validator();
 	(void) dwf_journal_set_in_command(was_in_command);
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = resources;
 
 	if (error)
-		rethrow(error, is_outermost && expired);
+		rethrow(error, world.is_outermost && expired);
 	return result;
 }

@@ -221,6 +221,31 @@ SELECT random() = :two AS same;
 SELECT pg_advisory_lock(1);
 SELECT * FROM test.guest('SELECT pg_advisory_unlock_all()', 'SELECT pg_advisory_unlock(1)', 'SELECT pg_advisory_lock(2)',
                          'SELECT pg_try_advisory_xact_lock(3)', 'SELECT count(*) FROM pg_locks');
+-- also by an expression that PL/pgSQL has ready from a call outside
+SET SESSION AUTHORIZATION regress_dwf_bob;
+CREATE FUNCTION regress_dwf_bob.sneaks(now bool) RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    FOR i IN 1 .. 1 LOOP
+        IF false THEN
+            RAISE 'never';
+        ELSIF now AND pg_advisory_unlock(1) THEN
+            RETURN 'unlocked';
+        END IF;
+    END LOOP;
+    RETURN 'not yet';
+END $$;
+CREATE FUNCTION regress_dwf_bob.slips(now bool) RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    unlocked bool = now AND pg_advisory_unlock(1);
+BEGIN
+    RETURN unlocked;
+END $$;
+RESET SESSION AUTHORIZATION;
+BEGIN;
+SELECT regress_dwf_bob.sneaks(false), regress_dwf_bob.slips(false);
+SELECT * FROM test.guest('SELECT regress_dwf_bob.sneaks(true)', 'SELECT regress_dwf_bob.slips(true)');
+SELECT regress_dwf_bob.sneaks(false), regress_dwf_bob.slips(false);
+COMMIT;
 SELECT objid FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid();
 SELECT pg_advisory_unlock(1);
 

@@ -31,6 +31,7 @@
 #include "catalog/pg_db_role_setting.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -288,25 +289,38 @@ apply_stored(Relation relation, Oid database, Oid role,
 }
 
 /*
+ * Apply all that a new session of the owner's would get, the most special last;
+ * of what is the same for all roles, only what set_to_default() has covered
+ */
+static void
+apply_all_stored(Oid owner, DwfHiddenSettings *hidden)
+{
+	Relation	relation = table_open(DbRoleSettingRelationId,
+									  AccessShareLock);
+
+	/* in most clusters nobody has stored anything */
+	if (RelationGetNumberOfBlocks(relation) > 0)
+	{
+		if (hidden->resets)
+		{
+			apply_stored(relation, InvalidOid, InvalidOid, hidden);
+			apply_stored(relation, MyDatabaseId, InvalidOid, hidden);
+		}
+		apply_stored(relation, InvalidOid, owner, NULL);
+		apply_stored(relation, MyDatabaseId, owner, NULL);
+	}
+	table_close(relation, AccessShareLock);
+}
+
+/*
  * Let a validator of this owner's, which has a nest of settings, find nothing
  * of the session's.  *hidden is to be left, on every way out, before the nest.
  */
 void
 dwf_closed_settings_enter(Oid owner, DwfHiddenSettings *hidden)
 {
-	Relation	relation;
-
 	undo_session(hidden);
-	relation = table_open(DbRoleSettingRelationId, AccessShareLock);
-	if (hidden->resets)
-	{
-		apply_stored(relation, InvalidOid, InvalidOid, hidden);
-		apply_stored(relation, MyDatabaseId, InvalidOid, hidden);
-	}
-	apply_stored(relation, InvalidOid, owner, NULL);
-	apply_stored(relation, MyDatabaseId, owner, NULL);
-	table_close(relation, AccessShareLock);
-
+	apply_all_stored(owner, hidden);
 	set("search_path", "pg_catalog, pg_temp", 0);
 	set("durable_wf.workflow_id", "", 0);
 }

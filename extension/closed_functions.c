@@ -37,7 +37,8 @@ static needs_fmgr_hook_type prev_needs_fmgr = NULL;
 /* The server's VOLATILE functions that a validator may call */
 static const Oid allowed[] = {
 	/* time and chance */
-	F_CLOCK_TIMESTAMP, F_TIMEOFDAY, F_PG_SLEEP, F_RANDOM, F_GEN_RANDOM_UUID,
+	F_CLOCK_TIMESTAMP, F_TIMEOFDAY, F_PG_SLEEP, DWF_RANDOM_FUNCTIONS,
+	F_GEN_RANDOM_UUID,
 	/* undone with its settings */
 	F_SET_CONFIG,
 	/* hidden */
@@ -45,6 +46,13 @@ static const Oid allowed[] = {
 	/* writes of the transaction, and of sequences */
 	F_NEXTVAL, F_SETVAL_REGCLASS_INT8, F_SETVAL_REGCLASS_INT8_BOOL,
 	F_PG_NOTIFY, F_LO_CREAT, F_LO_CREATE, F_LO_FROM_BYTEA, F_LO_PUT,
+	/* locks that end with the transaction, as those on rows do */
+	F_PG_ADVISORY_XACT_LOCK_INT8, F_PG_ADVISORY_XACT_LOCK_INT4_INT4,
+	F_PG_ADVISORY_XACT_LOCK_SHARED_INT8,
+	F_PG_ADVISORY_XACT_LOCK_SHARED_INT4_INT4,
+	F_PG_TRY_ADVISORY_XACT_LOCK_INT8, F_PG_TRY_ADVISORY_XACT_LOCK_INT4_INT4,
+	F_PG_TRY_ADVISORY_XACT_LOCK_SHARED_INT8,
+	F_PG_TRY_ADVISORY_XACT_LOCK_SHARED_INT4_INT4,
 	/* reading */
 	F_LO_GET_OID, F_LO_GET_OID_INT8_INT4, F_TXID_STATUS, F_PG_XACT_STATUS,
 	F_PG_IS_IN_RECOVERY

@@ -12,8 +12,9 @@
  *	workflow, journal	there are none for it			restricted.c
  *	query, call stack	are hidden						here
  *	temporary objects	are refused						here
- *	advisory locks, prepared statements, large-object descriptors, the seed of
- *	random(), last values of sequences, snapshots, statistics, signals, LISTEN
+ *	the session's advisory locks, prepared statements, descriptors of large
+ *	objects, last values of sequences, snapshots, statistics, LISTEN, the seed
+ *	of random(), signals
  *						are refused, as the functions and commands
  *						that reach them are				closed_functions.c, here
  *

@@ -123,6 +123,22 @@ dwf_compat_can_connect(Oid database, Oid role)
 #endif
 }
 
+/* Functions that make random values; more of them with each version */
+#if PG_VERSION_NUM >= 180000
+#define DWF_RANDOM_FUNCTIONS \
+	F_RANDOM_, F_RANDOM_INT4_INT4, F_RANDOM_INT8_INT8, \
+	F_RANDOM_NUMERIC_NUMERIC, F_RANDOM_NORMAL, F_UUIDV4, F_UUIDV7_, \
+	F_UUIDV7_INTERVAL
+#elif PG_VERSION_NUM >= 170000
+#define DWF_RANDOM_FUNCTIONS \
+	F_RANDOM_, F_RANDOM_INT4_INT4, F_RANDOM_INT8_INT8, \
+	F_RANDOM_NUMERIC_NUMERIC, F_RANDOM_NORMAL
+#elif PG_VERSION_NUM >= 160000
+#define DWF_RANDOM_FUNCTIONS	F_RANDOM, F_RANDOM_NORMAL
+#else
+#define DWF_RANDOM_FUNCTIONS	F_RANDOM
+#endif
+
 /* The number of this process's transaction among its own */
 #if PG_VERSION_NUM >= 170000
 #define DWF_MY_LXID	(MyProc->vxid.lxid)

@@ -7,9 +7,9 @@
  * have, as nearly as they can be had:
  *
  *	- what the session has set goes back to what it began with, custom settings
- *	  included; if that comes from its role or its startup packet, to the
- *	  server's built-in default (what the configuration file says is not known
- *	  any more where one of those has replaced it);
+ *	  included; if that comes from its role or its startup packet, to what the
+ *	  configuration file says, or the server's built-in default (a process does
+ *	  not keep what has been replaced, so the file is read, once after a reload);
  *	- then come the settings of ALTER DATABASE and of ALTER ROLE for the owner;
  *	- search_path is pg_catalog, pg_temp, and there is no current workflow.
  *
@@ -39,6 +39,7 @@
 #include "utils/guc_tables.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/timestamp.h"
 
 #include "restricted.h"
 
@@ -73,12 +74,46 @@ is_kept(const char *name, int flags)
 	return false;
 }
 
-/* Set one, within the nest */
-static void
+/* Set one, within the nest; whether it is valid, if elevel lets it not be */
+static bool
 set(const char *name, const char *value, int elevel)
 {
-	(void) set_config_option(name, value, PGC_SUSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, elevel, false);
+	return set_config_option(name, value, PGC_SUSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, elevel, false) > 0;
+}
+
+/* What the configuration files say, the last that counts; NULL: nothing */
+static const char *
+configured(const char *name)
+{
+	static MemoryContext context = NULL;
+	static ConfigVariable *head = NULL;
+	static TimestampTz read_for = 0;
+	const char *value = NULL;
+
+	if (context == NULL || read_for != PgReloadTime)
+	{
+		ConfigVariable *tail = NULL;
+		MemoryContext old;
+
+		if (context == NULL)
+			context = AllocSetContextCreate(TopMemoryContext,
+											"durable_wf configuration",
+											ALLOCSET_SMALL_SIZES);
+		MemoryContextReset(context);
+		head = NULL;
+		read_for = PgReloadTime;
+		old = MemoryContextSwitchTo(context);
+		(void) ParseConfigFile(ConfigFileName, true, NULL, 0, 0, DEBUG1,
+							   &head, &tail);
+		(void) ParseConfigFile(PG_AUTOCONF_FILENAME, false, NULL, 0, 0, DEBUG1,
+							   &head, &tail);
+		MemoryContextSwitchTo(old);
+	}
+	for (ConfigVariable *item = head; item; item = item->next)
+		if (!item->ignore && item->name && pg_strcasecmp(item->name, name) == 0)
+			value = item->value;
+	return value;
 }
 
 /* A setting's built-in default as it would be written; NULL if it has none */
@@ -169,20 +204,24 @@ present_value(struct config_generic *setting)
 }
 
 /*
- * Give a setting its built-in default, also for RESET.  What it began with
+ * Give a setting the server's value, also for RESET.  What it began with
  * stays allocated, as nothing refers to it that could be freed: it comes back
  * before the nest ends.
  */
 static void
-set_to_default(struct config_generic *setting, DwfHiddenSettings *hidden)
+set_to_server(struct config_generic *setting, DwfHiddenSettings *hidden)
 {
-	const char *value = built_in_default(setting);
+	const char *value = configured(setting->name);
 	MemoryContext old;
 	HiddenReset *reset;
 
-	if (value == NULL)
-		return;
-	set(setting->name, value, 0);
+	if (value == NULL || !set(setting->name, value, DEBUG1))
+	{
+		value = built_in_default(setting);
+		if (value == NULL)
+			return;
+		(void) set(setting->name, value, 0);
+	}
 
 	old = MemoryContextSwitchTo(hidden->context);
 	reset = palloc(sizeof(HiddenReset));
@@ -214,13 +253,13 @@ undo_session(DwfHiddenSettings *hidden)
 			is_kept(setting->name, setting->flags))
 			continue;
 		if (setting->reset_source > PGC_S_DATABASE)
-			set_to_default(setting, hidden);
+			set_to_server(setting, hidden);
 		else
-			set(setting->name, NULL, 0);
+			(void) set(setting->name, NULL, 0);
 	}
 }
 
-/* Was a setting given its built-in default? */
+/* Was a setting given the server's value? */
 static bool
 has_lost_reset(const char *name, const DwfHiddenSettings *hidden)
 {
@@ -256,7 +295,8 @@ apply_array(ArrayType *array, const DwfHiddenSettings *only_lost)
 		if (is_kept(name, GetConfigOptionFlags(name, true)) ||
 			(only_lost && !has_lost_reset(name, only_lost)))
 			continue;
-		set(name, value, DEBUG1);	/* it may not be valid any more */
+		/* it may not be valid any more */
+		(void) set(name, value, DEBUG1);
 	}
 }
 
@@ -290,7 +330,7 @@ apply_stored(Relation relation, Oid database, Oid role,
 
 /*
  * Apply all that a new session of the owner's would get, the most special last;
- * of what is the same for all roles, only what set_to_default() has covered
+ * of what is the same for all roles, only what set_to_server() has covered
  */
 static void
 apply_all_stored(Oid owner, DwfHiddenSettings *hidden)
@@ -321,8 +361,8 @@ dwf_closed_settings_enter(Oid owner, DwfHiddenSettings *hidden)
 {
 	undo_session(hidden);
 	apply_all_stored(owner, hidden);
-	set("search_path", "pg_catalog, pg_temp", 0);
-	set("durable_wf.workflow_id", "", 0);
+	(void) set("search_path", "pg_catalog, pg_temp", 0);
+	(void) set("durable_wf.workflow_id", "", 0);
 }
 
 /* Put back what a RESET brings.  Cannot fail. */

@@ -234,6 +234,18 @@ run_body(void)
 }
 
 /*
+ * The body has left: what it has SET (read only, a lock_timeout, ...) is not to
+ * meddle with what is written down of it.  The rest is discarded later.
+ */
+static void
+reset_settings(void)
+{
+	StartTransactionCommand();
+	ResetAllOptions();
+	CommitTransactionCommand();
+}
+
+/*
  * It has returned: that is its success, unless it has ended the workflow, or
  * this run of it, itself; then it is not attached any more.
  */
@@ -242,7 +254,7 @@ succeed(void)
 {
 	DwfValue	none = {.isnull = true};
 
-	if (dwf_attachment_current() == NULL)
+	if (dwf_attachment_state() != DWF_EXECUTES)
 		return;
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
@@ -287,13 +299,16 @@ describe_error(const ErrorData *error)
 
 /*
  * It has raised an error: so it ends, unless it is somebody else's by now, or
- * was told to stop and is alive again.
+ * was told to stop and is alive again.  If this run had ended and committed
+ * that, the error is of nobody's: the next run may be at it already.
  */
 static void
 fail(const ErrorData *error, bool was_interrupted)
 {
 	DwfLife		life;
 
+	if (dwf_attachment_state() != DWF_EXECUTES)
+		return;
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -320,6 +335,7 @@ run_claimed(void)
 	PG_TRY();
 	{
 		run_body();
+		reset_settings();
 		succeed();
 	}
 	PG_CATCH();
@@ -342,7 +358,10 @@ run_claimed(void)
 
 	MemoryContextSwitchTo(context);
 	if (error && !dwf_attachment_is_suspending())
+	{
+		reset_settings();
 		fail(error, was_interrupted);
+	}
 	if (error)
 		FreeErrorData(error);
 	dwf_attachment_set_suspending(false);

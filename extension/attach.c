@@ -22,6 +22,7 @@
 
 #include "args.h"
 #include "attachment.h"
+#include "client.h"
 #include "identity.h"
 #include "journal.h"
 #include "restricted.h"
@@ -48,7 +49,7 @@ refuse_in_body(const char *function)
 static void
 check_can_attach(const char *function)
 {
-	text	   *current = dwf_attachment_id();
+	text	   *current;
 	DwfLife		life;
 
 	refuse_in_body(function);
@@ -62,10 +63,11 @@ check_can_attach(const char *function)
 		ereport(ERROR,
 				(errcode(DWF_ERRCODE_NOT_IN_BODY),
 				 errmsg("cannot attach inside a step")));
-	if (current == NULL)
+	if (dwf_attachment_state() == DWF_EXECUTES_NOTHING)
 		return;
 
-	if (dwf_attachment_current() == NULL)
+	current = dwf_attachment_held();
+	if (dwf_attachment_state() == DWF_HAS_ENDED_RUN)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("this session is attached to workflow \"%s\" until the transaction commits",
@@ -99,7 +101,10 @@ dwf_attach_try(text *workflow_id, Oid role, bool *ended)
 
 	/* nobody else is at it now, so what the journal has is all there is */
 	if (dwf_store_attach(workflow_id, role))
+	{
 		dwf_journal_begin(workflow_id);
+		dwf_client_note_taken();
+	}
 	else
 	{
 		dwf_attachment_release();
@@ -123,8 +128,7 @@ wf_attach(PG_FUNCTION_ARGS)
 	dwf_arg_require(fcinfo, 1, "takeover");
 	takeover = PG_GETARG_BOOL(1);
 	dwf_identity_check_exists(workflow_id, &life, GetUserId());
-	if (life.finished || dwf_identity_same(workflow_id,
-											dwf_attachment_current()))
+	if (life.finished || dwf_attachment_executes_that(workflow_id))
 		PG_RETURN_TEXT_P(cstring_to_text(life.status));
 	check_can_attach("wf_attach");
 
@@ -264,13 +268,12 @@ DWF_JOURNALLED_END(wf_continue_as_new)
 	text	   *workflow_id;
 	DwfValue	input = {.isnull = PG_ARGISNULL(0)};
 
-	dwf_journal_require("wf_continue_as_new");
+	workflow_id = dwf_journal_require("wf_continue_as_new");
 	dwf_store_require_writable("wf_continue_as_new");
 	if (dwf_journal_in_command())
 		ereport(ERROR,
 				(errcode(DWF_ERRCODE_NOT_IN_BODY),
 				 errmsg("cannot continue as new inside a step")));
-	workflow_id = dwf_attachment_current();
 	if (!input.isnull)
 		input.value = PG_GETARG_DATUM(0);
 	while (!dwf_store_restart(workflow_id, GetUserId(), input))

@@ -91,12 +91,12 @@ check_hook(const DwfReceive *receive)
 static text *
 own_hook_workflow(text *token)
 {
-	text	   *attached = dwf_attachment_current();
 	DwfHook		hook;
 	DwfLife		life;
 
 	if (!dwf_store_find_hook(token, &hook) || hook.has_ended ||
-		(attached && !dwf_identity_same(attached, hook.workflow_id)))
+		(dwf_attachment_state() == DWF_EXECUTES &&
+		 !dwf_attachment_executes_that(hook.workflow_id)))
 		dwf_token_report_no_hook();
 	life.owner = hook.owner;
 	dwf_identity_check_owner(hook.workflow_id, &life, GetUserId());

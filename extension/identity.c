@@ -24,9 +24,9 @@
 text *
 dwf_identity_current(void)
 {
-	text	   *attached = dwf_attachment_current();
+	text	   *attached;
 
-	if (attached)
+	if (dwf_attachment_executes(&attached))
 		return attached;
 	if (dwf_setting_workflow_id[0] == '\0' ||
 		(dwf_restricted() && !dwf_restricted_is_validator()))

@@ -38,6 +38,7 @@
 
 #include "attachment.h"
 #include "identity.h"
+#include "leftover.h"
 #include "probe.h"
 #include "restricted.h"
 #include "result.h"
@@ -89,13 +90,17 @@ static bool has_crashed = false;
 
 /* ----- records ----- */
 
-/* Keep a row, which is not written yet, beyond its transaction */
+/* Keep an unwritten row beyond its transaction; after WF004 there are none */
 static void
 keep_record(const DwfRecord *row)
 {
-	MemoryContext old = MemoryContextSwitchTo(journal_context);
-	Record	   *record = palloc0(sizeof(Record));
+	MemoryContext old;
+	Record	   *record;
 
+	if (divergence)
+		return;
+	old = MemoryContextSwitchTo(journal_context);
+	record = palloc0(sizeof(Record));
 	record->row = *row;
 	record->row.function = pstrdup(row->function);
 	if (row->name)
@@ -125,8 +130,8 @@ mark_written(void)
 static void
 write_row(const DwfRecord *row)
 {
-	text	   *workflow_id = dwf_attachment_id();
-	bool		ends_here = dwf_attachment_current() == NULL;
+	text	   *workflow_id = dwf_attachment_held();
+	bool		ends_here = dwf_attachment_state() == DWF_HAS_ENDED_RUN;
 
 	if (dwf_store_record(workflow_id, row, ends_here))
 		return;
@@ -169,13 +174,14 @@ make_row(int step_no)
 
 /* ----- calls ----- */
 
-/* Raise unless the current user may act in the attached, live workflow */
+/* Raise unless the user may act in what this session executes, if anything */
 static void
 check_access(void)
 {
-	text	   *workflow_id = dwf_attachment_current();
+	text	   *workflow_id;
 
-	if (workflow_id && !dwf_probe_accepts(workflow_id, GetUserId()))
+	if (dwf_attachment_executes(&workflow_id) &&
+		!dwf_probe_accepts(workflow_id, GetUserId()))
 		dwf_identity_check_live(workflow_id, GetUserId());
 }
 
@@ -187,33 +193,31 @@ describe_call(const char *function, text *name)
 		psprintf("%s()", function);
 }
 
-/* Raise WF004: the replay has left the recorded path, and stays off it */
+/* The replay has left the recorded path, and stays off it */
 static void
-report_divergence(int step_no, const DwfRecord *recorded, const DwfCall *call,
-				  text *name)
+note_divergence(int step_no, const DwfRecord *recorded, const DwfCall *call,
+				text *name)
 {
+	char	   *recorded_call = describe_call(recorded->function,
+											  recorded->name);
+
 	if (divergence == NULL)
 		divergence = MemoryContextStrdup(TopMemoryContext,
 										 psprintf("Step %d was recorded as %s, and %s was called.",
-												  step_no,
-												  describe_call(recorded->function,
-																recorded->name),
+												  step_no, recorded_call,
 												  describe_call(call->function, name)));
+}
+
+/* Raise WF004 for a replay that has done so */
+static void
+report_divergence(void)
+{
 	ereport(ERROR,
 			(errcode(DWF_ERRCODE_REPLAY_MISMATCH),
 			 errmsg("workflow \"%s\" was executed differently before",
-					text_to_cstring(dwf_attachment_current())),
+					text_to_cstring(dwf_attachment_held())),
 			 errdetail_internal("%s", divergence),
 			 errhint("Call what was called then; wf_patched() lets code change under running workflows.")));
-}
-
-static bool
-same_text(const text *a, const text *b)
-{
-	if (a == NULL || b == NULL)
-		return a == b;
-	return VARSIZE_ANY_EXHDR(a) == VARSIZE_ANY_EXHDR(b) &&
-		memcmp(VARDATA_ANY(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(a)) == 0;
 }
 
 /* Is this what was recorded? */
@@ -221,7 +225,7 @@ static bool
 is_same_call(const DwfRecord *recorded, const char *function, text *name)
 {
 	return strcmp(recorded->function, function) == 0 &&
-		same_text(recorded->name, name);
+		(recorded->name == name || dwf_identity_same(recorded->name, name));
 }
 
 /*
@@ -258,14 +262,15 @@ static void
 commit_call(FunctionCallInfo fcinfo, bool is_new)
 {
 	MemoryContext context = CurrentMemoryContext;
+	text	   *workflow_id;
 
 	if (fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) ||
 		castNode(CallContext, fcinfo->context)->atomic)
 		return;
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
-	if (is_new && has_crashed && dwf_attachment_current() != NULL)
+	if (is_new && has_crashed && dwf_attachment_executes(&workflow_id))
 	{
-		dwf_store_note_progress(dwf_attachment_current());
+		dwf_store_note_progress(workflow_id);
 		has_crashed = false;
 	}
 	SPI_commit();
@@ -278,7 +283,7 @@ static Datum
 execute(FunctionCallInfo fcinfo, int step_no)
 {
 	MemoryContext context = CurrentMemoryContext;
-	bool		writes = dwf_attachment_current() != NULL &&
+	bool		writes = dwf_attachment_state() == DWF_EXECUTES &&
 		!current_call->ends_run;
 	DwfRecord	row;
 	Datum		result = (Datum) 0;
@@ -297,7 +302,7 @@ execute(FunctionCallInfo fcinfo, int step_no)
 	{
 		row = make_row(step_no);
 		current_call = NULL;
-		in_command = false;
+		(void) dwf_journal_set_in_command(false);
 
 		MemoryContextSwitchTo(context);
 		if (dwf_attachment_is_suspending())
@@ -349,13 +354,16 @@ journal_call(const DwfCall *call, FunctionCallInfo fcinfo)
 	name = naming_argument(call, fcinfo);
 	step_no = ++last_no;
 	if (step_no <= recorded_to)
-		found = dwf_store_read_record(dwf_attachment_id(), step_no, &recorded);
+		found = dwf_store_read_record(dwf_attachment_held(), step_no, &recorded);
 	if (found)
 		check_access();
-	if (divergence || (found && !is_same_call(&recorded, call->function, name)))
+	if (found && !is_same_call(&recorded, call->function, name))
+		note_divergence(step_no, &recorded, call, name);
+	if (divergence)
 	{
-		if (!call->ends_run)
-			report_divergence(step_no, &recorded, call, name);
+		/* it may end the run, and then it is an ordinary session */
+		if (dwf_attachment_state() == DWF_EXECUTES && !call->ends_run)
+			report_divergence();
 		found = false;
 	}
 	if (found && !recorded.error.isnull)
@@ -385,26 +393,25 @@ journal_call(const DwfCall *call, FunctionCallInfo fcinfo)
 Datum
 dwf_journal_call(const DwfCall *call, FunctionCallInfo fcinfo)
 {
-	if (dwf_attachment_id() == NULL || current_call != NULL ||
-		dwf_restricted())
+	if (dwf_attachment_state() == DWF_EXECUTES_NOTHING ||
+		current_call != NULL)
 		return call->body(fcinfo);
 	return journal_call(call, fcinfo);
 }
 
-/* Raise unless this session executes a workflow, of the current user's */
-void
+/*
+ * The workflow that this session executes; raises unless there is one, of the
+ * current user's.
+ */
+text *
 dwf_journal_require(const char *function)
 {
+	text	   *workflow_id;
+
 	dwf_restricted_refuse(function);
-	if (dwf_attachment_current() == NULL)
-		ereport(ERROR,
-				(errcode(DWF_ERRCODE_NO_CURRENT),
-				 errmsg("%s() is for sessions that are attached to a workflow",
-						function),
-				 dwf_attachment_is_body() ?
-				 errhint("This run has ended it, with wf_complete() or its like: let RETURN follow that.") :
-				 errhint("Call wf_attach() first; the body of a workflow is run by wf_start().")));
+	workflow_id = dwf_attachment_require(function);
 	check_access();
+	return workflow_id;
 }
 
 /* Will the next call be the first to have its number? */
@@ -425,7 +432,7 @@ dwf_journal_patch(text *change, bool *value)
 		Patch	   *patch = lfirst(cell);
 
 		*value = patch->value;
-		if (same_text(patch->change, change))
+		if (dwf_identity_same(patch->change, change))
 			return true;
 	}
 	return false;
@@ -445,15 +452,15 @@ dwf_journal_keep_patch(text *change, bool value)
 	MemoryContextSwitchTo(old);
 }
 
-/* Is the next call recorded as this one? */
+/* Is the next call, of this function, recorded as this one? */
 bool
 dwf_journal_peek(const char *function, text *name)
 {
+	text	   *workflow_id = dwf_attachment_require(function);
 	DwfRecord	recorded;
 
 	return last_no < recorded_to &&
-		dwf_store_read_record(dwf_attachment_current(), last_no + 1,
-							  &recorded) &&
+		dwf_store_read_record(workflow_id, last_no + 1, &recorded) &&
 		is_same_call(&recorded, function, name);
 }
 
@@ -468,7 +475,8 @@ dwf_journal_settle_deadline(TimestampTz *deadline, bool may_commit)
 	DwfRecord	row;
 
 	if (current_call == NULL || in_command ||
-		dwf_attachment_current() == NULL || TIMESTAMP_NOT_FINITE(*deadline))
+		dwf_attachment_state() != DWF_EXECUTES ||
+		TIMESTAMP_NOT_FINITE(*deadline))
 		return;
 	if (current_deadline != 0)
 	{
@@ -522,6 +530,8 @@ dwf_journal_set_in_command(bool value)
 	bool		old = in_command;
 
 	in_command = value;
+	if (!value)
+		dwf_leftover_drop();
 	return old;
 }
 

@@ -57,7 +57,7 @@ typedef struct DwfCall
 
 extern Datum dwf_journal_call(const DwfCall *call, FunctionCallInfo fcinfo);
 extern void dwf_journal_begin(text *workflow_id);
-extern void dwf_journal_require(const char *function);
+extern text *dwf_journal_require(const char *function);
 extern bool dwf_journal_is_fresh(void);
 extern bool dwf_journal_patch(text *change, bool *value);
 extern void dwf_journal_keep_patch(text *change, bool value);

@@ -31,6 +31,7 @@
 #include "clock.h"
 #include "identity.h"
 #include "journal.h"
+#include "leftover.h"
 #include "store.h"
 #include "wait.h"
 
@@ -126,13 +127,17 @@ begin_command(void)
 	dwf_clock_start_step();
 }
 
-/* What is deferred has to be checked while it may still write */
+/*
+ * What is deferred has to be checked while it may still write, and a cursor is
+ * not to be fetched from when it may not; a replay would not have it, either.
+ */
 static void
 end_command(void)
 {
 	ConstraintsSetStmt immediate = {.type = T_ConstraintsSetStmt};
 
 	AfterTriggerSetState(&immediate);
+	dwf_leftover_close_cursors();
 	dwf_clock_start();
 }
 
@@ -206,12 +211,13 @@ static void
 sleep_until_deadline(DwfWait *wait)
 {
 	DwfWaitKey	key = {0};
+	text	   *workflow_id = dwf_attachment_require(wait->function);
 
 	key.address.door = DWF_DOOR_TIMER;
-	key.address.workflow_id = dwf_attachment_current();
+	key.address.workflow_id = workflow_id;
 	wait->keys = &key;
 	wait->nkeys = 1;
-	wait->acts_as = dwf_attachment_current();
+	wait->acts_as = workflow_id;
 	wait->look = look_for_nothing;
 	(void) dwf_wait(wait);
 }

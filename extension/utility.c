@@ -13,7 +13,8 @@
  *	... CASCADE, and others	has brought the extension, or taken it away
  *	CREATE, DROP, ALTER		have our worker leave a database that must have
  *	DATABASE				no sessions, and the launcher look afterwards
- *	UNLISTEN, DISCARD ALL	end what wf_listen began; the latter detaches, too
+ *	UNLISTEN, DISCARD ALL	end what wf_listen began
+ *	DISCARD, RESET ALL		detach: a pool cleans the session for another client
  *	most of them			refused in a validator of a hook (closed_world.c)
  *
  *-------------------------------------------------------------------------
@@ -28,7 +29,9 @@
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "tcop/pquery.h"
 #include "tcop/utility.h"
+#include "utils/portal.h"
 #include "utils/syscache.h"
 
 #include "attachment.h"
@@ -245,12 +248,25 @@ mind_presence(Node *node)
 }
 
 /*
+ * Has the client sent this statement, by itself or among others?  (The context
+ * tells no statement among others from one in a function.)
+ */
+static bool
+is_sent_by_client(PlannedStmt *statement)
+{
+	return ActivePortal && list_member_ptr(ActivePortal->stmts, statement);
+}
+
+/*
  * Before a statement that ends listening, or what the session executes; if it
- * fails, that is taken back
+ * fails, that is taken back.  RESET ALL in a function, which may be another
+ * user's, is about settings only.
  */
 static void
-mind_session(Node *node)
+mind_session(PlannedStmt *statement)
 {
+	Node	   *node = statement->utilityStmt;
+
 	if (IsA(node, UnlistenStmt))
 		dwf_listener_remove_channel(((UnlistenStmt *) node)->conditionname);
 	else if (IsA(node, DiscardStmt) &&
@@ -259,6 +275,10 @@ mind_session(Node *node)
 		dwf_listener_remove_channel(NULL);
 		dwf_attachment_end_at_commit();
 	}
+	else if (IsA(node, VariableSetStmt) &&
+			 ((VariableSetStmt *) node)->kind == VAR_RESET_ALL &&
+			 is_sent_by_client(statement))
+		dwf_attachment_end_at_commit();
 }
 
 /* Run a statement, and what is ours beside it */
@@ -312,7 +332,7 @@ run_statement(PlannedStmt *statement, const char *query_string,
 	{
 		if (dwf_shared)
 			mind_presence(node);
-		mind_session(node);
+		mind_session(statement);
 		RUN_STATEMENT();		/* a ROLLBACK may free the statement */
 	}
 }
@@ -334,8 +354,7 @@ run_guarded(PlannedStmt *statement, const char *query_string,
 					  params, query_env, dest, completion);
 		return;
 	}
-	if (IsA(statement->utilityStmt, NotifyStmt))
-		dwf_guard_refuse("NOTIFY", query_string);
+	dwf_guard_check_command(statement->utilityStmt, query_string);
 	PG_TRY();
 	{
 		run_statement(statement, query_string, read_only_tree, context,

@@ -198,7 +198,7 @@ DWF_JOURNALLED(wf_cancel, 0)
 		if (life.finished)
 			PG_RETURN_BOOL(false);
 	}
-	if (dwf_identity_same(workflow_id, dwf_attachment_current()))
+	if (dwf_attachment_executes_that(workflow_id))
 		dwf_attachment_end_at_commit();
 	PG_RETURN_BOOL(true);
 }

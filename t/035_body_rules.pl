@@ -216,6 +216,8 @@ like(run($_->[0]), $_->[1], "refused: $_->[0]")
   [ q{VACUUM written}, qr/25001/ ],
   [ q{LISTEN channel}, qr/0A000/ ];
 is(written(), $nothing, 'nothing was written');
+is(run(q{RESET ALL; PERFORM wf_step('s', 'SELECT 1'); RESET ALL; COMMIT; PERFORM wf_complete('2')}),
+	'SUCCESS|2||', 'RESET ALL does not take a body from its executor');
 
 # What comes after the end cannot write either, and changes it no more.
 is(run("PERFORM wf_complete('1'); COMMIT; $insert"), 'SUCCESS|1||',

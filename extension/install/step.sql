@@ -41,7 +41,7 @@ CREATE FUNCTION @extschema@.wf_attach(workflow_id text, takeover boolean DEFAULT
 COMMENT ON FUNCTION @extschema@.wf_attach(text, boolean) IS
 'Make this session the one execution of a workflow. From now on each of its wf_* calls is a step: numbered, recorded with its result in the transaction of its effect, and answered from the record when a later session makes the same calls after a crash. Returns RUNNING, or the final status of a workflow that has ended, to which it does not attach.
 takeover: if another session executes it, end that session and wait until it is gone; else that is an error that names its process.
-Undone if the transaction rolls back; ends with wf_detach(), wf_complete(), wf_fail(), wf_continue_as_new(), DISCARD ALL and the session, not with RESET ALL. Transactions of the session cannot be REPEATABLE READ or SERIALIZABLE, nor PREPAREd.
+Undone if the transaction rolls back; ends with wf_detach(), wf_complete(), wf_fail(), wf_continue_as_new(), DISCARD ALL, RESET ALL and the session. It wants a server session of its own: behind a proxy that pools transactions, other clients get the attached session, and what they send is taken for steps of this workflow and may not be sent. Transactions of the session cannot be REPEATABLE READ or SERIALIZABLE, nor PREPAREd.
 Errors: WF001 no such workflow; 42501 it belongs to another role; WF007 executed elsewhere; 25001 wrong isolation level; 55000 attached to another workflow, or the library is not preloaded.';
 
 CREATE FUNCTION @extschema@.wf_detach() RETURNS void

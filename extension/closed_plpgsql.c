@@ -10,6 +10,11 @@
  * PL/pgSQL begins in a validator, what it has ready is looked through, and what
  * may not run here is forgotten: it is prepared anew, and refused then.
  *
+ * The checks of domains are not in the expressions.  One that converts to a
+ * domain is forgotten in any case; and where a function has variables for
+ * which PL/pgSQL may convert values by itself, all that it keeps for domains is
+ * declared out of date, once in a validator.
+ *
  * There can be one plugin of PL/pgSQL.  Ours is there while a validator runs,
  * and passes on to the one that was there (a debugger's, guard.c's).
  *
@@ -17,15 +22,22 @@
  */
 #include "closed_plpgsql.h"
 
+#include "catalog/pg_type.h"
 #include "nodes/nodeFuncs.h"
 #include "plpgsql.h"
 #include "storage/proc.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
 
 #include "closed_functions.h"
 #include "restricted.h"
 
 /* The plugin that is there outside of validators, or NULL */
 static PLpgSQL_plugin *other = NULL;
+
+/* In this validator, what is kept for domains has been declared out of date */
+static bool has_forgotten_domains = false;
 
 static void check_statements(List *statements);
 
@@ -39,12 +51,14 @@ is_refused(Oid function, void *arg)
 	return !dwf_closed_functions_allow(function);
 }
 
-/* Does an expression call one? */
+/* Does an expression call one, or may it, in the check of a domain? */
 static bool
 calls_refused(Node *node, void *arg)
 {
 	if (node == NULL)
 		return false;
+	if (IsA(node, CoerceToDomain))
+		return true;
 	return check_functions_in_node(node, is_refused, arg) ||
 		expression_tree_walker(node, calls_refused, arg);
 }
@@ -267,10 +281,44 @@ set_up_function(PLpgSQL_execstate *estate, PLpgSQL_function *function)
 		other->func_setup(estate, function);
 }
 
+/* Is a type a domain, or made of one? */
+static bool
+has_domain(Oid type)
+{
+	Oid			element = get_element_type(type);
+
+	return get_typtype(OidIsValid(element) ? element : type) == TYPTYPE_DOMAIN;
+}
+
+/* May values be converted to a domain where it has no expression for that? */
+static bool
+may_convert(PLpgSQL_function *function)
+{
+	if (has_domain(function->fn_rettype))
+		return true;
+	for (int i = 0; i < function->ndatums; i++)
+	{
+		PLpgSQL_datum *datum = function->datums[i];
+
+		if (datum->dtype == PLPGSQL_DTYPE_REC)
+			return true;
+		if ((datum->dtype == PLPGSQL_DTYPE_VAR ||
+			 datum->dtype == PLPGSQL_DTYPE_PROMISE) &&
+			has_domain(((PLpgSQL_var *) datum)->datatype->typoid))
+			return true;
+	}
+	return false;
+}
+
 /* A function begins: look through what it has ready, defaults included */
 static void
 begin_function(PLpgSQL_execstate *estate, PLpgSQL_function *function)
 {
+	if (!has_forgotten_domains && may_convert(function))
+	{
+		CallSyscacheCallbacks(TYPEOID, 0);
+		has_forgotten_domains = true;
+	}
 	for (int i = 0; i < function->ndatums; i++)
 	{
 		PLpgSQL_datum *datum = function->datums[i];
@@ -335,6 +383,7 @@ dwf_closed_plpgsql_enter(void)
 		return;
 	other = *place;
 	*place = &plugin;
+	has_forgotten_domains = false;
 }
 
 /* It has ended, perhaps in another one, however.  Cannot fail. */

@@ -15,8 +15,8 @@
  *	- invisible, so pg_cursors does not show it.
  *
  * These are all cursors, those of FOR loops and those that a driver opens by
- * the protocol.  The server has one list of portals, that of pg_cursors.  What
- * it leaves out is active in truth: a portal of EXECUTE or of a query string.
+ * the protocol.  The server's table of them is its own, but each has a memory
+ * context that is a child of one and bears its name.
  *
  * The subtransaction of a validator does not touch portals of others that were
  * not run in it, whatever they look like (AtSubAbort_Portals goes by
@@ -27,14 +27,9 @@
 #include "closed_portals.h"
 
 #include "access/xact.h"
-#include "executor/executor.h"
-#include "executor/tuptable.h"
-#include "funcapi.h"
-#include "utils/builtins.h"
-#include "utils/fmgroids.h"
+#include "nodes/pg_list.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
-#include "utils/tuplestore.h"
 
 /* A portal as it was */
 typedef struct HiddenPortal
@@ -42,6 +37,7 @@ typedef struct HiddenPortal
 	Portal		portal;
 	PortalStatus status;
 	PortalStrategy strategy;
+	bool		visible;
 } HiddenPortal;
 
 struct DwfHiddenPortals
@@ -50,54 +46,38 @@ struct DwfHiddenPortals
 	HiddenPortal portals[FLEXIBLE_ARRAY_MEMBER];
 };
 
-/* Call pg_cursor(), in the current memory context, for its rows */
-static ReturnSetInfo *
-call_pg_cursor(void)
+/* The memory context whose children are those of portals, or NULL */
+static MemoryContext
+top_portal_context(void)
 {
-	LOCAL_FCINFO(fcinfo, 0);
-	FmgrInfo	function;
-	ReturnSetInfo *result = makeNode(ReturnSetInfo);
+	static MemoryContext top = NULL;
 
-	fmgr_info(F_PG_CURSOR, &function);
-	result->econtext = CreateStandaloneExprContext();
-	result->allowedModes = SFRM_Materialize;
-	result->returnMode = SFRM_Materialize;
-	InitFunctionCallInfoData(*fcinfo, &function, 0, InvalidOid, NULL,
-							 (Node *) result);
-	(void) FunctionCallInvoke(fcinfo);
-	return result;
+	if (top == NULL)
+		for (top = TopMemoryContext->firstchild; top; top = top->nextchild)
+			if (strcmp(top->name, "TopPortalContext") == 0)
+				break;
+	Assert(top);
+	return top;
 }
 
-/* The portals that pg_cursors shows, in the current memory context */
+/* All portals that there are */
 static List *
-visible_portals(void)
+all_portals(void)
 {
-	MemoryContext old = CurrentMemoryContext;
-	MemoryContext context = AllocSetContextCreate(old, "durable_wf portals",
-												  ALLOCSET_SMALL_SIZES);
-	ReturnSetInfo *rows;
-	TupleTableSlot *slot;
 	List	   *portals = NIL;
+	Portal		portal = GetPortalByName("");
+	MemoryContext context = top_portal_context();
 
-	MemoryContextSwitchTo(context);
-	rows = call_pg_cursor();
-	slot = MakeSingleTupleTableSlot(rows->setDesc, &TTSOpsMinimalTuple);
-	while (tuplestore_gettupleslot(rows->setResult, true, false, slot))
+	if (PortalIsValid(portal))
+		portals = lappend(portals, portal);
+	for (context = context ? context->firstchild : NULL; context;
+		 context = context->nextchild)
 	{
-		bool		isnull;
-		Datum		name = slot_getattr(slot, 1, &isnull);
-		Portal		portal = GetPortalByName(TextDatumGetCString(name));
-
-		MemoryContextSwitchTo(old);
-		if (PortalIsValid(portal))
+		/* the one without a name, seen already, shows another */
+		portal = context->ident ? GetPortalByName(context->ident) : NULL;
+		if (PortalIsValid(portal) && portal->portalContext == context)
 			portals = lappend(portals, portal);
-		MemoryContextSwitchTo(context);
 	}
-	ExecDropSingleTupleTableSlot(slot);
-	tuplestore_end(rows->setResult);
-	FreeExprContext(rows->econtext, true);
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(context);
 	return portals;
 }
 
@@ -105,7 +85,7 @@ visible_portals(void)
 DwfHiddenPortals *
 dwf_closed_portals_find(void)
 {
-	List	   *portals = visible_portals();
+	List	   *portals = all_portals();
 	DwfHiddenPortals *hidden;
 
 	hidden = palloc(offsetof(DwfHiddenPortals, portals) +
@@ -118,6 +98,7 @@ dwf_closed_portals_find(void)
 		entry->portal = list_nth(portals, i);
 		entry->status = entry->portal->status;
 		entry->strategy = entry->portal->strategy;
+		entry->visible = entry->portal->visible;
 	}
 	list_free(portals);
 	return hidden;
@@ -131,7 +112,6 @@ dwf_closed_portals_hide(DwfHiddenPortals *hidden)
 	{
 		Portal		portal = hidden->portals[i].portal;
 
-		Assert(portal->visible);
 		portal->status = PORTAL_ACTIVE;
 		portal->strategy = PORTAL_MULTI_QUERY;
 		portal->visible = false;
@@ -150,25 +130,27 @@ dwf_closed_portals_show(DwfHiddenPortals *hidden)
 		Assert(portal->status == PORTAL_ACTIVE && !portal->visible);
 		portal->status = entry->status;
 		portal->strategy = entry->strategy;
-		portal->visible = true;
+		portal->visible = entry->visible;
 	}
 }
 
 /*
- * Close what the validator has left open: all that is visible while the others
- * are hidden.  What an error leaves goes with the subtransaction.
+ * Close what the validator, whose subtransaction this is, has left open.  What
+ * an error leaves goes with the subtransaction.
  */
 void
 dwf_closed_portals_drop(void)
 {
-	List	   *portals = visible_portals();
+	SubTransactionId subid = GetCurrentSubTransactionId();
+	List	   *portals = all_portals();
 	ListCell   *cell;
 
 	foreach(cell, portals)
 	{
 		Portal		portal = lfirst(cell);
 
-		Assert(portal->createSubid >= GetCurrentSubTransactionId());
+		if (portal->createSubid < subid)
+			continue;
 		if (portal->portalPinned)
 			UnpinPortal(portal);
 		PortalDrop(portal, false);

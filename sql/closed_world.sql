@@ -243,11 +243,24 @@ DECLARE
 BEGIN
     RETURN unlocked;
 END $$;
+CREATE DOMAIN regress_dwf_bob.latch AS int CHECK (VALUE IS NULL OR VALUE < 0 OR pg_advisory_unlock(1));
+CREATE FUNCTION regress_dwf_bob.assigns(i int) RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    value regress_dwf_bob.latch;
+BEGIN
+    value = i;
+    RETURN value;
+END $$;
+CREATE FUNCTION regress_dwf_bob.converts(i int) RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    RETURN i::regress_dwf_bob.latch;
+END $$;
 RESET SESSION AUTHORIZATION;
 BEGIN;
-SELECT regress_dwf_bob.sneaks(false), regress_dwf_bob.slips(false);
-SELECT * FROM test.guest('SELECT regress_dwf_bob.sneaks(true)', 'SELECT regress_dwf_bob.slips(true)');
-SELECT regress_dwf_bob.sneaks(false), regress_dwf_bob.slips(false);
+SELECT regress_dwf_bob.sneaks(false), regress_dwf_bob.slips(false), regress_dwf_bob.assigns(-1), regress_dwf_bob.converts(-1);
+SELECT * FROM test.guest('SELECT regress_dwf_bob.sneaks(true)', 'SELECT regress_dwf_bob.slips(true)',
+                         'SELECT regress_dwf_bob.assigns(1)', 'SELECT regress_dwf_bob.converts(1)');
+SELECT regress_dwf_bob.sneaks(false), regress_dwf_bob.slips(false), regress_dwf_bob.assigns(-1), regress_dwf_bob.converts(-1);
 COMMIT;
 SELECT objid FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid();
 SELECT pg_advisory_unlock(1);

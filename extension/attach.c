@@ -25,6 +25,7 @@
 #include "client.h"
 #include "identity.h"
 #include "journal.h"
+#include "restricted.h"
 #include "shmem.h"
 #include "store.h"
 #include "token.h"
@@ -123,6 +124,7 @@ wf_attach(PG_FUNCTION_ARGS)
 	int			holder_pid;
 	DwfLife		life;
 
+	dwf_restricted_refuse("wf_attach");
 	workflow_id = dwf_arg_name(fcinfo, 0, "workflow_id", DWF_WORKFLOW_ID_MAX);
 	dwf_arg_require(fcinfo, 1, "takeover");
 	takeover = PG_GETARG_BOOL(1);
@@ -154,6 +156,7 @@ wf_attach(PG_FUNCTION_ARGS)
 Datum
 wf_detach(PG_FUNCTION_ARGS)
 {
+	dwf_restricted_refuse("wf_detach");
 	refuse_in_body("wf_detach");
 	if (dwf_journal_in_command())
 		ereport(ERROR,
@@ -217,6 +220,7 @@ wf_attach_next(PG_FUNCTION_ARGS)
 	Datum		value;
 	bool		isnull;
 
+	dwf_restricted_refuse("wf_attach_next");
 	next.queue = dwf_arg_name(fcinfo, 0, "queue", DWF_KEY_MAX);
 	dwf_wait_init(&wait, fcinfo, "wf_attach_next");
 	wait.deadline = dwf_arg_deadline(fcinfo, 1, "timeout");

@@ -42,6 +42,7 @@
 #include "utils/wait_event.h"
 
 #include "client.h"
+#include "restricted.h"
 #include "service.h"
 #include "shmem.h"
 #include "waiter.h"
@@ -57,11 +58,14 @@ static bool exit_callback_registered = false;
 static bool is_body = false;
 static bool is_suspending = false;
 
-/* What does this session execute? */
+/*
+ * What does this session execute?  For what runs in it on behalf of somebody
+ * else it is nothing.
+ */
 DwfAttachmentState
 dwf_attachment_state(void)
 {
-	if (attached_id == NULL)
+	if (attached_id == NULL || dwf_restricted())
 		return DWF_EXECUTES_NOTHING;
 	return ended_by == InvalidSubTransactionId ? DWF_EXECUTES :
 		DWF_HAS_ENDED_RUN;
@@ -326,7 +330,7 @@ dwf_attachment_claim(text *workflow_id, text *queue, int *holder_pid)
 	DwfSlot    *slot = dwf_shmem_my_slot();
 	DwfSlot    *holder;
 
-	Assert(attached_id == NULL && slot != NULL);
+	Assert(attached_id == NULL && slot != NULL && !dwf_restricted());
 	if (!exit_callback_registered)
 	{
 		on_shmem_exit(attachment_exit, (Datum) 0);
@@ -399,11 +403,14 @@ dwf_attachment_evict(text *workflow_id)
 	ConditionVariableCancelSleep();
 }
 
-/* If this transaction commits, the session executes nothing any more */
+/*
+ * If this transaction commits, the session executes nothing any more.  What
+ * runs in it on behalf of somebody else cannot do that.
+ */
 void
 dwf_attachment_end_at_commit(void)
 {
-	if (attached_id && ended_by == InvalidSubTransactionId)
+	if (attached_id && !dwf_restricted() && ended_by == InvalidSubTransactionId)
 		ended_by = GetCurrentSubTransactionId();
 }
 

@@ -135,6 +135,41 @@ dwf_compat_can_connect(Oid database, Oid role)
 #endif
 }
 
+/* Functions that make random values; more of them with each version */
+#if PG_VERSION_NUM >= 180000
+#define DWF_RANDOM_FUNCTIONS \
+	F_RANDOM_, F_RANDOM_INT4_INT4, F_RANDOM_INT8_INT8, \
+	F_RANDOM_NUMERIC_NUMERIC, F_RANDOM_NORMAL, F_UUIDV4, F_UUIDV7_, \
+	F_UUIDV7_INTERVAL
+#elif PG_VERSION_NUM >= 170000
+#define DWF_RANDOM_FUNCTIONS \
+	F_RANDOM_, F_RANDOM_INT4_INT4, F_RANDOM_INT8_INT8, \
+	F_RANDOM_NUMERIC_NUMERIC, F_RANDOM_NORMAL
+#elif PG_VERSION_NUM >= 160000
+#define DWF_RANDOM_FUNCTIONS	F_RANDOM, F_RANDOM_NORMAL
+#else
+#define DWF_RANDOM_FUNCTIONS	F_RANDOM
+#endif
+
+/* The number of this process's transaction among its own */
+#if PG_VERSION_NUM >= 170000
+#define DWF_MY_LXID	(MyProc->vxid.lxid)
+#else
+#define DWF_MY_LXID	(MyProc->lxid)
+#endif
+
+/* All settings of this process */
+static inline struct config_generic **
+dwf_compat_settings(int *count)
+{
+#if PG_VERSION_NUM >= 160000
+	return get_guc_variables(count);
+#else
+	*count = GetNumConfigOptions();
+	return get_guc_variables();
+#endif
+}
+
 /* A set of events to wait for that lives as long as the process */
 #if PG_VERSION_NUM >= 170000
 #define DWF_CREATE_WAIT_EVENT_SET(n)	CreateWaitEventSet(NULL, n)
@@ -166,17 +201,5 @@ dwf_compat_can_connect(Oid database, Oid role)
 #define DWF_LOCK_ACQUIRE_LOCAL(tag, mode, local) \
 	LockAcquireExtended(tag, mode, false, true, false, local)
 #endif
-
-/* All settings */
-static inline struct config_generic **
-dwf_compat_settings(int *count)
-{
-#if PG_VERSION_NUM >= 160000
-	return get_guc_variables(count);
-#else
-	*count = GetNumConfigOptions();
-	return get_guc_variables();
-#endif
-}
 
 #endif							/* DWF_COMPAT_H */

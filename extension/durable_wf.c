@@ -12,6 +12,7 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 
+#include "closed_world.h"
 #include "guard.h"
 #include "launcher.h"
 #include "shmem.h"
@@ -174,5 +175,6 @@ _PG_init(void)
 	dwf_utility_init();
 	dwf_guard_init();
 	dwf_step_scope_init();
+	dwf_closed_world_init();
 	dwf_launcher_register();
 }

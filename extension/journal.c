@@ -41,6 +41,7 @@
 #include "identity.h"
 #include "leftover.h"
 #include "probe.h"
+#include "restricted.h"
 #include "result.h"
 #include "store.h"
 
@@ -426,8 +427,9 @@ journal_call(const DwfCall *call, FunctionCallInfo fcinfo)
 }
 
 /*
- * Call a journalled function.  Without an attached workflow, and from within
- * another call (a step's command, a trigger), it is an ordinary function.
+ * Call a journalled function.  Without an attached workflow, from within
+ * another call (a step's command, a trigger) and on behalf of somebody else it
+ * is an ordinary function.
  */
 Datum
 dwf_journal_call(const DwfCall *call, FunctionCallInfo fcinfo)
@@ -445,8 +447,10 @@ dwf_journal_call(const DwfCall *call, FunctionCallInfo fcinfo)
 text *
 dwf_journal_require(const char *function)
 {
-	text	   *workflow_id = dwf_attachment_require(function);
+	text	   *workflow_id;
 
+	dwf_restricted_refuse(function);
+	workflow_id = dwf_attachment_require(function);
 	check_access();
 	return workflow_id;
 }

@@ -15,7 +15,7 @@
  *	DATABASE				no sessions, and the launcher look afterwards
  *	UNLISTEN, DISCARD ALL	end what wf_listen began
  *	DISCARD, RESET ALL		detach: a pool cleans the session for another client
- *	most of them			refused in a validator of a hook
+ *	most of them			refused in a validator of a hook (closed_world.c)
  *
  *-------------------------------------------------------------------------
  */
@@ -35,6 +35,7 @@
 #include "utils/syscache.h"
 
 #include "attachment.h"
+#include "closed_world.h"
 #include "guard.h"
 #include "listener.h"
 #include "plan.h"
@@ -43,7 +44,6 @@
 #include "service.h"
 #include "shmem.h"
 #include "store.h"
-#include "validator.h"
 #include "waiter.h"
 
 #define DWF_EXTENSION	"durable_wf"
@@ -367,33 +367,6 @@ run_guarded(PlannedStmt *statement, const char *query_string,
 	PG_END_TRY();
 }
 
-/*
- * In a validator, raise unless a command leaves nothing behind for the session
- * whose guest it is
- */
-static void
-check_validator(PlannedStmt *statement)
-{
-	switch (nodeTag(statement->utilityStmt))
-	{
-		case T_VariableSetStmt:
-		case T_VariableShowStmt:
-		case T_CallStmt:
-		case T_DoStmt:
-		case T_ExplainStmt:
-		case T_FetchStmt:
-		case T_ClosePortalStmt:
-		case T_LockStmt:
-		case T_NotifyStmt:
-			break;
-		default:
-			ereport(ERROR,
-					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-					 errmsg("cannot execute %s in a hook's validator",
-							CreateCommandName(statement->utilityStmt))));
-	}
-}
-
 /* The hook */
 static void
 process_utility(PlannedStmt *statement, const char *query_string,
@@ -405,8 +378,7 @@ process_utility(PlannedStmt *statement, const char *query_string,
 		can_change_extension(statement->utilityStmt);
 	bool		had_extension = may_change && has_extension();
 
-	if (dwf_validator_is_running())
-		check_validator(statement);
+	dwf_closed_world_check_command(statement->utilityStmt);
 	run_guarded(statement, query_string, read_only_tree, context, params,
 				query_env, dest, completion);
 	if (may_change && has_extension() != had_extension)

@@ -25,6 +25,7 @@
 #include "utils/varlena.h"
 
 #include "args.h"
+#include "portable.h"
 
 PG_FUNCTION_INFO_V1(dwf_resolve_body);
 
@@ -98,7 +99,7 @@ dwf_body_resolve(text *name, Oid role)
 	Oid			procedure = find_procedure(name);
 	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(procedure));
 	Form_pg_proc form;
-	char	   *qualified;
+	text	   *qualified;
 
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for function %u", procedure);
@@ -108,10 +109,9 @@ dwf_body_resolve(text *name, Oid role)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_PROCEDURE,
 					   NameStr(form->proname));
 	check_role(role);
-	qualified = quote_qualified_identifier(get_namespace_name(form->pronamespace),
-										   NameStr(form->proname));
+	qualified = dwf_portable_name(form->pronamespace, NameStr(form->proname));
 	ReleaseSysCache(tuple);
-	return cstring_to_text(qualified);
+	return qualified;
 }
 
 /* durable_wf.resolve_body(body) → text; null stays null */

@@ -20,6 +20,7 @@
 #include "catalog/objectaccess.h"
 #include "executor/executor.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "plpgsql.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -200,6 +201,7 @@ begin_statement(PLpgSQL_execstate *estate, PLpgSQL_stmt *statement)
 	(void) estate;
 	(void) statement;
 	(void) dwf_guard_body();
+	ExitOnAnyError = false;		/* what a body may set: its errors are its own */
 	if (dwf_attachment_is_interrupted())
 		ereport(ERROR,
 				(errcode(ERRCODE_QUERY_CANCELED),

@@ -38,6 +38,7 @@
 
 #include "attachment.h"
 #include "identity.h"
+#include "plan.h"
 #include "probe.h"
 #include "result.h"
 #include "store.h"
@@ -296,7 +297,7 @@ execute(FunctionCallInfo fcinfo, int step_no)
 	{
 		row = make_row(step_no);
 		current_call = NULL;
-		in_command = false;
+		(void) dwf_journal_set_in_command(false);
 
 		MemoryContextSwitchTo(context);
 		if (dwf_attachment_is_suspending())
@@ -511,13 +512,18 @@ dwf_journal_in_command(void)
 	return in_command;
 }
 
-/* Enter or leave one; returns whether it was in one */
+/*
+ * Enter or leave one; returns whether it was in one.  In a body, its role's
+ * lock_timeout is for what is in there, and for what the body does itself.
+ */
 bool
 dwf_journal_set_in_command(bool value)
 {
 	bool		old = in_command;
 
 	in_command = value;
+	if (dwf_attachment_is_body())
+		dwf_plan_is_patient = !value;
 	return old;
 }
 

@@ -15,6 +15,7 @@
 #include "access/xact.h"
 #include "common/base64.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
@@ -198,7 +199,8 @@ says_json(const Header *headers, int count)
 
 /*
  * Bytes as JSON; NULL if they are none, or cannot be a jsonb.  The parser
- * raises, so it runs in a subtransaction.
+ * raises, so it runs in a subtransaction; which is nobody's error, so it does
+ * not end the session either (exit_on_error).
  */
 static Jsonb *
 parse_json(char *bytes)
@@ -207,9 +209,11 @@ parse_json(char *bytes)
 	ResourceOwner owner = CurrentResourceOwner;
 	Jsonb	   *volatile jsonb = NULL;
 	ErrorData  *volatile error = NULL;
+	bool		exits = ExitOnAnyError;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
+	ExitOnAnyError = false;
 	PG_TRY();
 	{
 		jsonb = DatumGetJsonbP(DirectFunctionCall1(jsonb_in,
@@ -224,6 +228,7 @@ parse_json(char *bytes)
 		RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_END_TRY();
+	ExitOnAnyError = exits;
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
 

@@ -4,7 +4,8 @@
  *	  What a call has returned or raised, as it is kept in the journal.
  *
  * Results are kept as text, a row after the other, each column by its type's
- * output function; errors as SQLSTATE, message, detail and hint.
+ * output function, so written that it can be read back under other settings;
+ * errors as SQLSTATE, message, detail and hint.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,27 +17,17 @@
 #include "funcapi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 
-/* Values are to be read back under other settings */
-static int
-set_portable_output(void)
-{
-	int			nest_level = NewGUCNestLevel();
-
-	(void) set_config_option("datestyle", "ISO", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	(void) set_config_option("extra_float_digits", "1", PGC_USERSET,
-							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	return nest_level;
-}
+#include "portable.h"
 
 /* Append the columns of a row to an array that is being built */
 static ArrayBuildState *
 append_row(ArrayBuildState *result, TupleDesc desc, Datum *values, bool *nulls)
 {
+	int			nest_level = dwf_portable_begin(dwf_portable_row(desc));
+
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Oid			output;
@@ -51,6 +42,7 @@ append_row(ArrayBuildState *result, TupleDesc desc, Datum *values, bool *nulls)
 		result = accumArrayResult(result, value, nulls[i], TEXTOID,
 								  CurrentMemoryContext);
 	}
+	dwf_portable_end(nest_level);
 	return result;
 }
 
@@ -90,7 +82,6 @@ dwf_result_encode(FunctionCallInfo fcinfo, Datum result)
 											 false);
 	ReturnSetInfo *set = fcinfo->flinfo->fn_retset ?
 		(ReturnSetInfo *) fcinfo->resultinfo : NULL;
-	int			nest_level = set_portable_output();
 	TupleDesc	desc;
 	Oid			type;
 
@@ -112,7 +103,6 @@ dwf_result_encode(FunctionCallInfo fcinfo, Datum result)
 		texts = append_row(texts, scalar_desc(type), &result,
 						   &fcinfo->isnull);
 
-	AtEOXact_GUC(true, nest_level);
 	return makeArrayResult(texts, CurrentMemoryContext);
 }
 

@@ -31,6 +31,7 @@
 #include "clock.h"
 #include "identity.h"
 #include "journal.h"
+#include "portable.h"
 #include "store.h"
 #include "wait.h"
 
@@ -55,20 +56,27 @@ typedef struct Step
 	bool		ran_out;		/* the last attempt has taken too long */
 } Step;
 
-/* Any value as jsonb, in the current memory context */
+/*
+ * Any value as jsonb, in the current memory context, written as in any other
+ * session
+ */
 static Datum
 value_to_jsonb(Datum value, Oid type)
 {
 	FmgrInfo	to_jsonb;
 	Const	   *argument = makeConst(type, -1, InvalidOid, -1, (Datum) 0, true,
 									 false);
+	int			nest_level;
 
 	fmgr_info(F_TO_JSONB, &to_jsonb);
 	fmgr_info_set_expr((Node *) makeFuncExpr(F_TO_JSONB, JSONBOID,
 											 list_make1(argument), InvalidOid,
 											 InvalidOid, COERCE_EXPLICIT_CALL),
 					   &to_jsonb);
-	return datumCopy(FunctionCall1(&to_jsonb, value), false, -1);
+	nest_level = dwf_portable_begin(dwf_portable_type(type));
+	value = datumCopy(FunctionCall1(&to_jsonb, value), false, -1);
+	dwf_portable_end(nest_level);
+	return value;
 }
 
 /* Run the command once; its first column of its first row goes to "context" */
@@ -224,9 +232,7 @@ wait_to_retry(const Step *step, FunctionCallInfo fcinfo)
 	TimestampTz now = GetCurrentTimestamp();
 
 	dwf_wait_init(&wait, fcinfo, "wf_step");
-	wait.deadline = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
-															TimestampTzGetDatum(now),
-															IntervalPGetDatum(step->retry_delay)));
+	wait.deadline = dwf_portable_after(now, step->retry_delay);
 	wait.is_pause = true;
 	sleep_until_deadline(&wait);
 }

@@ -45,6 +45,7 @@
 #include "answer.h"
 #include "resume.h"
 #include "conn.h"
+#include "session.h"
 #include "transaction.h"
 
 #define HELPERS_MAX		2
@@ -457,10 +458,7 @@ dwf_validate_main(Datum arg)
 	to = shm_mq_attach(queue, segment, NULL);
 
 	BackgroundWorkerInitializeConnectionByOid(start.database, start.role, 0);
-	SetConfigOption("default_transaction_isolation", "read committed",
-					PGC_USERSET, PGC_S_OVERRIDE);
-	SetConfigOption("default_transaction_read_only", "off",
-					PGC_USERSET, PGC_S_OVERRIDE);
+	dwf_session_begin(false);
 	if (!dwf_resume_begin())
 		proc_exit(0);
 	context = AllocSetContextCreate(TopMemoryContext, "durable_wf request",

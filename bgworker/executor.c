@@ -45,7 +45,9 @@
 #include "clock.h"
 #include "guard.h"
 #include "journal.h"
+#include "plan.h"
 #include "service.h"
+#include "session.h"
 #include "store.h"
 #include "wait.h"
 
@@ -389,13 +391,9 @@ dwf_executor_main(Datum arg)
 	work_context = AllocSetContextCreate(TopMemoryContext, "durable_wf work",
 										 ALLOCSET_DEFAULT_SIZES);
 
-	/* RESET ALL goes back to this, whatever the role's default is */
-	SetConfigOption("default_transaction_isolation", "read committed",
-					PGC_USERSET, PGC_S_OVERRIDE);
-	SetConfigOption("default_transaction_read_only", "off",
-					PGC_USERSET, PGC_S_OVERRIDE);
-	SetConfigOption("default_transaction_deferrable", "off",
-					PGC_USERSET, PGC_S_OVERRIDE);
+	/* the role's settings are for its bodies, not for what is ours */
+	dwf_session_begin(true);
+	dwf_plan_is_patient = true;
 
 	while (claim_work())
 	{

@@ -42,6 +42,7 @@
 #include "pool.h"
 #include "presence.h"
 #include "service.h"
+#include "session.h"
 #include "shmem.h"
 #include "store.h"
 
@@ -471,12 +472,10 @@ begin_work(Oid database)
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	before_shmem_exit(worker_exit, (Datum) 0);
+	dwf_session_begin(false);
 
 	/* a lost notification is told as a resync after the crash */
 	SetConfigOption("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION);
-	/* whatever the database's default is: nothing here can fail to serialize */
-	SetConfigOption("default_transaction_isolation", "read committed",
-					PGC_USERSET, PGC_S_SESSION);
 
 	if (!look_around())
 		leave();

@@ -59,7 +59,8 @@ check_can_attach(const char *function)
 	if (IsolationUsesXactSnapshot())
 		ereport(ERROR,
 				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
-				 errmsg("cannot attach in a REPEATABLE READ or SERIALIZABLE transaction")));
+				 errmsg("cannot attach in a REPEATABLE READ or SERIALIZABLE transaction"),
+				 errhint("Begin it, and all that follow, with BEGIN ISOLATION LEVEL READ COMMITTED, or SET default_transaction_isolation = 'read committed'.")));
 	if (dwf_journal_in_command())
 		ereport(ERROR,
 				(errcode(DWF_ERRCODE_NOT_IN_BODY),

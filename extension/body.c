@@ -26,6 +26,7 @@
 #include "utils/varlena.h"
 
 #include "args.h"
+#include "portable.h"
 
 PG_FUNCTION_INFO_V1(dwf_resolve_body);
 
@@ -151,7 +152,7 @@ dwf_body_resolve(text *name, Oid role)
 	Form_pg_proc form = (Form_pg_proc) GETSTRUCT(tuple);
 	const char *remedy;
 	const char *fault = find_fault(tuple, &remedy);
-	char	   *qualified;
+	text	   *qualified;
 
 	if (fault)
 		ereport(ERROR,
@@ -161,10 +162,9 @@ dwf_body_resolve(text *name, Oid role)
 				 errdetail("It %s.", fault)));
 	check_privilege(form, role);
 	check_role(role);
-	qualified = quote_qualified_identifier(get_namespace_name(form->pronamespace),
-										   NameStr(form->proname));
+	qualified = dwf_portable_name(form->pronamespace, NameStr(form->proname));
 	ReleaseSysCache(tuple);
-	return cstring_to_text(qualified);
+	return qualified;
 }
 
 /*

@@ -27,6 +27,7 @@
 #include "catalog/objectaccess.h"
 #include "executor/executor.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "plpgsql.h"
 #include "tcop/utility.h"
@@ -285,6 +286,7 @@ begin_statement(PLpgSQL_execstate *estate, PLpgSQL_stmt *statement)
 	(void) statement;
 	starts_query = false;		/* it may have called this as it began */
 	(void) dwf_guard_body();
+	ExitOnAnyError = false;		/* what a body may set: its errors are its own */
 	if (dwf_attachment_is_interrupted())
 		ereport(ERROR,
 				(errcode(ERRCODE_QUERY_CANCELED),

@@ -40,6 +40,7 @@
 #include "attachment.h"
 #include "identity.h"
 #include "leftover.h"
+#include "plan.h"
 #include "probe.h"
 #include "restricted.h"
 #include "result.h"
@@ -690,7 +691,10 @@ dwf_journal_in_command(void)
 	return in_command;
 }
 
-/* Enter or leave one; returns whether it was in one */
+/*
+ * Enter or leave one; returns whether it was in one.  In a body, its role's
+ * lock_timeout is for what is in there, and for what the body does itself.
+ */
 bool
 dwf_journal_set_in_command(bool value)
 {
@@ -699,6 +703,8 @@ dwf_journal_set_in_command(bool value)
 	in_command = value;
 	if (!value)
 		dwf_leftover_drop();
+	if (dwf_attachment_is_body())
+		dwf_plan_is_patient = !value;
 	return old;
 }
 

@@ -15,6 +15,7 @@
 #include "access/xact.h"
 #include "common/base64.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
@@ -258,7 +259,8 @@ dwf_http_is_encoded(Jsonb *request)
 
 /*
  * Text as JSON; NULL if it is none, or cannot be a jsonb, and the reason.  The
- * parser raises, so it runs in a subtransaction.
+ * parser raises, so it runs in a subtransaction; which is nobody's error, so it
+ * does not end the session either (exit_on_error).
  */
 static Jsonb *
 parse_json(char *text, char **reason)
@@ -267,9 +269,11 @@ parse_json(char *text, char **reason)
 	ResourceOwner owner = CurrentResourceOwner;
 	Jsonb	   *volatile jsonb = NULL;
 	ErrorData  *volatile error = NULL;
+	bool		exits = ExitOnAnyError;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
+	ExitOnAnyError = false;
 	PG_TRY();
 	{
 		jsonb = DatumGetJsonbP(DirectFunctionCall1(jsonb_in,
@@ -284,6 +288,7 @@ parse_json(char *text, char **reason)
 		RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_END_TRY();
+	ExitOnAnyError = exits;
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
 

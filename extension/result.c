@@ -4,9 +4,10 @@
  *	  What a call has returned or raised, as it is kept in the journal.
  *
  * Results are kept as text, a row after the other, each column by its type's
- * output function; errors as SQLSTATE, message, detail and hint.  What the
- * attempts at a step have said is kept as the last of their errors, how many
- * they were, and SQLSTATE and message of the ones before, the newest first.
+ * output function, so written that it can be read back under other settings;
+ * errors as SQLSTATE, message, detail and hint.  What the attempts at a step
+ * have said is kept as the last of their errors, how many they were, and
+ * SQLSTATE and message of the ones before, the newest first.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,31 +19,21 @@
 #include "funcapi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
+
+#include "portable.h"
 
 /* What is kept of an error; of how many attempts before the last */
 #define ERROR_PARTS		4
 #define ATTEMPTS_KEPT	20
 
-/* Values are to be read back under other settings */
-static int
-set_portable_output(void)
-{
-	int			nest_level = NewGUCNestLevel();
-
-	(void) set_config_option("datestyle", "ISO", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	(void) set_config_option("extra_float_digits", "1", PGC_USERSET,
-							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	return nest_level;
-}
-
 /* Append the columns of a row to an array that is being built */
 static ArrayBuildState *
 append_row(ArrayBuildState *result, TupleDesc desc, Datum *values, bool *nulls)
 {
+	int			nest_level = dwf_portable_begin(dwf_portable_row(desc));
+
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Oid			output;
@@ -57,6 +48,7 @@ append_row(ArrayBuildState *result, TupleDesc desc, Datum *values, bool *nulls)
 		result = accumArrayResult(result, value, nulls[i], TEXTOID,
 								  CurrentMemoryContext);
 	}
+	dwf_portable_end(nest_level);
 	return result;
 }
 
@@ -96,7 +88,6 @@ dwf_result_encode(FunctionCallInfo fcinfo, Datum result)
 											 false);
 	ReturnSetInfo *set = fcinfo->flinfo->fn_retset ?
 		(ReturnSetInfo *) fcinfo->resultinfo : NULL;
-	int			nest_level = set_portable_output();
 	TupleDesc	desc;
 	Oid			type;
 
@@ -118,7 +109,6 @@ dwf_result_encode(FunctionCallInfo fcinfo, Datum result)
 		texts = append_row(texts, scalar_desc(type), &result,
 						   &fcinfo->isnull);
 
-	AtEOXact_GUC(true, nest_level);
 	return makeArrayResult(texts, CurrentMemoryContext);
 }
 

@@ -34,6 +34,7 @@
 #include "identity.h"
 #include "journal.h"
 #include "leftover.h"
+#include "portable.h"
 #include "result.h"
 #include "step_scope.h"
 #include "store.h"
@@ -61,20 +62,27 @@ typedef struct Step
 	bool		is_wrong;		/* no attempt can succeed */
 } Step;
 
-/* Any value as jsonb, in the current memory context */
+/*
+ * Any value as jsonb, in the current memory context, written as in any other
+ * session
+ */
 static Datum
 value_to_jsonb(Datum value, Oid type)
 {
 	FmgrInfo	to_jsonb;
 	Const	   *argument = makeConst(type, -1, InvalidOid, -1, (Datum) 0, true,
 									 false);
+	int			nest_level;
 
 	fmgr_info(F_TO_JSONB, &to_jsonb);
 	fmgr_info_set_expr((Node *) makeFuncExpr(F_TO_JSONB, JSONBOID,
 											 list_make1(argument), InvalidOid,
 											 InvalidOid, COERCE_EXPLICIT_CALL),
 					   &to_jsonb);
-	return datumCopy(FunctionCall1(&to_jsonb, value), false, -1);
+	nest_level = dwf_portable_begin(dwf_portable_type(type));
+	value = datumCopy(FunctionCall1(&to_jsonb, value), false, -1);
+	dwf_portable_end(nest_level);
+	return value;
 }
 
 /* Run the command once; its first column of its first row goes to "context" */
@@ -276,11 +284,7 @@ commit_attempts(FunctionCallInfo fcinfo)
 static TimestampTz
 next_attempt_at(const Step *step)
 {
-	TimestampTz now = GetCurrentTimestamp();
-
-	return DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
-												   TimestampTzGetDatum(now),
-												   IntervalPGetDatum(step->retry_delay)));
+	return dwf_portable_after(GetCurrentTimestamp(), step->retry_delay);
 }
 
 /*

@@ -42,8 +42,7 @@ static DwfStatement start_query = {
 /* id, owner, input, queue, delay, timeout, body; not in objects before 0.3.0 */
 static DwfStatement start_timed_query = {
 	START_QUERY(", queue, due_at, timeout_at, body",
-				", $4, pg_catalog.now() OPERATOR(pg_catalog.+) $5,"
-				" pg_catalog.now() OPERATOR(pg_catalog.+) $6, $7"),
+				", $4, " FROM_NOW("+", "$5") ", " FROM_NOW("+", "$6") ", $7"),
 	7, {TEXTOID, OIDOID, JSONBOID, TEXTOID, INTERVALOID, INTERVALOID, TEXTOID},
 	NULL
 };
@@ -120,8 +119,8 @@ static DwfStatement prepared_xid_query = {
 #define PRUNE_QUERY(journal) \
 	"WITH victim AS MATERIALIZED (" \
 	"   SELECT w.workflow_id FROM durable_wf.workflow w" \
-	"   WHERE w.finished_at OPERATOR(pg_catalog.<=)" \
-	"     (pg_catalog.now() OPERATOR(pg_catalog.-) $1)" \
+	"   WHERE w.finished_at OPERATOR(pg_catalog.<=) " \
+	FROM_NOW("-", "$1") \
 	"   AND pg_catalog.age(w.xmin) OPERATOR(pg_catalog.>) pg_catalog.age($3)" \
 	"   AND " ROLE_MAY_ACT("$4") \
 	"   ORDER BY w.finished_at LIMIT $2 FOR UPDATE SKIP LOCKED)," \

@@ -46,6 +46,7 @@
 
 #include "closed_world.h"
 #include "journal.h"
+#include "portable.h"
 
 /* How long after its time a validator may take to leave, in milliseconds */
 #define GRACE	10000
@@ -83,7 +84,7 @@ check_function(Oid function, Oid owner)
 {
 	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
 	Form_pg_proc form;
-	char	   *qualified;
+	text	   *qualified;
 
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for function %u", function);
@@ -98,10 +99,9 @@ check_function(Oid function, Oid owner)
 	if (!dwf_compat_can_execute(function, owner))
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FUNCTION,
 					   NameStr(form->proname));
-	qualified = quote_qualified_identifier(get_namespace_name(form->pronamespace),
-										   NameStr(form->proname));
+	qualified = dwf_portable_name(form->pronamespace, NameStr(form->proname));
 	ReleaseSysCache(tuple);
-	return cstring_to_text(qualified);
+	return qualified;
 }
 
 /*

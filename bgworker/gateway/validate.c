@@ -48,6 +48,7 @@
 #include "prepare.h"
 #include "refusal.h"
 #include "resume.h"
+#include "session.h"
 #include "transaction.h"
 #include "turn.h"
 
@@ -543,10 +544,7 @@ dwf_validate_main(Datum arg)
 	to = shm_mq_attach(queue, segment, NULL);
 
 	BackgroundWorkerInitializeConnectionByOid(start.database, start.role, 0);
-	SetConfigOption("default_transaction_isolation", "read committed",
-					PGC_USERSET, PGC_S_OVERRIDE);
-	SetConfigOption("default_transaction_read_only", "off",
-					PGC_USERSET, PGC_S_OVERRIDE);
+	dwf_session_begin(false);
 	if (!dwf_resume_begin())
 		proc_exit(0);
 	context = AllocSetContextCreate(TopMemoryContext, "durable_wf request",

@@ -144,7 +144,8 @@ CREATE FUNCTION @extschema@.wf_list_steps(workflow_id text)
     RETURNS TABLE (step_no integer, name text, output jsonb, error text,
                    started_at timestamptz, completed_at timestamptz)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, pg_temp AS
+    SET search_path = pg_catalog, pg_temp
+    SET row_security = on AS
 $$
 #variable_conflict use_column
 BEGIN

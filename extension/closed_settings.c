@@ -53,11 +53,11 @@ typedef struct HiddenReset
 
 /*
  * What stays: it is about the session's connection, its patience and its
- * process, not about what statements mean.  And what is always the same.
+ * process, not about what statements mean.
  */
 static const char *const kept[] = {
 	"client_encoding", "client_min_messages", "lock_timeout",
-	"max_stack_depth", "search_path", "durable_wf.workflow_id"
+	"max_stack_depth"
 };
 
 static GucRealCheckHook check_seed = NULL;

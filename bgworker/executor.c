@@ -41,6 +41,7 @@
 #include "args.h"
 #include "attach.h"
 #include "attachment.h"
+#include "body.h"
 #include "clock.h"
 #include "guard.h"
 #include "journal.h"
@@ -189,6 +190,7 @@ make_call(void)
 	}
 	if (attempts > 1)
 		dwf_journal_note_crash();
+	dwf_body_check(body);
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "CALL %s(", text_to_cstring(body));
 	if (input.isnull)

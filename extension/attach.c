@@ -28,6 +28,7 @@
 #include "restricted.h"
 #include "shmem.h"
 #include "store.h"
+#include "token.h"
 #include "wait.h"
 
 PG_FUNCTION_INFO_V1(wf_attach);
@@ -259,6 +260,7 @@ DWF_JOURNALLED(wf_retry, 0)
 						text_to_cstring(workflow_id)),
 				 errdetail("Its status is %s.", life.status)));
 	}
+	dwf_token_restore(workflow_id);
 	PG_RETURN_VOID();
 }
 

@@ -13,8 +13,8 @@
 
 #include "datatype/timestamp.h"
 #include "catalog/pg_database.h"
-#include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "storage/proc.h"
 #include "utils/acl.h"
@@ -111,6 +111,18 @@ dwf_compat_can_execute(Oid function, Oid role)
 #endif
 }
 
+/* May this role use that schema? */
+static inline bool
+dwf_compat_can_use_schema(Oid schema, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(NamespaceRelationId, schema, role,
+						   ACL_USAGE) == ACLCHECK_OK;
+#else
+	return pg_namespace_aclcheck(schema, role, ACL_USAGE) == ACLCHECK_OK;
+#endif
+}
+
 /* May this role connect to that database? */
 static inline bool
 dwf_compat_can_connect(Oid database, Oid role)
@@ -179,6 +191,15 @@ dwf_compat_settings(int *count)
 #else
 #define DWF_PORTAL_RUN(portal, dest, completion) \
 	PortalRun(portal, FETCH_ALL, true, true, dest, dest, completion)
+#endif
+
+/* Take a lock that this process has already; needs storage/lock.h */
+#if PG_VERSION_NUM >= 180000
+#define DWF_LOCK_ACQUIRE_LOCAL(tag, mode, local) \
+	LockAcquireExtended(tag, mode, false, true, false, local, false)
+#else
+#define DWF_LOCK_ACQUIRE_LOCAL(tag, mode, local) \
+	LockAcquireExtended(tag, mode, false, true, false, local)
 #endif
 
 #endif							/* DWF_COMPAT_H */

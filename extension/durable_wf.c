@@ -16,6 +16,7 @@
 #include "guard.h"
 #include "launcher.h"
 #include "shmem.h"
+#include "step_scope.h"
 #include "utility.h"
 #include "xact.h"
 
@@ -173,6 +174,7 @@ _PG_init(void)
 	dwf_xact_init();
 	dwf_utility_init();
 	dwf_guard_init();
+	dwf_step_scope_init();
 	dwf_closed_world_init();
 	dwf_launcher_register();
 }

@@ -71,7 +71,8 @@ DWF_JOURNALLED(wf_resume_hook, 0)
 	dwf_store_require_writable("wf_resume_hook");
 
 	dwf_token_open(&resume);
-	dwf_token_deliver(&resume, payload);
+	dwf_token_claim_key(&resume);
+	dwf_token_deliver(&resume, dwf_token_validate(&resume, payload));
 	PG_RETURN_TEXT_P(resume.hook.workflow_id);
 }
 
@@ -178,7 +179,8 @@ DWF_JOURNALLED(wf_dispose_hook, 0)
 
 /*
  * Trigger function of durable_wf.workflow, AFTER an update that ends a
- * workflow or lets an ended one live again: its hooks are gone then.
+ * workflow, which releases its hooks, or lets an ended one live again, and its
+ * hooks with it.
  */
 Datum
 dwf_release_hooks(PG_FUNCTION_ARGS)
@@ -201,7 +203,7 @@ dwf_release_hooks(PG_FUNCTION_ARGS)
 	workflow_id = heap_getattr(trigger->tg_newtuple, DWF_WORKFLOW_WORKFLOW_ID,
 							   desc, &isnull);
 	if (heap_attisnull(trigger->tg_newtuple, DWF_WORKFLOW_FINISHED_AT, desc))
-		dwf_store_forget_hooks(DatumGetTextPP(workflow_id));
+		dwf_store_restore_hooks(DatumGetTextPP(workflow_id));
 	else
 		dwf_store_release_hooks(DatumGetTextPP(workflow_id));
 	return PointerGetDatum(NULL);

@@ -16,6 +16,7 @@
 #include "listener.h"
 #include "restricted.h"
 #include "shmem.h"
+#include "step_scope.h"
 #include "store.h"
 
 PG_FUNCTION_INFO_V1(wf_listen);
@@ -50,6 +51,7 @@ wf_listen(PG_FUNCTION_ARGS)
 	dwf_restricted_refuse("wf_listen");
 	key = listen_key(fcinfo, "wf_listen", true);
 	PreventCommandDuringRecovery("wf_listen()");
+	dwf_step_scope_refuse("wf_listen()");
 	if (MyBackendType != B_BACKEND)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -69,6 +71,7 @@ wf_unlisten(PG_FUNCTION_ARGS)
 	char		channel[DWF_CHANNEL_SIZE];
 
 	dwf_restricted_refuse("wf_unlisten");
+	dwf_step_scope_refuse("wf_unlisten()");
 	key = listen_key(fcinfo, "wf_unlisten", false);
 	dwf_listener_channel(&key, channel);
 	Async_Unlisten(channel);

@@ -4,7 +4,9 @@
  *	  What a call has returned or raised, as it is kept in the journal.
  *
  * Results are kept as text, a row after the other, each column by its type's
- * output function; errors as SQLSTATE, message, detail and hint.
+ * output function; errors as SQLSTATE, message, detail and hint.  What the
+ * attempts at a step have said is kept as the last of their errors, how many
+ * they were, and SQLSTATE and message of the ones before, the newest first.
  *
  *-------------------------------------------------------------------------
  */
@@ -19,6 +21,10 @@
 #include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
+
+/* What is kept of an error; of how many attempts before the last */
+#define ERROR_PARTS		4
+#define ATTEMPTS_KEPT	20
 
 /* Values are to be read back under other settings */
 static int
@@ -164,7 +170,7 @@ dwf_result_decode(FunctionCallInfo fcinfo, Datum result)
 	Datum	   *values;
 	bool	   *nulls;
 	TupleDesc	desc;
-	Oid			type;
+	Oid			type = InvalidOid;
 	int			count;
 	int			at = 0;
 
@@ -181,6 +187,9 @@ dwf_result_decode(FunctionCallInfo fcinfo, Datum result)
 			PG_RETURN_VOID();
 		desc = scalar_desc(type);
 	}
+	/* recorded when the function returned nothing: that it did what it does */
+	if (count == 0 && type == BOOLOID && !set)
+		PG_RETURN_BOOL(true);
 	values = palloc(desc->natts * sizeof(Datum));
 	nulls = palloc(desc->natts * sizeof(bool));
 
@@ -205,17 +214,17 @@ dwf_result_decode(FunctionCallInfo fcinfo, Datum result)
 Datum
 dwf_result_encode_error(const ErrorData *error)
 {
-	const char *parts[4];
-	Datum		values[4];
-	bool		nulls[4];
-	int			dims[1] = {4};
+	const char *parts[ERROR_PARTS];
+	Datum		values[ERROR_PARTS];
+	bool		nulls[ERROR_PARTS];
+	int			dims[1] = {ERROR_PARTS};
 	int			lower[1] = {1};
 
 	parts[0] = unpack_sql_state(error->sqlerrcode);
 	parts[1] = error->message ? error->message : "";
 	parts[2] = error->detail;
 	parts[3] = error->hint;
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < ERROR_PARTS; i++)
 	{
 		nulls[i] = parts[i] == NULL;
 		values[i] = nulls[i] ? (Datum) 0 : CStringGetTextDatum(parts[i]);
@@ -225,6 +234,65 @@ dwf_result_encode_error(const ErrorData *error)
 											  TYPALIGN_INT));
 }
 
+/* The parts of a recorded error, of whichever kind */
+static int
+deconstruct_error(Datum array, Datum **parts, bool **nulls)
+{
+	int			count;
+
+	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false,
+					  TYPALIGN_INT, parts, nulls, &count);
+	Assert(count >= ERROR_PARTS);
+	return count;
+}
+
+/* How many attempts at a step have failed, by what was kept of them */
+int
+dwf_result_count_attempts(Datum array)
+{
+	Datum	   *parts;
+	bool	   *nulls;
+
+	if (deconstruct_error(array, &parts, &nulls) == ERROR_PARTS)
+		return 1;
+	return pg_strtoint32(TextDatumGetCString(parts[ERROR_PARTS]));
+}
+
+/* One more attempt at a step has failed; "earlier" is 0 if it was the first */
+Datum
+dwf_result_encode_attempt(const ErrorData *error, Datum earlier)
+{
+	ArrayBuildState *texts = NULL;
+	Datum	   *parts;
+	bool	   *nulls;
+	int			count = 0;
+	int			attempts = 1;
+
+	if (earlier != (Datum) 0)
+		attempts += dwf_result_count_attempts(earlier);
+	(void) deconstruct_error(dwf_result_encode_error(error), &parts, &nulls);
+	for (int i = 0; i < ERROR_PARTS; i++)
+		texts = accumArrayResult(texts, parts[i], nulls[i], TEXTOID,
+								 CurrentMemoryContext);
+	texts = accumArrayResult(texts,
+							 CStringGetTextDatum(psprintf("%d", attempts)),
+							 false, TEXTOID, CurrentMemoryContext);
+	if (earlier != (Datum) 0)
+		count = deconstruct_error(earlier, &parts, &nulls);
+	for (int i = ERROR_PARTS; i < Min(count, ERROR_PARTS + ATTEMPTS_KEPT); i++)
+	{
+		Datum		line = parts[i];
+
+		if (i == ERROR_PARTS)	/* how many there were: now, what the last said */
+			line = CStringGetTextDatum(psprintf("%s %s",
+												TextDatumGetCString(parts[0]),
+												TextDatumGetCString(parts[1])));
+		texts = accumArrayResult(texts, line, false, TEXTOID,
+								 CurrentMemoryContext);
+	}
+	return makeArrayResult(texts, CurrentMemoryContext);
+}
+
 /* Raise a recorded error */
 void
 dwf_result_raise(Datum array)
@@ -232,12 +300,9 @@ dwf_result_raise(Datum array)
 	ErrorData  *error = palloc0(sizeof(ErrorData));
 	Datum	   *parts;
 	bool	   *nulls;
-	int			count;
 	char	   *state;
 
-	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false,
-					  TYPALIGN_INT, &parts, &nulls, &count);
-	Assert(count == 4);
+	(void) deconstruct_error(array, &parts, &nulls);
 	state = TextDatumGetCString(parts[0]);
 	error->elevel = ERROR;
 	error->sqlerrcode = MAKE_SQLSTATE(state[0], state[1], state[2], state[3],

@@ -138,23 +138,33 @@ static DwfStatement prepared_xid_query = {
 	" DELETE FROM durable_wf.workflow w USING victim v" \
 	" WHERE w.workflow_id" EQ "v.workflow_id"
 
+#define PRUNE_JOURNAL \
+	" step AS (" \
+	"   DELETE FROM durable_wf.step s USING victim v" \
+	"   WHERE s.workflow_id" EQ "v.workflow_id)," \
+	" wait AS (" \
+	"   DELETE FROM durable_wf.wait a USING victim v" \
+	"   WHERE a.workflow_id" EQ "v.workflow_id)," \
+	" hook AS (" \
+	"   DELETE FROM durable_wf.hook h USING victim v" \
+	"   WHERE h.workflow_id" EQ "v.workflow_id)," \
+	" request AS (" \
+	"   DELETE FROM durable_wf.request r USING victim v" \
+	"   WHERE r.workflow_id" EQ "v.workflow_id),"
+
 /*
  * ended longer ago than, at most so many, by a transaction older than, role;
- * before 0.3.0 there was no journal
+ * before 0.4.0 no hook was remembered, and before 0.3.0 there was no journal
  */
 static DwfStatement prune_query = {
-	PRUNE_QUERY(" step AS ("
-				"   DELETE FROM durable_wf.step s USING victim v"
-				"   WHERE s.workflow_id" EQ "v.workflow_id),"
-				" wait AS ("
-				"   DELETE FROM durable_wf.wait a USING victim v"
-				"   WHERE a.workflow_id" EQ "v.workflow_id),"
-				" hook AS ("
-				"   DELETE FROM durable_wf.hook h USING victim v"
-				"   WHERE h.workflow_id" EQ "v.workflow_id),"
-				" request AS ("
-				"   DELETE FROM durable_wf.request r USING victim v"
+	PRUNE_QUERY(PRUNE_JOURNAL " released AS ("
+				"   DELETE FROM durable_wf.released_hook r USING victim v"
 				"   WHERE r.workflow_id" EQ "v.workflow_id),"),
+	4, {INTERVALOID, INT4OID, XIDOID, OIDOID}, NULL
+};
+
+static DwfStatement prune_unreleased_query = {
+	PRUNE_QUERY(PRUNE_JOURNAL),
 	4, {INTERVALOID, INT4OID, XIDOID, OIDOID}, NULL
 };
 
@@ -343,9 +353,13 @@ dwf_store_prune(Interval *older_than, int batch, TransactionId horizon,
 {
 	Datum		values[] = {IntervalPGetDatum(older_than), Int32GetDatum(batch),
 	TransactionIdGetDatum(horizon), ObjectIdGetDatum(role)};
+	DwfStatement *query = &prune_query;
 
-	return dwf_plan_count(OidIsValid(dwf_plan_find_relation("step")) ?
-						  &prune_query : &prune_old_query, values, NULL);
+	if (!OidIsValid(dwf_plan_find_relation("step")))
+		query = &prune_old_query;
+	else if (!OidIsValid(dwf_plan_find_relation("released_hook")))
+		query = &prune_unreleased_query;
+	return dwf_plan_count(query, values, NULL);
 }
 
 /* ----- events ----- */

@@ -413,8 +413,7 @@ dwf_wait(DwfWait *wait)
 
 	if (in_body)
 		check_called(wait);
-	if (!wait->is_pause)
-		dwf_journal_settle_deadline(&wait->deadline, wait->may_commit);
+	dwf_journal_settle_deadline(&wait->deadline, wait->may_commit);
 	if (wait->may_commit)
 	{
 		SPI_connect_ext(SPI_OPT_NONATOMIC);
@@ -430,8 +429,7 @@ dwf_wait(DwfWait *wait)
 			check_run(wait);
 			dwf_clock_stop();
 		}
-		found = in_body && !wait->is_pause ? wait_in_body(wait) :
-			wait_for_news(wait);
+		found = in_body ? wait_in_body(wait) : wait_for_news(wait);
 	}
 	if (in_body)
 		dwf_clock_start();

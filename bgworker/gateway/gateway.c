@@ -208,7 +208,7 @@ sleep_on_events(long timeout)
 		if (what && *what == WATCH_LISTEN)
 			dwf_server_accept(happened[i].fd);
 		else if (what && *what == WATCH_GONE)
-			dwf_conn_drop_gone();
+			dwf_answer_drop_gone();
 	}
 }
 

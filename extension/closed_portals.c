@@ -3,11 +3,12 @@
  * closed_portals.c
  *	  Keep the session's cursors from a validator.
  *
- * Whoever knows, or guesses, the name of a cursor can fetch from it, move in it
- * or close it and open another one of that name: SQL's FETCH and MOVE, CLOSE
- * and OPEN of PL/pgSQL and other languages, cursor_to_xml() and WHERE CURRENT
- * OF all go by the name alone.  So it is not these doors that are shut but the
- * cursors: while a validator runs, each portal of the session looks
+ * Whoever knows, or guesses, the name of a cursor can fetch from it, move in
+ * it or close it and open another one of that name: SQL's FETCH and MOVE,
+ * CLOSE and OPEN of PL/pgSQL and other languages, cursor_to_xml() and WHERE
+ * CURRENT OF all go by the name alone.  So it is not these doors that are
+ * shut but the cursors: while a validator runs, each portal of the session
+ * looks
  *
  *	- active, so the server neither runs nor drops it (MarkPortalActive,
  *	  PortalDrop, CLOSE ALL);

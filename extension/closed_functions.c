@@ -3,15 +3,16 @@
  * closed_functions.c
  *	  Which functions a validator may call.
  *
- * A VOLATILE function in C, of the server's or an extension's, is refused unless
- * it is on a list here: it could reach the session of whoever resumes the hook,
- * or leave something there.  One that is not VOLATILE promises to leave nothing;
- * those that show the session are on a list of their own.  Functions in other
- * languages are made of these.  sql/closed_world.sql calls all of the server's.
+ * A VOLATILE function in C, of the server's or an extension's, is refused
+ * unless it is on a list here: it could reach the session of whoever resumes
+ * the hook, or leave something there.  One that is not VOLATILE promises to
+ * leave nothing; those that show the session are on a list of their own.
+ * Functions in other languages are made of these.  sql/closed_world.sql calls
+ * all of the server's.
  *
- * A function is asked about where the executor prepares an expression that calls
- * it.  PL/pgSQL, which prepares one once in a transaction, does so of what it
- * prepared before, too (closed_plpgsql.c).
+ * A function is asked about where the executor prepares an expression that
+ * calls it.  PL/pgSQL, which prepares one once in a transaction, does so of
+ * what it prepared before, too (closed_plpgsql.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -82,9 +83,10 @@ is_one_of(const Oid *oids, int count, Oid oid)
 static bool
 is_of_known_extension(Oid function)
 {
-	Oid			extension = getExtensionOfObject(ProcedureRelationId, function);
+	Oid			extension;
 	char	   *name;
 
+	extension = getExtensionOfObject(ProcedureRelationId, function);
 	if (!OidIsValid(extension))
 		return false;
 	name = get_extension_name(extension);

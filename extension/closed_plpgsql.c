@@ -7,13 +7,13 @@
  * evaluates it past the server's hooks.  A function of the owner's that the
  * transaction has called before, outside of the validator, may hold one that
  * calls what a validator may not (closed_functions.c).  So when a function of
- * PL/pgSQL begins in a validator, what it has ready is looked through, and what
- * may not run here is forgotten: it is prepared anew, and refused then.
+ * PL/pgSQL begins in a validator, what it has ready is looked through, and
+ * what may not run here is forgotten: it is prepared anew, and refused then.
  *
  * The checks of domains are not in the expressions.  One that converts to a
  * domain is forgotten in any case; and where a function has variables for
- * which PL/pgSQL may convert values by itself, all that it keeps for domains is
- * declared out of date, once in a validator.
+ * which PL/pgSQL may convert values by itself, all that it keeps for domains
+ * is declared out of date, once in a validator.
  *
  * There can be one plugin of PL/pgSQL.  Ours is there while a validator runs,
  * and passes on to the one that was there (a debugger's, guard.c's).

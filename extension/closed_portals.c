@@ -3,11 +3,12 @@
  * closed_portals.c
  *	  Keep the session's cursors from a validator.
  *
- * Whoever knows, or guesses, the name of a cursor can fetch from it, move in it
- * or close it and open another one of that name: SQL's FETCH and MOVE, CLOSE
- * and OPEN of PL/pgSQL and other languages, cursor_to_xml() and WHERE CURRENT
- * OF all go by the name alone.  So it is not these doors that are shut but the
- * cursors: while a validator runs, each portal of the session looks
+ * Whoever knows, or guesses, the name of a cursor can fetch from it, move in
+ * it or close it and open another one of that name: SQL's FETCH and MOVE,
+ * CLOSE and OPEN of PL/pgSQL and other languages, cursor_to_xml() and WHERE
+ * CURRENT OF all go by the name alone.  So it is not these doors that are
+ * shut but the cursors: while a validator runs, each portal of the session
+ * looks
  *
  *	- active, so the server neither runs nor drops it (MarkPortalActive,
  *	  PortalDrop, CLOSE ALL);
@@ -46,7 +47,7 @@ struct DwfHiddenPortals
 	HiddenPortal portals[FLEXIBLE_ARRAY_MEMBER];
 };
 
-/* The memory context whose children are those of portals, or NULL */
+/* The memory context whose children are those of portals */
 static MemoryContext
 top_portal_context(void)
 {
@@ -56,7 +57,8 @@ top_portal_context(void)
 		for (top = TopMemoryContext->firstchild; top; top = top->nextchild)
 			if (strcmp(top->name, "TopPortalContext") == 0)
 				break;
-	Assert(top);
+	if (top == NULL)
+		elog(ERROR, "could not find the session's portals");
 	return top;
 }
 
@@ -66,14 +68,14 @@ all_portals(void)
 {
 	List	   *portals = NIL;
 	Portal		portal = GetPortalByName("");
-	MemoryContext context = top_portal_context();
+	MemoryContext context;
 
 	if (PortalIsValid(portal))
 		portals = lappend(portals, portal);
-	for (context = context ? context->firstchild : NULL; context;
+	for (context = top_portal_context()->firstchild; context;
 		 context = context->nextchild)
 	{
-		/* the one without a name, seen already, shows another */
+		/* that without a name has been seen, and bears that of another */
 		portal = context->ident ? GetPortalByName(context->ident) : NULL;
 		if (PortalIsValid(portal) && portal->portalContext == context)
 			portals = lappend(portals, portal);

@@ -14,8 +14,8 @@
  *	- search_path is pg_catalog, pg_temp, and there is no current workflow.
  *
  * All of it is in a nest of settings, as what the validator sets is, and goes
- * with that.  What a RESET would bring back is replaced beside it, and put back
- * by hand.
+ * with that.  What a RESET would bring back is replaced beside it, and put
+ * back by hand.
  *
  * Where nothing was set this is a walk over the settings and a look at
  * pg_db_role_setting.
@@ -53,11 +53,11 @@ typedef struct HiddenReset
 
 /*
  * What stays: it is about the session's connection, its patience and its
- * process, not about what statements mean.  And what is always the same.
+ * process, not about what statements mean.
  */
 static const char *const kept[] = {
 	"client_encoding", "client_min_messages", "lock_timeout",
-	"max_stack_depth", "search_path", "durable_wf.workflow_id"
+	"max_stack_depth"
 };
 
 static GucRealCheckHook check_seed = NULL;
@@ -111,7 +111,8 @@ configured(const char *name)
 		MemoryContextSwitchTo(old);
 	}
 	for (ConfigVariable *item = head; item; item = item->next)
-		if (!item->ignore && item->name && pg_strcasecmp(item->name, name) == 0)
+		if (!item->ignore && item->name &&
+			pg_strcasecmp(item->name, name) == 0)
 			value = item->value;
 	return value;
 }
@@ -197,7 +198,8 @@ present_value(struct config_generic *setting)
 			value.val.enumval = *((struct config_enum *) setting)->variable;
 			break;
 		case PGC_STRING:
-			value.val.stringval = *((struct config_string *) setting)->variable;
+			value.val.stringval =
+				*((struct config_string *) setting)->variable;
 			break;
 	}
 	return value;
@@ -329,8 +331,9 @@ apply_stored(Relation relation, Oid database, Oid role,
 }
 
 /*
- * Apply all that a new session of the owner's would get, the most special last;
- * of what is the same for all roles, only what set_to_server() has covered
+ * Apply all that a new session of the owner's would get, the most special
+ * last; of what is the same for all roles, only what set_to_server() has
+ * covered
  */
 static void
 apply_all_stored(Oid owner, DwfHiddenSettings *hidden)

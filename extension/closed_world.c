@@ -3,9 +3,10 @@
  * closed_world.c
  *	  What a validator may do in the session whose guest it is.
  *
- * A validator is code of the hook's owner in the session of whoever resumes the
- * hook.  It may read and write what its owner may, in the resumer's transaction;
- * of the session itself it finds nothing, and it leaves nothing in it:
+ * A validator is code of the hook's owner in the session of whoever resumes
+ * the hook.  It may read and write what its owner may, in the resumer's
+ * transaction; of the session itself it finds nothing, and it leaves nothing
+ * in it:
  *
  *	cursors				are hidden, its own closed		closed_portals.c
  *	settings			are its owner's, then undone	closed_settings.c
@@ -19,8 +20,9 @@
  *						that reach them are				closed_functions.c, here
  *
  * Both lists are closed: a utility command is refused unless it is on the one
- * below, a function of the server's unless it is on that of closed_functions.c.
- * What is on them leaves nothing but writes of the transaction.
+ * below, a function of the server's unless it is on that of
+ * closed_functions.c. What is on them leaves nothing but writes of the
+ * transaction.
  *
  *-------------------------------------------------------------------------
  */

@@ -4,8 +4,8 @@
  *	  The functions that check what comes to a hook: find one, run one.
  *
  * A validator is code of the hook's owner that runs in the session of whoever
- * resumes the hook, perhaps a superuser, and in his transaction: what it writes
- * commits or rolls back with the resume.
+ * resumes the hook, perhaps a superuser, and in his transaction: what it
+ * writes commits or rolls back with the resume.
  *
  *	- it runs as the owner, in a security-restricted operation: it cannot
  *	  become another role, nor leave a deferred trigger, a temporary table, a

@@ -162,7 +162,7 @@ ALTER ROLE regress_dwf_bob SET work_mem = '5 MB';
 DO $$BEGIN
     EXECUTE format('ALTER ROLE regress_dwf_bob IN DATABASE %I SET work_mem = %L', current_database(), '6 MB');
 END$$;
-\c -reuse-previous=on "options='-c regress_dwf.begun=secret -c extra_float_digits=3 -c intervalstyle=iso_8601 -c timezone=Asia/Tokyo'"
+\c -reuse-previous=on "options='-c regress_dwf.begun=secret -c extra_float_digits=3 -c intervalstyle=iso_8601 -c timezone=Asia/Tokyo -c search_path=test,public -c durable_wf.workflow_id=cw'"
 SET regress_dwf.secret = 'secret';
 SET datestyle = 'German';
 SET work_mem = '7 MB';
@@ -176,7 +176,7 @@ CREATE VIEW test.seen AS
     durable_wf.workflow_id,regress_dwf.new}'::text[]) name LEFT JOIN pg_settings USING (name);
 GRANT SELECT ON test.seen TO regress_dwf_bob;
 CREATE TEMP TABLE before AS TABLE test.seen;
-SET durable_wf.workflow_id = 'cw';
+SET durable_wf.workflow_id = 'cw-bob';
 SELECT command, coalesce(string_agg(s.name || ' = ' || s.now, E'\n' ORDER BY s.name), g.result) AS result
   FROM test.guest('SELECT json_agg(s) FROM test.seen s WHERE now <> '''' AND name <> ''timezone''') g,
        json_populate_recordset(NULL::test.seen, g.result::json) s GROUP BY command, g.result;
@@ -185,7 +185,7 @@ SELECT result = (SELECT setting FROM pg_file_settings WHERE name ~* '^timezone$'
   FROM test.guest('SHOW timezone');
 SELECT * FROM test.guest(
   'RESET durable_wf.workflow_id',
-  'SELECT public.wf_current()', 'SET LOCAL regress_dwf.begun TO DEFAULT', 'SHOW regress_dwf.begun', 'RESET regress_dwf.secret',
+  'SELECT public.wf_current()', 'SET search_path TO DEFAULT', 'SHOW search_path', 'SET LOCAL regress_dwf.begun TO DEFAULT', 'SHOW regress_dwf.begun', 'RESET regress_dwf.secret',
   'SHOW regress_dwf.secret', 'RESET extra_float_digits', 'SHOW extra_float_digits', 'RESET intervalstyle', 'SHOW intervalstyle',
   'SELECT set_config(''intervalstyle'', NULL, false)', 'SHOW work_mem', 'SET work_mem = ''8 MB''', 'SHOW work_mem',
   'SELECT string_agg(name, '', '') FROM pg_settings WHERE setting = ''secret'' OR reset_val IN (''secret'', ''iso_8601'')',

@@ -34,7 +34,6 @@ INSERT INTO regress_dwf_alice.calls VALUES
   ('f', 'wf_resume_hook', 'SELECT wf_resume_hook(''re'', ''1'')'), ('f', 'wf_get_hook', 'SELECT workflow_id FROM wf_get_hook(''re'')'),
   ('f', 'wf_await_hook', 'SELECT wf_await_hook(''re'', ''0'')'), ('p', 'wf_await_hook', 'CALL wf_await_hook(''re'', ''0'', NULL)'),
   ('f', 'wf_dispose_hook', 'SELECT wf_dispose_hook(''re-none'')'),
-  ('f', 'wf_form', 'SELECT wf_form(''a=1'')'),
   ('f', 'wf_resume_webhook', 'SELECT wf_resume_webhook(''re'', ''{}'')'), ('f', 'wf_respond', 'SELECT wf_respond(0)'),
   ('f', 'wf_await_response', 'SELECT wf_await_response(''re'', 0, ''0'')'),
   ('p', 'wf_await_response', 'CALL wf_await_response(''re'', 0, ''0'', NULL)'),

@@ -147,6 +147,29 @@ dwf_attachment_is_interrupted(void)
 	return is_body && dwf_shmem_my_slot()->is_interrupted;
 }
 
+/* The workflows whose bodies are run in this database, and as which roles */
+List *
+dwf_attachment_list_bodies(List **roles)
+{
+	List	   *ids = NIL;
+
+	*roles = NIL;
+	LWLockAcquire(dwf_shmem_attachment_lock(), LW_SHARED);
+	for (int i = 0; i < dwf_shared->nslots; i++)
+	{
+		DwfSlot    *slot = &dwf_shared->slots[i];
+
+		if (pg_atomic_read_u64(&slot->attached) == 0 || !slot->runs_body ||
+			slot->attached_database != MyDatabaseId)
+			continue;
+		ids = lappend(ids, cstring_to_text_with_len(slot->attached_id,
+													slot->attached_length));
+		*roles = lappend_oid(*roles, slot->attached_role);
+	}
+	LWLockRelease(dwf_shmem_attachment_lock());
+	return ids;
+}
+
 /* How many sessions execute a workflow, in all databases */
 int
 dwf_attachment_count(void)
@@ -245,6 +268,11 @@ dwf_attachment_claim(text *workflow_id, text *queue, int *holder_pid)
 	else
 	{
 		slot->attached_pid = MyProcPid;
+		slot->attached_database = MyDatabaseId;
+		slot->attached_role = GetSessionUserId();
+		slot->attached_length = VARSIZE_ANY_EXHDR(workflow_id);
+		memcpy(slot->attached_id, VARDATA_ANY(workflow_id),
+			   slot->attached_length);
 		slot->is_interrupted = false;
 		pg_atomic_write_u64(&slot->attached, hash);
 	}

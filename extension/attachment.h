@@ -11,6 +11,7 @@
 #include "durable_wf.h"
 
 #include "access/xact.h"
+#include "nodes/pg_list.h"
 
 extern text *dwf_attachment_current(void);
 extern bool dwf_attachment_is_body(void);
@@ -20,6 +21,7 @@ extern void dwf_attachment_set_suspending(bool is_suspending);
 extern void dwf_attachment_interrupt(uint64 life_hash);
 extern bool dwf_attachment_is_interrupted(void);
 extern text *dwf_attachment_id(void);
+extern List *dwf_attachment_list_bodies(List **roles);
 extern int	dwf_attachment_count(void);
 extern bool dwf_attachment_is_claimed(text *workflow_id);
 extern bool dwf_attachment_claim(text *workflow_id, text *queue,

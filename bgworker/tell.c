@@ -42,10 +42,10 @@
 /* A batch ends after this, in ms: others wait for the worker, too */
 #define LONGEST_BATCH		50
 
-/* News for those who listen, and what was lost of them */
+/* News for those who listen, and whether some were lost */
 #define PENDING_MAX		(1024 * 1024)
 static StringInfoData pending;
-static DwfLost pending_lost;
+static bool pending_resync = false;
 
 static instr_time last_batch;
 
@@ -168,26 +168,17 @@ notify_news(const Listens *listens, const DwfNews *news)
 }
 
 /*
- * Tell those who may have missed something to look for themselves: who listens
- * for all workflows of a role, or for one of which news were lost
+ * Tell everyone who listens in this database to look for himself.  Whoever
+ * listens for all workflows of a role has to in any case, and who follows
+ * several by as many channels may take it by any of them.
  */
 static void
 notify_resync(const Listens *listens)
 {
-	int			count = 0;
-
 	for (int i = 0; i < listens->count; i++)
-	{
-		const DwfListen *listen = &listens->all[i];
-
-		if (i >= listens->first_workflow &&
-			!dwf_service_has_lost(&pending_lost, listen->key.workflow_hash))
-			continue;
-		Async_Notify(listen->channel,
+		Async_Notify(listens->all[i].channel,
 					 "{\"workflow_id\": null, \"kind\": \"resync\", \"key\": null}");
-		count++;
-	}
-	if (count > 0)
+	if (listens->count > 0)
 		dwf_shmem_count(DWF_SUBJECT_ALL, DWF_COUNT_RESYNCS, 1);
 }
 
@@ -231,7 +222,7 @@ notify_batch(void *argument)
 	seen = hash_create("durable_wf news", 256, &control,
 					   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 
-	if (pending_lost.any)
+	if (pending_resync)
 		notify_resync(&listens);
 	*end = 0;
 	while (*end < pending.len && milliseconds_since(start) < LONGEST_BATCH)
@@ -253,13 +244,12 @@ forget_news(int length)
 	memmove(pending.data, pending.data + length, pending.len);
 }
 
-/* Forget the news, as nobody wants them, or all have to look for themselves */
+/* Forget all news: nobody wants them, or all have to look for themselves */
 static void
 lose_news(bool is_wanted)
 {
 	forget_news(pending.len);
-	memset(&pending_lost, 0, sizeof(DwfLost));
-	pending_lost.any = pending_lost.all = is_wanted;
+	pending_resync = is_wanted;
 }
 
 /* Initialise; allocates for the life of the process */
@@ -273,11 +263,11 @@ dwf_tell_init(void)
 	INSTR_TIME_SET_ZERO(last_batch);
 }
 
-/* Keep news for those who listen, and what was lost of them */
+/* Keep news for those who listen; "resync": some were lost */
 void
-dwf_tell_add(const char *news, uint32 length, const DwfLost *lost)
+dwf_tell_add(const char *news, uint32 length, bool resync)
 {
-	dwf_service_add_lost(&pending_lost, lost);
+	pending_resync |= resync;
 	if (telling.failures > 0 || pending.len + length > PENDING_MAX)
 		lose_news(true);
 	else
@@ -307,7 +297,7 @@ dwf_tell_time_left(void)
 static bool
 has_news(void)
 {
-	return pending.len > 0 || pending_lost.any;
+	return pending.len > 0 || pending_resync;
 }
 
 /* Is it to be told now, as far as the gap is concerned? */
@@ -348,8 +338,7 @@ dwf_tell(void)
 	else if (dwf_attempt(&telling, notify_batch, &end, NULL))
 	{
 		forget_news(end);
-		if (pending_lost.any)
-			memset(&pending_lost, 0, sizeof(DwfLost));
+		pending_resync = false;
 	}
 	else
 		lose_news(true);

@@ -10,10 +10,10 @@
 
 #include "durable_wf.h"
 
-#include "service.h"
+#include "datatype/timestamp.h"
 
 extern void dwf_tell_init(void);
-extern void dwf_tell_add(const char *news, uint32 length, const DwfLost *lost);
+extern void dwf_tell_add(const char *news, uint32 length, bool resync);
 extern long dwf_tell_time_left(void);
 extern bool dwf_tell_is_due(void);
 extern TimestampTz dwf_tell_next(void);

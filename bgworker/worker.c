@@ -197,7 +197,7 @@ take_news(DwfWorker *place)
 	uint32		length = dwf_service_take_ring(place, ring, &lost);
 
 	dwf_resume_add(ring, length, &lost);
-	dwf_tell_add(ring, length, &lost);
+	dwf_tell_add(ring, length, lost.any);
 }
 
 /* Connect, and find out whether this database wants a worker */

@@ -325,6 +325,7 @@ sub hold_up
 	my ($database) = @_;
 	my ($sender, $locker) = map { session($node, $database) } 1 .. 2;
 
+	$sender->query_safe('SELECT wf_adopt()');
 	$sender->query_safe(q{BEGIN; SELECT wf_start(timeout => '1 day');
 		LOCK TABLE durable_wf.workflow IN ACCESS SHARE MODE});
 	start($locker, 'BEGIN; LOCK TABLE durable_wf.workflow');

@@ -32,6 +32,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "aside.h"
 #include "attempt.h"
 #include "listener.h"
 #include "plan.h"
@@ -44,8 +45,8 @@
 /* When what is due cannot be found, it is looked for again after this, in ms */
 #define NOT_FOUND_GAP	500
 
-/* So many in a row may fail before it is taken for a matter of all */
-#define FAILURES_MAX	8
+/* So many that fail together are named in the log */
+#define NAMED_MAX		8
 
 /* News that were taken from the ring, and how far they have been heeded */
 static StringInfoData news;
@@ -59,20 +60,12 @@ static DwfWaitCursor cursor;
 /* Workflows run here; if not, what comes meanwhile is lost */
 static bool runs = false;
 
-/*
- * Workflows that could not be served, as text, in TopMemoryContext; when they
- * are tried again, and how often they were
- */
-#define ASIDE_MAX		100
-static List *aside = NIL;
-static TimestampTz aside_at;
-static int	aside_rounds = 0;
-
 static DwfAttempt by_news = {.purpose = "let workflows go on that have got something",.is_silent = true};
 static DwfAttempt by_clock = {.purpose = "let workflows go on that are due",.is_silent = true};
 static DwfAttempt by_end = {.purpose = "end workflows that have run out of time",.is_silent = true};
 static DwfAttempt by_pass = {.purpose = "look which workflows may go on",.is_silent = true};
 static DwfAttempt listing = {.purpose = "look for workflows to serve"};
+static DwfAttempt whole = {.purpose = "look at the clock",.is_silent = true};
 static DwfAttempt looking = {.purpose = "look at the clock"};
 static DwfAttempt alone = {
 	.purpose = "serve a workflow",
@@ -93,62 +86,6 @@ typedef struct Piece
 	List	   *left;			/* of text: those that nothing could be done about */
 } Piece;
 
-/* ----- those that are set aside ----- */
-
-static text *
-copy_to_top(text *id)
-{
-	text	   *copy = MemoryContextAlloc(TopMemoryContext, VARSIZE_ANY(id));
-
-	memcpy(copy, id, VARSIZE_ANY(id));
-	return copy;
-}
-
-/* Add a copy of an id to a list in TopMemoryContext */
-static void
-keep_id(List **list, text *id)
-{
-	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-
-	*list = lappend(*list, copy_to_top(id));
-	MemoryContextSwitchTo(old);
-}
-
-/* Set the time at which those set aside are tried again, later each time */
-static void
-plan_aside(void)
-{
-	aside_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-										   Min(1000L << Min(aside_rounds, 6),
-											   60000));
-}
-
-/* Remember to try a workflow again, if there are few; false if there are many */
-static bool
-set_aside(text *id)
-{
-	if (list_length(aside) == ASIDE_MAX)
-		return false;
-	if (aside == NIL)
-		plan_aside();
-	keep_id(&aside, id);
-	return true;
-}
-
-/* Those, as text[] */
-static Datum
-aside_ids(void)
-{
-	Datum	   *ids = palloc((list_length(aside) + 1) * sizeof(Datum));
-	int			count = 0;
-	ListCell   *cell;
-
-	foreach(cell, aside)
-		ids[count++] = PointerGetDatum(lfirst(cell));
-	return PointerGetDatum(construct_array(ids, count, TEXTOID, -1, false,
-										   TYPALIGN_INT));
-}
-
 /* ----- pieces ----- */
 
 /* Keep ids beyond the transaction */
@@ -163,7 +100,7 @@ keep_ids(List **list, DwfIds ids)
 	deconstruct_array(DatumGetArrayTypeP(ids.array), TEXTOID, -1, false,
 					  TYPALIGN_INT, &values, NULL, &count);
 	for (int i = 0; i < count; i++)
-		keep_id(list, DatumGetTextPP(values[i]));
+		dwf_aside_keep(list, DatumGetTextPP(values[i]));
 }
 
 /* Let these go on */
@@ -216,8 +153,8 @@ serve_one(void *argument)
 }
 
 /*
- * Serve these one by one, and set those aside that fail; false if that seems to
- * be nobody's own fault, or there are too many of them.  Frees the list.
+ * Serve these one by one, and set those aside that fail; false if there are too
+ * many of them.  Frees the list.
  */
 static bool
 serve_each(Piece *piece, List *ids)
@@ -230,17 +167,13 @@ serve_each(Piece *piece, List *ids)
 	{
 		One			one = {piece, lfirst(cell)};
 
-		if (piece->attempt->failures <= 1)
-			alone.said = 0;		/* each is named once */
-		if (failures == FAILURES_MAX)
-			all_well = false;
-		else if (dwf_attempt(&alone, serve_one, &one, one.id))
-			failures = 0;
-		else
-		{
-			failures++;
-			all_well &= set_aside(one.id);
-		}
+		/* each is named, but not again and again */
+		if (failures < NAMED_MAX && piece->attempt->failures <= 1)
+			alone.said = 0;
+		if (dwf_attempt(&alone, serve_one, &one, one.id))
+			continue;
+		failures++;
+		all_well &= dwf_aside_add(one.id);
 	}
 	list_free_deep(ids);
 	return all_well;
@@ -257,7 +190,7 @@ set_left_aside(Piece *piece)
 	ListCell   *cell;
 
 	foreach(cell, piece->left)
-		all_well &= set_aside(lfirst(cell));
+		all_well &= dwf_aside_add(lfirst(cell));
 	list_free_deep(piece->left);
 	piece->left = NIL;
 	return all_well;
@@ -364,7 +297,7 @@ list_by_news(Piece *piece)
 							 PointerGetDatum(construct_array(keys, count, TEXTOID,
 															 -1, false,
 															 TYPALIGN_INT)),
-							 aside_ids());
+							 dwf_aside_ids());
 }
 
 /*
@@ -394,14 +327,14 @@ static DwfIds
 list_due(Piece *piece)
 {
 	(void) piece;
-	return dwf_store_due_waiters(BATCH, aside_ids());
+	return dwf_store_due_waiters(BATCH, dwf_aside_ids());
 }
 
 static DwfIds
 list_overdue(Piece *piece)
 {
 	(void) piece;
-	return dwf_store_overdue(BATCH, aside_ids());
+	return dwf_store_overdue(BATCH, dwf_aside_ids());
 }
 
 static void
@@ -440,7 +373,7 @@ static void
 find_next(void *argument)
 {
 	Moments    *next = argument;
-	Datum		without = aside_ids();
+	Datum		without = dwf_aside_ids();
 
 	next->end = dwf_store_next_timeout(without);
 	next->wait = dwf_store_next_deadline(without);
@@ -450,14 +383,21 @@ find_next(void *argument)
 static void
 try_aside(Piece *piece)
 {
-	List	   *ids = aside;
-
-	aside = NIL;
-	aside_rounds++;
-	(void) serve_each(piece, ids);
+	(void) serve_each(piece, dwf_aside_take());
 	(void) set_left_aside(piece);
-	if (aside == NIL)
-		aside_rounds = 0;
+	if (dwf_aside_at() != DT_NOEND)
+		return;
+	if (alone.said != 0)
+		ereport(LOG,
+				(errmsg("durable_wf worker has served all workflows that it could not serve before")));
+	alone.failures = alone.said = 0;
+}
+
+/* When those set aside want the clock to be looked at; or DT_NOEND */
+TimestampTz
+dwf_resume_aside(void)
+{
+	return runs ? dwf_aside_at() : DT_NOEND;
 }
 
 /* The next moment of one kind, given what there was to do and how that went */
@@ -476,6 +416,46 @@ next_moment(const Piece *piece, TimestampTz next)
 	return next;
 }
 
+/* What there is to do by the clock */
+typedef struct ByClock
+{
+	bool		is_copy;
+	Piece		late;
+	Piece		due;
+	Moments		next;
+} ByClock;
+
+/* Do it all in one transaction */
+static void
+do_all(void *argument)
+{
+	ByClock    *todo = argument;
+
+	find_out(&todo->is_copy);
+	if (!runs)
+		return;
+	do_piece(&todo->late);
+	do_piece(&todo->due);
+	find_next(&todo->next);
+}
+
+/* Do it each for itself, after something has failed; false if nothing can be */
+static bool
+do_each(ByClock *todo)
+{
+	list_free_deep(todo->due.left);
+	todo->due.left = NIL;
+	if (!dwf_attempt(&looking, find_out, &todo->is_copy, NULL))
+		return false;
+	if (!runs)
+		return true;
+	if (dwf_attempt_may(&by_end))
+		(void) serve(&todo->late);
+	if (dwf_attempt_may(&by_clock))
+		(void) serve(&todo->due);
+	return dwf_attempt(&looking, find_next, &todo->next, NULL);
+}
+
 /*
  * Do what is due by the clock; returns whether a workflow goes on.  *next is
  * when to come again.
@@ -483,37 +463,32 @@ next_moment(const Piece *piece, TimestampTz next)
 bool
 dwf_resume_by_clock(bool is_copy, TimestampTz *next)
 {
-	Piece		late = {.attempt = &by_end,.list = list_overdue,.serve = end_overdue};
-	Piece		due = {.attempt = &by_clock,.list = list_due,.serve = resume};
-	Piece		again = {.attempt = &by_clock,.serve = serve_aside};
-	Moments		moments = {DT_NOEND, DT_NOEND};
+	ByClock		todo = {.is_copy = is_copy,
+		.late = {.attempt = &by_end,.list = list_overdue,.serve = end_overdue},
+		.due = {.attempt = &by_clock,.list = list_due,.serve = resume},
+	.next = {DT_NOEND, DT_NOEND}};
+	Piece		again = {.attempt = &alone,.serve = serve_aside};
 	bool		did_run = runs;
+	bool		is_well = by_end.failures == 0 && by_clock.failures == 0;
 
 	*next = DT_NOEND;
-	if (!dwf_attempt(&looking, find_out, &is_copy, NULL))
+	if (dwf_resume_aside() <= GetCurrentTimestamp())
+		try_aside(&again);
+	if (is_well && dwf_attempt(&whole, do_all, &todo, NULL))
 	{
-		*next = looking.again_at;
-		return false;
+		if (!set_left_aside(&todo.due))
+			dwf_attempt_fail(&by_clock);
 	}
+	else if (!do_each(&todo))
+		*next = looking.again_at;
 	if (!runs)
 		return false;
 	if (!did_run)
 		lose(NULL);				/* some may have been restored, too */
-
-	if (aside != NIL && aside_at <= GetCurrentTimestamp())
-		try_aside(&again);
-	if (dwf_attempt_may(&by_end))
-		(void) serve(&late);
-	if (dwf_attempt_may(&by_clock))
-		(void) serve(&due);
-	if (dwf_attempt(&looking, find_next, &moments, NULL))
-		*next = Min(next_moment(&late, moments.end),
-					next_moment(&due, moments.wait));
-	else
-		*next = looking.again_at;
-	if (aside != NIL)
-		*next = Min(*next, aside_at);
-	return due.resumed + again.resumed > 0;
+	if (*next == DT_NOEND)
+		*next = Min(next_moment(&todo.late, todo.next.end),
+					next_moment(&todo.due, todo.next.wait));
+	return todo.due.resumed + again.resumed > 0;
 }
 
 /* ----- by a pass ----- */
@@ -526,7 +501,7 @@ list_page(Piece *piece)
 
 	piece->cursor = cursor;
 	(void) dwf_store_wait_page(&piece->cursor, &passing, BATCH, &ids);
-	return ids.count > 0 ? dwf_store_over_waiters(ids.array, aside_ids()) : ids;
+	return ids.count > 0 ? dwf_store_over_waiters(ids.array, dwf_aside_ids()) : ids;
 }
 
 /* Is there a pass to go on with, or to begin? */

@@ -20,6 +20,7 @@ extern void dwf_resume_add(const char *news, uint32 length,
 						   const DwfLost *lost);
 extern bool dwf_resume_news(void);
 extern bool dwf_resume_by_clock(bool is_copy, TimestampTz *next);
+extern TimestampTz dwf_resume_aside(void);
 extern bool dwf_resume_is_due(void);
 extern bool dwf_resume_lost(void);
 extern TimestampTz dwf_resume_next(void);

@@ -241,6 +241,7 @@ sleep_until(bool has_news, TimestampTz next_clock, TimestampTz next_body)
 
 	timeout = sooner(sooner(timeout, next_clock), next_body);
 	timeout = sooner(sooner(timeout, dwf_tell_next()), dwf_resume_next());
+	timeout = sooner(timeout, dwf_resume_aside());
 	if (must_recheck)
 		timeout = sooner(timeout, rechecking.again_at);
 	if (must_look)
@@ -309,6 +310,7 @@ dwf_worker_main(Datum arg)
 			next_body = serve_bodies();
 			busy = true;
 		}
+		next_clock = Min(next_clock, dwf_resume_aside());
 		if (orders.run || orders.check || next_clock <= GetCurrentTimestamp())
 		{
 			bool		resumed;

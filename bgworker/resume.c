@@ -529,7 +529,8 @@ dwf_resume_lost(void)
 	{
 		passing = next_lost;
 		memset(&next_lost, 0, sizeof(DwfLost));
-		dwf_shmem_count(DWF_SUBJECT_ALL, DWF_COUNT_RECONCILES, 1);
+		if (dwf_listener_expects())
+			dwf_shmem_count(DWF_SUBJECT_ALL, DWF_COUNT_RECONCILES, 1);
 	}
 	if (serve(&piece))
 	{

@@ -33,33 +33,6 @@ dwf_attempt_may(const DwfAttempt *attempt)
 		attempt->again_at <= GetCurrentTimestamp();
 }
 
-/*
- * Settings of the database, or of the role, are not meant for this process: set
- * those that could keep it from its work
- */
-void
-dwf_attempt_settings(void)
-{
-	static const char *const settings[][2] = {
-		/* a lost notification is told as a resync after the crash */
-		{"synchronous_commit", "off"},
-		/* nothing here can fail to serialize */
-		{"default_transaction_isolation", "read committed"},
-		{"default_transaction_read_only", "off"},
-		{"default_transaction_deferrable", "off"},
-		{"lock_timeout", "0"},
-		{"statement_timeout", "0"},
-		{"idle_in_transaction_session_timeout", "0"},
-		{"row_security", "on"},
-		{"session_replication_role", "origin"},
-		{"exit_on_error", "off"}
-	};
-
-	for (int i = 0; i < (int) lengthof(settings); i++)
-		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET,
-						PGC_S_SESSION);
-}
-
 /* Say how it has failed, unless that is known */
 static void
 report(DwfAttempt *attempt, const ErrorData *error, text *workflow_id)

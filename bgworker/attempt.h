@@ -30,6 +30,5 @@ extern bool dwf_attempt(DwfAttempt *attempt, void (*work) (void *argument),
 						void *argument, text *workflow_id);
 extern void dwf_attempt_fail(DwfAttempt *attempt);
 extern bool dwf_attempt_may(const DwfAttempt *attempt);
-extern void dwf_attempt_settings(void);
 
 #endif							/* DWF_ATTEMPT_H */

@@ -41,10 +41,13 @@
 #include "args.h"
 #include "attach.h"
 #include "attachment.h"
+#include "body.h"
 #include "clock.h"
 #include "guard.h"
 #include "journal.h"
+#include "plan.h"
 #include "service.h"
+#include "session.h"
 #include "store.h"
 #include "wait.h"
 
@@ -189,6 +192,7 @@ make_call(void)
 	}
 	if (attempts > 1)
 		dwf_journal_note_crash();
+	dwf_body_check(body);
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "CALL %s(", text_to_cstring(body));
 	if (input.isnull)
@@ -234,6 +238,18 @@ run_body(void)
 }
 
 /*
+ * The body has left: what it has SET (read only, a lock_timeout, ...) is not to
+ * meddle with what is written down of it.  The rest is discarded later.
+ */
+static void
+reset_settings(void)
+{
+	StartTransactionCommand();
+	ResetAllOptions();
+	CommitTransactionCommand();
+}
+
+/*
  * It has returned: that is its success, unless it has ended the workflow, or
  * this run of it, itself; then it is not attached any more.
  */
@@ -242,7 +258,7 @@ succeed(void)
 {
 	DwfValue	none = {.isnull = true};
 
-	if (dwf_attachment_current() == NULL)
+	if (dwf_attachment_state() != DWF_EXECUTES)
 		return;
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
@@ -287,13 +303,16 @@ describe_error(const ErrorData *error)
 
 /*
  * It has raised an error: so it ends, unless it is somebody else's by now, or
- * was told to stop and is alive again.
+ * was told to stop and is alive again.  If this run had ended and committed
+ * that, the error is of nobody's: the next run may be at it already.
  */
 static void
 fail(const ErrorData *error, bool was_interrupted)
 {
 	DwfLife		life;
 
+	if (dwf_attachment_state() != DWF_EXECUTES)
+		return;
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -320,6 +339,7 @@ run_claimed(void)
 	PG_TRY();
 	{
 		run_body();
+		reset_settings();
 		succeed();
 	}
 	PG_CATCH();
@@ -342,7 +362,10 @@ run_claimed(void)
 
 	MemoryContextSwitchTo(context);
 	if (error && !dwf_attachment_is_suspending())
+	{
+		reset_settings();
 		fail(error, was_interrupted);
+	}
 	if (error)
 		FreeErrorData(error);
 	dwf_attachment_set_suspending(false);
@@ -368,13 +391,9 @@ dwf_executor_main(Datum arg)
 	work_context = AllocSetContextCreate(TopMemoryContext, "durable_wf work",
 										 ALLOCSET_DEFAULT_SIZES);
 
-	/* RESET ALL goes back to this, whatever the role's default is */
-	SetConfigOption("default_transaction_isolation", "read committed",
-					PGC_USERSET, PGC_S_OVERRIDE);
-	SetConfigOption("default_transaction_read_only", "off",
-					PGC_USERSET, PGC_S_OVERRIDE);
-	SetConfigOption("default_transaction_deferrable", "off",
-					PGC_USERSET, PGC_S_OVERRIDE);
+	/* the role's settings are for its bodies, not for what is ours */
+	dwf_session_begin(true);
+	dwf_plan_is_patient = true;
 
 	while (claim_work())
 	{

@@ -38,6 +38,7 @@
 #include "presence.h"
 #include "resume.h"
 #include "service.h"
+#include "session.h"
 #include "store.h"
 #include "tell.h"
 #include "waiter.h"
@@ -171,19 +172,18 @@ worker_exit(int code, Datum arg)
 static void
 recheck_bodies(void *argument)
 {
-	List	   *roles;
-	List	   *ids = dwf_attachment_list_bodies(&roles);
-	ListCell   *id;
-	ListCell   *role;
+	ListCell   *cell;
 
 	(void) argument;
-	forboth(id, ids, role, roles)
+	foreach(cell, dwf_attachment_list())
 	{
-		DwfAddress	address = {DWF_DOOR_LIFE, lfirst(id), NULL};
+		DwfExecution *execution = lfirst(cell);
+		DwfAddress	address = {DWF_DOOR_LIFE, execution->workflow_id, NULL};
 		DwfLife		life;
 
-		if (!dwf_store_life(lfirst(id), &life) || life.finished ||
-			life.owner != lfirst_oid(role))
+		if (execution->is_body &&
+			(!dwf_store_life(execution->workflow_id, &life) ||
+			 life.finished || life.owner != execution->role))
 			dwf_attachment_interrupt(dwf_waiter_hash(&address));
 	}
 }
@@ -214,8 +214,13 @@ begin_work(Oid database)
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	before_shmem_exit(worker_exit, (Datum) 0);
+	dwf_session_begin(false);
 
-	dwf_attempt_settings();
+	/* a lost notification is told as a resync after the crash */
+	SetConfigOption("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION);
+	/* our triggers fire for what it writes, whatever the database has set */
+	SetConfigOption("session_replication_role", "origin", PGC_SUSET,
+					PGC_S_SESSION);
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();

@@ -11,5 +11,7 @@
 #include "durable_wf.h"
 
 extern text *dwf_body_resolve(text *name, Oid role);
+extern void dwf_body_check(text *body);
+extern void dwf_body_check_owner(text *body, Oid role);
 
 #endif							/* DWF_BODY_H */

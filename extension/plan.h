@@ -34,6 +34,8 @@ typedef struct DwfRun
 /* A nullable datum */
 typedef NullableDatum DwfValue;
 
+extern bool dwf_plan_is_patient;
+
 extern DwfRun dwf_plan_run(DwfStatement *statement, Datum *values,
 						   const char *nulls);
 extern void dwf_plan_done(DwfRun run);

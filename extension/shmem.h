@@ -19,7 +19,7 @@
  *	wait_id				atomic: zero as soon as the wait is over.
  *	heads				each set by its spinlock; see head.c.
  *	horizon				its spinlock; see horizon.c.
- *	attached			by the slot's backend, under the attachment lock.
+ *	attached, _id, ...	by the slot's backend, under the attachment lock.
  *	prepared, service,	a lock each, after the partition locks; never two of
  *	the listens			them at a time.
  *	counters			written by the slot's backend only, read by anybody;
@@ -103,6 +103,7 @@ typedef struct DwfSlot
 	int			attached_pid;	/* its pid, while it does, and the like */
 	Oid			attached_database;
 	Oid			attached_role;
+	TimestampTz attached_since;
 	int			attached_length;
 	char		attached_id[DWF_WORKFLOW_ID_MAX];
 	bool		runs_body;		/* it is an executor that runs the body */

@@ -121,6 +121,14 @@ typedef struct DwfHook
 	bool		has_ended;
 } DwfHook;
 
+/* What became of an answer */
+typedef enum DwfAnswered
+{
+	DWF_NOT_ANSWERED,			/* there is no such request, or it has one */
+	DWF_ANSWERED,
+	DWF_ANSWERED_LATE			/* nobody waits for it any more */
+} DwfAnswered;
+
 /* An answer to a webhook's request, if there is one */
 typedef struct DwfAnswer
 {
@@ -218,17 +226,21 @@ extern bool dwf_store_create_hook(const DwfHook *hook, Oid role);
 extern bool dwf_store_find_hook(text *token, DwfHook *hook);
 extern bool dwf_store_lock_hook(text *token, DwfHook *hook);
 extern bool dwf_store_has_hook(const DwfAddress *address);
-extern void dwf_store_remove_dead_hook(text *token);
+extern bool dwf_store_displace_hook(text *token);
 extern void dwf_store_drop_payloads(const DwfAddress *address);
 extern text *dwf_store_dispose_hook(text *token, Oid role);
 extern void dwf_store_end_requests(const DwfAddress *address);
 extern void dwf_store_release_hooks(text *workflow_id);
-extern void dwf_store_forget_hooks(text *workflow_id);
+extern void dwf_store_restore_hooks(text *workflow_id);
+extern text *dwf_store_find_unrestored(text *workflow_id);
 
 /* requests to webhooks */
 extern void dwf_store_hold_request(text *workflow_id, int64 request_id,
 								   text *token, bool by_gateway);
-extern bool dwf_store_respond(int64 request_id, Datum response, Oid role);
+extern DwfAnswered dwf_store_respond(int64 request_id, Datum response,
+									  Oid role);
+extern PGDLLEXPORT void dwf_store_leave_requests(int64 *request_ids,
+												 int count);
 extern bool dwf_store_answer_of(int64 request_id, text *token,
 								DwfAnswer *answer);
 extern PGDLLEXPORT int dwf_store_take_answers(int limit, DwfAnswer **answers);

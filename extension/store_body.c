@@ -12,6 +12,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 #include "attachment.h"
@@ -203,15 +204,23 @@ dwf_store_roles_with_work(TimestampTz *next)
 	return due;
 }
 
-/* A workflow's body and input, and how often it was tried; false if none */
+/*
+ * A workflow's body and input, and how often it was tried; false if none, as
+ * before 0.3.0
+ */
 bool
 dwf_store_body(text *workflow_id, text **body, DwfValue *input, int *attempts)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id)};
-	DwfRun		r = dwf_plan_run(&body_query, values, NULL);
-	bool		found = SPI_processed > 0;
+	DwfRun		r;
+	bool		found;
 	bool		isnull;
 
+	if (get_attnum(dwf_plan_relation("workflow"),
+				   "body") == InvalidAttrNumber)
+		return false;
+	r = dwf_plan_run(&body_query, values, NULL);
+	found = SPI_processed > 0;
 	if (found)
 	{
 		*body = DatumGetTextP(dwf_plan_copy_column(r, 0, 1).value);

@@ -64,9 +64,19 @@ static DwfStatement next_due_query = {
 	3, {TEXTOID, OIDOID, TIMESTAMPTZOID}, NULL
 };
 
-/* id, role */
+/*
+ * id, role.  A step that has failed for good is tried anew, too: it is
+ * incomplete, with what its attempts said.
+ */
 static DwfStatement retry_query = {
-	"UPDATE durable_wf.workflow w SET status = 'PENDING', output = NULL,"
+	"WITH attempts AS ("
+	"   DELETE FROM durable_wf.step s WHERE s.workflow_id" EQ "$1"
+	"   AND s.completed_at IS NULL AND s.error IS NOT NULL"
+	"   AND EXISTS (SELECT FROM durable_wf.workflow w"
+	"     WHERE w.workflow_id" EQ "$1"
+	"     AND w.status" EQ "ANY ('{ERROR,CANCELLED}'::pg_catalog.text[])"
+	"     AND " ROLE_MAY_ACT("$2") "))"
+	" UPDATE durable_wf.workflow w SET status = 'PENDING', output = NULL,"
 	" error = NULL, error_state = NULL, error_context = NULL,"
 	" finished_at = NULL, timeout_at = NULL, attempts = 0,"
 	" due_at = pg_catalog.now(), updated_at = pg_catalog.now()"
@@ -144,7 +154,9 @@ static DwfStatement record_query = {
 	" WHERE w.workflow_id" EQ "$1 AND (w.finished_at IS NULL OR $11)"
 	" ON CONFLICT (workflow_id, step_no) DO UPDATE"
 	" SET result = EXCLUDED.result, error = EXCLUDED.error,"
-	" undone = EXCLUDED.undone, completed_at = EXCLUDED.completed_at"
+	" undone = EXCLUDED.undone,"
+	" deadline = COALESCE(EXCLUDED.deadline, s.deadline),"
+	" completed_at = EXCLUDED.completed_at"
 	" WHERE s.completed_at IS NULL",
 	11, {TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTARRAYOID,
 	BOOLOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID}, NULL

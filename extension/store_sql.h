@@ -15,6 +15,11 @@
 	"pg_catalog.pg_has_role(" n "::pg_catalog.oid, w.owner::pg_catalog.oid, 'USAGE')"
 #define EQ	" OPERATOR(pg_catalog.=) "
 
+/* So long after or before now ("+" or "-"), in UTC as in portable.c */
+#define FROM_NOW(sign, span) \
+	"pg_catalog.timezone('UTC', pg_catalog.timezone('UTC', pg_catalog.now())" \
+	" OPERATOR(pg_catalog." sign ") " span ")"
+
 extern DwfIds dwf_store_list_ids(DwfStatement *statement, Datum *values);
 
 #endif							/* DWF_STORE_SQL_H */

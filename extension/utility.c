@@ -14,8 +14,9 @@
  *	... CASCADE, and others	has brought the extension, or taken it away
  *	CREATE, DROP, ALTER		have our worker leave a database that must have
  *	DATABASE				no sessions, and the launcher look afterwards
- *	UNLISTEN, DISCARD ALL	end what wf_listen began; the latter detaches, too
- *	most of them			refused in a validator of a hook
+ *	UNLISTEN, DISCARD ALL	end what wf_listen began
+ *	DISCARD, RESET ALL		detach: a pool cleans the session for another client
+ *	most of them			refused in a validator of a hook (closed_world.c)
  *
  *-------------------------------------------------------------------------
  */
@@ -29,10 +30,13 @@
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "tcop/pquery.h"
 #include "tcop/utility.h"
+#include "utils/portal.h"
 #include "utils/syscache.h"
 
 #include "attachment.h"
+#include "closed_world.h"
 #include "guard.h"
 #include "listener.h"
 #include "plan.h"
@@ -42,7 +46,6 @@
 #include "shmem.h"
 #include "stash.h"
 #include "store.h"
-#include "validator.h"
 #include "waiter.h"
 
 #define DWF_EXTENSION	"durable_wf"
@@ -247,12 +250,25 @@ mind_presence(Node *node)
 }
 
 /*
+ * Has the client sent this statement, by itself or among others?  (The context
+ * tells no statement among others from one in a function.)
+ */
+static bool
+is_sent_by_client(PlannedStmt *statement)
+{
+	return ActivePortal && list_member_ptr(ActivePortal->stmts, statement);
+}
+
+/*
  * Before a statement that ends listening, or what the session executes; if it
- * fails, that is taken back
+ * fails, that is taken back.  RESET ALL in a function, which may be another
+ * user's, is about settings only.
  */
 static void
-mind_session(Node *node)
+mind_session(PlannedStmt *statement)
 {
+	Node	   *node = statement->utilityStmt;
+
 	if (IsA(node, UnlistenStmt))
 		dwf_listener_remove_channel(((UnlistenStmt *) node)->conditionname);
 	else if (IsA(node, DiscardStmt) &&
@@ -261,6 +277,10 @@ mind_session(Node *node)
 		dwf_listener_remove_channel(NULL);
 		dwf_attachment_end_at_commit();
 	}
+	else if (IsA(node, VariableSetStmt) &&
+			 ((VariableSetStmt *) node)->kind == VAR_RESET_ALL &&
+			 is_sent_by_client(statement))
+		dwf_attachment_end_at_commit();
 }
 
 /*
@@ -341,7 +361,7 @@ run_statement(PlannedStmt *statement, const char *query_string,
 	{
 		if (dwf_shared)
 			mind_presence(node);
-		mind_session(node);
+		mind_session(statement);
 		RUN_STATEMENT();		/* a ROLLBACK may free the statement */
 	}
 }
@@ -363,8 +383,7 @@ run_guarded(PlannedStmt *statement, const char *query_string,
 					  params, query_env, dest, completion);
 		return;
 	}
-	if (IsA(statement->utilityStmt, NotifyStmt))
-		dwf_guard_refuse("NOTIFY", query_string);
+	dwf_guard_check_command(statement->utilityStmt, query_string);
 	PG_TRY();
 	{
 		run_statement(statement, query_string, read_only_tree, context,
@@ -375,33 +394,6 @@ run_guarded(PlannedStmt *statement, const char *query_string,
 		dwf_guard_explain(query_string);
 	}
 	PG_END_TRY();
-}
-
-/*
- * In a validator, raise unless a command leaves nothing behind for the session
- * whose guest it is
- */
-static void
-check_validator(PlannedStmt *statement)
-{
-	switch (nodeTag(statement->utilityStmt))
-	{
-		case T_VariableSetStmt:
-		case T_VariableShowStmt:
-		case T_CallStmt:
-		case T_DoStmt:
-		case T_ExplainStmt:
-		case T_FetchStmt:
-		case T_ClosePortalStmt:
-		case T_LockStmt:
-		case T_NotifyStmt:
-			break;
-		default:
-			ereport(ERROR,
-					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-					 errmsg("cannot execute %s in a hook's validator",
-							CreateCommandName(statement->utilityStmt))));
-	}
 }
 
 /* The hook */
@@ -415,8 +407,7 @@ process_utility(PlannedStmt *statement, const char *query_string,
 		can_change_extension(statement->utilityStmt);
 	bool		had_extension = may_change && has_extension();
 
-	if (dwf_validator_is_running())
-		check_validator(statement);
+	dwf_closed_world_check_command(statement->utilityStmt);
 	run_guarded(statement, query_string, read_only_tree, context, params,
 				query_env, dest, completion);
 	if (may_change && has_extension() != had_extension)

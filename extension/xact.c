@@ -14,6 +14,7 @@
 #include "access/xact.h"
 
 #include "attachment.h"
+#include "client.h"
 #include "journal.h"
 #include "listener.h"
 #include "prepared.h"
@@ -31,7 +32,7 @@ before_prepare(void)
 	Oid			database;
 	bool		has_notes = dwf_wakeup_has_notes();
 
-	if (dwf_attachment_id() != NULL)
+	if (dwf_attachment_state() != DWF_EXECUTES_NOTHING)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot PREPARE a transaction of a session that is attached to a workflow")));
@@ -52,11 +53,14 @@ xact_callback(XactEvent event, void *arg)
 		dwf_stash_keep();
 	else if (event == XACT_EVENT_ABORT)
 		dwf_stash_abandon();
+	else if (event == XACT_EVENT_PRE_COMMIT)
+		dwf_client_check_commit();
 	dwf_wakeup_end_xact(event);
 	if (event != XACT_EVENT_PREPARE && event != XACT_EVENT_COMMIT &&
 		event != XACT_EVENT_ABORT)
 		return;
 
+	dwf_client_end_xact();
 	dwf_prepared_settle(event == XACT_EVENT_PREPARE);
 	dwf_listener_end_xact(event != XACT_EVENT_ABORT);
 	dwf_presence_end_xact();

@@ -262,6 +262,7 @@ dwf_attachment_list(void)
 														  slot->attached_length);
 		execution->pid = slot->attached_pid;
 		execution->is_body = slot->runs_body;
+		execution->role = slot->attached_role;
 		execution->since = slot->attached_since;
 		list = lappend(list, execution);
 	}
@@ -345,6 +346,7 @@ dwf_attachment_claim(text *workflow_id, text *queue, int *holder_pid)
 	{
 		slot->attached_pid = MyProcPid;
 		slot->attached_database = MyDatabaseId;
+		slot->attached_role = GetSessionUserId();
 		slot->attached_since = GetCurrentTimestamp();
 		slot->attached_length = VARSIZE_ANY_EXHDR(workflow_id);
 		memcpy(slot->attached_id, VARDATA_ANY(workflow_id),

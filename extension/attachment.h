@@ -19,7 +19,8 @@ typedef struct DwfExecution
 {
 	text	   *workflow_id;
 	int			pid;
-	bool		is_body;		/* by one of our executors */
+	bool		is_body;		/* by one of our executors, */
+	Oid			role;			/* ... which is that role's */
 	TimestampTz since;
 } DwfExecution;
 

@@ -100,8 +100,9 @@ typedef struct DwfSlot
 	pg_atomic_uint32 dismisses; /* a database in which it lets nobody wait */
 	pg_atomic_uint32 holds;		/* a database that our worker must leave */
 	pg_atomic_uint64 attached;	/* what it executes; see attachment.c */
-	int			attached_pid;	/* its pid, while it does */
+	int			attached_pid;	/* its pid, while it does, and the like */
 	Oid			attached_database;
+	Oid			attached_role;
 	TimestampTz attached_since;
 	int			attached_length;
 	char		attached_id[DWF_WORKFLOW_ID_MAX];

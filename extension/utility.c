@@ -5,7 +5,8 @@
  *
  *	PREPARE TRANSACTION		tell prepared.c the name
  *	COMMIT PREPARED,		wake this database's waiters if the prepared
- *	ROLLBACK PREPARED		transaction may have held something for them
+ *	ROLLBACK PREPARED		transaction may have held something for them: those
+ *							of its notes, or all if others prepared it
  *	DROP, ALTER EXTENSION	send this database's waiters and our worker away
  *							first, so that they do not hold it up, and let
  *							nobody begin to wait before it is done
@@ -43,6 +44,7 @@
 #include "presence.h"
 #include "service.h"
 #include "shmem.h"
+#include "stash.h"
 #include "store.h"
 #include "waiter.h"
 
@@ -281,6 +283,32 @@ mind_session(PlannedStmt *statement)
 		dwf_attachment_end_at_commit();
 }
 
+/*
+ * A prepared transaction was committed or rolled back: tell whom it concerns.
+ * What is known of its name was so before, and after; "own" is it if this
+ * session has its notes, "lost" if it may have had some.
+ */
+static void
+tell_prepared(bool commit, TransactionId own, bool lost,
+			  const DwfPrepared *before, const DwfPrepared *after)
+{
+	if (TransactionIdIsValid(own) && before->xid == own && after->xid == own)
+		dwf_stash_end(own, commit);
+	else if (lost || before->has_notes || after->has_notes)
+	{
+		dwf_waiter_wake_database();
+		dwf_service_recheck();
+	}
+
+	if (commit && after->has_change)
+		dwf_service_request(after->changed_database);
+	else if (commit && lost)
+		dwf_service_request(MyDatabaseId);
+	if (lost || TransactionIdIsValid(before->xid) ||
+		TransactionIdIsValid(after->xid))
+		dwf_prepared_forget_ended();
+}
+
 /* Run a statement, and what is ours beside it */
 static void
 run_statement(PlannedStmt *statement, const char *query_string,
@@ -300,18 +328,19 @@ run_statement(PlannedStmt *statement, const char *query_string,
 	else if (end && (end->kind == TRANS_STMT_COMMIT_PREPARED ||
 					 end->kind == TRANS_STMT_ROLLBACK_PREPARED))
 	{
-		bool		may_be_ours = dwf_prepared_is_known(end->gid) ||
-			may_be_lost(end->gid);
+		bool		commit = end->kind == TRANS_STMT_COMMIT_PREPARED;
+		TransactionId own = dwf_stash_find(end->gid);
+		bool		lost = !TransactionIdIsValid(own) && may_be_lost(end->gid);
+		DwfPrepared before = {0};
+		DwfPrepared after;
 
+		(void) dwf_prepared_find(end->gid, &before);
 		RUN_STATEMENT();
 
 		/* it may have been prepared just after the first look */
-		if (may_be_ours || dwf_prepared_is_known(end->gid))
-		{
-			dwf_prepared_forget_ended();
-			dwf_waiter_wake_database();
-			dwf_service_resync();
-		}
+		if (!dwf_prepared_find(end->gid, &after))
+			after = before;
+		tell_prepared(commit, own, lost, &before, &after);
 	}
 	else if (dwf_shared && concerns_extension(node) && owns_extension())
 	{

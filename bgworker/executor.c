@@ -52,6 +52,7 @@
 #include "journal.h"
 #include "plan.h"
 #include "service.h"
+#include "session.h"
 #include "store.h"
 #include "wait.h"
 
@@ -202,6 +203,7 @@ make_call(void)
 	}
 	if (attempts > 1)
 		dwf_journal_note_crash();
+	dwf_body_check(body);
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "CALL %s(", text_to_cstring(body));
 	if (input.isnull)
@@ -249,6 +251,18 @@ run_body(void)
 }
 
 /*
+ * The body has left: what it has SET (read only, a lock_timeout, ...) is not to
+ * meddle with what is written down of it.  The rest is discarded later.
+ */
+static void
+reset_settings(void)
+{
+	StartTransactionCommand();
+	ResetAllOptions();
+	CommitTransactionCommand();
+}
+
+/*
  * It has returned: that is its success, unless it has ended the workflow, or
  * this run of it, itself; then it is not attached any more.
  *
@@ -260,7 +274,7 @@ succeed(void)
 {
 	DwfValue	none = {.isnull = true};
 
-	if (dwf_attachment_current() == NULL)
+	if (dwf_attachment_state() != DWF_EXECUTES)
 		return;
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
@@ -307,7 +321,8 @@ describe_error(const ErrorData *error)
 /*
  * It has raised an error: so it ends, unless it is somebody else's by now, or
  * was told to stop and is alive again.  If somebody holds the row, it is given
- * back as it is, as above.
+ * back as it is, as above.  If this run had ended and committed that, the error
+ * is of nobody's: the next run may be at it already.
  */
 static void
 fail(const ErrorData *error, bool was_interrupted)
@@ -315,6 +330,8 @@ fail(const ErrorData *error, bool was_interrupted)
 	DwfLife		life;
 	bool		again;
 
+	if (dwf_attachment_state() != DWF_EXECUTES)
+		return;
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -343,6 +360,7 @@ run_claimed(void)
 	PG_TRY();
 	{
 		run_body();
+		reset_settings();
 		succeed();
 	}
 	PG_CATCH();
@@ -366,7 +384,10 @@ run_claimed(void)
 
 	MemoryContextSwitchTo(context);
 	if (error && !dwf_attachment_is_suspending())
+	{
+		reset_settings();
 		fail(error, was_interrupted);
+	}
 	if (error)
 		FreeErrorData(error);
 	dwf_attachment_set_suspending(false);
@@ -389,20 +410,15 @@ dwf_executor_main(Datum arg)
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), role, 0);
 	dwf_executors_tell(cell, DWF_EXECUTOR_CONNECTED);
 	dwf_crash_watch();
-	dwf_plan_be_patient();
 	MessageContext = AllocSetContextCreate(TopMemoryContext, "MessageContext",
 										   ALLOCSET_DEFAULT_SIZES);
 
 	work_context = AllocSetContextCreate(TopMemoryContext, "durable_wf work",
 										 ALLOCSET_DEFAULT_SIZES);
 
-	/* RESET ALL goes back to this, whatever the role's default is */
-	SetConfigOption("default_transaction_isolation", "read committed",
-					PGC_USERSET, PGC_S_OVERRIDE);
-	SetConfigOption("default_transaction_read_only", "off",
-					PGC_USERSET, PGC_S_OVERRIDE);
-	SetConfigOption("default_transaction_deferrable", "off",
-					PGC_USERSET, PGC_S_OVERRIDE);
+	/* the role's settings are for its bodies, not for what is ours */
+	dwf_session_begin(true);
+	dwf_plan_is_patient = true;
 
 	while (claim_work())
 	{

@@ -1,52 +1,47 @@
 /*-------------------------------------------------------------------------
  *
  * worker.c
- *	  The worker of one database: notify its listeners.
+ *	  The worker of one database: what it is told, and what it does when.
  *
  * It sleeps until its latch is set, by whoever puts news into its ring or has
- * an order for it.  News are sent on at once when the last batch is longer ago
- * than the least gap, else when that is over: a limit of the rate, no period.
+ * an order for it, or until something is due.  Whatever there is to do, it does
+ * a piece of each kind in turn (resume.c, tell.c, pool.c), none of which can
+ * end it by failing (attempt.c).
  *
  *-------------------------------------------------------------------------
  */
 #include "launcher.h"
 
 #include <limits.h>
-#include <math.h>
 
 #include "access/xact.h"
-#include "commands/async.h"
 #include "commands/dbcommands.h"
 #include "commands/extension.h"
-#include "common/hashfn.h"
-#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "pgstat.h"
-#include "portability/instr_time.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
-#include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/hsearch.h"
-#include "utils/json.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
+#include "attachment.h"
+#include "attempt.h"
 #include "home.h"
 #include "listener.h"
-#include "owner.h"
 #include "plan.h"
 #include "pool.h"
 #include "presence.h"
+#include "resume.h"
 #include "service.h"
-#include "shmem.h"
+#include "session.h"
 #include "store.h"
-
-/* Each so many sessions that listen lengthen the gap by as much again */
-#define SESSIONS_PER_GAP	100.0
+#include "tell.h"
+#include "waiter.h"
 
 /* The extension's owner */
 static Oid	owner = InvalidOid;
@@ -54,19 +49,21 @@ static Oid	owner = InvalidOid;
 /* Workflows here come from another database and wait for wf_adopt() */
 static bool is_copy = false;
 
-/* News that were taken, for those who listen, and whether some were lost */
-#define PENDING_MAX		(1024 * 1024)
-static StringInfoData pending;
-static bool pending_resync = false;
-
-/* News of suspended workflows were passed by while they did not run here */
-static bool missed_news = true;
-
 /* The launcher that has started this worker */
 static uint32 generation;
 
-/* Workflows whose row somebody holds are looked at again after this, in ms */
-#define HELD_GAP	500
+/* There is something to be done about the bodies that run */
+static bool must_recheck = false;
+
+/* This database has to be looked at */
+static bool must_look = false;
+
+static DwfAttempt looking_around = {.purpose = "look at its database"};
+static DwfAttempt rechecking = {.purpose = "look at the workflows that run"};
+static DwfAttempt starting = {
+	.purpose = "start executors",
+	.begins_itself = true
+};
 
 /*
  * Look at this database: has it the extension, and do its workflows run here?
@@ -75,13 +72,9 @@ static uint32 generation;
 static bool
 look_around(void)
 {
-	bool		wanted;
 	bool		was_copy = is_copy;
+	bool		wanted = OidIsValid(get_extension_oid("durable_wf", true));
 
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	wanted = OidIsValid(get_extension_oid("durable_wf", true));
 	owner = wanted ? dwf_plan_extension_owner() : InvalidOid;
 	is_copy = wanted && dwf_home_runs_nothing();
 	if (is_copy && !was_copy)
@@ -89,50 +82,33 @@ look_around(void)
 				(errmsg("workflows of database \"%s\" come from another one and do not run here",
 						get_database_name(MyDatabaseId)),
 				 errhint("When they no longer run there, call wf_adopt() in this database.")));
-	PopActiveSnapshot();
-	CommitTransactionCommand();
 	return wanted;
 }
 
-/* Do workflows run by themselves in this database? */
-static bool
-runs_here(void)
+/* The same, into *argument */
+static void
+find_whether_wanted(void *argument)
 {
-	return !is_copy && !dwf_setting_paused &&
-		OidIsValid(dwf_plan_find_relation("wait"));
+	*(bool *) argument = look_around();
 }
 
-/*
- * Do what is due by the clock: cancel the workflows that have run out of time,
- * let go on those whose wait has.  Returns when there is something next.
- */
-static TimestampTz
-serve_clock(bool *resumed)
+/* Look at the database if it has changed; false if there is nothing to do */
+static bool
+is_wanted(void)
 {
-	TimestampTz next_end = DT_NOEND;
-	TimestampTz next_wait = DT_NOEND;
-	bool		held = false;
+	bool		wanted = true;
 
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	if (runs_here())
-	{
-		if (missed_news)
-		{
-			/* some may have been restored since this worker began */
-			dwf_store_expect_all();
-			*resumed |= dwf_store_reconcile(&held) > 0;
-		}
-		missed_news = false;
-		(void) dwf_store_end_overdue(&next_end);
-		*resumed |= dwf_store_resume_due(&next_wait) > 0;
-	}
-	else
-		missed_news = true;
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-	return Min(next_end, next_wait);
+	if (must_look && dwf_attempt_may(&looking_around))
+		must_look = !dwf_attempt(&looking_around, find_whether_wanted, &wanted,
+								 NULL);
+	return wanted;
+}
+
+/* Start executors; the argument is when to come again */
+static void
+start_executors(void *argument)
+{
+	*(TimestampTz *) argument = dwf_pool_start();
 }
 
 /*
@@ -141,22 +117,14 @@ serve_clock(bool *resumed)
 static TimestampTz
 serve_bodies(void)
 {
+	TimestampTz next = DT_NOEND;
+
 	if (is_copy || dwf_setting_paused)
 		return DT_NOEND;
-	return dwf_pool_start();
-}
-
-/* Know for what to expect news, from before this worker was there */
-static void
-expect_news(void)
-{
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	if (OidIsValid(dwf_plan_find_relation("wait")))
-		dwf_store_expect_all();
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	if (!dwf_attempt_may(&starting) ||
+		!dwf_attempt(&starting, start_executors, &next, NULL))
+		return starting.again_at;
+	return next;
 }
 
 /* The shorter of a time to sleep, -1 for ever, and the time until a moment */
@@ -200,262 +168,36 @@ worker_exit(int code, Datum arg)
 	dwf_service_worker_end();
 }
 
-/* The payload that tells what has come where */
-static char *
-make_payload(const DwfNews *news)
-{
-	StringInfoData payload;
-
-	initStringInfo(&payload);
-	appendStringInfoString(&payload, "{\"workflow_id\": ");
-	escape_json(&payload, pnstrdup(news->workflow_id, news->workflow_length));
-	appendStringInfo(&payload, ", \"kind\": \"%s\", \"key\": ",
-					 dwf_shmem_subject_name(dwf_shmem_subject(news->door)));
-	if (news->door == DWF_DOOR_NO_TOPIC || news->door == DWF_DOOR_LIFE)
-		appendStringInfoString(&payload, "null");
-	else
-		escape_json(&payload, pnstrdup(news->key, news->key_length));
-	appendStringInfoChar(&payload, '}');
-	return payload.data;
-}
-
-/* The listens of this database, those for a workflow by its hash */
-typedef struct Listens
-{
-	DwfListen  *all;			/* sorted */
-	int			count;
-	int			first_workflow; /* those of roles come before it */
-} Listens;
-
-static int
-compare_listens(const void *a, const void *b)
-{
-	uint64		left = ((const DwfListen *) a)->key.workflow_hash;
-	uint64		right = ((const DwfListen *) b)->key.workflow_hash;
-
-	return (left > right) - (left < right);
-}
-
-/*
- * To be called when the news have been taken: whose interest made a sender
- * leave them is there now.
- */
+/* Have those bodies end that nobody may run any more, whoever has decided so */
 static void
-list_listens(Listens *listens)
+recheck_bodies(void *argument)
 {
-	listens->all = dwf_listener_list(&listens->count);
-	qsort(listens->all, listens->count, sizeof(DwfListen), compare_listens);
-	listens->first_workflow = 0;
-	while (listens->first_workflow < listens->count &&
-		   listens->all[listens->first_workflow].key.workflow_hash == 0)
-		listens->first_workflow++;
-}
+	ListCell   *cell;
 
-/* Where those for a workflow begin, if there are any */
-static int
-find_listens(const Listens *listens, uint64 workflow_hash)
-{
-	int			low = listens->first_workflow;
-	int			high = listens->count;
-
-	while (low < high)
+	(void) argument;
+	foreach(cell, dwf_attachment_list())
 	{
-		int			middle = low + (high - low) / 2;
+		DwfExecution *execution = lfirst(cell);
+		DwfAddress	address = {DWF_DOOR_LIFE, execution->workflow_id, NULL};
+		DwfLife		life;
 
-		if (listens->all[middle].key.workflow_hash < workflow_hash)
-			low = middle + 1;
-		else
-			high = middle;
+		if (execution->is_body &&
+			(!dwf_store_life(execution->workflow_id, &life) ||
+			 life.finished || life.owner != execution->role))
+			dwf_attachment_interrupt(dwf_waiter_hash(&address));
 	}
-	return low;
 }
 
-/* Notify a channel of news at this door */
+/* Take the news out of the ring, to be heeded and to be told */
 static void
-notify_channel(const char *channel, char door, const char *payload)
+take_news(DwfWorker *place)
 {
-	Async_Notify(channel, payload);
-	dwf_shmem_count(dwf_shmem_subject(door), DWF_COUNT_NOTIFICATIONS, 1);
-}
+	static char ring[DWF_RING_BYTES];
+	static DwfLost lost;
+	uint32		length = dwf_service_take_ring(place, ring, &lost);
 
-/*
- * Notify who listens for all of the owner's workflows, and who for this one
- * and may see it.  One that is gone has news only of its life, which is over.
- */
-static void
-notify_news(const Listens *listens, const DwfNews *news)
-{
-	uint64		hash = dwf_listener_workflow_hash(news->workflow_id,
-												  news->workflow_length);
-	int			first = find_listens(listens, hash);
-	bool		wanted = first < listens->count &&
-		listens->all[first].key.workflow_hash == hash;
-	char	   *payload;
-	bool		exists;
-	DwfLife		life;
-
-	if ((!wanted && listens->first_workflow == 0) ||
-		news->door == DWF_DOOR_RESPONSE)	/* for suspended workflows only */
-		return;
-	payload = make_payload(news);
-	exists = dwf_store_life(cstring_to_text_with_len(news->workflow_id,
-													 news->workflow_length),
-							&life);
-
-	for (int i = 0; exists && i < listens->first_workflow; i++)
-		if (listens->all[i].key.role == life.owner)
-			notify_channel(listens->all[i].channel, news->door, payload);
-	for (int i = first; i < listens->count &&
-		 listens->all[i].key.workflow_hash == hash; i++)
-		if (exists ? dwf_owner_allows(life.owner, listens->all[i].key.role)
-			: news->door == DWF_DOOR_LIFE)
-			notify_channel(listens->all[i].channel, news->door, payload);
-}
-
-/* Tell everyone who listens in this database to look for himself */
-static void
-notify_resync(const Listens *listens)
-{
-	for (int i = 0; i < listens->count; i++)
-		Async_Notify(listens->all[i].channel,
-					 "{\"workflow_id\": null, \"kind\": \"resync\", \"key\": null}");
-	if (listens->count > 0)
-		dwf_shmem_count(DWF_SUBJECT_ALL, DWF_COUNT_RESYNCS, 1);
-}
-
-/* True unless the same news are in this batch already */
-static bool
-are_new(HTAB *seen, const char *news, uint32 length)
-{
-	uint64		hash = hash_bytes_extended((const unsigned char *) news, length,
-										   dwf_shared->hash_seed);
-	bool		found;
-
-	(void) hash_search(seen, &hash, HASH_ENTER, &found);
-	return !found;
-}
-
-/* Let suspended workflows go on that wait for this */
-static uint64
-resume_for_news(const DwfNews *news, bool *held)
-{
-	text	   *target = cstring_to_text_with_len(news->workflow_id,
-												  news->workflow_length);
-	text	   *key = cstring_to_text_with_len(news->key, news->key_length);
-
-	if (news->door == DWF_DOOR_LIFE)
-		dwf_store_forget_waits(target);
-	return dwf_store_resume(news->door, target, key, held);
-}
-
-/*
- * Take the news out of the ring: at once for suspended workflows, and to be
- * kept for those who listen.  Returns whether a workflow goes on.
- */
-static bool
-take_news(DwfWorker *place, TimestampTz *next_clock)
-{
-	char	   *ring;
-	uint32		length;
-	uint64		resumed = 0;
-	bool		held = false;
-	bool		resync;
-
-	pgstat_report_activity(STATE_RUNNING, "taking news");
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	ring = palloc(DWF_RING_BYTES);
-	length = dwf_service_take_ring(place, ring, &resync);
-	pending_resync |= resync;
-	if (resync)
-		*next_clock = DT_NOBEGIN;	/* a prepared one may have set a timeout */
-	if (pending.len + length <= PENDING_MAX)
-		appendBinaryStringInfo(&pending, ring, length);
-	else
-		pending_resync = true;
-
-	/* while nothing was ever suspended there is nobody to look for */
-	if (dwf_listener_expects() && !runs_here())
-		missed_news = true;
-	else if (dwf_listener_expects())
-	{
-		if (resync)
-		{
-			resumed = dwf_store_reconcile(&held);
-			dwf_shmem_count(DWF_SUBJECT_ALL, DWF_COUNT_RECONCILES, 1);
-		}
-		for (uint32 at = 0; at < length;)
-		{
-			DwfNews		news;
-
-			at += dwf_service_read_news(ring + at, &news);
-			resumed += resume_for_news(&news, &held);
-		}
-	}
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-	if (held)
-		*next_clock = Min(*next_clock,
-						  TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													  HELD_GAP));
-	return resumed > 0;
-}
-
-/* Send on what was kept for those who listen */
-static void
-notify_batch(void)
-{
-	HASHCTL		control = {0};
-	HTAB	   *seen;
-	Listens		listens;
-
-	pgstat_report_activity(STATE_RUNNING, "notifying listeners");
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	list_listens(&listens);
-	control.keysize = control.entrysize = sizeof(uint64);
-	control.hcxt = CurrentMemoryContext;
-	seen = hash_create("durable_wf news", 256, &control,
-					   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-
-	if (pending_resync)
-		notify_resync(&listens);
-	for (int at = 0; at < pending.len;)
-	{
-		DwfNews		news;
-		uint32		size = dwf_service_read_news(pending.data + at, &news);
-
-		if (are_new(seen, pending.data + at, size))
-			notify_news(&listens, &news);
-		at += size;
-	}
-	CommitTransactionCommand();
-	resetStringInfo(&pending);
-	pending_resync = false;
-	pgstat_report_stat(false);
-}
-
-/*
- * For how many milliseconds the next batch has to wait.  By a clock that
- * nobody sets.
- *
- * A batch wakes all sessions that listen, which on two CPUs takes each of them
- * some 30 microseconds; each hundred of them adds a gap, so that all together
- * never take more than a small part of one CPU.
- */
-static long
-time_left(instr_time last_batch)
-{
-	double		gap = dwf_setting_notify_min_gap *
-		(1 + dwf_listener_sessions() / SESSIONS_PER_GAP);
-	instr_time	passed;
-
-	if (INSTR_TIME_IS_ZERO(last_batch))
-		return 0;
-	INSTR_TIME_SET_CURRENT(passed);
-	INSTR_TIME_SUBTRACT(passed, last_batch);
-	return Max(0, (long) ceil(gap - INSTR_TIME_GET_MILLISEC(passed)));
+	dwf_resume_add(ring, length, &lost);
+	dwf_tell_add(ring, length, lost.any);
 }
 
 /* Connect, and find out whether this database wants a worker */
@@ -463,6 +205,7 @@ static DwfWorker *
 begin_work(Oid database)
 {
 	DwfWorker  *place;
+	bool		wanted;
 
 	memcpy(&generation, MyBgworkerEntry->bgw_extra, sizeof(generation));
 
@@ -471,22 +214,47 @@ begin_work(Oid database)
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	before_shmem_exit(worker_exit, (Datum) 0);
-	dwf_plan_be_patient();
+	dwf_session_begin(false);
 
 	/* a lost notification is told as a resync after the crash */
 	SetConfigOption("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION);
-	/* whatever the database's default is: nothing here can fail to serialize */
-	SetConfigOption("default_transaction_isolation", "read committed",
-					PGC_USERSET, PGC_S_SESSION);
+	/* our triggers fire for what it writes, whatever the database has set */
+	SetConfigOption("session_replication_role", "origin", PGC_SUSET,
+					PGC_S_SESSION);
 
-	if (!look_around())
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	wanted = look_around();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	if (!wanted)
 		leave();
 	place = dwf_service_worker_begin(generation, owner);
 	if (place == NULL || dwf_presence_is_held(database))
 		leave();
-	initStringInfo(&pending);
-	expect_news();
+	dwf_resume_init();
+	dwf_tell_init();
 	return place;
+}
+
+/* Sleep until there is something to do */
+static void
+sleep_until(bool has_news, TimestampTz next_clock, TimestampTz next_body)
+{
+	long		timeout = has_news ? dwf_tell_time_left() : -1;
+
+	timeout = sooner(sooner(timeout, next_clock), next_body);
+	timeout = sooner(sooner(timeout, dwf_tell_next()), dwf_resume_next());
+	timeout = sooner(timeout, dwf_resume_aside());
+	if (must_recheck)
+		timeout = sooner(timeout, rechecking.again_at);
+	if (must_look)
+		timeout = sooner(timeout, looking_around.again_at);
+	report_idle();
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH |
+					 (timeout >= 0 ? WL_TIMEOUT : 0), timeout,
+					 dwf_compat_wait_event("DurableWfWorker"));
 }
 
 /*
@@ -500,19 +268,13 @@ dwf_worker_main(Datum arg)
 	DwfWorker  *place = begin_work(DatumGetObjectId(arg));
 	TimestampTz next_clock = DT_NOBEGIN;
 	TimestampTz next_body = DT_NOBEGIN;
-	instr_time	last_batch;
+	bool		said_copy = false;
 
-	INSTR_TIME_SET_ZERO(last_batch);
 	for (;;)
 	{
-		bool		leaves;
-		bool		check;
+		DwfOrders	orders;
 		bool		run;
-		bool		ordered;
-		bool		has_news;
 		bool		busy = false;
-		long		gap_left;
-		long		timeout = -1;
 
 		ResetLatch(MyLatch);
 		QueryCancelPending = false;	/* nothing to cancel, as in an idle session */
@@ -530,50 +292,57 @@ dwf_worker_main(Datum arg)
 			next_clock = next_body = DT_NOBEGIN;	/* perhaps no longer paused */
 		}
 
-		has_news = dwf_service_take_orders(place, &leaves, &check, &run);
-		ordered = run;
-		run |= dwf_pool_reap();
-		if (leaves || (check && !look_around()))
+		dwf_service_take_orders(place, &orders);
+		must_look |= orders.check;
+		must_recheck |= orders.recheck;
+		run = orders.run | dwf_pool_reap();
+		if (orders.leave || !is_wanted())
 			leave();
-		if (check)
+		if (is_copy != said_copy)
 			dwf_service_say_copy(place, is_copy);
-		gap_left = time_left(last_batch);
-		if (has_news && (gap_left == 0 || dwf_listener_expects()))
+		said_copy = is_copy;
+		if (orders.has_news && !dwf_resume_has_news() &&
+			(dwf_listener_expects() || dwf_tell_time_left() == 0))
 		{
-			run |= take_news(place, &next_clock);
+			take_news(place);
 			busy = true;
 		}
-		if (run || check || next_body <= GetCurrentTimestamp())
+		if (dwf_resume_has_news())
+		{
+			run |= dwf_resume_news();
+			busy = true;
+		}
+		if (must_recheck && dwf_attempt_may(&rechecking))
+			must_recheck = !dwf_attempt(&rechecking, recheck_bodies, NULL, NULL);
+		if (run || orders.check || next_body <= GetCurrentTimestamp())
 		{
 			next_body = serve_bodies();
 			busy = true;
 		}
-		if (ordered || check || next_clock <= GetCurrentTimestamp())
+		next_clock = Min(next_clock, dwf_resume_aside());
+		if (orders.run || orders.check || next_clock <= GetCurrentTimestamp())
 		{
-			bool		resumed = false;
+			bool		resumed;
 
 			dwf_service_plan_clock(place, DT_NOEND);
-			next_clock = serve_clock(&resumed);
+			resumed = dwf_resume_by_clock(is_copy, &next_clock);
 			dwf_service_plan_clock(place, next_clock);
 			if (resumed)
 				next_body = serve_bodies();
 			busy = true;
 		}
-		if ((pending.len > 0 || pending_resync) && gap_left == 0)
+		if (dwf_resume_is_due())
 		{
-			notify_batch();
-			INSTR_TIME_SET_CURRENT(last_batch);
+			if (dwf_resume_lost())
+				next_body = serve_bodies();
 			busy = true;
 		}
-		if (busy)
-			continue;
-
-		if (has_news || pending.len > 0 || pending_resync)
-			timeout = gap_left;
-		timeout = sooner(sooner(timeout, next_clock), next_body);
-		report_idle();
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH |
-						 (timeout >= 0 ? WL_TIMEOUT : 0), timeout,
-						 dwf_compat_wait_event("DurableWfWorker"));
+		if (dwf_tell_is_due())
+		{
+			dwf_tell();
+			busy = true;
+		}
+		if (!busy)
+			sleep_until(orders.has_news, next_clock, next_body);
 	}
 }

@@ -19,6 +19,8 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
+#include "portable.h"
+
 /* Beyond this many days no timestamp can be reached from now */
 #define DWF_INTERVAL_DAYS_MAX	(100000.0 * DAYS_PER_YEAR)
 
@@ -130,7 +132,6 @@ TimestampTz
 dwf_arg_deadline(FunctionCallInfo fcinfo, int n, const char *name)
 {
 	Interval   *span;
-	TimestampTz now;
 
 	if (PG_ARGISNULL(n))
 		return DWF_WAIT_FOREVER;
@@ -140,10 +141,7 @@ dwf_arg_deadline(FunctionCallInfo fcinfo, int n, const char *name)
 	if (!dwf_arg_is_positive(span, name))
 		return DWF_WAIT_NEVER;
 
-	now = GetCurrentTimestamp();
-	return DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
-												   TimestampTzGetDatum(now),
-												   IntervalPGetDatum(span)));
+	return dwf_portable_after(GetCurrentTimestamp(), span);
 }
 
 /*

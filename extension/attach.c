@@ -22,10 +22,13 @@
 
 #include "args.h"
 #include "attachment.h"
+#include "client.h"
 #include "identity.h"
 #include "journal.h"
+#include "restricted.h"
 #include "shmem.h"
 #include "store.h"
+#include "token.h"
 #include "wait.h"
 
 PG_FUNCTION_INFO_V1(wf_attach);
@@ -47,7 +50,7 @@ refuse_in_body(const char *function)
 static void
 check_can_attach(const char *function)
 {
-	text	   *current = dwf_attachment_id();
+	text	   *current;
 	DwfLife		life;
 
 	refuse_in_body(function);
@@ -56,15 +59,17 @@ check_can_attach(const char *function)
 	if (IsolationUsesXactSnapshot())
 		ereport(ERROR,
 				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
-				 errmsg("cannot attach in a REPEATABLE READ or SERIALIZABLE transaction")));
+				 errmsg("cannot attach in a REPEATABLE READ or SERIALIZABLE transaction"),
+				 errhint("Begin it, and all that follow, with BEGIN ISOLATION LEVEL READ COMMITTED, or SET default_transaction_isolation = 'read committed'.")));
 	if (dwf_journal_in_command())
 		ereport(ERROR,
 				(errcode(DWF_ERRCODE_NOT_IN_BODY),
 				 errmsg("cannot attach inside a step")));
-	if (current == NULL)
+	if (dwf_attachment_state() == DWF_EXECUTES_NOTHING)
 		return;
 
-	if (dwf_attachment_current() == NULL)
+	current = dwf_attachment_held();
+	if (dwf_attachment_state() == DWF_HAS_ENDED_RUN)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("this session is attached to workflow \"%s\" until the transaction commits",
@@ -98,7 +103,10 @@ dwf_attach_try(text *workflow_id, Oid role, bool *ended)
 
 	/* nobody else is at it now, so what the journal has is all there is */
 	if (dwf_store_attach(workflow_id, role))
+	{
 		dwf_journal_begin(workflow_id);
+		dwf_client_note_taken();
+	}
 	else
 	{
 		dwf_attachment_release();
@@ -142,12 +150,12 @@ wf_attach(PG_FUNCTION_ARGS)
 	int			holder_pid;
 	DwfLife		life;
 
+	dwf_restricted_refuse("wf_attach");
 	workflow_id = dwf_arg_name(fcinfo, 0, "workflow_id", DWF_WORKFLOW_ID_MAX);
 	dwf_arg_require(fcinfo, 1, "takeover");
 	takeover = PG_GETARG_BOOL(1);
 	dwf_identity_check_exists(workflow_id, &life, GetUserId());
-	if (life.finished || dwf_identity_same(workflow_id,
-											dwf_attachment_current()))
+	if (life.finished || dwf_attachment_executes_that(workflow_id))
 		PG_RETURN_TEXT_P(cstring_to_text(life.status));
 	check_can_attach("wf_attach");
 
@@ -174,6 +182,7 @@ wf_attach(PG_FUNCTION_ARGS)
 Datum
 wf_detach(PG_FUNCTION_ARGS)
 {
+	dwf_restricted_refuse("wf_detach");
 	refuse_in_body("wf_detach");
 	if (dwf_journal_in_command())
 		ereport(ERROR,
@@ -261,6 +270,7 @@ wf_attach_next(PG_FUNCTION_ARGS)
 	Datum		value;
 	bool		isnull;
 
+	dwf_restricted_refuse("wf_attach_next");
 	next.queue = dwf_arg_name(fcinfo, 0, "queue", DWF_KEY_MAX);
 	dwf_wait_init(&wait, fcinfo, "wf_attach_next");
 	wait.deadline = dwf_arg_deadline(fcinfo, 1, "timeout");
@@ -300,6 +310,7 @@ DWF_JOURNALLED(wf_retry, 0)
 						text_to_cstring(workflow_id)),
 				 errdetail("Its status is %s.", life.status)));
 	}
+	dwf_token_restore(workflow_id);
 	PG_RETURN_VOID();
 }
 
@@ -309,13 +320,12 @@ DWF_JOURNALLED_END(wf_continue_as_new)
 	text	   *workflow_id;
 	DwfValue	input = {.isnull = PG_ARGISNULL(0)};
 
-	dwf_journal_require("wf_continue_as_new");
+	workflow_id = dwf_journal_require("wf_continue_as_new");
 	dwf_store_require_writable("wf_continue_as_new");
 	if (dwf_journal_in_command())
 		ereport(ERROR,
 				(errcode(DWF_ERRCODE_NOT_IN_BODY),
 				 errmsg("cannot continue as new inside a step")));
-	workflow_id = dwf_attachment_current();
 	if (!input.isnull)
 		input.value = PG_GETARG_DATUM(0);
 	while (!dwf_store_restart(workflow_id, GetUserId(), input))

@@ -21,6 +21,12 @@
  * Whoever waits for work in the workflow's queue is woken when it is given
  * back.
  *
+ * A session that has ended its run (end_at_commit) executes nothing, and holds
+ * the workflow still.  So there are three states (DwfAttachmentState), and no
+ * function that returns a workflow or NULL: one says whether there is one, and
+ * the others return it or raise.  What they return is the caller's own, as a
+ * call that commits may lose the workflow in between (a deferred trigger).
+ *
  *-------------------------------------------------------------------------
  */
 #include "attachment.h"
@@ -32,13 +38,16 @@
 #include "storage/ipc.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
+#include "client.h"
+#include "restricted.h"
 #include "service.h"
 #include "shmem.h"
 #include "waiter.h"
 
-/* What this session executes, or NULL; in TopMemoryContext */
+/* What this session holds, or NULL; in TopMemoryContext */
 static text *attached_id = NULL;
 static text *attached_queue = NULL;
 
@@ -49,11 +58,77 @@ static bool exit_callback_registered = false;
 static bool is_body = false;
 static bool is_suspending = false;
 
-/* The workflow that this session executes, or NULL */
-text *
-dwf_attachment_current(void)
+/*
+ * What does this session execute?  For what runs in it on behalf of somebody
+ * else it is nothing.
+ */
+DwfAttachmentState
+dwf_attachment_state(void)
 {
-	return ended_by == InvalidSubTransactionId ? attached_id : NULL;
+	if (attached_id == NULL || dwf_restricted())
+		return DWF_EXECUTES_NOTHING;
+	return ended_by == InvalidSubTransactionId ? DWF_EXECUTES :
+		DWF_HAS_ENDED_RUN;
+}
+
+/* A copy in the current memory context */
+static text *
+copy_id(const text *workflow_id)
+{
+	text	   *copy = palloc(VARSIZE_ANY(workflow_id));
+
+	memcpy(copy, workflow_id, VARSIZE_ANY(workflow_id));
+	return copy;
+}
+
+/* Does this session execute a workflow?  If so, it is *workflow_id. */
+bool
+dwf_attachment_executes(text **workflow_id)
+{
+	bool		executes = dwf_attachment_state() == DWF_EXECUTES;
+
+	*workflow_id = executes ? copy_id(attached_id) : NULL;
+	return executes;
+}
+
+/* Does this session execute that workflow? */
+bool
+dwf_attachment_executes_that(const text *workflow_id)
+{
+	return dwf_attachment_state() == DWF_EXECUTES &&
+		VARSIZE_ANY_EXHDR(workflow_id) == VARSIZE_ANY_EXHDR(attached_id) &&
+		memcmp(VARDATA_ANY(workflow_id), VARDATA_ANY(attached_id),
+			   VARSIZE_ANY_EXHDR(attached_id)) == 0;
+}
+
+/* The workflow that this session executes; raises WF008 if there is none */
+text *
+dwf_attachment_require(const char *function)
+{
+	if (dwf_attachment_state() != DWF_EXECUTES)
+		ereport(ERROR,
+				(errcode(DWF_ERRCODE_NO_CURRENT),
+				 errmsg("%s() is for sessions that are attached to a workflow",
+						function),
+				 is_body ?
+				 errhint("This run has ended it, with wf_complete() or its like: let RETURN follow that.") :
+				 errhint("Call wf_attach() first; the body of a workflow is run by wf_start().")));
+	return copy_id(attached_id);
+}
+
+/*
+ * The workflow that this session holds: it executes it, or has ended its run
+ * in this transaction.  Raises WF008 if there is none (any more).
+ */
+text *
+dwf_attachment_held(void)
+{
+	if (dwf_attachment_state() == DWF_EXECUTES_NOTHING)
+		ereport(ERROR,
+				(errcode(DWF_ERRCODE_NO_CURRENT),
+				 errmsg("this session has left the workflow that it executed"),
+				 errdetail("The call began in the workflow, and a commit in it has ended the run.")));
+	return copy_id(attached_id);
 }
 
 /* Does this session run the body of a SQL workflow? */
@@ -90,13 +165,6 @@ void
 dwf_attachment_set_suspending(bool value)
 {
 	is_suspending = value;
-}
-
-/* The same, also when it does not any more if this transaction commits */
-text *
-dwf_attachment_id(void)
-{
-	return attached_id;
 }
 
 /* What stands for a workflow in a slot: never 0 */
@@ -171,6 +239,37 @@ dwf_attachment_is_claimed(text *workflow_id)
 	return claimed;
 }
 
+/*
+ * What is executed now in this database, of DwfExecution.  If it runs out of
+ * memory, the abort unlocks.
+ */
+List *
+dwf_attachment_list(void)
+{
+	List	   *list = NIL;
+
+	LWLockAcquire(dwf_shmem_attachment_lock(), LW_SHARED);
+	for (int i = 0; i < dwf_shared->nslots; i++)
+	{
+		DwfSlot    *slot = &dwf_shared->slots[i];
+		DwfExecution *execution;
+
+		if (pg_atomic_read_u64(&slot->attached) == 0 ||
+			slot->attached_database != MyDatabaseId)
+			continue;
+		execution = palloc(sizeof(DwfExecution));
+		execution->workflow_id = cstring_to_text_with_len(slot->attached_id,
+														  slot->attached_length);
+		execution->pid = slot->attached_pid;
+		execution->is_body = slot->runs_body;
+		execution->role = slot->attached_role;
+		execution->since = slot->attached_since;
+		list = lappend(list, execution);
+	}
+	LWLockRelease(dwf_shmem_attachment_lock());
+	return list;
+}
+
 /* Give the claim back, and if there is work in it wake whom it concerns */
 static void
 give_back(bool is_work)
@@ -195,6 +294,7 @@ give_back(bool is_work)
 		pfree(attached_queue);
 	attached_id = attached_queue = NULL;
 	begun_by = ended_by = InvalidSubTransactionId;
+	dwf_client_keep_as_set();
 }
 
 /* Give the claim back, and wake whom it concerns.  Cannot fail. */
@@ -250,7 +350,7 @@ dwf_attachment_claim(text *workflow_id, text *queue, int *holder_pid)
 	DwfSlot    *slot = dwf_shmem_my_slot();
 	DwfSlot    *holder;
 
-	Assert(attached_id == NULL && slot != NULL);
+	Assert(attached_id == NULL && slot != NULL && !dwf_restricted());
 	if (!exit_callback_registered)
 	{
 		on_shmem_exit(attachment_exit, (Datum) 0);
@@ -264,6 +364,12 @@ dwf_attachment_claim(text *workflow_id, text *queue, int *holder_pid)
 	else
 	{
 		slot->attached_pid = MyProcPid;
+		slot->attached_database = MyDatabaseId;
+		slot->attached_role = GetSessionUserId();
+		slot->attached_since = GetCurrentTimestamp();
+		slot->attached_length = VARSIZE_ANY_EXHDR(workflow_id);
+		memcpy(slot->attached_id, VARDATA_ANY(workflow_id),
+			   slot->attached_length);
 		slot->is_interrupted = false;
 		pg_atomic_write_u64(&slot->attached, hash);
 	}
@@ -276,6 +382,7 @@ dwf_attachment_claim(text *workflow_id, text *queue, int *holder_pid)
 			pfree(queue_copy);
 		return false;
 	}
+	dwf_client_keep_alive();
 	attached_id = id_copy;
 	attached_queue = queue_copy;
 	begun_by = GetCurrentSubTransactionId();
@@ -317,11 +424,14 @@ dwf_attachment_evict(text *workflow_id)
 	ConditionVariableCancelSleep();
 }
 
-/* If this transaction commits, the session executes nothing any more */
+/*
+ * If this transaction commits, the session executes nothing any more.  What
+ * runs in it on behalf of somebody else cannot do that.
+ */
 void
 dwf_attachment_end_at_commit(void)
 {
-	if (attached_id && ended_by == InvalidSubTransactionId)
+	if (attached_id && !dwf_restricted() && ended_by == InvalidSubTransactionId)
 		ended_by = GetCurrentSubTransactionId();
 }
 

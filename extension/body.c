@@ -18,6 +18,7 @@
 #include "nodes/makefuncs.h"
 #include "parser/parse_func.h"
 #include "utils/acl.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -28,22 +29,30 @@
 #include "args.h"
 #include "attachment.h"
 #include "owner.h"
+#include "portable.h"
 #include "shmem.h"
 #include "store.h"
 
 PG_FUNCTION_INFO_V1(dwf_resolve_body);
 PG_FUNCTION_INFO_V1(dwf_waits_for);
 
-/* Find the procedure of this name with one jsonb argument; raises 42883 */
+/* The procedure of this name with one jsonb argument, or InvalidOid */
 static Oid
-find_procedure(text *name)
+look_up_procedure(text *name)
 {
 	ObjectWithArgs *object = makeNode(ObjectWithArgs);
-	Oid			procedure;
 
 	object->objname = textToQualifiedNameList(name);
 	object->objargs = list_make1(makeTypeNameFromOid(JSONBOID, -1));
-	procedure = LookupFuncWithArgs(OBJECT_PROCEDURE, object, true);
+	return LookupFuncWithArgs(OBJECT_PROCEDURE, object, true);
+}
+
+/* The same; raises 42883 */
+static Oid
+find_procedure(text *name)
+{
+	Oid			procedure = look_up_procedure(name);
+
 	if (!OidIsValid(procedure))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),
@@ -54,25 +63,69 @@ find_procedure(text *name)
 	return procedure;
 }
 
-/* Raise 0A000 for a procedure that could not commit, or not be replayed */
-static void
-check_procedure(Form_pg_proc form, bool has_settings)
+/* Does a procedure have arguments that only come out of it? */
+static bool
+has_out_arguments(HeapTuple tuple)
 {
-	const char *reason = NULL;
-	char	   *language = get_language_name(form->prolang, false);
+	bool		isnull;
+	Datum		modes = SysCacheGetAttr(PROCOID, tuple,
+										Anum_pg_proc_proargmodes, &isnull);
+	ArrayType  *array;
 
-	if (strcmp(language, "plpgsql") != 0)
-		reason = "It is not written in PL/pgSQL.";
-	else if (form->prosecdef)
-		reason = "It is SECURITY DEFINER, so it cannot commit.";
-	else if (has_settings)
-		reason = "It has a SET clause, so it cannot commit.";
-	if (reason)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("procedure %s(jsonb) cannot be the body of a workflow",
-						NameStr(form->proname)),
-				 errdetail_internal("%s", reason)));
+	if (isnull)
+		return false;
+	array = DatumGetArrayTypeP(modes);
+	for (int i = 0; i < ARR_DIMS(array)[0]; i++)
+		if (ARR_DATA_PTR(array)[i] == PROARGMODE_OUT)
+			return true;
+	return false;
+}
+
+/*
+ * Why a procedure could not commit, be CALLed or be replayed, as the end of a
+ * sentence; NULL if it can be a body.  *remedy is what would put that right.
+ */
+static const char *
+find_fault(HeapTuple tuple, const char **remedy)
+{
+	Form_pg_proc form = (Form_pg_proc) GETSTRUCT(tuple);
+
+	*remedy = NULL;
+	if (strcmp(get_language_name(form->prolang, false), "plpgsql") != 0)
+		return "is not written in PL/pgSQL";
+	if (has_out_arguments(tuple))
+		return "has OUT arguments, which a CALL would have to pass";
+	if (form->prosecdef)
+	{
+		*remedy = "SECURITY INVOKER";
+		return "is SECURITY DEFINER, so it cannot commit";
+	}
+	if (!heap_attisnull(tuple, Anum_pg_proc_proconfig, NULL))
+	{
+		*remedy = "RESET ALL";
+		return "has a SET clause, so it cannot commit";
+	}
+	return NULL;
+}
+
+/* The procedure's row; the caller releases it */
+static HeapTuple
+procedure_row(Oid procedure)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(procedure));
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", procedure);
+	return tuple;
+}
+
+/* Raise 42501 unless a role may execute a procedure */
+static void
+check_privilege(Form_pg_proc form, Oid role)
+{
+	if (!dwf_compat_can_execute(form->oid, role))
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_PROCEDURE,
+					   NameStr(form->proname));
 }
 
 /*
@@ -124,23 +177,77 @@ check_role(Oid role)
 text *
 dwf_body_resolve(text *name, Oid role)
 {
-	Oid			procedure = find_procedure(name);
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(procedure));
-	Form_pg_proc form;
-	char	   *qualified;
+	HeapTuple	tuple = procedure_row(find_procedure(name));
+	Form_pg_proc form = (Form_pg_proc) GETSTRUCT(tuple);
+	const char *remedy;
+	const char *fault = find_fault(tuple, &remedy);
+	text	   *qualified;
 
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for function %u", procedure);
-	form = (Form_pg_proc) GETSTRUCT(tuple);
-	check_procedure(form, !heap_attisnull(tuple, Anum_pg_proc_proconfig, NULL));
-	if (!dwf_compat_can_execute(procedure, role))
-		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_PROCEDURE,
-					   NameStr(form->proname));
+	if (fault)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("procedure %s(jsonb) cannot be the body of a workflow",
+						NameStr(form->proname)),
+				 errdetail("It %s.", fault)));
+	check_privilege(form, role);
 	check_role(role);
-	qualified = quote_qualified_identifier(get_namespace_name(form->pronamespace),
-										   NameStr(form->proname));
+	qualified = dwf_portable_name(form->pronamespace, NameStr(form->proname));
 	ReleaseSysCache(tuple);
-	return cstring_to_text(qualified);
+	return qualified;
+}
+
+/*
+ * The body of a workflow is about to be run by its owner, the current user:
+ * raise unless it still can be, as it may have been changed since the start.
+ * One that is not there any more is for the CALL to complain of.
+ */
+void
+dwf_body_check(text *body)
+{
+	Oid			procedure = look_up_procedure(body);
+	HeapTuple	tuple;
+	const char *remedy;
+	const char *fault;
+
+	if (!OidIsValid(procedure))
+		return;
+	tuple = procedure_row(procedure);
+	fault = find_fault(tuple, &remedy);
+	if (fault)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("procedure %s(jsonb) %s",
+						get_func_name(procedure), fault),
+				 errdetail("It has been changed since the workflow was started."),
+				 remedy ?
+				 errhint("ALTER PROCEDURE %s(jsonb) %s; and let the workflow go on with wf_retry().",
+						 text_to_cstring(body), remedy) :
+				 errhint("Put back what it was, and let the workflow go on with wf_retry().")));
+	check_privilege((Form_pg_proc) GETSTRUCT(tuple), GetUserId());
+	ReleaseSysCache(tuple);
+}
+
+/*
+ * A workflow with this body is about to be given to another role: raise unless
+ * that role can run it
+ */
+void
+dwf_body_check_owner(text *body, Oid role)
+{
+	Oid			procedure = look_up_procedure(body);
+	HeapTuple	tuple;
+	Form_pg_proc form;
+
+	check_role(role);
+	if (!OidIsValid(procedure))
+		return;
+	tuple = procedure_row(procedure);
+	form = (Form_pg_proc) GETSTRUCT(tuple);
+	if (!dwf_compat_can_use_schema(form->pronamespace, role))
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_SCHEMA,
+					   get_namespace_name(form->pronamespace));
+	check_privilege(form, role);
+	ReleaseSysCache(tuple);
 }
 
 /* durable_wf.resolve_body(body) → text; null stays null */

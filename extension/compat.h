@@ -13,11 +13,13 @@
 
 #include "datatype/timestamp.h"
 #include "catalog/pg_database.h"
-#include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "storage/proc.h"
 #include "utils/acl.h"
+#include "utils/guc.h"
+#include "utils/guc_tables.h"
 #include "utils/wait_event.h"
 
 #if PG_VERSION_NUM < 150000
@@ -109,6 +111,18 @@ dwf_compat_can_execute(Oid function, Oid role)
 #endif
 }
 
+/* May this role use that schema? */
+static inline bool
+dwf_compat_can_use_schema(Oid schema, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(NamespaceRelationId, schema, role,
+						   ACL_USAGE) == ACLCHECK_OK;
+#else
+	return pg_namespace_aclcheck(schema, role, ACL_USAGE) == ACLCHECK_OK;
+#endif
+}
+
 /* May this role connect to that database? */
 static inline bool
 dwf_compat_can_connect(Oid database, Oid role)
@@ -118,6 +132,41 @@ dwf_compat_can_connect(Oid database, Oid role)
 						   ACL_CONNECT) == ACLCHECK_OK;
 #else
 	return pg_database_aclcheck(database, role, ACL_CONNECT) == ACLCHECK_OK;
+#endif
+}
+
+/* Functions that make random values; more of them with each version */
+#if PG_VERSION_NUM >= 180000
+#define DWF_RANDOM_FUNCTIONS \
+	F_RANDOM_, F_RANDOM_INT4_INT4, F_RANDOM_INT8_INT8, \
+	F_RANDOM_NUMERIC_NUMERIC, F_RANDOM_NORMAL, F_UUIDV4, F_UUIDV7_, \
+	F_UUIDV7_INTERVAL
+#elif PG_VERSION_NUM >= 170000
+#define DWF_RANDOM_FUNCTIONS \
+	F_RANDOM_, F_RANDOM_INT4_INT4, F_RANDOM_INT8_INT8, \
+	F_RANDOM_NUMERIC_NUMERIC, F_RANDOM_NORMAL
+#elif PG_VERSION_NUM >= 160000
+#define DWF_RANDOM_FUNCTIONS	F_RANDOM, F_RANDOM_NORMAL
+#else
+#define DWF_RANDOM_FUNCTIONS	F_RANDOM
+#endif
+
+/* The number of this process's transaction among its own */
+#if PG_VERSION_NUM >= 170000
+#define DWF_MY_LXID	(MyProc->vxid.lxid)
+#else
+#define DWF_MY_LXID	(MyProc->lxid)
+#endif
+
+/* All settings of this process */
+static inline struct config_generic **
+dwf_compat_settings(int *count)
+{
+#if PG_VERSION_NUM >= 160000
+	return get_guc_variables(count);
+#else
+	*count = GetNumConfigOptions();
+	return get_guc_variables();
 #endif
 }
 
@@ -142,6 +191,15 @@ dwf_compat_can_connect(Oid database, Oid role)
 #else
 #define DWF_PORTAL_RUN(portal, dest, completion) \
 	PortalRun(portal, FETCH_ALL, true, true, dest, dest, completion)
+#endif
+
+/* Take a lock that this process has already; needs storage/lock.h */
+#if PG_VERSION_NUM >= 180000
+#define DWF_LOCK_ACQUIRE_LOCAL(tag, mode, local) \
+	LockAcquireExtended(tag, mode, false, true, false, local, false)
+#else
+#define DWF_LOCK_ACQUIRE_LOCAL(tag, mode, local) \
+	LockAcquireExtended(tag, mode, false, true, false, local)
 #endif
 
 #endif							/* DWF_COMPAT_H */

@@ -12,9 +12,11 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 
+#include "closed_world.h"
 #include "guard.h"
 #include "launcher.h"
 #include "shmem.h"
+#include "step_scope.h"
 #include "utility.h"
 #include "xact.h"
 
@@ -28,6 +30,7 @@ int			dwf_setting_suspend_after;
 int			dwf_setting_executor_idle_timeout;
 int			dwf_setting_max_attempts;
 int			dwf_setting_step_timeout;
+int			dwf_setting_attach_keepalive;
 int			dwf_setting_validator_timeout;
 int			dwf_setting_http_port;
 char	   *dwf_setting_http_listen_addresses;
@@ -159,6 +162,11 @@ _PG_init(void)
 							NULL,
 							&dwf_setting_validator_timeout, 1000, 1, INT_MAX,
 							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("durable_wf.attach_keepalive",
+							"How long it takes to notice that the host of an attached client has vanished; 0: as long as the tcp_keepalives settings say.",
+							"Read when a session attaches, or waits for a workflow, over TCP.",
+							&dwf_setting_attach_keepalive, 60, 0, 32767,
+							PGC_USERSET, GUC_UNIT_S, NULL, NULL, NULL);
 	define_http_settings();
 	MarkGUCPrefixReserved("durable_wf");
 
@@ -166,5 +174,7 @@ _PG_init(void)
 	dwf_xact_init();
 	dwf_utility_init();
 	dwf_guard_init();
+	dwf_step_scope_init();
+	dwf_closed_world_init();
 	dwf_launcher_register();
 }

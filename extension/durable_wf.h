@@ -92,6 +92,7 @@ extern int	dwf_setting_suspend_after;
 extern int	dwf_setting_executor_idle_timeout;
 extern int	dwf_setting_max_attempts;
 extern int	dwf_setting_step_timeout;
+extern int	dwf_setting_attach_keepalive;
 
 /* Setting durable_wf.validator_timeout, in milliseconds */
 extern PGDLLEXPORT int dwf_setting_validator_timeout;

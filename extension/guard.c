@@ -12,6 +12,13 @@
  * such as nextval() writes: so the same is done before each statement of
  * PL/pgSQL, too.  There a body is stopped also if it swallows errors.
  *
+ * Read-only is not free of effects.  So no function that can have one
+ * (effect.c) is made ready to be called: all that evaluate an expression ask
+ * for that once, when they begin to.  What a step has made ready does not
+ * outlive it (leftover.c).  Other processes would not ask: a body has no
+ * parallel workers.  Of utility commands those run that are harmless, and
+ * those that run others.
+ *
  *-------------------------------------------------------------------------
  */
 #include "guard.h"
@@ -20,25 +27,25 @@
 #include "catalog/objectaccess.h"
 #include "executor/executor.h"
 #include "fmgr.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
 #include "plpgsql.h"
+#include "tcop/utility.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 
 #include "attachment.h"
 #include "call_hint.h"
+#include "effect.h"
 #include "journal.h"
+#include "leftover.h"
 #include "plan.h"
 
 static ExecutorStart_hook_type prev_executor_start = NULL;
 static object_access_hook_type prev_object_access = NULL;
 
-/* What the server lets a read-only transaction do, and is an effect all the same */
-static const Oid effects[] = {
-	F_PG_NOTIFY, F_LO_CREATE, F_LO_CREAT, F_LO_FROM_BYTEA, F_LO_IMPORT_TEXT,
-	F_LO_IMPORT_TEXT_OID, F_LO_PUT, F_LO_TRUNCATE, F_LO_TRUNCATE64,
-	F_LO_UNLINK, F_LOWRITE
-};
+/* A query is being made ready: it is not kept beyond its end */
+static bool starts_query = false;
 
 /* What the body was refused; it may have caught that */
 static ErrorData *refused = NULL;
@@ -58,8 +65,8 @@ dwf_guard_body(void)
 }
 
 /* Raise WF009: this, which the statement does, is for steps */
-void
-dwf_guard_refuse(const char *effect, const char *statement)
+static void
+refuse(const char *effect, const char *statement)
 {
 	ereport(ERROR,
 			(errcode(DWF_ERRCODE_NOT_IN_BODY),
@@ -89,6 +96,70 @@ dwf_guard_explain(const char *statement)
 			 errhint("%s", dwf_step_hint(statement))));
 }
 
+/*
+ * May a utility command run outside of steps?  What else the server lets a
+ * read-only transaction do, it does to the world.
+ */
+static bool
+is_harmless(Node *command)
+{
+	switch (nodeTag(command))
+	{
+		case T_TransactionStmt:
+		case T_VariableSetStmt:
+		case T_VariableShowStmt:
+		case T_ConstraintsSetStmt:
+		case T_DeclareCursorStmt:
+		case T_FetchStmt:
+		case T_ClosePortalStmt:
+		case T_PrepareStmt:
+		case T_ExecuteStmt:
+		case T_DeallocateStmt:
+		case T_DiscardStmt:
+		case T_LockStmt:
+		case T_LoadStmt:
+		case T_UnlistenStmt:
+		case T_ListenStmt:		/* the server refuses it, and says why */
+			return true;
+		case T_VacuumStmt:		/* so it does with VACUUM, not ANALYZE */
+			return ((VacuumStmt *) command)->is_vacuumcmd;
+		case T_CopyStmt:		/* into a temporary table */
+			return ((CopyStmt *) command)->is_from &&
+				!((CopyStmt *) command)->is_program;
+		case T_ExplainStmt:
+			{
+				Query	   *query = (Query *) ((ExplainStmt *) command)->query;
+
+				return query->commandType != CMD_UTILITY ||
+					is_harmless(query->utilityStmt);
+			}
+		default:
+			return false;
+	}
+}
+
+/* Raise WF009 for a utility command that is for steps */
+void
+dwf_guard_check_command(Node *command, const char *statement)
+{
+	if (!is_harmless(command))
+		refuse(CreateCommandName(command), statement);
+}
+
+/* Have a query run in this process alone */
+static void
+forbid_workers(QueryDesc *query)
+{
+	PlannedStmt *copy;
+
+	if (!query->plannedstmt->parallelModeNeeded)
+		return;
+	copy = makeNode(PlannedStmt);
+	*copy = *query->plannedstmt;	/* others may use that, too */
+	copy->parallelModeNeeded = false;
+	query->plannedstmt = copy;
+}
+
 static void
 start_query(QueryDesc *query, int flags)
 {
@@ -98,38 +169,52 @@ start_query(QueryDesc *query, int flags)
 		standard_ExecutorStart(query, flags);
 }
 
+/* A query of the body begins; or any other */
 static void
 executor_start(QueryDesc *query, int flags)
 {
-	if (!dwf_guard_body())
+	bool		is_guarded = dwf_guard_body();
+	bool		was_starting = starts_query;
+
+	if (!dwf_attachment_is_body())
 	{
 		start_query(query, flags);
 		return;
 	}
+	if (is_guarded)
+		forbid_workers(query);
 	PG_TRY();
 	{
+		starts_query = true;
 		start_query(query, flags);
+		starts_query = was_starting;
 	}
 	PG_CATCH();
 	{
+		starts_query = was_starting;
+		if (!is_guarded)
+			PG_RE_THROW();
 		dwf_guard_explain(query->sourceText);
 	}
 	PG_END_TRY();
 }
 
-/* The body is about to call a function */
+/* The body is about to make a function ready to be called */
 static void
 object_access(ObjectAccessType access, Oid class, Oid object, int sub_object,
 			  void *arg)
 {
 	if (prev_object_access)
 		prev_object_access(access, class, object, sub_object, arg);
-	if (access != OAT_FUNCTION_EXECUTE || !dwf_guard_body())
+	if (access != OAT_FUNCTION_EXECUTE || !dwf_attachment_is_body() ||
+		dwf_plan_is_running() || !IsTransactionState() ||
+		!dwf_effect_is_possible(object))
 		return;
-	for (int i = 0; i < (int) lengthof(effects); i++)
-		if (object == effects[i])
-			dwf_guard_refuse(psprintf("%s()", get_func_name(object)),
-							 psprintf("SELECT %s(...)", get_func_name(object)));
+	if (dwf_guard_body())
+		refuse(psprintf("%s()", get_func_name(object)),
+			   psprintf("SELECT %s(...)", get_func_name(object)));
+	if (!starts_query)
+		dwf_leftover_note();
 }
 
 /*
@@ -199,7 +284,9 @@ begin_statement(PLpgSQL_execstate *estate, PLpgSQL_stmt *statement)
 {
 	(void) estate;
 	(void) statement;
+	starts_query = false;		/* it may have called this as it began */
 	(void) dwf_guard_body();
+	ExitOnAnyError = false;		/* what a body may set: its errors are its own */
 	if (dwf_attachment_is_interrupted())
 		ereport(ERROR,
 				(errcode(ERRCODE_QUERY_CANCELED),

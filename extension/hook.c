@@ -71,7 +71,8 @@ DWF_JOURNALLED(wf_resume_hook, 0)
 	dwf_store_require_writable("wf_resume_hook");
 
 	dwf_token_open(&resume);
-	dwf_token_deliver(&resume, payload);
+	dwf_token_claim_key(&resume);
+	dwf_token_deliver(&resume, dwf_token_validate(&resume, payload));
 	PG_RETURN_TEXT_P(resume.hook.workflow_id);
 }
 
@@ -91,12 +92,12 @@ check_hook(const DwfReceive *receive)
 static text *
 own_hook_workflow(text *token)
 {
-	text	   *attached = dwf_attachment_current();
 	DwfHook		hook;
 	DwfLife		life;
 
 	if (!dwf_store_find_hook(token, &hook) || hook.has_ended ||
-		(attached && !dwf_identity_same(attached, hook.workflow_id)))
+		(dwf_attachment_state() == DWF_EXECUTES &&
+		 !dwf_attachment_executes_that(hook.workflow_id)))
 		dwf_token_report_no_hook();
 	life.owner = hook.owner;
 	dwf_identity_check_owner(hook.workflow_id, &life, GetUserId());
@@ -178,7 +179,8 @@ DWF_JOURNALLED(wf_dispose_hook, 0)
 
 /*
  * Trigger function of durable_wf.workflow, AFTER an update that ends a
- * workflow or lets an ended one live again: its hooks are gone then.
+ * workflow, which releases its hooks, or lets an ended one live again, and its
+ * hooks with it.
  */
 Datum
 dwf_release_hooks(PG_FUNCTION_ARGS)
@@ -201,7 +203,7 @@ dwf_release_hooks(PG_FUNCTION_ARGS)
 	workflow_id = heap_getattr(trigger->tg_newtuple, DWF_WORKFLOW_WORKFLOW_ID,
 							   desc, &isnull);
 	if (heap_attisnull(trigger->tg_newtuple, DWF_WORKFLOW_FINISHED_AT, desc))
-		dwf_store_forget_hooks(DatumGetTextPP(workflow_id));
+		dwf_store_restore_hooks(DatumGetTextPP(workflow_id));
 	else
 		dwf_store_release_hooks(DatumGetTextPP(workflow_id));
 	return PointerGetDatum(NULL);

@@ -8,6 +8,7 @@
  */
 #include "http.h"
 
+#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
@@ -20,6 +21,7 @@
 #define STATUS_MAX			599
 #define STATUS_ACCEPTED		202
 #define STATUS_FIXED		200
+#define STATUS_UNSUPPORTED	415
 
 /* What the URLs of webhooks begin with: the setting, or address and port */
 char *
@@ -275,4 +277,33 @@ dwf_http_held_response(int64 request_id)
 	dwf_json_push_number(&state, "status", STATUS_ACCEPTED);
 	dwf_json_push_number(&state, "request_id", request_id);
 	return dwf_json_finish(&state);
+}
+
+/* The response to a request whose content is encoded, by gzip say */
+Datum
+dwf_http_unsupported_response(void)
+{
+	JsonbParseState *state = NULL;
+	JsonbValue	identity = dwf_json_string("identity", strlen("identity"));
+	JsonbValue	empty = dwf_json_string("", 0);
+	JsonbValue	headers = dwf_json_string("headers", strlen("headers"));
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	dwf_json_push_number(&state, "status", STATUS_UNSUPPORTED);
+	pushJsonbValue(&state, WJB_KEY, &headers);
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	dwf_json_push(&state, "Accept-Encoding", &identity);
+	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+	dwf_json_push(&state, "body", &empty);
+	return dwf_json_finish(&state);
+}
+
+/* Why a body is not what its content type says */
+char *
+dwf_http_body_error(DwfConverted converted)
+{
+	if (converted == DWF_NOT_VALID)
+		return "it is not valid UTF-8";
+	return psprintf("it has characters that encoding \"%s\" lacks",
+					GetDatabaseEncodingName());
 }

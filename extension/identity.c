@@ -14,14 +14,22 @@
 #include "args.h"
 #include "attachment.h"
 #include "owner.h"
+#include "restricted.h"
 
-/* The current workflow: the attached one, or the setting's; NULL: none */
+/*
+ * The current workflow: the attached one, or the setting's; NULL: none.  What
+ * runs on behalf of somebody else has none of the session's; the setting of a
+ * validator is its own.
+ */
 text *
 dwf_identity_current(void)
 {
-	if (dwf_attachment_current())
-		return dwf_attachment_current();
-	if (dwf_setting_workflow_id[0] == '\0')
+	text	   *attached;
+
+	if (dwf_attachment_executes(&attached))
+		return attached;
+	if (dwf_setting_workflow_id[0] == '\0' ||
+		(dwf_restricted() && !dwf_restricted_is_validator()))
 		return NULL;
 	return cstring_to_text(dwf_setting_workflow_id);
 }
@@ -40,6 +48,13 @@ dwf_identity_argument(FunctionCallInfo fcinfo, int n)
 		return dwf_arg_name(fcinfo, n, "workflow_id", DWF_WORKFLOW_ID_MAX);
 
 	workflow_id = dwf_identity_current();
+	if (workflow_id == NULL && dwf_restricted() &&
+		!dwf_restricted_is_validator())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("cannot act as the session's workflow within security-restricted operation"),
+				 n >= 0 ?
+				 errhint("Name one in the call (workflow_id => ...).") : 0));
 	if (workflow_id == NULL)
 		ereport(ERROR,
 				(errcode(DWF_ERRCODE_NO_CURRENT),

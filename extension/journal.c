@@ -17,7 +17,8 @@
  *		record, so that the journal has no gap below a record.
  *	J4	A call that commits before it waits (CALL) leaves a record without a
  *		result, which has the deadline; a replay waits for what is left.  One
- *		without a deadline does so when its workflow is suspended.
+ *		without a deadline does so when its workflow is suspended.  A step
+ *		that is tried again leaves one with what its attempts said, too.
  *	J5	Whoever replays must make the same calls: function and naming argument
  *		are compared (WF004).
  *	J6	Two sessions never write one journal: attachment.c sees to that, and
@@ -38,7 +39,10 @@
 
 #include "attachment.h"
 #include "identity.h"
+#include "leftover.h"
+#include "plan.h"
 #include "probe.h"
+#include "restricted.h"
 #include "result.h"
 #include "store.h"
 
@@ -81,20 +85,33 @@ static const DwfCall *current_call = NULL;
 static text *current_name = NULL;
 static TimestampTz current_started_at = 0;
 static TimestampTz current_deadline = 0;	/* recorded; 0 if there is none */
+static Datum current_attempts = (Datum) 0;	/* result.c; 0 if there are none */
+static bool attempts_are_over = false;
 static bool in_command = false;
+
+/*
+ * Work that was said to be done by the last calls, as it is recorded: their
+ * numbers, in patch_context, and the last of them
+ */
+static List *done_places = NIL;
+static int	done_to = 0;
 
 /* The body has crashed before, and has not got further since */
 static bool has_crashed = false;
 
 /* ----- records ----- */
 
-/* Keep a row, which is not written yet, beyond its transaction */
+/* Keep an unwritten row beyond its transaction; after WF004 there are none */
 static void
 keep_record(const DwfRecord *row)
 {
-	MemoryContext old = MemoryContextSwitchTo(journal_context);
-	Record	   *record = palloc0(sizeof(Record));
+	MemoryContext old;
+	Record	   *record;
 
+	if (divergence)
+		return;
+	old = MemoryContextSwitchTo(journal_context);
+	record = palloc0(sizeof(Record));
 	record->row = *row;
 	record->row.function = pstrdup(row->function);
 	if (row->name)
@@ -124,8 +141,8 @@ mark_written(void)
 static void
 write_row(const DwfRecord *row)
 {
-	text	   *workflow_id = dwf_attachment_id();
-	bool		ends_here = dwf_attachment_current() == NULL;
+	text	   *workflow_id = dwf_attachment_held();
+	bool		ends_here = dwf_attachment_state() == DWF_HAS_ENDED_RUN;
 
 	if (dwf_store_record(workflow_id, row, ends_here))
 		return;
@@ -168,13 +185,14 @@ make_row(int step_no)
 
 /* ----- calls ----- */
 
-/* Raise unless the current user may act in the attached, live workflow */
+/* Raise unless the user may act in what this session executes, if anything */
 static void
 check_access(void)
 {
-	text	   *workflow_id = dwf_attachment_current();
+	text	   *workflow_id;
 
-	if (workflow_id && !dwf_probe_accepts(workflow_id, GetUserId()))
+	if (dwf_attachment_executes(&workflow_id) &&
+		!dwf_probe_accepts(workflow_id, GetUserId()))
 		dwf_identity_check_live(workflow_id, GetUserId());
 }
 
@@ -186,41 +204,71 @@ describe_call(const char *function, text *name)
 		psprintf("%s()", function);
 }
 
-/* Raise WF004: the replay has left the recorded path, and stays off it */
+/* The replay has left the recorded path, and stays off it */
 static void
-report_divergence(int step_no, const DwfRecord *recorded, const DwfCall *call,
-				  text *name)
+note_divergence(int step_no, const DwfRecord *recorded, const char *function,
+				text *name)
 {
-	if (divergence == NULL)
-		divergence = MemoryContextStrdup(TopMemoryContext,
-										 psprintf("Step %d was recorded as %s, and %s was called.",
-												  step_no,
-												  describe_call(recorded->function,
-																recorded->name),
-												  describe_call(call->function, name)));
+	char	   *recorded_call;
+
+	if (divergence)
+		return;
+	recorded_call = describe_call(recorded->function, recorded->name);
+	divergence = MemoryContextStrdup(TopMemoryContext,
+									 psprintf("Step %d was recorded as %s, and %s was called.",
+											  step_no, recorded_call,
+											  describe_call(function, name)));
+}
+
+/* Raise WF004 for a replay that has done so */
+static void
+report_divergence(void)
+{
 	ereport(ERROR,
 			(errcode(DWF_ERRCODE_REPLAY_MISMATCH),
 			 errmsg("workflow \"%s\" was executed differently before",
-					text_to_cstring(dwf_attachment_current())),
+					text_to_cstring(dwf_attachment_held())),
 			 errdetail_internal("%s", divergence),
 			 errhint("Call what was called then; wf_patched() lets code change under running workflows.")));
 }
 
-static bool
-same_text(const text *a, const text *b)
+/* Raise unless the session's transaction can be that of an execution */
+static void
+check_isolation(void)
 {
-	if (a == NULL || b == NULL)
-		return a == b;
-	return VARSIZE_ANY_EXHDR(a) == VARSIZE_ANY_EXHDR(b) &&
-		memcmp(VARDATA_ANY(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(a)) == 0;
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("an attached session cannot be in a REPEATABLE READ or SERIALIZABLE transaction")));
 }
 
-/* Is this what was recorded? */
-static bool
-is_same_call(const DwfRecord *recorded, const char *function, text *name)
+/* What the journal has at a number, for a call */
+typedef enum Place
 {
+	PLACE_IS_FREE,				/* nothing yet: it can happen */
+	PLACE_HAS_CALL,				/* this call, complete or not */
+	PLACE_HAS_OTHER				/* another one, or the replay has left the
+								 * path before */
+} Place;
+
+/*
+ * What is at this number?  Whoever is about to do something that cannot be
+ * undone asks here first; *recorded is filled unless it is free.
+ */
+static Place
+look_at_place(int step_no, const char *function, text *name,
+			  DwfRecord *recorded)
+{
+	bool		found = step_no <= recorded_to &&
+		dwf_store_read_record(dwf_attachment_held(), step_no, recorded);
+
+	if (divergence)
+		return PLACE_HAS_OTHER;
+	if (!found)
+		return PLACE_IS_FREE;
 	return strcmp(recorded->function, function) == 0 &&
-		same_text(recorded->name, name);
+		(recorded->name == name || dwf_identity_same(recorded->name, name)) ?
+		PLACE_HAS_CALL : PLACE_HAS_OTHER;
 }
 
 /*
@@ -257,14 +305,15 @@ static void
 commit_call(FunctionCallInfo fcinfo, bool is_new)
 {
 	MemoryContext context = CurrentMemoryContext;
+	text	   *workflow_id;
 
 	if (fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) ||
 		castNode(CallContext, fcinfo->context)->atomic)
 		return;
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
-	if (is_new && has_crashed && dwf_attachment_current() != NULL)
+	if (is_new && has_crashed && dwf_attachment_executes(&workflow_id))
 	{
-		dwf_store_note_progress(dwf_attachment_current());
+		dwf_store_note_progress(workflow_id);
 		has_crashed = false;
 	}
 	SPI_commit();
@@ -277,7 +326,7 @@ static Datum
 execute(FunctionCallInfo fcinfo, int step_no)
 {
 	MemoryContext context = CurrentMemoryContext;
-	bool		writes = dwf_attachment_current() != NULL &&
+	bool		writes = dwf_attachment_state() == DWF_EXECUTES &&
 		!current_call->ends_run;
 	DwfRecord	row;
 	Datum		result = (Datum) 0;
@@ -296,14 +345,15 @@ execute(FunctionCallInfo fcinfo, int step_no)
 	{
 		row = make_row(step_no);
 		current_call = NULL;
-		in_command = false;
+		(void) dwf_journal_set_in_command(false);
 
 		MemoryContextSwitchTo(context);
 		if (dwf_attachment_is_suspending())
 			PG_RE_THROW();		/* it is called again, and goes on */
 		row.is_undone = true;
 		row.error.isnull = false;
-		row.error.value = dwf_result_encode_error(CopyErrorData());
+		row.error.value = attempts_are_over ? current_attempts :
+			dwf_result_encode_error(CopyErrorData());
 		row.completed_at = GetCurrentTimestamp();
 		keep_record(&row);
 		PG_RE_THROW();
@@ -334,30 +384,28 @@ naming_argument(const DwfCall *call, FunctionCallInfo fcinfo)
 static Datum
 journal_call(const DwfCall *call, FunctionCallInfo fcinfo)
 {
-	DwfRecord	recorded;
-	bool		found = false;
+	DwfRecord	recorded = {0};
 	text	   *name;
 	Datum		result;
+	Place		place;
+	bool		found;
 	int			step_no;
 
-	if (IsolationUsesXactSnapshot())
-		ereport(ERROR,
-				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
-				 errmsg("an attached session cannot be in a REPEATABLE READ or SERIALIZABLE transaction")));
-
+	check_isolation();
 	name = naming_argument(call, fcinfo);
 	step_no = ++last_no;
-	if (step_no <= recorded_to)
-		found = dwf_store_read_record(dwf_attachment_id(), step_no, &recorded);
-	if (found)
+	place = look_at_place(step_no, call->function, name, &recorded);
+	if (recorded.step_no != 0)
 		check_access();
-	if (divergence || (found && !is_same_call(&recorded, call->function, name)))
+	if (place == PLACE_HAS_OTHER)
 	{
-		if (!call->ends_run)
-			report_divergence(step_no, &recorded, call, name);
-		found = false;
+		note_divergence(step_no, &recorded, call->function, name);
+		/* it may end the run, and then it is an ordinary session */
+		if (dwf_attachment_state() == DWF_EXECUTES && !call->ends_run)
+			report_divergence();
 	}
-	if (found && !recorded.error.isnull)
+	found = place == PLACE_HAS_CALL;
+	if (found && recorded.completed_at != 0 && !recorded.error.isnull)
 		dwf_result_raise(recorded.error.value);
 	if (found && !recorded.result.isnull)
 	{
@@ -371,36 +419,41 @@ journal_call(const DwfCall *call, FunctionCallInfo fcinfo)
 	current_name = name;
 	current_started_at = found ? recorded.started_at : GetCurrentTimestamp();
 	current_deadline = found ? recorded.deadline : 0;
+	current_attempts = found && !recorded.error.isnull ?
+		recorded.error.value : (Datum) 0;
+	attempts_are_over = false;
 	result = execute(fcinfo, step_no);
 	current_call = NULL;
 	return result;
 }
 
 /*
- * Call a journalled function.  Without an attached workflow, and from within
- * another call (a step's command, a trigger), it is an ordinary function.
+ * Call a journalled function.  Without an attached workflow, from within
+ * another call (a step's command, a trigger) and on behalf of somebody else it
+ * is an ordinary function.
  */
 Datum
 dwf_journal_call(const DwfCall *call, FunctionCallInfo fcinfo)
 {
-	if (dwf_attachment_id() == NULL || current_call != NULL)
+	if (dwf_attachment_state() == DWF_EXECUTES_NOTHING ||
+		current_call != NULL)
 		return call->body(fcinfo);
 	return journal_call(call, fcinfo);
 }
 
-/* Raise unless this session executes a workflow, of the current user's */
-void
+/*
+ * The workflow that this session executes; raises unless there is one, of the
+ * current user's.
+ */
+text *
 dwf_journal_require(const char *function)
 {
-	if (dwf_attachment_current() == NULL)
-		ereport(ERROR,
-				(errcode(DWF_ERRCODE_NO_CURRENT),
-				 errmsg("%s() is for sessions that are attached to a workflow",
-						function),
-				 dwf_attachment_is_body() ?
-				 errhint("This run has ended it, with wf_complete() or its like: let RETURN follow that.") :
-				 errhint("Call wf_attach() first; the body of a workflow is run by wf_start().")));
+	text	   *workflow_id;
+
+	dwf_restricted_refuse(function);
+	workflow_id = dwf_attachment_require(function);
 	check_access();
+	return workflow_id;
 }
 
 /* Will the next call be the first to have its number? */
@@ -421,7 +474,7 @@ dwf_journal_patch(text *change, bool *value)
 		Patch	   *patch = lfirst(cell);
 
 		*value = patch->value;
-		if (same_text(patch->change, change))
+		if (dwf_identity_same(patch->change, change))
 			return true;
 	}
 	return false;
@@ -441,16 +494,93 @@ dwf_journal_keep_patch(text *change, bool value)
 	MemoryContextSwitchTo(old);
 }
 
-/* Is the next call recorded as this one? */
+/*
+ * Is the next call recorded as this one?  Raises WF004 if the replay has left
+ * the recorded path before.
+ */
 bool
 dwf_journal_peek(const char *function, text *name)
 {
-	DwfRecord	recorded;
+	DwfRecord	recorded = {0};
+	Place		place;
 
-	return last_no < recorded_to &&
-		dwf_store_read_record(dwf_attachment_current(), last_no + 1,
-							  &recorded) &&
-		is_same_call(&recorded, function, name);
+	(void) dwf_attachment_require(function);
+	check_isolation();
+	place = look_at_place(last_no + 1, function, name, &recorded);
+	if (divergence)
+		report_divergence();
+	return place == PLACE_HAS_CALL;
+}
+
+/* Forget that this work was said to be done; false if it was not */
+static bool
+forget_done(const char *function, text *name)
+{
+	DwfRecord	recorded = {0};
+	ListCell   *cell;
+
+	foreach(cell, done_places)
+		if (look_at_place(lfirst_int(cell), function, name,
+						  &recorded) == PLACE_HAS_CALL)
+		{
+			done_places = foreach_delete_current(done_places, cell);
+			return true;
+		}
+	return false;
+}
+
+/*
+ * Look at the next number for work of the client's, which "function" records:
+ * true if it is done and recorded there, false if nothing is, so that the
+ * client may do it.  Raises WF004 if another call is; "caller" is what looks.
+ */
+bool
+dwf_journal_look(const char *function, text *name, const char *caller)
+{
+	DwfRecord	recorded = {0};
+	Place		place;
+	MemoryContext old;
+
+	(void) dwf_attachment_require(caller);
+	check_isolation();
+	place = look_at_place(last_no + 1, function, name, &recorded);
+	if (place == PLACE_HAS_OTHER)
+	{
+		note_divergence(last_no + 1, &recorded, caller, name);
+		report_divergence();
+	}
+
+	if (done_to != last_no)
+	{
+		list_free(done_places);
+		done_places = NIL;
+	}
+	if (place == PLACE_IS_FREE)
+	{
+		(void) forget_done(function, name);
+		return false;
+	}
+	old = MemoryContextSwitchTo(patch_context);
+	done_to = last_no + 1;
+	done_places = lappend_int(done_places, done_to);
+	MemoryContextSwitchTo(old);
+	return true;
+}
+
+/*
+ * Was this work said to be done by one of the calls just before?  A client
+ * that has taken a JSON null for nothing yet, and has done it again, says so;
+ * that is no further step, unless it was one when the journal was written.
+ */
+bool
+dwf_journal_is_done_again(const char *function, text *name)
+{
+	DwfRecord	recorded = {0};
+
+	return done_to == last_no && divergence == NULL &&
+		look_at_place(last_no + 1, function, name,
+					  &recorded) != PLACE_HAS_CALL &&
+		forget_done(function, name);
 }
 
 /*
@@ -464,7 +594,8 @@ dwf_journal_settle_deadline(TimestampTz *deadline, bool may_commit)
 	DwfRecord	row;
 
 	if (current_call == NULL || in_command ||
-		dwf_attachment_current() == NULL || TIMESTAMP_NOT_FINITE(*deadline))
+		dwf_attachment_state() != DWF_EXECUTES ||
+		TIMESTAMP_NOT_FINITE(*deadline))
 		return;
 	if (current_deadline != 0)
 	{
@@ -497,6 +628,55 @@ dwf_journal_note_wait(void)
 	write_row(&row);
 }
 
+/* Is the present call a step's, and not that of a trigger in another one? */
+static bool
+is_at_step(void)
+{
+	return current_call != NULL && !in_command &&
+		strcmp(current_call->function, "wf_step") == 0;
+}
+
+/*
+ * What the attempts at the present step have said, as result.c keeps it, 0 if
+ * there were none; and when the next is due
+ */
+Datum
+dwf_journal_attempts(TimestampTz *next_at)
+{
+	*next_at = current_deadline;
+	return is_at_step() ? current_attempts : (Datum) 0;
+}
+
+/*
+ * One more has failed.  The next comes at that moment, 0 if there is none.
+ * Recorded for the commit that comes, if the caller can commit; "attempts" is
+ * in a context that lives as long as the call.
+ */
+void
+dwf_journal_note_attempt(Datum attempts, TimestampTz next_at, bool may_commit)
+{
+	DwfRecord	row;
+
+	if (!is_at_step())
+		return;
+	current_attempts = attempts;
+	current_deadline = next_at;
+	attempts_are_over = next_at == 0;
+	if (!may_commit || dwf_attachment_state() != DWF_EXECUTES)
+		return;
+	row = make_row(last_no);
+	row.deadline = next_at;
+	row.error.isnull = false;
+	row.error.value = attempts;
+	write_undone();
+	write_row(&row);
+	if (has_crashed)
+	{
+		dwf_store_note_progress(dwf_attachment_held());
+		has_crashed = false;
+	}
+}
+
 /* The number of the present call */
 int
 dwf_journal_step(void)
@@ -511,13 +691,20 @@ dwf_journal_in_command(void)
 	return in_command;
 }
 
-/* Enter or leave one; returns whether it was in one */
+/*
+ * Enter or leave one; returns whether it was in one.  In a body, its role's
+ * lock_timeout is for what is in there, and for what the body does itself.
+ */
 bool
 dwf_journal_set_in_command(bool value)
 {
 	bool		old = in_command;
 
 	in_command = value;
+	if (!value)
+		dwf_leftover_drop();
+	if (dwf_attachment_is_body())
+		dwf_plan_is_patient = !value;
 	return old;
 }
 
@@ -549,7 +736,8 @@ dwf_journal_begin(text *workflow_id)
 		pfree(divergence);
 	divergence = NULL;
 	has_crashed = false;
-	last_no = 0;
+	last_no = done_to = 0;
+	done_places = NIL;
 	recorded_to = dwf_store_last_step(workflow_id);
 }
 

@@ -57,15 +57,21 @@ typedef struct DwfCall
 
 extern Datum dwf_journal_call(const DwfCall *call, FunctionCallInfo fcinfo);
 extern void dwf_journal_begin(text *workflow_id);
-extern void dwf_journal_require(const char *function);
+extern text *dwf_journal_require(const char *function);
 extern bool dwf_journal_is_fresh(void);
 extern bool dwf_journal_patch(text *change, bool *value);
 extern void dwf_journal_keep_patch(text *change, bool value);
 extern bool dwf_journal_peek(const char *function, text *name);
+extern bool dwf_journal_look(const char *function, text *name,
+							 const char *caller);
+extern bool dwf_journal_is_done_again(const char *function, text *name);
 extern void dwf_journal_settle_deadline(TimestampTz *deadline,
 										bool may_commit);
 extern void dwf_journal_note_crash(void);
 extern void dwf_journal_note_wait(void);
+extern Datum dwf_journal_attempts(TimestampTz *next_at);
+extern void dwf_journal_note_attempt(Datum attempts, TimestampTz next_at,
+									 bool may_commit);
 extern int	dwf_journal_step(void);
 extern bool dwf_journal_in_command(void);
 extern bool dwf_journal_set_in_command(bool in_command);

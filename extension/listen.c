@@ -14,7 +14,9 @@
 #include "args.h"
 #include "identity.h"
 #include "listener.h"
+#include "restricted.h"
 #include "shmem.h"
+#include "step_scope.h"
 #include "store.h"
 
 PG_FUNCTION_INFO_V1(wf_listen);
@@ -39,29 +41,17 @@ listen_key(FunctionCallInfo fcinfo, const char *function, bool check)
 													   VARSIZE_ANY_EXHDR(workflow_id)));
 }
 
-/*
- * As core does with LISTEN: what runs in a session on behalf of somebody else
- * must not change what that session listens to.
- */
-static void
-refuse_restricted(const char *function)
-{
-	if (InSecurityRestrictedOperation())
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("cannot execute %s within security-restricted operation",
-						function)));
-}
-
 /* wf_listen(workflow_id) → text, the channel */
 Datum
 wf_listen(PG_FUNCTION_ARGS)
 {
-	DwfListenKey key = listen_key(fcinfo, "wf_listen", true);
+	DwfListenKey key;
 	char		channel[DWF_CHANNEL_SIZE];
 
+	dwf_restricted_refuse("wf_listen");
+	key = listen_key(fcinfo, "wf_listen", true);
 	PreventCommandDuringRecovery("wf_listen()");
-	refuse_restricted("wf_listen()");
+	dwf_step_scope_refuse("wf_listen()");
 	if (MyBackendType != B_BACKEND)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -77,10 +67,12 @@ wf_listen(PG_FUNCTION_ARGS)
 Datum
 wf_unlisten(PG_FUNCTION_ARGS)
 {
-	DwfListenKey key = listen_key(fcinfo, "wf_unlisten", false);
+	DwfListenKey key;
 	char		channel[DWF_CHANNEL_SIZE];
 
-	refuse_restricted("wf_unlisten()");
+	dwf_restricted_refuse("wf_unlisten");
+	dwf_step_scope_refuse("wf_unlisten()");
+	key = listen_key(fcinfo, "wf_unlisten", false);
 	dwf_listener_channel(&key, channel);
 	Async_Unlisten(channel);
 	dwf_listener_remove(&key);

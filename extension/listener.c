@@ -14,6 +14,10 @@
  * its interests for that, and, as core does, a stack of what the transaction
  * wants to change at its commit, the last word last.
  *
+ * No role can use up the table: it gets another key only while it has fewer
+ * than are free.  So the first that takes all leaves half, the next half of
+ * that, and LISTENS_KEPT are for those who have less than LISTENS_A_ROLE.
+ *
  * A channel's name is a digest of its key with a secret of this server run:
  * everyone may LISTEN to any name, so the names must not be guessed.  The key
  * has the role that listens, too: whether that role may still see a workflow
@@ -37,7 +41,10 @@
 
 #include "shmem.h"
 
+/* How many keys the roles share, and what is kept for those with few */
 #define LISTENS_MAX		16384
+#define LISTENS_KEPT	4096
+#define LISTENS_A_ROLE	64
 
 #define CHANGES_TO_KEEP	1024
 
@@ -47,6 +54,13 @@ typedef struct SharedListen
 	DwfListen	listen;			/* begins with the key */
 	int			sessions;
 } SharedListen;
+
+/* How many keys are a role's, in all databases */
+typedef struct RoleShare
+{
+	Oid			role;
+	int			keys;
+} RoleShare;
 
 /* An interest of this session */
 typedef struct MyListen
@@ -65,6 +79,7 @@ typedef struct Change
 } Change;
 
 static HTAB *listens = NULL;
+static HTAB *shares = NULL;
 static List *my_listens = NIL;	/* of MyListen, in TopMemoryContext */
 static bool exit_callback_registered = false;
 static bool is_counted = false; /* this session, among those that listen */
@@ -77,19 +92,27 @@ static int	max_changes = 0;
 Size
 dwf_listener_size(void)
 {
-	return hash_estimate_size(LISTENS_MAX, sizeof(SharedListen));
+	return add_size(hash_estimate_size(LISTENS_MAX + LISTENS_KEPT,
+									   sizeof(SharedListen)),
+					hash_estimate_size(LISTENS_MAX + LISTENS_KEPT,
+									   sizeof(RoleShare)));
 }
 
-/* Create or find the shared table; runs wherever shared memory is set up */
+/* Create or find the shared tables; runs wherever shared memory is set up */
 void
 dwf_listener_init_shared(void)
 {
 	HASHCTL		control = {0};
+	long		size = LISTENS_MAX + LISTENS_KEPT;
 
 	control.keysize = sizeof(DwfListenKey);
 	control.entrysize = sizeof(SharedListen);
-	listens = ShmemInitHash("durable_wf listens", LISTENS_MAX, LISTENS_MAX,
-							&control, HASH_ELEM | HASH_BLOBS);
+	listens = ShmemInitHash("durable_wf listens", size, size, &control,
+							HASH_ELEM | HASH_BLOBS);
+	control.keysize = sizeof(Oid);
+	control.entrysize = sizeof(RoleShare);
+	shares = ShmemInitHash("durable_wf shares of listens", size, size,
+						   &control, HASH_ELEM | HASH_BLOBS);
 }
 
 /* ----- keys and channels ----- */
@@ -144,31 +167,90 @@ filter_of(uint64 workflow_hash)
 
 /* ----- shared memory ----- */
 
-/* Count one session in; false when the table is full.  Cannot fail. */
-static bool
-share_listen(const DwfListen *listen)
+/* How many keys a role has.  The caller holds the lock. */
+static int
+keys_of_role(Oid role)
 {
-	SharedListen *shared;
-	bool		found;
+	RoleShare  *share = hash_search(shares, &role, HASH_FIND, NULL);
 
-	LWLockAcquire(dwf_shmem_listener_lock(), LW_EXCLUSIVE);
-	/* the table itself would go on into what memory others have left */
-	shared = hash_search(listens, &listen->key,
-						 hash_get_num_entries(listens) < LISTENS_MAX ?
-						 HASH_ENTER_NULL : HASH_FIND, &found);
-	if (shared && !found)
+	return share ? share->keys : 0;
+}
+
+/*
+ * Is there room for one more key of a role that has so many?  (The table
+ * itself would go on into what memory others have left.)
+ */
+static bool
+has_room(int keys)
+{
+	long		used = hash_get_num_entries(listens);
+
+	return used + keys < LISTENS_MAX ||
+		(keys < LISTENS_A_ROLE && used < LISTENS_MAX + LISTENS_KEPT);
+}
+
+/* A new entry for a key; NULL: no room.  The caller holds the lock. */
+static SharedListen *
+enter_listen(const DwfListen *listen)
+{
+	int			keys = keys_of_role(listen->key.role);
+	SharedListen *shared;
+	RoleShare  *share;
+
+	if (!has_room(keys))
+		return NULL;
+	share = hash_search(shares, &listen->key.role, HASH_ENTER_NULL, NULL);
+	if (share == NULL)
+		return NULL;
+	share->keys = keys;			/* which is 0 when it is new */
+	shared = hash_search(listens, &listen->key, HASH_ENTER_NULL, NULL);
+	if (shared)
 	{
 		shared->listen = *listen;
 		shared->sessions = 0;
+		share->keys++;
 	}
+	else if (keys == 0)
+		(void) hash_search(shares, &listen->key.role, HASH_REMOVE, NULL);
+	return shared;
+}
+
+/* Remove an entry.  The caller holds the lock. */
+static void
+remove_listen(const DwfListenKey *key)
+{
+	Oid			role = key->role;
+	RoleShare  *share = hash_search(shares, &role, HASH_FIND, NULL);
+
+	(void) hash_search(listens, key, HASH_REMOVE, NULL);
+	if (share && --share->keys == 0)
+		(void) hash_search(shares, &role, HASH_REMOVE, NULL);
+}
+
+/*
+ * Count one session in.  Returns -1, or how many keys the role has when there
+ * is no room for another.  Cannot fail.
+ */
+static int
+share_listen(const DwfListen *listen)
+{
+	SharedListen *shared;
+	int			keys = -1;
+
+	LWLockAcquire(dwf_shmem_listener_lock(), LW_EXCLUSIVE);
+	shared = hash_search(listens, &listen->key, HASH_FIND, NULL);
+	if (shared == NULL)
+		shared = enter_listen(listen);
 	if (shared)
 	{
 		shared->sessions++;
 		pg_atomic_fetch_add_u32(filter_of(listen->key.workflow_hash), 1);
 		pg_atomic_fetch_add_u32(&dwf_shared->nlistens, 1);
 	}
+	else
+		keys = keys_of_role(listen->key.role);
 	LWLockRelease(dwf_shmem_listener_lock());
-	return shared != NULL;
+	return keys;
 }
 
 /* Count one session out.  Cannot fail. */
@@ -184,7 +266,7 @@ unshare_listen(const DwfListen *listen)
 		pg_atomic_fetch_sub_u32(filter_of(listen->key.workflow_hash), 1);
 		pg_atomic_fetch_sub_u32(&dwf_shared->nlistens, 1);
 		if (--shared->sessions == 0)
-			(void) hash_search(listens, &listen->key, HASH_REMOVE, NULL);
+			remove_listen(&listen->key);
 	}
 	LWLockRelease(dwf_shmem_listener_lock());
 }
@@ -365,6 +447,7 @@ dwf_listener_add(const DwfListenKey *key)
 {
 	MyListen   *mine = find_mine(key);
 	MemoryContext old;
+	int			keys;
 
 	if (mine)
 	{
@@ -386,14 +469,16 @@ dwf_listener_add(const DwfListenKey *key)
 	my_listens = lappend(my_listens, mine);
 	MemoryContextSwitchTo(old);
 
-	if (!share_listen(&mine->listen))
+	keys = share_listen(&mine->listen);
+	if (keys >= 0)
 	{
 		my_listens = list_delete_ptr(my_listens, mine);
 		pfree(mine);
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("too many workflows are listened for"),
-				 errdetail("At most %d can be, by all sessions together.",
+				 errdetail("Role \"%s\" listens for %d, which is its share of the %d that all roles have: no role gets more than are left for the others.",
+						   GetUserNameFromId(key->role, false), keys,
 						   LISTENS_MAX),
 				 errhint("Call wf_listen() without a workflow: one interest covers all that a role owns.")));
 	}

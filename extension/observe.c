@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * observe.c
- *	  What the views wf_waiters and wf_stat read.
+ *	  What the views wf_waiters, wf_executions and wf_stat read.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,6 +13,7 @@
 #include "utils/timestamp.h"
 
 #include "args.h"
+#include "attachment.h"
 #include "listener.h"
 #include "owner.h"
 #include "shmem.h"
@@ -20,6 +21,7 @@
 #include "waiter.h"
 
 PG_FUNCTION_INFO_V1(dwf_waiters);
+PG_FUNCTION_INFO_V1(dwf_executions);
 PG_FUNCTION_INFO_V1(dwf_stat);
 PG_FUNCTION_INFO_V1(dwf_listens);
 
@@ -65,6 +67,37 @@ dwf_waiters(PG_FUNCTION_ARGS)
 		values[5] = TimestampTzGetDatum(waiter->since);
 		values[6] = TimestampTzGetDatum(waiter->deadline);
 		nulls[6] = waiter->deadline == DWF_WAIT_FOREVER;
+		tuplestore_putvalues(result->setResult, result->setDesc, values,
+							 nulls);
+	}
+	return (Datum) 0;
+}
+
+/* durable_wf.executions() → what wf_executions knows from shared memory */
+Datum
+dwf_executions(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	ListCell   *cell;
+
+	dwf_shmem_require("wf_executions");
+	InitMaterializedSRF(fcinfo, 0);
+
+	foreach(cell, dwf_attachment_list())
+	{
+		DwfExecution *execution = lfirst(cell);
+		Datum		values[4];
+		bool		nulls[4] = {false};
+		DwfLife		life;
+
+		if (!dwf_store_life(execution->workflow_id, &life) ||
+			!dwf_owner_allows(life.owner, GetUserId()))
+			continue;
+		values[0] = PointerGetDatum(execution->workflow_id);
+		values[1] = Int32GetDatum(execution->pid);
+		values[2] = CStringGetTextDatum(execution->is_body ? "executor" :
+										"client");
+		values[3] = TimestampTzGetDatum(execution->since);
 		tuplestore_putvalues(result->setResult, result->setDesc, values,
 							 nulls);
 	}

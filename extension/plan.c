@@ -20,6 +20,7 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "commands/trigger.h"
 #include "executor/spi.h"
 #include "jit/jit.h"
 #include "miscadmin.h"
@@ -27,6 +28,7 @@
 #include "storage/proc.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/plancache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -38,24 +40,11 @@
 /* A statement of ours is being executed */
 static bool is_running = false;
 
-/* The process is one of ours: lock_timeout is for what users run in it */
-static bool is_patient = false;
-
 /* Is it?  Else a row of our tables is written by other means. */
 bool
 dwf_plan_is_running(void)
 {
 	return is_running;
-}
-
-/*
- * From now on lock_timeout, which a role or a database may have, concerns no
- * statement of ours in this process; in a body it does not anyhow
- */
-void
-dwf_plan_be_patient(void)
-{
-	is_patient = true;
 }
 
 /* Has this database our tables? */
@@ -229,8 +218,14 @@ dwf_plan_extension_owner(void)
 
 /* ----- statements ----- */
 
-/* The settings that we do not leave to the session: the planner's, mostly */
-typedef struct PlannerSettings
+/*
+ * Our process, and nobody waits with it: its statements wait for locks as long
+ * as it takes, whatever lock_timeout its role has.
+ */
+bool		dwf_plan_is_patient = false;
+
+/* The settings that we do not leave to the session */
+typedef struct Settings
 {
 	bool		seqscan;
 	bool		bitmapscan;
@@ -239,8 +234,59 @@ typedef struct PlannerSettings
 	bool		nestloop;
 	bool		sort;
 	bool		jit;
+	int			plan_cache_mode;
+	int			replication_role;
 	int			lock_timeout;
-} PlannerSettings;
+	bool		read_only;
+} Settings;
+
+/* What they are now */
+static Settings
+present_settings(void)
+{
+	Settings	present = {
+		enable_seqscan, enable_bitmapscan, enable_indexscan, enable_tidscan,
+		enable_nestloop, enable_sort, jit_enabled, plan_cache_mode,
+		SessionReplicationRole, LockTimeout, XactReadOnly
+	};
+
+	return present;
+}
+
+/* What they are for our statements */
+static Settings
+our_settings(void)
+{
+	Settings	ours = present_settings();
+
+	ours.seqscan = ours.bitmapscan = ours.jit = false;
+	ours.indexscan = ours.tidscan = ours.nestloop = ours.sort = true;
+	ours.plan_cache_mode = PLAN_CACHE_MODE_AUTO;
+	/* our tables' triggers fire in each session */
+	ours.replication_role = SESSION_REPLICATION_ROLE_ORIGIN;
+	if (dwf_plan_is_patient)
+		ours.lock_timeout = 0;
+	if (dwf_attachment_is_body())
+		ours.read_only = false; /* a body is read-only, our calls are not */
+	return ours;
+}
+
+/* Let them be so.  Nothing is told of it, so this is for a statement only. */
+static void
+set(const Settings *settings)
+{
+	enable_seqscan = settings->seqscan;
+	enable_bitmapscan = settings->bitmapscan;
+	enable_indexscan = settings->indexscan;
+	enable_tidscan = settings->tidscan;
+	enable_nestloop = settings->nestloop;
+	enable_sort = settings->sort;
+	jit_enabled = settings->jit;
+	plan_cache_mode = settings->plan_cache_mode;
+	SessionReplicationRole = settings->replication_role;
+	LockTimeout = settings->lock_timeout;
+	XactReadOnly = settings->read_only;
+}
 
 /* Give a statement its plan */
 static void
@@ -265,24 +311,15 @@ static void
 execute_plan(DwfStatement *statement, Datum *values, const char *nulls,
 			 bool sees_latest)
 {
-	PlannerSettings saved = {
-		enable_seqscan, enable_bitmapscan, enable_indexscan, enable_tidscan,
-		enable_nestloop, enable_sort, jit_enabled, LockTimeout
-	};
+	Settings	saved = present_settings();
+	Settings	ours = our_settings();
 	bool		was_running = is_running;
-	bool		was_read_only = XactReadOnly;
 	int			result = 0;
 
 	PG_TRY();
 	{
 		is_running = true;
-		if (dwf_attachment_is_body())
-			XactReadOnly = false;	/* a body is read-only, our calls are not */
-		enable_seqscan = enable_bitmapscan = jit_enabled = false;
-		enable_indexscan = enable_tidscan = true;
-		enable_nestloop = enable_sort = true;
-		if (is_patient || dwf_attachment_is_body())
-			LockTimeout = 0;
+		set(&ours);
 		if (statement->plan == NULL)
 			prepare(statement);
 		if (sees_latest && IsolationUsesXactSnapshot())
@@ -295,16 +332,8 @@ execute_plan(DwfStatement *statement, Datum *values, const char *nulls,
 	}
 	PG_FINALLY();
 	{
-		enable_seqscan = saved.seqscan;
-		enable_bitmapscan = saved.bitmapscan;
-		enable_indexscan = saved.indexscan;
-		enable_tidscan = saved.tidscan;
-		enable_nestloop = saved.nestloop;
-		enable_sort = saved.sort;
-		jit_enabled = saved.jit;
-		LockTimeout = saved.lock_timeout;
+		set(&saved);
 		is_running = was_running;
-		XactReadOnly = was_read_only;
 	}
 	PG_END_TRY();
 

@@ -34,6 +34,8 @@ typedef struct DwfRun
 /* A nullable datum */
 typedef NullableDatum DwfValue;
 
+extern bool dwf_plan_is_patient;
+
 extern DwfRun dwf_plan_run(DwfStatement *statement, Datum *values,
 						   const char *nulls);
 extern void dwf_plan_done(DwfRun run);
@@ -44,7 +46,6 @@ extern Datum dwf_plan_column(uint64 row, int n, bool *isnull);
 extern DwfValue dwf_plan_copy_column(DwfRun run, uint64 row, int n);
 extern TimestampTz dwf_plan_moment(DwfStatement *statement, Datum *values);
 extern bool dwf_plan_is_running(void);
-extern void dwf_plan_be_patient(void);
 extern bool dwf_plan_is_installed(void);
 extern Oid	dwf_plan_extension_owner(void);
 extern bool dwf_plan_is_ours(Relation table);

@@ -6,7 +6,8 @@
  * COMMIT PREPARED and ROLLBACK PREPARED run in whichever session, and fire no
  * callback of ours.  So the names of prepared transactions with notes are kept
  * in shared memory; the utility hook asks for them and wakes everybody in the
- * database, who then look for themselves.  The notes themselves are not kept.
+ * database, who then look for themselves.  Only the session that prepared
+ * keeps the notes themselves; see stash.c.
  *
  * A restart loses the names, and a standby that is promoted has never known
  * those of its primary.  So every transaction that is older than this server's
@@ -21,6 +22,7 @@
 #include "access/twophase.h"
 #include "storage/procarray.h"
 
+#include "presence.h"
 #include "shmem.h"
 
 /* PREPARE TRANSACTION of this name is on its way; '' if none is */
@@ -53,6 +55,20 @@ dwf_prepared_announce(const char *gid)
 	strlcpy(announced_gid, gid, sizeof(announced_gid));
 }
 
+/* Under which name is it to be prepared?  '' if it is not. */
+const char *
+dwf_prepared_announced(void)
+{
+	return announced_gid;
+}
+
+/* What has been remembered of it: its xid, or an invalid one */
+TransactionId
+dwf_prepared_remembered(void)
+{
+	return remembered_xid;
+}
+
 /* Give the entry of one transaction back, if it has one */
 static void
 free_entry(const char *gid, TransactionId xid)
@@ -69,12 +85,12 @@ free_entry(const char *gid, TransactionId xid)
 }
 
 /*
- * The present transaction has notes and is about to be prepared: remember its
- * name.  Raises 0A000 when the name is not known, as it was not a statement
+ * The present transaction has something to tell at its commit and is about to
+ * be prepared: remember its name.  Raises 0A000 when the name is not known, as it was not a statement
  * that prepares it.
  */
 void
-dwf_prepared_remember(void)
+dwf_prepared_remember(bool has_notes)
 {
 	DwfPrepared *entry;
 
@@ -91,6 +107,8 @@ dwf_prepared_remember(void)
 	if (entry)
 	{
 		entry->xid = GetTopTransactionId();
+		entry->has_notes = has_notes;
+		entry->has_change = dwf_presence_has_change(&entry->changed_database);
 		strlcpy(entry->gid, announced_gid, GIDSIZE);
 	}
 	LWLockRelease(dwf_shmem_prepared_lock());
@@ -115,18 +133,23 @@ dwf_prepared_settle(bool prepared)
 	announced_gid[0] = '\0';
 }
 
-/* Has the prepared transaction of this name something to wake for? */
+/*
+ * Has the prepared transaction of this name something to wake for?  If two
+ * have had that name, of which one has ended, any of them.
+ */
 bool
-dwf_prepared_is_known(const char *gid)
+dwf_prepared_find(const char *gid, DwfPrepared *found)
 {
-	bool		known;
+	DwfPrepared *entry;
 
 	if (dwf_shared == NULL)
 		return false;
 	LWLockAcquire(dwf_shmem_prepared_lock(), LW_SHARED);
-	known = find_prepared(gid) != NULL;
+	entry = find_prepared(gid);
+	if (entry)
+		*found = *entry;
 	LWLockRelease(dwf_shmem_prepared_lock());
-	return known;
+	return entry != NULL;
 }
 
 /* Is a prepared transaction so old that its name may have been lost? */

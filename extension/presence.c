@@ -48,6 +48,14 @@ dwf_presence_roles_changed(void)
 	roles_changed = true;
 }
 
+/* Is the launcher to be asked, and about which database? */
+bool
+dwf_presence_has_change(Oid *database)
+{
+	*database = changed ? changed_database : InvalidOid;
+	return changed;
+}
+
 /* Let go what this transaction held, and have the launcher look */
 void
 dwf_presence_end_xact(void)

@@ -13,6 +13,7 @@
 extern void dwf_presence_changed(Oid database);
 extern void dwf_presence_roles_changed(void);
 extern void dwf_presence_clear(Oid database);
+extern bool dwf_presence_has_change(Oid *database);
 extern void dwf_presence_end_xact(void);
 extern PGDLLEXPORT bool dwf_presence_is_held(Oid database);
 

@@ -43,7 +43,8 @@ wf_prune(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
 				 errmsg("cannot prune in a REPEATABLE READ or SERIALIZABLE transaction"),
-				 errdetail("Its snapshot may not show all that belongs to a workflow.")));
+				 errdetail("Its snapshot may not show all that belongs to a workflow."),
+				 errhint("Call it after BEGIN ISOLATION LEVEL READ COMMITTED.")));
 
 	table = table_open(dwf_plan_relation("workflow"), AccessShareLock);
 	horizon = dwf_horizon_read(table);

@@ -15,12 +15,18 @@
 #include "access/xact.h"
 #include "common/base64.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
+#include "utils/numeric.h"
 #include "utils/resowner.h"
 
+#include "encoding.h"
 #include "json.h"
+
+/* What some put before JSON, to say that it is UTF-8 */
+#define BYTE_ORDER_MARK	"\xef\xbb\xbf"
 
 /* Raise about a field of a request */
 static void
@@ -36,7 +42,7 @@ void
 dwf_http_check_request(Jsonb *request)
 {
 	static const char *const strings[] = {"method", "url", "path",
-	"body_base64", "received_at"};
+	"body_base64", "body_error", "received_at"};
 	JsonbValue *field;
 
 	if (!JB_ROOT_IS_OBJECT(request))
@@ -142,6 +148,35 @@ dwf_http_idempotency_key(Jsonb *request)
 }
 
 /*
+ * The idempotency key that a validator names: the header of what it returns,
+ * if that is still a request; NULL if there is none.  The ids of events that
+ * senders have are numbers, too.
+ */
+text *
+dwf_http_named_key(Jsonb *payload)
+{
+	JsonbValue *headers = JB_ROOT_IS_OBJECT(payload) ?
+		dwf_json_find(payload, "headers") : NULL;
+	JsonbValue *key;
+
+	if (headers == NULL || !dwf_json_is_object(headers))
+		return NULL;
+	key = getKeyJsonValueFromContainer(headers->val.binary.data,
+									   "idempotency-key",
+									   strlen("idempotency-key"), NULL);
+	if (key && key->type == jbvNumeric)
+	{
+		Datum		number = NumericGetDatum(key->val.numeric);
+
+		return cstring_to_text(DatumGetCString(DirectFunctionCall1(numeric_out,
+																   number)));
+	}
+	if (key == NULL || key->type != jbvString)
+		return NULL;
+	return cstring_to_text_with_len(key->val.string.val, key->val.string.len);
+}
+
+/*
  * Add the headers, in lower case.  Those that differ in case only are one
  * header that was given more than once, and are put together as such.
  */
@@ -177,43 +212,72 @@ push_headers(JsonbParseState **state, const Header *headers, int count)
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
 
-/* Does the content type say that the body is JSON? */
-static bool
-says_json(const Header *headers, int count)
+/* How a body is to be read */
+typedef struct BodyType
+{
+	bool		is_json;
+	int			encoding;
+} BodyType;
+
+/* What the content type says of the body; JSON is always UTF-8 */
+static BodyType
+read_type(const Header *headers, int count)
 {
 	const JsonbValue *value = find_header(headers, count, "content-type");
+	BodyType	result = {false, PG_UTF8};
 	char	   *type;
 	int			length;
 
 	if (value == NULL || value->type != jbvString)
-		return false;
+		return result;
 	type = lower_name(value);
 	type += strspn(type, " \t");
 	length = strcspn(type, "; \t");
-	type[length] = '\0';
-	return strcmp(type, "application/json") == 0 ||
-		strcmp(type, "text/json") == 0 ||
-		(length > 5 && strcmp(type + length - 5, "+json") == 0);
+	result.is_json =
+		(length == 16 && strncmp(type, "application/json", 16) == 0) ||
+		(length == 9 && strncmp(type, "text/json", 9) == 0) ||
+		(length > 5 && strncmp(type + length - 5, "+json", 5) == 0);
+	if (!result.is_json)
+		result.encoding = dwf_encoding_of_type(type);
+	return result;
+}
+
+/* Is the content of a request encoded, by gzip say?  We decode nothing. */
+bool
+dwf_http_is_encoded(Jsonb *request)
+{
+	Header	   *headers;
+	int			count = read_headers(request, &headers);
+	const JsonbValue *value = find_header(headers, count, "content-encoding");
+	char	   *coding;
+
+	if (value == NULL || value->type != jbvString)
+		return false;
+	coding = lower_name(value);
+	return coding[0] != '\0' && strcmp(coding, "identity") != 0;
 }
 
 /*
- * Bytes as JSON; NULL if they are none, or cannot be a jsonb.  The parser
- * raises, so it runs in a subtransaction.
+ * Text as JSON; NULL if it is none, or cannot be a jsonb, and the reason.  The
+ * parser raises, so it runs in a subtransaction; which is nobody's error, so it
+ * does not end the session either (exit_on_error).
  */
 static Jsonb *
-parse_json(char *bytes)
+parse_json(char *text, char **reason)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	Jsonb	   *volatile jsonb = NULL;
 	ErrorData  *volatile error = NULL;
+	bool		exits = ExitOnAnyError;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
+	ExitOnAnyError = false;
 	PG_TRY();
 	{
 		jsonb = DatumGetJsonbP(DirectFunctionCall1(jsonb_in,
-												   CStringGetDatum(bytes)));
+												   CStringGetDatum(text)));
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -224,6 +288,7 @@ parse_json(char *bytes)
 		RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_END_TRY();
+	ExitOnAnyError = exits;
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
 
@@ -234,6 +299,8 @@ parse_json(char *bytes)
 		if (category != ERRCODE_DATA_EXCEPTION &&
 			category != ERRCODE_PROGRAM_LIMIT_EXCEEDED)
 			ReThrowError(error);	/* a cancellation, say */
+		*reason = error->detail ?
+			psprintf("%s: %s", error->message, error->detail) : error->message;
 	}
 	return jsonb;
 }
@@ -260,35 +327,56 @@ decode_base64(const JsonbValue *encoded, int *length)
 	return bytes;
 }
 
-/* Add "body" that bytes mean, which are not to be changed later */
+/*
+ * Add "body" that bytes mean, which are not to be changed later, and if that
+ * is not what the content type says, why
+ */
 static void
 push_decoded_body(JsonbParseState **state, char *bytes, int length,
-				  bool is_json)
+				  BodyType type)
 {
 	JsonbValue	value;
 	Jsonb	   *jsonb = NULL;
+	char	   *reason = NULL;
+	DwfConverted converted;
 
-	if (!pg_verify_mbstr(GetDatabaseEncoding(), bytes, length, true))
+	if (type.is_json && strncmp(bytes, BYTE_ORDER_MARK, 3) == 0)
 	{
-		dwf_json_push(state, "body", NULL);
-		return;
+		bytes += 3;
+		length -= 3;
 	}
-	if (is_json)
-		jsonb = parse_json(bytes);
-	if (jsonb == NULL)
-		value = dwf_json_string(bytes, length);
-	else if (!JB_ROOT_IS_SCALAR(jsonb))
-		value = dwf_json_container(jsonb);
+	converted = dwf_encoding_convert(bytes, length, type.encoding,
+									 GetDatabaseEncoding(), &bytes, &length);
+	if (converted == DWF_CONVERTED && type.is_json && length > 0)
+		jsonb = parse_json(bytes, &reason);
+	else if (converted == DWF_NOT_CONVERTIBLE ||
+			 (converted == DWF_NOT_VALID && type.is_json))
+		reason = dwf_http_body_error(converted);
+
+	if (converted != DWF_CONVERTED)
+		dwf_json_push(state, "body", NULL);
 	else
-		(void) JsonbExtractScalar(&jsonb->root, &value);
-	dwf_json_push(state, "body", &value);
+	{
+		if (jsonb == NULL)
+			value = dwf_json_string(bytes, length);
+		else if (!JB_ROOT_IS_SCALAR(jsonb))
+			value = dwf_json_container(jsonb);
+		else
+			(void) JsonbExtractScalar(&jsonb->root, &value);
+		dwf_json_push(state, "body", &value);
+	}
+	if (reason)
+	{
+		value = dwf_json_string(reason, strlen(reason));
+		dwf_json_push(state, "body_error", &value);
+	}
 }
 
-/* The bytes that a body, given as JSON, stands for */
+/* A body, given as JSON, as text: a string as it is, all else written out */
 static char *
-bytes_of_body(const JsonbValue *body, int *length)
+text_of_body(const JsonbValue *body, int *length)
 {
-	char	   *bytes;
+	char	   *text;
 
 	if (body->type == jbvString)
 	{
@@ -296,22 +384,45 @@ bytes_of_body(const JsonbValue *body, int *length)
 		return body->val.string.val;
 	}
 	if (body->type == jbvBinary)
-		bytes = JsonbToCString(NULL, body->val.binary.data,
-							   body->val.binary.len);
+		text = JsonbToCString(NULL, body->val.binary.data,
+							  body->val.binary.len);
 	else
 	{
 		JsonbValue	copy = *body;
 		Jsonb	   *jsonb = JsonbValueToJsonb(&copy);
 
-		bytes = JsonbToCString(NULL, &jsonb->root, VARSIZE(jsonb));
+		text = JsonbToCString(NULL, &jsonb->root, VARSIZE(jsonb));
 	}
-	*length = strlen(bytes);
+	*length = strlen(text);
+	return text;
+}
+
+/* The bytes that such a body stands for, in the encoding that its type says */
+static char *
+bytes_of_body(const JsonbValue *body, BodyType type, int *length)
+{
+	char	   *text = text_of_body(body, length);
+	char	   *bytes;
+	int			text_length = *length;
+
+	if (type.encoding != DWF_ENCODING_UNKNOWN &&
+		dwf_encoding_convert(text, text_length, GetDatabaseEncoding(),
+							 type.encoding, &bytes, length) == DWF_CONVERTED)
+		return bytes;
+	if (dwf_encoding_convert(text, text_length, GetDatabaseEncoding(), PG_UTF8,
+							 &bytes, length) != DWF_CONVERTED)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
+				 errmsg("\"body\" of a request cannot be converted to UTF-8")));
 	return bytes;
 }
 
-/* Add "body" and "body_base64", each made from the other if need be */
+/*
+ * Add "body" and "body_base64", each made from the other if need be; a
+ * "body_error" that came with the body stays
+ */
 static void
-push_body(JsonbParseState **state, Jsonb *request, bool is_json)
+push_body(JsonbParseState **state, Jsonb *request, BodyType type)
 {
 	JsonbValue *body = dwf_json_find(request, "body");
 	JsonbValue *encoded = dwf_json_find(request, "body_base64");
@@ -323,12 +434,17 @@ push_body(JsonbParseState **state, Jsonb *request, bool is_json)
 	if (encoded)
 		bytes = decode_base64(encoded, &length);
 	else if (body)
-		bytes = bytes_of_body(body, &length);
+		bytes = bytes_of_body(body, type, &length);
 
 	if (body || encoded == NULL)
+	{
 		dwf_json_push(state, "body", body);
+		if (body && dwf_json_find(request, "body_error"))
+			dwf_json_push(state, "body_error",
+						  dwf_json_find(request, "body_error"));
+	}
 	else
-		push_decoded_body(state, bytes, length, is_json);
+		push_decoded_body(state, bytes, length, type);
 
 	room = pg_b64_enc_len(length);
 	value = dwf_json_string(palloc(room + 1), 0);
@@ -354,7 +470,7 @@ dwf_http_request(Jsonb *request, int64 request_id)
 		push_headers(&state, headers, nheaders);
 	else
 		dwf_json_push(&state, "headers", NULL);
-	push_body(&state, request, says_json(headers, nheaders));
+	push_body(&state, request, read_type(headers, nheaders));
 	dwf_json_push(&state, "received_at", dwf_json_find(request, "received_at"));
 	return dwf_json_finish(&state);
 }

@@ -4,7 +4,10 @@
  *	  What a call has returned or raised, as it is kept in the journal.
  *
  * Results are kept as text, a row after the other, each column by its type's
- * output function; errors as SQLSTATE, message, detail and hint.
+ * output function, so written that it can be read back under other settings;
+ * errors as SQLSTATE, message, detail and hint.  What the attempts at a step
+ * have said is kept as the last of their errors, how many they were, and
+ * SQLSTATE and message of the ones before, the newest first.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,27 +19,21 @@
 #include "funcapi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 
-/* Values are to be read back under other settings */
-static int
-set_portable_output(void)
-{
-	int			nest_level = NewGUCNestLevel();
+#include "portable.h"
 
-	(void) set_config_option("datestyle", "ISO", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	(void) set_config_option("extra_float_digits", "1", PGC_USERSET,
-							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	return nest_level;
-}
+/* What is kept of an error; of how many attempts before the last */
+#define ERROR_PARTS		4
+#define ATTEMPTS_KEPT	20
 
 /* Append the columns of a row to an array that is being built */
 static ArrayBuildState *
 append_row(ArrayBuildState *result, TupleDesc desc, Datum *values, bool *nulls)
 {
+	int			nest_level = dwf_portable_begin(dwf_portable_row(desc));
+
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Oid			output;
@@ -51,6 +48,7 @@ append_row(ArrayBuildState *result, TupleDesc desc, Datum *values, bool *nulls)
 		result = accumArrayResult(result, value, nulls[i], TEXTOID,
 								  CurrentMemoryContext);
 	}
+	dwf_portable_end(nest_level);
 	return result;
 }
 
@@ -90,7 +88,6 @@ dwf_result_encode(FunctionCallInfo fcinfo, Datum result)
 											 false);
 	ReturnSetInfo *set = fcinfo->flinfo->fn_retset ?
 		(ReturnSetInfo *) fcinfo->resultinfo : NULL;
-	int			nest_level = set_portable_output();
 	TupleDesc	desc;
 	Oid			type;
 
@@ -112,7 +109,6 @@ dwf_result_encode(FunctionCallInfo fcinfo, Datum result)
 		texts = append_row(texts, scalar_desc(type), &result,
 						   &fcinfo->isnull);
 
-	AtEOXact_GUC(true, nest_level);
 	return makeArrayResult(texts, CurrentMemoryContext);
 }
 
@@ -164,7 +160,7 @@ dwf_result_decode(FunctionCallInfo fcinfo, Datum result)
 	Datum	   *values;
 	bool	   *nulls;
 	TupleDesc	desc;
-	Oid			type;
+	Oid			type = InvalidOid;
 	int			count;
 	int			at = 0;
 
@@ -181,6 +177,9 @@ dwf_result_decode(FunctionCallInfo fcinfo, Datum result)
 			PG_RETURN_VOID();
 		desc = scalar_desc(type);
 	}
+	/* recorded when the function returned nothing: that it did what it does */
+	if (count == 0 && type == BOOLOID && !set)
+		PG_RETURN_BOOL(true);
 	values = palloc(desc->natts * sizeof(Datum));
 	nulls = palloc(desc->natts * sizeof(bool));
 
@@ -205,17 +204,17 @@ dwf_result_decode(FunctionCallInfo fcinfo, Datum result)
 Datum
 dwf_result_encode_error(const ErrorData *error)
 {
-	const char *parts[4];
-	Datum		values[4];
-	bool		nulls[4];
-	int			dims[1] = {4};
+	const char *parts[ERROR_PARTS];
+	Datum		values[ERROR_PARTS];
+	bool		nulls[ERROR_PARTS];
+	int			dims[1] = {ERROR_PARTS};
 	int			lower[1] = {1};
 
 	parts[0] = unpack_sql_state(error->sqlerrcode);
 	parts[1] = error->message ? error->message : "";
 	parts[2] = error->detail;
 	parts[3] = error->hint;
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < ERROR_PARTS; i++)
 	{
 		nulls[i] = parts[i] == NULL;
 		values[i] = nulls[i] ? (Datum) 0 : CStringGetTextDatum(parts[i]);
@@ -225,6 +224,65 @@ dwf_result_encode_error(const ErrorData *error)
 											  TYPALIGN_INT));
 }
 
+/* The parts of a recorded error, of whichever kind */
+static int
+deconstruct_error(Datum array, Datum **parts, bool **nulls)
+{
+	int			count;
+
+	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false,
+					  TYPALIGN_INT, parts, nulls, &count);
+	Assert(count >= ERROR_PARTS);
+	return count;
+}
+
+/* How many attempts at a step have failed, by what was kept of them */
+int
+dwf_result_count_attempts(Datum array)
+{
+	Datum	   *parts;
+	bool	   *nulls;
+
+	if (deconstruct_error(array, &parts, &nulls) == ERROR_PARTS)
+		return 1;
+	return pg_strtoint32(TextDatumGetCString(parts[ERROR_PARTS]));
+}
+
+/* One more attempt at a step has failed; "earlier" is 0 if it was the first */
+Datum
+dwf_result_encode_attempt(const ErrorData *error, Datum earlier)
+{
+	ArrayBuildState *texts = NULL;
+	Datum	   *parts;
+	bool	   *nulls;
+	int			count = 0;
+	int			attempts = 1;
+
+	if (earlier != (Datum) 0)
+		attempts += dwf_result_count_attempts(earlier);
+	(void) deconstruct_error(dwf_result_encode_error(error), &parts, &nulls);
+	for (int i = 0; i < ERROR_PARTS; i++)
+		texts = accumArrayResult(texts, parts[i], nulls[i], TEXTOID,
+								 CurrentMemoryContext);
+	texts = accumArrayResult(texts,
+							 CStringGetTextDatum(psprintf("%d", attempts)),
+							 false, TEXTOID, CurrentMemoryContext);
+	if (earlier != (Datum) 0)
+		count = deconstruct_error(earlier, &parts, &nulls);
+	for (int i = ERROR_PARTS; i < Min(count, ERROR_PARTS + ATTEMPTS_KEPT); i++)
+	{
+		Datum		line = parts[i];
+
+		if (i == ERROR_PARTS)	/* how many there were: now, what the last said */
+			line = CStringGetTextDatum(psprintf("%s %s",
+												TextDatumGetCString(parts[0]),
+												TextDatumGetCString(parts[1])));
+		texts = accumArrayResult(texts, line, false, TEXTOID,
+								 CurrentMemoryContext);
+	}
+	return makeArrayResult(texts, CurrentMemoryContext);
+}
+
 /* Raise a recorded error */
 void
 dwf_result_raise(Datum array)
@@ -232,12 +290,9 @@ dwf_result_raise(Datum array)
 	ErrorData  *error = palloc0(sizeof(ErrorData));
 	Datum	   *parts;
 	bool	   *nulls;
-	int			count;
 	char	   *state;
 
-	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false,
-					  TYPALIGN_INT, &parts, &nulls, &count);
-	Assert(count == 4);
+	(void) deconstruct_error(array, &parts, &nulls);
 	state = TextDatumGetCString(parts[0]);
 	error->elevel = ERROR;
 	error->sqlerrcode = MAKE_SQLSTATE(state[0], state[1], state[2], state[3],

@@ -15,6 +15,8 @@ extern Datum dwf_result_encode(FunctionCallInfo fcinfo, Datum result);
 extern Datum dwf_result_encode_argument(FunctionCallInfo fcinfo, int n);
 extern Datum dwf_result_decode(FunctionCallInfo fcinfo, Datum result);
 extern Datum dwf_result_encode_error(const ErrorData *error);
+extern Datum dwf_result_encode_attempt(const ErrorData *error, Datum earlier);
+extern int	dwf_result_count_attempts(Datum array);
 extern void dwf_result_raise(Datum array);
 
 #endif							/* DWF_RESULT_H */

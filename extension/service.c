@@ -6,8 +6,10 @@
  * Backends leave requests for the launcher (look at this database) and news
  * for the worker of their database (this has come to that address), and set
  * its latch.  News go through a ring of bytes; when it is full they are lost,
- * and the worker is told so: it then has everyone look for himself.  The same
- * when no worker is there: it starts with a resync.
+ * and the worker is told of which workflows: it then has everyone look for
+ * himself that waits for news of these.  The same, for all, when no worker is
+ * there.  A commit with many news takes half of the room that is left at most,
+ * so that it does not make others lose theirs.
  *
  *-------------------------------------------------------------------------
  */
@@ -62,6 +64,7 @@ dwf_service_init_shared(DwfService *service)
 
 		worker->database = InvalidOid;
 		worker->proc = DWF_NO_PROC;
+		worker->lost.any = false;
 		pg_atomic_init_u64(&worker->batch, 0);
 		for (int r = 0; r < DWF_RECENT_SIZE; r++)
 			pg_atomic_init_u64(&worker->recent[r], 0);
@@ -131,7 +134,7 @@ dwf_service_request(Oid database)
 static inline bool
 is_idle(const DwfWorker *worker)
 {
-	return worker->head == worker->tail && !worker->must_resync;
+	return worker->head == worker->tail && !worker->lost.any;
 }
 
 /* What says that news are in the ring of a batch */
@@ -179,7 +182,8 @@ ring_write(DwfWorker *worker, const void *data, uint32 length)
 
 /*
  * Begin to tell this database's worker what has come where; NULL if there is
- * none.  The caller puts its news and closes, and nothing else.  Cannot fail.
+ * none.  The caller puts or loses its news and closes, and nothing else.
+ * Cannot fail.
  */
 DwfWorker *
 dwf_service_open_ring(void)
@@ -191,14 +195,18 @@ dwf_service_open_ring(void)
 	if (worker == NULL)
 		LWLockRelease(service_lock());
 	else
+	{
 		worker->was_idle = is_idle(worker);
+		worker->share = (DWF_RING_BYTES - (worker->head - worker->tail)) / 2;
+		worker->used = 0;
+	}
 	last_worker = worker;
 	return worker;
 }
 
 /*
  * Something has come there; the texts of workflow and key are in a row.  False
- * when there is no room: then it is of no use to go on.
+ * when there is no room: then it is lost.
  */
 bool
 dwf_service_put_news(DwfWorker *worker, uint64 hash, char door,
@@ -207,12 +215,13 @@ dwf_service_put_news(DwfWorker *worker, uint64 hash, char door,
 {
 	DwfNews		news;
 	uint32		length = workflow_length + key_length;
+	uint32		size = NEWS_HEADER + length;
 
-	if (worker->head - worker->tail + NEWS_HEADER + length > DWF_RING_BYTES)
-	{
-		worker->must_resync = true;
+	/* what fits is not refused to who brings no more than that */
+	if (worker->head - worker->tail + size > DWF_RING_BYTES ||
+		(worker->used > 0 && worker->used + size > worker->share))
 		return false;
-	}
+	worker->used += size;
 	memset(&news, 0, NEWS_HEADER);
 	news.door = door;
 	news.workflow_length = workflow_length;
@@ -222,6 +231,40 @@ dwf_service_put_news(DwfWorker *worker, uint64 hash, char door,
 	pg_atomic_write_u64(&worker->recent[hash % DWF_RECENT_SIZE],
 						tag_of(hash, pg_atomic_read_u64(&worker->batch)));
 	return true;
+}
+
+/* Is this, or everything, among what was lost? */
+bool
+dwf_service_has_lost(const DwfLost *lost, uint64 workflow_hash)
+{
+	uint32		bit = workflow_hash / 2 % DWF_LOST_BITS;
+
+	return lost->all || (lost->bits[bit / 64] >> bit % 64 & 1) != 0;
+}
+
+/* More was lost */
+void
+dwf_service_add_lost(DwfLost *lost, const DwfLost *more)
+{
+	if (!more->any)
+		return;
+	lost->any = true;
+	lost->all |= more->all;
+	for (int i = 0; i < DWF_LOST_BITS / 64; i++)
+		lost->bits[i] |= more->bits[i];
+}
+
+/* News of a workflow are lost, or of whichever if its hash is 0 */
+void
+dwf_service_lose_news(DwfWorker *worker, uint64 workflow_hash)
+{
+	uint32		bit = workflow_hash / 2 % DWF_LOST_BITS;
+
+	worker->lost.any = true;
+	if (workflow_hash == 0)
+		worker->lost.all = true;
+	else
+		worker->lost.bits[bit / 64] |= UINT64CONST(1) << bit % 64;
 }
 
 /*
@@ -236,20 +279,24 @@ dwf_service_close_ring(DwfWorker *worker)
 	LWLockRelease(service_lock());
 }
 
-/* News of this database were lost.  Cannot fail. */
+/*
+ * A transaction has committed in this database of which nobody knows what it
+ * did: all have to look, and the worker at everything.  Cannot fail.
+ */
 void
-dwf_service_resync(void)
+dwf_service_recheck(void)
 {
 	DwfWorker  *worker;
 
 	if (dwf_shared == NULL)
 		return;
 	worker = dwf_service_open_ring();
-	if (worker)
-	{
-		worker->must_resync = true;
-		dwf_service_close_ring(worker);
-	}
+	if (worker == NULL)
+		return;
+	dwf_service_lose_news(worker, 0);
+	worker->must_recheck = worker->must_run = true;
+	set_latch_of(worker->proc);
+	dwf_service_close_ring(worker);
 }
 
 /* There is a body to run in this database.  Cannot fail. */
@@ -606,7 +653,9 @@ dwf_service_worker_begin(uint32 generation, Oid owner)
 		place->must_leave = false;
 		place->must_check = true;	/* what came since it looked was not told */
 		place->must_run = true;
-		place->must_resync = true;
+		place->must_recheck = false;
+		memset(&place->lost, 0, sizeof(DwfLost));
+		place->lost.any = place->lost.all = true;
 		place->next_clock = DT_NOEND;
 		place->head = place->tail = 0;
 		next_batch(place);
@@ -649,29 +698,26 @@ dwf_service_plan_clock(DwfWorker *worker, TimestampTz next)
 	LWLockRelease(service_lock());
 }
 
-/* Take what the worker was told; true if there is something to be sent on */
-bool
-dwf_service_take_orders(DwfWorker *worker, bool *leave, bool *check,
-						bool *run)
+/* Take what the worker was told */
+void
+dwf_service_take_orders(DwfWorker *worker, DwfOrders *orders)
 {
-	bool		has_news;
-
 	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
-	*leave = worker->must_leave;
-	*check = worker->must_check;
-	*run = worker->must_run;
-	worker->must_check = worker->must_run = false;
-	has_news = !is_idle(worker);
+	orders->leave = worker->must_leave;
+	orders->check = worker->must_check;
+	orders->run = worker->must_run;
+	orders->recheck = worker->must_recheck;
+	orders->has_news = !is_idle(worker);
+	worker->must_check = worker->must_run = worker->must_recheck = false;
 	LWLockRelease(service_lock());
-	return has_news;
 }
 
 /*
  * Empty the ring into a copy of DWF_RING_BYTES; returns how many of them are
- * used.  "resync": some news were lost.
+ * used.  "lost" is what did not come through it.
  */
 uint32
-dwf_service_take_ring(DwfWorker *worker, char *copy, bool *resync)
+dwf_service_take_ring(DwfWorker *worker, char *copy, DwfLost *lost)
 {
 	uint32		length;
 	uint32		at;
@@ -685,8 +731,12 @@ dwf_service_take_ring(DwfWorker *worker, char *copy, bool *resync)
 	memcpy(copy, worker->ring + at, first);
 	memcpy(copy + first, worker->ring, length - first);
 	worker->tail = worker->head;
-	*resync = worker->must_resync;
-	worker->must_resync = false;
+	lost->any = worker->lost.any;
+	if (lost->any)
+	{
+		*lost = worker->lost;
+		memset(&worker->lost, 0, sizeof(DwfLost));
+	}
 	LWLockRelease(service_lock());
 	return length;
 }

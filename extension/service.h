@@ -26,7 +26,19 @@
 #define DWF_REQUESTS_MAX	32
 #define DWF_RING_BYTES		65536
 #define DWF_RECENT_SIZE		1024	/* a power of two */
+#define DWF_LOST_BITS		65536
 #define DWF_NO_PROC			(-1)
+
+/*
+ * Of what news were lost: of workflows whose hash (listener.c) falls on a bit
+ * that is set, or of all
+ */
+typedef struct DwfLost
+{
+	bool		any;
+	bool		all;
+	uint64		bits[DWF_LOST_BITS / 64];
+} DwfLost;
 
 /* A worker, or a place for one; free when database is invalid */
 typedef struct DwfWorker
@@ -38,10 +50,13 @@ typedef struct DwfWorker
 	bool		must_leave;		/* the database is wanted without sessions */
 	bool		must_check;		/* is the extension still there? */
 	bool		must_run;		/* there is a body to run, and nobody runs it */
-	bool		must_resync;	/* news were lost: listeners have to look */
+	bool		must_recheck;	/* bodies that run may have been ended */
+	DwfLost		lost;			/* who waits for these has to look */
 	TimestampTz next_clock;		/* it wakes up then at the latest; or DT_NOEND,
 								 * also while it finds out */
-	bool		was_idle;		/* while news are put: nothing was there */
+	bool		was_idle;		/* while news are put: nothing was there, */
+	uint32		share;			/* ... so many bytes are for this commit, */
+	uint32		used;			/* ... which has put so many */
 	uint32		head;			/* ring: bytes written so far ... */
 	uint32		tail;			/* ... and bytes read, modulo 2^32 */
 	char		ring[DWF_RING_BYTES];
@@ -80,6 +95,16 @@ typedef struct DwfService
 	DwfWorker	workers[FLEXIBLE_ARRAY_MEMBER];
 } DwfService;
 
+/* What a worker was told */
+typedef struct DwfOrders
+{
+	bool		leave;
+	bool		check;
+	bool		run;
+	bool		recheck;
+	bool		has_news;		/* there is something in the ring, or lost */
+} DwfOrders;
+
 /* What has come to an address; the ring carries no more of it than it has */
 typedef struct DwfNews
 {
@@ -100,8 +125,9 @@ extern DwfWorker *dwf_service_open_ring(void);
 extern bool dwf_service_put_news(DwfWorker *worker, uint64 hash, char door,
 								 const char *texts, uint16 workflow_length,
 								 uint16 key_length);
+extern void dwf_service_lose_news(DwfWorker *worker, uint64 workflow_hash);
 extern void dwf_service_close_ring(DwfWorker *worker);
-extern void dwf_service_resync(void);
+extern void dwf_service_recheck(void);
 extern void dwf_service_ask_run(void);
 extern void dwf_service_ask_all(void);
 extern bool dwf_service_is_copy(void);
@@ -125,10 +151,11 @@ extern DwfWorker *dwf_service_worker_begin(uint32 generation, Oid owner);
 extern void dwf_service_worker_end(void);
 extern void dwf_service_say_copy(DwfWorker *worker, bool is_copy);
 extern void dwf_service_worker_gone(uint32 generation);
-extern bool dwf_service_take_orders(DwfWorker *worker, bool *leave,
-									bool *check, bool *run);
+extern void dwf_service_take_orders(DwfWorker *worker, DwfOrders *orders);
 extern uint32 dwf_service_take_ring(DwfWorker *worker, char *copy,
-									bool *resync);
+									DwfLost *lost);
+extern bool dwf_service_has_lost(const DwfLost *lost, uint64 workflow_hash);
+extern void dwf_service_add_lost(DwfLost *lost, const DwfLost *more);
 extern uint32 dwf_service_read_news(const char *copy, DwfNews *news);
 
 /* for the gateway, which is another library */

@@ -19,7 +19,7 @@
  *	wait_id				atomic: zero as soon as the wait is over.
  *	heads				each set by its spinlock; see head.c.
  *	horizon				its spinlock; see horizon.c.
- *	attached			by the slot's backend, under the attachment lock.
+ *	attached, _id, ...	by the slot's backend, under the attachment lock.
  *	prepared, service,	a lock each, after the partition locks; never two of
  *	the listens			them at a time.
  *	counters			written by the slot's backend only, read by anybody;
@@ -100,7 +100,12 @@ typedef struct DwfSlot
 	pg_atomic_uint32 dismisses; /* a database in which it lets nobody wait */
 	pg_atomic_uint32 holds;		/* a database that our worker must leave */
 	pg_atomic_uint64 attached;	/* what it executes; see attachment.c */
-	int			attached_pid;	/* its pid, while it does */
+	int			attached_pid;	/* its pid, while it does, and the like */
+	Oid			attached_database;
+	Oid			attached_role;
+	TimestampTz attached_since;
+	int			attached_length;
+	char		attached_id[DWF_WORKFLOW_ID_MAX];
 	bool		runs_body;		/* it is an executor that runs the body */
 	bool		is_interrupted; /* the body has to end; see attachment.c */
 	int			pid;

@@ -15,6 +15,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "nodes/params.h"
 #include "nodes/parsenodes.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -29,8 +30,13 @@
 #include "attachment.h"
 #include "call_hint.h"
 #include "clock.h"
+#include "first_row.h"
 #include "identity.h"
 #include "journal.h"
+#include "leftover.h"
+#include "portable.h"
+#include "result.h"
+#include "step_scope.h"
 #include "store.h"
 #include "wait.h"
 
@@ -53,62 +59,71 @@ typedef struct Step
 	Interval   *retry_delay;
 	Datum		output;
 	bool		ran_out;		/* the last attempt has taken too long */
+	bool		is_wrong;		/* no attempt can succeed */
 } Step;
 
-/* Any value as jsonb, in the current memory context */
+/*
+ * Any value as jsonb, in the current memory context, written as in any other
+ * session
+ */
 static Datum
 value_to_jsonb(Datum value, Oid type)
 {
 	FmgrInfo	to_jsonb;
 	Const	   *argument = makeConst(type, -1, InvalidOid, -1, (Datum) 0, true,
 									 false);
+	int			nest_level;
 
 	fmgr_info(F_TO_JSONB, &to_jsonb);
 	fmgr_info_set_expr((Node *) makeFuncExpr(F_TO_JSONB, JSONBOID,
 											 list_make1(argument), InvalidOid,
 											 InvalidOid, COERCE_EXPLICIT_CALL),
 					   &to_jsonb);
-	return datumCopy(FunctionCall1(&to_jsonb, value), false, -1);
+	nest_level = dwf_portable_begin(dwf_portable_type(type));
+	value = datumCopy(FunctionCall1(&to_jsonb, value), false, -1);
+	dwf_portable_end(nest_level);
+	return value;
 }
 
 /* Run the command once; its first column of its first row goes to "context" */
 static Datum
-run_command(const Step *step, MemoryContext context)
+run_command(Step *step, MemoryContext context)
 {
-	Oid			types[1] = {JSONBOID};
-	Datum		values[1] = {step->args.value};
-	char		nulls[1] = {step->args.isnull ? 'n' : ' '};
+	SPIExecuteOptions options = {0};
 	Datum		output = (Datum) 0;
-	bool		isnull = true;
 	bool		pushed_snapshot = !ActiveSnapshotSet();
-	Oid			type;
+	DwfFirstRow *row;
 	int			result;
 
 	/* after a pause of a CALL there is none, and the output may be toasted */
 	if (pushed_snapshot)
 		PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
-	result = SPI_execute_with_args(step->command, 1, types, values, nulls,
-								   false, 0);
+	row = dwf_first_row_create();
+	options.dest = &row->receiver;
+	options.params = makeParamList(1);
+	options.params->params[0].value = step->args.value;
+	options.params->params[0].isnull = step->args.isnull;
+	options.params->params[0].pflags = PARAM_FLAG_CONST;
+	options.params->params[0].ptype = JSONBOID;
+	result = SPI_execute_extended(step->command, &options);
 	if (result < 0)
+	{
+		step->is_wrong = true;
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("step \"%s\" cannot be executed: %s",
 						text_to_cstring(step->name),
 						SPI_result_code_string(result)),
 				 errhint("A step is one SQL statement or several, without transaction control.")));
-	if (SPI_tuptable && SPI_processed > 0)
-		output = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
-							   1, &isnull);
-	if (!isnull && (type = SPI_gettypeid(SPI_tuptable->tupdesc, 1)) != VOIDOID)
+	}
+	if (!row->isnull && row->type != VOIDOID)
 	{
 		MemoryContext old = MemoryContextSwitchTo(context);
 
-		output = value_to_jsonb(output, type);
+		output = value_to_jsonb(row->value, row->type);
 		MemoryContextSwitchTo(old);
 	}
-	else
-		output = (Datum) 0;
 	SPI_finish();
 	if (pushed_snapshot)
 		PopActiveSnapshot();
@@ -126,13 +141,17 @@ begin_command(void)
 	dwf_clock_start_step();
 }
 
-/* What is deferred has to be checked while it may still write */
+/*
+ * What is deferred has to be checked while it may still write, and a cursor is
+ * not to be fetched from when it may not; a replay would not have it, either.
+ */
 static void
 end_command(void)
 {
 	ConstraintsSetStmt immediate = {.type = T_ConstraintsSetStmt};
 
 	AfterTriggerSetState(&immediate);
+	dwf_leftover_close_cursors();
 	dwf_clock_start();
 }
 
@@ -155,9 +174,11 @@ try_command(Step *step)
 		(void) dwf_journal_set_in_command(true);
 		if (dwf_attachment_is_body())
 			begin_command();
+		dwf_step_scope_begin();
 		output = run_command(step, context);
 		if (dwf_attachment_is_body())
 			end_command();
+		dwf_step_scope_end(step->name);
 		(void) dwf_journal_set_in_command(false);
 		ReleaseCurrentSubTransaction();
 	}
@@ -173,6 +194,8 @@ try_command(Step *step)
 		error = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
+		CurrentResourceOwner = owner;
+		dwf_step_scope_abort();
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
@@ -188,8 +211,11 @@ may_retry(const Step *step, const ErrorData *error)
 {
 	int			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
 
-	return (error->sqlerrcode != ERRCODE_QUERY_CANCELED || step->ran_out) &&
+	return !step->is_wrong &&
+		(error->sqlerrcode != ERRCODE_QUERY_CANCELED || step->ran_out) &&
 		error->sqlerrcode != ERRCODE_ASSERT_FAILURE &&
+		error->sqlerrcode != ERRCODE_SYNTAX_ERROR &&
+		error->sqlerrcode != DWF_ERRCODE_NOT_IN_BODY &&
 		category != MAKE_SQLSTATE('5', '7', 'P', '0', '0');
 }
 
@@ -206,29 +232,110 @@ static void
 sleep_until_deadline(DwfWait *wait)
 {
 	DwfWaitKey	key = {0};
+	text	   *workflow_id = dwf_attachment_require(wait->function);
 
 	key.address.door = DWF_DOOR_TIMER;
-	key.address.workflow_id = dwf_attachment_current();
+	key.address.workflow_id = workflow_id;
 	wait->keys = &key;
 	wait->nkeys = 1;
-	wait->acts_as = dwf_attachment_current();
+	wait->acts_as = workflow_id;
 	wait->look = look_for_nothing;
 	(void) dwf_wait(wait);
 }
 
-/* Wait before the next attempt */
+/* Was it CALLed where it can commit? */
+static bool
+may_commit(FunctionCallInfo fcinfo)
+{
+	return fcinfo->context && IsA(fcinfo->context, CallContext) &&
+		!castNode(CallContext, fcinfo->context)->atomic;
+}
+
+/*
+ * Wait for the next attempt; what was noted of the last one is committed
+ * before, if that can be.  In a body the wait ends like any other: perhaps in
+ * another process, which is told by the journal how far it came.
+ */
 static void
-wait_to_retry(const Step *step, FunctionCallInfo fcinfo)
+wait_to_retry(FunctionCallInfo fcinfo, TimestampTz next_at)
 {
 	DwfWait		wait;
-	TimestampTz now = GetCurrentTimestamp();
 
 	dwf_wait_init(&wait, fcinfo, "wf_step");
-	wait.deadline = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
-															TimestampTzGetDatum(now),
-															IntervalPGetDatum(step->retry_delay)));
-	wait.is_pause = true;
+	wait.deadline = next_at;
 	sleep_until_deadline(&wait);
+}
+
+/* Commit what was noted of the last attempt, if that can be */
+static void
+commit_attempts(FunctionCallInfo fcinfo)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	if (!may_commit(fcinfo))
+		return;
+	SPI_connect_ext(SPI_OPT_NONATOMIC);
+	SPI_commit();
+	SPI_finish();
+	MemoryContextSwitchTo(context);
+}
+
+/* When the next attempt is due */
+static TimestampTz
+next_attempt_at(const Step *step)
+{
+	return dwf_portable_after(GetCurrentTimestamp(), step->retry_delay);
+}
+
+/*
+ * Note that an attempt has failed, and wait for the next one; or raise the
+ * error, if that was the last one.  "context" is for what does not last.
+ */
+static void
+go_on_after(const Step *step, ErrorData *error, FunctionCallInfo fcinfo,
+			MemoryContext context)
+{
+	TimestampTz next_at;
+	Datum		earlier = dwf_journal_attempts(&next_at);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	Datum		attempts = dwf_result_encode_attempt(error, earlier);
+
+	MemoryContextSwitchTo(old);
+	attempts = datumCopy(attempts, false, -1);
+	MemoryContextReset(context);
+	if (dwf_result_count_attempts(attempts) >= step->max_attempts)
+	{
+		dwf_journal_note_attempt(attempts, 0, may_commit(fcinfo));
+		commit_attempts(fcinfo);
+		ReThrowError(error);
+	}
+	next_at = next_attempt_at(step);
+	dwf_journal_note_attempt(attempts, next_at, may_commit(fcinfo));
+	if (earlier != (Datum) 0)
+		pfree(DatumGetPointer(earlier));
+	FreeErrorData(error);
+	wait_to_retry(fcinfo, next_at);
+}
+
+/*
+ * Go on where an earlier run was in its attempts: raise what the last one
+ * said, if there were enough; else wait for what is left of the pause.
+ */
+static void
+resume_attempts(const Step *step, FunctionCallInfo fcinfo)
+{
+	TimestampTz next_at;
+	Datum		attempts = dwf_journal_attempts(&next_at);
+
+	if (attempts == (Datum) 0)
+		return;
+	if (dwf_result_count_attempts(attempts) >= step->max_attempts)
+	{
+		dwf_journal_note_attempt(attempts, 0, false);
+		dwf_result_raise(attempts);
+	}
+	if (next_at > GetCurrentTimestamp())
+		wait_to_retry(fcinfo, next_at);
 }
 
 /* The arguments of wf_step */
@@ -260,8 +367,7 @@ step_arguments(FunctionCallInfo fcinfo)
 static void
 check_called(FunctionCallInfo fcinfo)
 {
-	if (fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) ||
-		castNode(CallContext, fcinfo->context)->atomic)
+	if (!may_commit(fcinfo))
 		ereport(ERROR,
 				(errcode(DWF_ERRCODE_NOT_IN_BODY),
 				 errmsg("wf_step() with retries has to be CALLed in the body of a workflow, outside of EXCEPTION blocks"),
@@ -274,6 +380,7 @@ check_called(FunctionCallInfo fcinfo)
 DWF_JOURNALLED(wf_step, 0)
 {
 	Step		step = step_arguments(fcinfo);
+	MemoryContext context;
 	ErrorData  *error;
 	bool		isnull = false;
 
@@ -287,13 +394,18 @@ DWF_JOURNALLED(wf_step, 0)
 	if (dwf_attachment_is_body() && step.max_attempts > 1)
 		check_called(fcinfo);
 
-	for (int attempt = 1; (error = try_command(&step)) != NULL; attempt++)
+	resume_attempts(&step, fcinfo);
+	context = AllocSetContextCreate(CurrentMemoryContext,
+									"durable_wf attempts",
+									ALLOCSET_SMALL_SIZES);
+	while ((error = try_command(&step)) != NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (attempt >= step.max_attempts || !may_retry(&step, error))
+		if (step.max_attempts == 1 || !may_retry(&step, error))
 			ReThrowError(error);
-		wait_to_retry(&step, fcinfo);
+		go_on_after(&step, error, fcinfo, context);
 	}
+	MemoryContextDelete(context);
 
 	if (fcinfo->context && IsA(fcinfo->context, CallContext))
 		return dwf_return_row(fcinfo, &step.output, &isnull);
@@ -323,7 +435,7 @@ wf_get_step(PG_FUNCTION_ARGS)
 
 	dwf_journal_require("wf_get_step");
 	if (dwf_journal_in_command() ||
-		!dwf_journal_peek(save_step.function, name))
+		!dwf_journal_look(save_step.function, name, "wf_get_step"))
 		PG_RETURN_NULL();
 	return dwf_journal_call(&save_step, fcinfo);
 }
@@ -333,6 +445,9 @@ Datum
 wf_save_step(PG_FUNCTION_ARGS)
 {
 	dwf_journal_require("wf_save_step");
+	if (!dwf_journal_in_command() && !PG_ARGISNULL(0) &&
+		dwf_journal_is_done_again(save_step.function, PG_GETARG_TEXT_PP(0)))
+		PG_RETURN_VOID();
 	return dwf_journal_call(&save_step, fcinfo);
 }
 

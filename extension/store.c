@@ -42,8 +42,7 @@ static DwfStatement start_query = {
 /* id, owner, input, queue, delay, timeout, body; not in objects before 0.3.0 */
 static DwfStatement start_timed_query = {
 	START_QUERY(", queue, due_at, timeout_at, body",
-				", $4, pg_catalog.now() OPERATOR(pg_catalog.+) $5,"
-				" pg_catalog.now() OPERATOR(pg_catalog.+) $6, $7"),
+				", $4, " FROM_NOW("+", "$5") ", " FROM_NOW("+", "$6") ", $7"),
 	7, {TEXTOID, OIDOID, JSONBOID, TEXTOID, INTERVALOID, INTERVALOID, TEXTOID},
 	NULL
 };
@@ -136,8 +135,8 @@ static DwfStatement prepared_xid_query = {
 #define PRUNE_QUERY(journal) \
 	"WITH victim AS MATERIALIZED (" \
 	"   SELECT w.workflow_id FROM durable_wf.workflow w" \
-	"   WHERE w.finished_at OPERATOR(pg_catalog.<=)" \
-	"     (pg_catalog.now() OPERATOR(pg_catalog.-) $1)" \
+	"   WHERE w.finished_at OPERATOR(pg_catalog.<=) " \
+	FROM_NOW("-", "$1") \
 	"   AND pg_catalog.age(w.xmin) OPERATOR(pg_catalog.>) pg_catalog.age($3)" \
 	"   AND " ROLE_MAY_ACT("$4") \
 	"   ORDER BY w.finished_at LIMIT $2 FOR UPDATE SKIP LOCKED)," \
@@ -154,23 +153,33 @@ static DwfStatement prepared_xid_query = {
 	" DELETE FROM durable_wf.workflow w USING victim v" \
 	" WHERE w.workflow_id" EQ "v.workflow_id"
 
+#define PRUNE_JOURNAL \
+	" step AS (" \
+	"   DELETE FROM durable_wf.step s USING victim v" \
+	"   WHERE s.workflow_id" EQ "v.workflow_id)," \
+	" wait AS (" \
+	"   DELETE FROM durable_wf.wait a USING victim v" \
+	"   WHERE a.workflow_id" EQ "v.workflow_id)," \
+	" hook AS (" \
+	"   DELETE FROM durable_wf.hook h USING victim v" \
+	"   WHERE h.workflow_id" EQ "v.workflow_id)," \
+	" request AS (" \
+	"   DELETE FROM durable_wf.request r USING victim v" \
+	"   WHERE r.workflow_id" EQ "v.workflow_id),"
+
 /*
  * ended longer ago than, at most so many, by a transaction older than, role;
- * before 0.3.0 there was no journal
+ * before 0.4.0 no hook was remembered, and before 0.3.0 there was no journal
  */
 static DwfStatement prune_query = {
-	PRUNE_QUERY(" step AS ("
-				"   DELETE FROM durable_wf.step s USING victim v"
-				"   WHERE s.workflow_id" EQ "v.workflow_id),"
-				" wait AS ("
-				"   DELETE FROM durable_wf.wait a USING victim v"
-				"   WHERE a.workflow_id" EQ "v.workflow_id),"
-				" hook AS ("
-				"   DELETE FROM durable_wf.hook h USING victim v"
-				"   WHERE h.workflow_id" EQ "v.workflow_id),"
-				" request AS ("
-				"   DELETE FROM durable_wf.request r USING victim v"
+	PRUNE_QUERY(PRUNE_JOURNAL " released AS ("
+				"   DELETE FROM durable_wf.released_hook r USING victim v"
 				"   WHERE r.workflow_id" EQ "v.workflow_id),"),
+	4, {INTERVALOID, INT4OID, XIDOID, OIDOID}, NULL
+};
+
+static DwfStatement prune_unreleased_query = {
+	PRUNE_QUERY(PRUNE_JOURNAL),
 	4, {INTERVALOID, INT4OID, XIDOID, OIDOID}, NULL
 };
 
@@ -374,9 +383,13 @@ dwf_store_prune(Interval *older_than, int batch, TransactionId horizon,
 {
 	Datum		values[] = {IntervalPGetDatum(older_than), Int32GetDatum(batch),
 	TransactionIdGetDatum(horizon), ObjectIdGetDatum(role)};
+	DwfStatement *query = &prune_query;
 
-	return dwf_plan_count(OidIsValid(dwf_plan_find_relation("step")) ?
-						  &prune_query : &prune_old_query, values, NULL);
+	if (!OidIsValid(dwf_plan_find_relation("step")))
+		query = &prune_old_query;
+	else if (!OidIsValid(dwf_plan_find_relation("released_hook")))
+		query = &prune_unreleased_query;
+	return dwf_plan_count(query, values, NULL);
 }
 
 /* ----- events ----- */

@@ -15,6 +15,7 @@
 #include "durable_wf.h"
 
 #include "plan.h"
+#include "service.h"
 #include "waiter.h"
 
 /* Columns that C reads by number; the tables only ever grow to the right */
@@ -63,6 +64,21 @@ typedef struct DwfRecord
 	TimestampTz started_at;
 	TimestampTz completed_at;
 } DwfRecord;
+
+/* Ids of workflows: a text[], or nothing when there is none */
+typedef struct DwfIds
+{
+	int			count;
+	Datum		array;
+} DwfIds;
+
+/* How far a look at all waits has come; at their beginning if it is empty */
+typedef struct DwfWaitCursor
+{
+	int			position;
+	int			length;
+	char		workflow_id[DWF_WORKFLOW_ID_MAX];
+} DwfWaitCursor;
 
 /* How a workflow is started */
 typedef struct DwfStart
@@ -124,6 +140,14 @@ typedef struct DwfHook
 	bool		has_ended;
 } DwfHook;
 
+/* What became of an answer */
+typedef enum DwfAnswered
+{
+	DWF_NOT_ANSWERED,			/* there is no such request, or it has one */
+	DWF_ANSWERED,
+	DWF_ANSWERED_LATE			/* nobody waits for it any more */
+} DwfAnswered;
+
 /* An answer to a webhook's request, if there is one */
 typedef struct DwfAnswer
 {
@@ -160,14 +184,17 @@ extern void dwf_store_suspend(text *workflow_id, int step_no,
 							  const DwfWaitKey *keys, int nkeys,
 							  int64 wait_id, TimestampTz deadline);
 extern void dwf_store_unsuspend(text *workflow_id);
-extern uint64 dwf_store_resume(char door, text *target_id, text *key,
-							   bool *held);
-extern uint64 dwf_store_resume_due(TimestampTz *next);
-extern uint64 dwf_store_reconcile(bool *held);
-extern void dwf_store_forget_waits(text *workflow_id);
+extern DwfIds dwf_store_waiters(Datum doors, Datum targets, Datum keys,
+								Datum aside);
+extern DwfIds dwf_store_due_waiters(int limit, Datum aside);
+extern TimestampTz dwf_store_next_deadline(Datum aside);
+extern bool dwf_store_wait_page(DwfWaitCursor *cursor, const DwfLost *lost,
+								int limit, DwfIds *ids);
+extern DwfIds dwf_store_over_waiters(Datum ids, Datum aside);
+extern uint64 dwf_store_resume(Datum ids, DwfIds *left);
+extern void dwf_store_forget_waits(Datum ids);
 extern List *dwf_store_suspended(text *event_id);
 extern bool dwf_store_is_suspended(const DwfWaiterInfo *waiter);
-extern void dwf_store_expect_all(void);
 extern bool dwf_store_retry(text *workflow_id, Oid role);
 extern bool dwf_store_restart(text *workflow_id, Oid role, DwfValue input);
 extern int	dwf_store_last_step(text *workflow_id);
@@ -175,7 +202,9 @@ extern bool dwf_store_record(text *workflow_id, const DwfRecord *record,
 							 bool even_if_ended);
 extern bool dwf_store_read_record(text *workflow_id, int step_no,
 								  DwfRecord *record);
-extern bool dwf_store_end_overdue(TimestampTz *next);
+extern DwfIds dwf_store_overdue(int limit, Datum aside);
+extern void dwf_store_end_overdue(Datum ids);
+extern TimestampTz dwf_store_next_timeout(Datum aside);
 extern bool dwf_store_set_owner(text *workflow_id, Oid role, Oid owner);
 
 extern void dwf_store_mark_home(void);
@@ -219,17 +248,21 @@ extern bool dwf_store_create_hook(const DwfHook *hook, Oid role);
 extern bool dwf_store_find_hook(text *token, DwfHook *hook);
 extern bool dwf_store_lock_hook(text *token, DwfHook *hook);
 extern bool dwf_store_has_hook(const DwfAddress *address);
-extern void dwf_store_remove_dead_hook(text *token);
+extern bool dwf_store_displace_hook(text *token);
 extern void dwf_store_drop_payloads(const DwfAddress *address);
 extern text *dwf_store_dispose_hook(text *token, Oid role);
 extern void dwf_store_end_requests(const DwfAddress *address);
 extern void dwf_store_release_hooks(text *workflow_id);
-extern void dwf_store_forget_hooks(text *workflow_id);
+extern void dwf_store_restore_hooks(text *workflow_id);
+extern text *dwf_store_find_unrestored(text *workflow_id);
 
 /* requests to webhooks */
 extern void dwf_store_hold_request(text *workflow_id, int64 request_id,
 								   text *token, bool by_gateway);
-extern bool dwf_store_respond(int64 request_id, Datum response, Oid role);
+extern DwfAnswered dwf_store_respond(int64 request_id, Datum response,
+									  Oid role);
+extern PGDLLEXPORT void dwf_store_leave_requests(int64 *request_ids,
+												 int count);
 extern bool dwf_store_answer_of(int64 request_id, text *token,
 								DwfAnswer *answer);
 extern PGDLLEXPORT int dwf_store_take_answers(int limit, DwfAnswer **answers);

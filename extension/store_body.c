@@ -1,10 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * store_body.c
- *	  The tables as C functions: SQL workflows, and those that are suspended.
+ *	  The tables as C functions: SQL workflows, and how they are suspended.
  *
- * Who changes a workflow's row and its waits locks the row first.  The worker
- * never waits for a row that others hold: it passes it by and comes back.
+ * Who changes a workflow's row and its waits locks the row first.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,15 +12,12 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 #include "attachment.h"
-#include "listener.h"
 #include "plan.h"
 #include "store_sql.h"
-
-/* At most so many go on at a time whose deadline has come */
-#define BATCH	1000
 
 /* What an index has, in the order in which it is due */
 #define IS_WORK \
@@ -123,78 +119,6 @@ static DwfStatement unsuspend_query = {
 	1, {TEXTOID}, NULL
 };
 
-/*
- * Let the workflows that "wanted" lists go on.  Those whose row somebody holds
- * are passed by, and are due from now on, so that the clock comes back to them.
- * Returns how many go on, and how many are held.
- */
-#define RESUME(wanted) \
-	"WITH candidate AS MATERIALIZED (" wanted ")," \
-	" chosen AS MATERIALIZED (" \
-	"   SELECT w.workflow_id FROM durable_wf.workflow w" \
-	"   WHERE w.workflow_id" EQ "ANY (ARRAY(" \
-	"     SELECT c.workflow_id FROM candidate c))" \
-	"   ORDER BY w.workflow_id FOR NO KEY UPDATE SKIP LOCKED)," \
-	" resumed AS (" \
-	"   UPDATE durable_wf.workflow w SET status = 'PENDING'," \
-	"   due_at = pg_catalog.clock_timestamp(), updated_at = pg_catalog.now()" \
-	"   FROM chosen c" \
-	"   WHERE w.workflow_id" EQ "c.workflow_id AND w.status" EQ "'WAITING'" \
-	"   RETURNING w.workflow_id)," \
-	" gone AS (" \
-	"   DELETE FROM durable_wf.wait a USING chosen c" \
-	"   WHERE a.workflow_id" EQ "c.workflow_id)," \
-	" held AS (" \
-	"   UPDATE durable_wf.wait a SET deadline = pg_catalog.clock_timestamp()" \
-	"   FROM candidate c" \
-	"   WHERE a.workflow_id" EQ "c.workflow_id" \
-	"   AND NOT EXISTS (SELECT FROM chosen h" \
-	"     WHERE h.workflow_id" EQ "c.workflow_id)" \
-	"   RETURNING a.workflow_id)" \
-	" SELECT (SELECT pg_catalog.count(*) FROM resumed)," \
-	" (SELECT pg_catalog.count(*) FROM held)"
-
-/* door, target, key */
-static DwfStatement resume_query = {
-	RESUME("SELECT DISTINCT a.workflow_id FROM durable_wf.wait a"
-		   " WHERE a.target_id" EQ "$2 AND a.door" EQ "$1 AND a.key" EQ "$3"),
-	3, {CHAROID, TEXTOID, TEXTOID}, NULL
-};
-
-/*
- * The worker may not know yet that this is a copy: rows that have been restored
- * are seen together with that.  Asked once a statement.
- */
-#define RUNS_HERE	"(SELECT NOT durable_wf.is_copy())"
-
-/* now, at most so many */
-static DwfStatement resume_due_query = {
-	RESUME("SELECT DISTINCT d.workflow_id FROM ("
-		   " SELECT a.workflow_id FROM durable_wf.wait a"
-		   " WHERE " RUNS_HERE " AND a.deadline OPERATOR(pg_catalog.<=) $1"
-		   " ORDER BY a.deadline LIMIT $2) d"),
-	2, {TIMESTAMPTZOID, INT4OID}, NULL
-};
-
-/* When the next one is due; in half a second if one is held, and overdue */
-static DwfStatement next_deadline_query = {
-	"SELECT GREATEST(a.deadline, pg_catalog.clock_timestamp()"
-	"   OPERATOR(pg_catalog.+) CASE WHEN a.deadline OPERATOR(pg_catalog.<=)"
-	"   pg_catalog.clock_timestamp() THEN '500 ms'::pg_catalog.interval"
-	"   ELSE '0 s'::pg_catalog.interval END)"
-	" FROM durable_wf.wait a WHERE a.deadline IS NOT NULL"
-	" ORDER BY a.deadline LIMIT 1",
-	0, {0}, NULL
-};
-
-/* id */
-static DwfStatement forget_waits_query = {
-	"DELETE FROM durable_wf.wait a WHERE a.workflow_id" EQ "$1"
-	" AND NOT EXISTS (SELECT FROM durable_wf.workflow w"
-	"   WHERE w.workflow_id" EQ "$1 AND w.finished_at IS NULL)",
-	1, {TEXTOID}, NULL
-};
-
 /* event id */
 static DwfStatement suspended_query = {
 	"SELECT a.workflow_id, a.wait_id, a.since, a.deadline"
@@ -208,36 +132,6 @@ static DwfStatement is_suspended_query = {
 	"SELECT FROM durable_wf.wait a"
 	" WHERE a.workflow_id" EQ "$1 AND a.wait_id" EQ "$2",
 	2, {TEXTOID, INT8OID}, NULL
-};
-
-static DwfStatement expected_query = {
-	"SELECT DISTINCT t.id FROM durable_wf.wait a,"
-	" LATERAL (VALUES (a.workflow_id), (a.target_id)) AS t (id)"
-	" WHERE t.id OPERATOR(pg_catalog.<>) ''",
-	0, {0}, NULL
-};
-
-static DwfStatement reconcile_query = {
-	RESUME("SELECT DISTINCT a.workflow_id FROM durable_wf.wait a"
-		   " WHERE " RUNS_HERE " AND (EXISTS (SELECT FROM durable_wf.message m"
-		   "   WHERE m.workflow_id" EQ "a.target_id AND m.door" EQ "a.door"
-		   "   AND m.key" EQ "a.key)"
-		   " OR a.door" EQ "'e' AND EXISTS (SELECT FROM durable_wf.event e"
-		   "   WHERE e.workflow_id" EQ "a.target_id AND e.key" EQ "a.key)"
-		   " OR a.door" EQ "'h' AND NOT EXISTS (SELECT FROM durable_wf.hook h"
-		   "   WHERE h.token" EQ "a.key AND h.workflow_id" EQ "a.target_id)"
-		   " OR a.door" EQ "'r' AND NOT EXISTS ("
-		   "   SELECT FROM durable_wf.request r"
-		   "   WHERE r.workflow_id" EQ "a.target_id AND r.request_id" EQ
-		   "     CASE WHEN a.door" EQ "'r' THEN a.key::pg_catalog.int8 END"
-		   "   AND r.responded_at IS NULL)"
-		   " OR EXISTS (SELECT FROM durable_wf.workflow t"
-		   "   WHERE t.workflow_id" EQ "a.target_id"
-		   "   AND t.finished_at IS NOT NULL)"
-		   " OR NOT EXISTS (SELECT FROM durable_wf.workflow t"
-		   "   WHERE t.workflow_id" EQ "a.workflow_id"
-		   "   AND t.status" EQ "'WAITING'))"),
-	0, {0}, NULL
 };
 
 /*
@@ -275,15 +169,23 @@ dwf_store_roles_with_work(TimestampTz *next)
 	return due;
 }
 
-/* A workflow's body and input, and how often it was tried; false if none */
+/*
+ * A workflow's body and input, and how often it was tried; false if none, as
+ * before 0.3.0
+ */
 bool
 dwf_store_body(text *workflow_id, text **body, DwfValue *input, int *attempts)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id)};
-	DwfRun		r = dwf_plan_run(&body_query, values, NULL);
-	bool		found = SPI_processed > 0;
+	DwfRun		r;
+	bool		found;
 	bool		isnull;
 
+	if (get_attnum(dwf_plan_relation("workflow"),
+				   "body") == InvalidAttrNumber)
+		return false;
+	r = dwf_plan_run(&body_query, values, NULL);
+	found = SPI_processed > 0;
 	if (found)
 	{
 		*body = DatumGetTextP(dwf_plan_copy_column(r, 0, 1).value);
@@ -385,80 +287,6 @@ dwf_store_unsuspend(text *workflow_id)
 
 	(void) dwf_plan_count(&set_running_query, values, NULL);
 	(void) dwf_plan_count(&unsuspend_query, values, NULL);
-}
-
-/* Run one of the above; returns how many go on, and whether some are held */
-static uint64
-resume(DwfStatement *statement, Datum *values, bool *held)
-{
-	DwfRun		r = dwf_plan_run(statement, values, NULL);
-	bool		isnull;
-	uint64		resumed = DatumGetInt64(dwf_plan_column(0, 1, &isnull));
-
-	*held |= DatumGetInt64(dwf_plan_column(0, 2, &isnull)) > 0;
-	dwf_plan_done(r);
-	return resumed;
-}
-
-/*
- * Something has come to an address: let who waits for it go on.  *held is set
- * when the clock has to see to one of them.
- */
-uint64
-dwf_store_resume(char door, text *target_id, text *key, bool *held)
-{
-	Datum		values[] = {CharGetDatum(door), PointerGetDatum(target_id),
-	PointerGetDatum(key)};
-
-	return resume(&resume_query, values, held);
-}
-
-/*
- * Let go on whose deadline has come, a batch of them; *next is the next one, or
- * DT_NOEND
- */
-uint64
-dwf_store_resume_due(TimestampTz *next)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	Datum		values[] = {TimestampTzGetDatum(now), Int32GetDatum(BATCH)};
-	bool		held = false;
-	uint64		resumed = resume(&resume_due_query, values, &held);
-
-	*next = resumed == BATCH ? now :
-		dwf_plan_moment(&next_deadline_query, NULL);
-	return resumed;
-}
-
-/* Let go on whose wait is over, whoever was told of it */
-uint64
-dwf_store_reconcile(bool *held)
-{
-	return resume(&reconcile_query, NULL, held);
-}
-
-/* Have news of everything that suspended workflows wait for be told */
-void
-dwf_store_expect_all(void)
-{
-	DwfRun		r = dwf_plan_run(&expected_query, NULL, NULL);
-
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		bool		isnull;
-
-		dwf_listener_expect(DatumGetTextPP(dwf_plan_column(i, 1, &isnull)));
-	}
-	dwf_plan_done(r);
-}
-
-/* A workflow may have ended while it was suspended */
-void
-dwf_store_forget_waits(text *workflow_id)
-{
-	Datum		values[] = {PointerGetDatum(workflow_id)};
-
-	(void) dwf_plan_count(&forget_waits_query, values, NULL);
 }
 
 /* The suspended workflows that wait for an event id, as DwfWaiterInfo */

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * store_gateway.c
- *	  The tables as C functions: many requests to webhooks at a time.
+ *	  The tables as C functions: many requests to webhooks at a time, and
+ *	  clients that have gone away.
  *
  *-------------------------------------------------------------------------
  */
@@ -42,6 +43,17 @@ static DwfStatement deliver_payloads_query = {
 	" FROM unnest($1, $2, $3, $4)"
 	"   AS u (message_id, workflow_id, token, payload)",
 	4, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, JSONBARRAYOID}, NULL
+};
+
+/* requests, but for those that are being answered */
+static DwfStatement leave_query = {
+	"UPDATE durable_wf.request r SET expires_at = pg_catalog.clock_timestamp()"
+	" WHERE r.ctid" EQ "ANY (ARRAY("
+	"   SELECT q.ctid FROM durable_wf.request q"
+	"   WHERE q.request_id" EQ "ANY ($1) AND q.held_by_gateway"
+	"   AND q.responded_at IS NULL AND q.expires_at IS NOT NULL"
+	"   FOR UPDATE SKIP LOCKED))",
+	1, {INT8ARRAYOID}, NULL
 };
 
 static Datum
@@ -105,4 +117,19 @@ dwf_store_deliver_payloads(int count, Datum *message_ids, Datum *workflow_ids,
 	};
 
 	(void) dwf_plan_count(&deliver_payloads_query, values, NULL);
+}
+
+/* The clients of these requests have gone away.  Does not block. */
+void
+dwf_store_leave_requests(int64 *request_ids, int count)
+{
+	Datum	   *elements = palloc(count * sizeof(Datum));
+	Datum		values[1];
+
+	for (int i = 0; i < count; i++)
+		elements[i] = Int64GetDatum(request_ids[i]);
+	values[0] = PointerGetDatum(construct_array(elements, count, INT8OID, 8,
+												FLOAT8PASSBYVAL,
+												TYPALIGN_DOUBLE));
+	(void) dwf_plan_count(&leave_query, values, NULL);
 }

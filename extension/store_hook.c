@@ -59,14 +59,6 @@ static DwfStatement has_query = {
 	2, {TEXTOID, TEXTOID}, NULL
 };
 
-/* token: of a workflow that has ended */
-static DwfStatement remove_dead_query = {
-	"DELETE FROM durable_wf.hook h WHERE h.token" EQ "$1 AND NOT EXISTS ("
-	"   SELECT FROM durable_wf.workflow w"
-	"   WHERE w.workflow_id" EQ "h.workflow_id AND w.finished_at IS NULL)",
-	1, {TEXTOID}, NULL
-};
-
 /* id, token */
 static DwfStatement drop_payloads_query = {
 	"DELETE FROM durable_wf.message m"
@@ -105,41 +97,10 @@ static DwfStatement end_requests_query = {
 	"   AND m.door" EQ "'h' AND m.key" EQ "$2"
 	"   RETURNING m.message_id)"
 	" UPDATE durable_wf.request r"
-	" SET responded_at = pg_catalog.clock_timestamp(),"
-	" expires_at = " KEPT_UNTIL
+	" SET responded_at = pg_catalog.clock_timestamp(), expires_at = NULL"
 	" FROM payload p WHERE r.workflow_id" EQ "$1"
 	" AND r.request_id" EQ "p.message_id AND r.responded_at IS NULL",
 	2, {TEXTOID, TEXTOID}, NULL
-};
-
-/*
- * id: drop the hooks of a workflow that has ended, what has come to them and
- * the requests, but for what somebody holds: this must not wait
- */
-static DwfStatement release_query = {
-	"WITH hook AS ("
-	"   DELETE FROM durable_wf.hook h WHERE h.ctid" EQ "ANY (ARRAY("
-	"     SELECT q.ctid FROM durable_wf.hook q"
-	"     WHERE q.workflow_id" EQ "$1 FOR UPDATE SKIP LOCKED))),"
-	" payload AS ("
-	"   DELETE FROM durable_wf.message m WHERE m.ctid" EQ "ANY (ARRAY("
-	"     SELECT q.ctid FROM durable_wf.message q"
-	"     WHERE q.workflow_id" EQ "$1 AND q.door" EQ "'h'"
-	"     FOR UPDATE SKIP LOCKED)))"
-	" UPDATE durable_wf.request r"
-	" SET responded_at = pg_catalog.clock_timestamp(),"
-	" expires_at = " KEPT_UNTIL
-	" WHERE r.ctid" EQ "ANY (ARRAY("
-	"   SELECT q.ctid FROM durable_wf.request q"
-	"   WHERE q.workflow_id" EQ "$1 AND q.responded_at IS NULL"
-	"   FOR UPDATE SKIP LOCKED))",
-	1, {TEXTOID}, NULL
-};
-
-/* id */
-static DwfStatement forget_query = {
-	"DELETE FROM durable_wf.hook h WHERE h.workflow_id" EQ "$1",
-	1, {TEXTOID}, NULL
 };
 
 /* Read the row that HOOK_COLUMNS has found */
@@ -225,18 +186,6 @@ dwf_store_has_hook(const DwfAddress *address)
 }
 
 /*
- * Remove a hook that its workflow's end has left behind, as somebody was using
- * it.  Blocks until he does not any more.
- */
-void
-dwf_store_remove_dead_hook(text *token)
-{
-	Datum		values[] = {PointerGetDatum(token)};
-
-	(void) dwf_plan_count(&remove_dead_query, values, NULL);
-}
-
-/*
  * Remove what an earlier hook at this address has left.  Blocks while somebody
  * holds a part of it.
  */
@@ -282,38 +231,18 @@ dwf_store_end_requests(const DwfAddress *address)
 	(void) dwf_plan_count_latest(&end_requests_query, values);
 }
 
-/* A workflow has ended: release its hooks.  Does not block. */
-void
-dwf_store_release_hooks(text *workflow_id)
-{
-	Datum		values[] = {PointerGetDatum(workflow_id)};
-
-	(void) dwf_plan_count_latest(&release_query, values);
-}
-
-/*
- * An ended workflow lives again: remove the hooks that were in use as it
- * ended.  Blocks while one of them still is.
- */
-void
-dwf_store_forget_hooks(text *workflow_id)
-{
-	Datum		values[] = {PointerGetDatum(workflow_id)};
-
-	(void) dwf_plan_count_latest(&forget_query, values);
-}
-
 /* ----- requests to webhooks ----- */
 
 /*
- * id: the oldest that have had their time, faster than new ones come.  By a
+ * id: the oldest whose answers have had their time, faster than new ones come.
+ * What was not answered stays: who does so later is told that it is too late.  By a
  * clock that stands still in a statement, so that the index can be asked: the
  * other one would have each new request look at all that wait.
  */
 static DwfStatement expire_query = {
 	"DELETE FROM durable_wf.request r WHERE r.ctid" EQ "ANY (ARRAY("
 	"   SELECT q.ctid FROM durable_wf.request q"
-	"   WHERE q.workflow_id" EQ "$1"
+	"   WHERE q.workflow_id" EQ "$1 AND q.responded_at IS NOT NULL"
 	"   AND q.expires_at OPERATOR(pg_catalog.<)"
 	"     pg_catalog.statement_timestamp()"
 	"   ORDER BY q.expires_at LIMIT 2 FOR UPDATE SKIP LOCKED))",
@@ -349,6 +278,18 @@ static DwfStatement respond_query = {
 	" AND (r.expires_at IS NULL"
 	"   OR r.expires_at OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp())"
 	" AND w.workflow_id" EQ "r.workflow_id AND w.finished_at IS NULL"
+	" AND " ROLE_MAY_ACT("$3"),
+	3, {INT8OID, JSONBOID, OIDOID}, NULL
+};
+
+/* the same, of one that nobody waits for any more */
+static DwfStatement respond_late_query = {
+	"UPDATE durable_wf.request r SET response = $2,"
+	" responded_at = pg_catalog.clock_timestamp(),"
+	" expires_at = " KEPT_UNTIL
+	" FROM durable_wf.workflow w"
+	" WHERE r.request_id" EQ "$1 AND r.response IS NULL"
+	" AND w.workflow_id" EQ "r.workflow_id"
 	" AND " ROLE_MAY_ACT("$3"),
 	3, {INT8OID, JSONBOID, OIDOID}, NULL
 };
@@ -393,16 +334,21 @@ dwf_store_hold_request(text *workflow_id, int64 request_id, text *token,
 }
 
 /*
- * Answer a request; false if it does not wait for that, or its workflow has
- * ended or is not the role's.  Blocks while another transaction answers it.
+ * Answer a request.  One that comes too late is an answer, too, which counts as
+ * the one that there can be, and which whoever repeats the request gets.
+ * Blocks while another transaction answers it.
  */
-bool
+DwfAnswered
 dwf_store_respond(int64 request_id, Datum response, Oid role)
 {
 	Datum		values[] = {Int64GetDatum(request_id), response,
 	ObjectIdGetDatum(role)};
 
-	return dwf_plan_count(&respond_query, values, NULL) > 0;
+	if (dwf_plan_count(&respond_query, values, NULL) > 0)
+		return DWF_ANSWERED;
+	if (dwf_plan_count(&respond_late_query, values, NULL) > 0)
+		return DWF_ANSWERED_LATE;
+	return DWF_NOT_ANSWERED;
 }
 
 /* Look at a request that came by this token; false if there is none */

@@ -22,9 +22,6 @@
 #include "plan.h"
 #include "store_sql.h"
 
-/* At most so many are cancelled at a time that have run out of it */
-#define BATCH	1000
-
 /* Workflows whose row somebody holds are looked at again after this, in ms */
 #define HELD_GAP	500
 
@@ -101,9 +98,19 @@ static DwfStatement search_queue_query = {
 	5, {OIDOID, TIMESTAMPTZOID, TEXTOID, INT4OID, TEXTOID}, NULL
 };
 
-/* id, role */
+/*
+ * id, role.  A step that has failed for good is tried anew, too: it is
+ * incomplete, with what its attempts said.
+ */
 static DwfStatement retry_query = {
-	"UPDATE durable_wf.workflow w SET status = 'PENDING', output = NULL,"
+	"WITH attempts AS ("
+	"   DELETE FROM durable_wf.step s WHERE s.workflow_id" EQ "$1"
+	"   AND s.completed_at IS NULL AND s.error IS NOT NULL"
+	"   AND EXISTS (SELECT FROM durable_wf.workflow w"
+	"     WHERE w.workflow_id" EQ "$1"
+	"     AND w.status" EQ "ANY ('{ERROR,CANCELLED}'::pg_catalog.text[])"
+	"     AND " ROLE_MAY_ACT("$2") "))"
+	" UPDATE durable_wf.workflow w SET status = 'PENDING', output = NULL,"
 	" error = NULL, error_state = NULL, error_context = NULL,"
 	" finished_at = NULL, timeout_at = NULL, attempts = 0,"
 	" due_at = pg_catalog.now(), updated_at = pg_catalog.now()"
@@ -124,22 +131,31 @@ static DwfStatement restart_query = {
 	3, {TEXTOID, OIDOID, JSONBOID}, NULL
 };
 
-/*
- * now, at most so many; workflows that have run out of time, but for those that
- * somebody holds
- */
+/* now, at most so many, but not these */
+static DwfStatement overdue_query = {
+	"SELECT pg_catalog.array_agg(o.workflow_id) FROM ("
+	" SELECT w.workflow_id FROM durable_wf.workflow w"
+	" WHERE (SELECT NOT durable_wf.is_copy()) AND w.finished_at IS NULL"
+	" AND w.timeout_at OPERATOR(pg_catalog.<=) $1"
+	" AND NOT w.workflow_id" EQ "ANY ($3)"
+	" ORDER BY w.timeout_at LIMIT $2 FOR UPDATE SKIP LOCKED) o",
+	3, {TIMESTAMPTZOID, INT4OID, TEXTARRAYOID}, NULL
+};
+
+/* ids, now */
 static DwfStatement end_overdue_query = {
 	"UPDATE durable_wf.workflow w SET status = 'CANCELLED',"
 	" finished_at = pg_catalog.now(), updated_at = pg_catalog.now()"
 	" WHERE w.workflow_id" EQ "ANY (ARRAY("
 	"   SELECT o.workflow_id FROM durable_wf.workflow o"
-	"   WHERE (SELECT NOT durable_wf.is_copy()) AND o.finished_at IS NULL"
-	"   AND o.timeout_at OPERATOR(pg_catalog.<=) $1"
-	"   ORDER BY o.timeout_at LIMIT $2 FOR UPDATE SKIP LOCKED))",
-	2, {TIMESTAMPTZOID, INT4OID}, NULL
+	"   WHERE o.workflow_id" EQ "ANY ($1)"
+	"   AND (SELECT NOT durable_wf.is_copy()) AND o.finished_at IS NULL"
+	"   AND o.timeout_at OPERATOR(pg_catalog.<=) $2"
+	"   ORDER BY o.workflow_id FOR UPDATE SKIP LOCKED))",
+	2, {TEXTARRAYOID, TIMESTAMPTZOID}, NULL
 };
 
-/* When the next one will have; in a second if one is held, and overdue */
+/* When the next one will have, not of these; in a second if one is held */
 static DwfStatement next_timeout_query = {
 	"SELECT CASE WHEN w.timeout_at OPERATOR(pg_catalog.<=)"
 	"   pg_catalog.clock_timestamp()"
@@ -148,8 +164,9 @@ static DwfStatement next_timeout_query = {
 	" ELSE w.timeout_at END"
 	" FROM durable_wf.workflow w"
 	" WHERE w.finished_at IS NULL AND w.timeout_at IS NOT NULL"
+	" AND NOT w.workflow_id" EQ "ANY ($1)"
 	" ORDER BY w.timeout_at LIMIT 1",
-	0, {0}, NULL
+	1, {TEXTARRAYOID}, NULL
 };
 
 /* id */
@@ -171,7 +188,9 @@ static DwfStatement record_query = {
 	" WHERE w.workflow_id" EQ "$1 AND (w.finished_at IS NULL OR $11)"
 	" ON CONFLICT (workflow_id, step_no) DO UPDATE"
 	" SET result = EXCLUDED.result, error = EXCLUDED.error,"
-	" undone = EXCLUDED.undone, completed_at = EXCLUDED.completed_at"
+	" undone = EXCLUDED.undone,"
+	" deadline = COALESCE(EXCLUDED.deadline, s.deadline),"
+	" completed_at = EXCLUDED.completed_at"
 	" WHERE s.completed_at IS NULL",
 	11, {TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTARRAYOID,
 	BOOLOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID}, NULL
@@ -398,20 +417,30 @@ dwf_store_restart(text *workflow_id, Oid role, DwfValue input)
 	return dwf_plan_count(&restart_query, values, nulls) > 0;
 }
 
-/*
- * Cancel what has run out of time, and tell when something will next; DT_NOEND
- * if nothing.  Returns whether something was cancelled.
- */
-bool
-dwf_store_end_overdue(TimestampTz *next)
+/* A batch of those that have run out of time, but not of "aside" */
+DwfIds
+dwf_store_overdue(int limit, Datum aside)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	Datum		values[] = {TimestampTzGetDatum(now), Int32GetDatum(BATCH)};
-	uint64		ended = dwf_plan_count(&end_overdue_query, values, NULL);
+	Datum		values[] = {TimestampTzGetDatum(GetCurrentTimestamp()),
+	Int32GetDatum(limit), aside};
 
-	*next = ended == BATCH ? now :
-		dwf_plan_moment(&next_timeout_query, NULL);
-	return ended > 0;
+	return dwf_store_list_ids(&overdue_query, values);
+}
+
+/* Cancel those of them that have run out of time, and that nobody holds */
+void
+dwf_store_end_overdue(Datum ids)
+{
+	Datum		values[] = {ids, TimestampTzGetDatum(GetCurrentTimestamp())};
+
+	(void) dwf_plan_count(&end_overdue_query, values, NULL);
+}
+
+/* When the next one has run out of time, but not of "aside"; or DT_NOEND */
+TimestampTz
+dwf_store_next_timeout(Datum aside)
+{
+	return dwf_plan_moment(&next_timeout_query, &aside);
 }
 
 /* ----- the journal ----- */

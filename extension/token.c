@@ -9,15 +9,16 @@
  *	T2	Who resumes a hook has its row locked (FOR KEY SHARE) from before he
  *		delivers until his transaction ends.  Who deletes the row waits for
  *		that.  So when the row is gone, nothing more comes.
- *	T3	The end of a workflow deletes its hooks but must not wait for anybody,
- *		so it passes by those that are in use; these are dead rows.  They go
- *		when the token is claimed, when the workflow lives again (wf_retry),
- *		or when it is pruned.
+ *	T3	The end of a workflow moves its hooks to durable_wf.released_hook but
+ *		must not wait for anybody, so it passes by those that are in use; these
+ *		are dead rows.  They go the same way when the token is claimed.  If the
+ *		workflow lives again (wf_retry), dead rows are hooks again and the
+ *		others come back, or it does not live again: WF005.
  *	T4	What came to a hook goes with it: a disposal waits for who holds a part
- *		of it.  The end of the workflow does not, and what a receiver gives back
- *		then stays behind, until a new hook at the same address begins with
- *		removing it.  Both see the latest, whatever the transaction's snapshot.
- *		So nothing comes to a hook but what was sent to it.
+ *		of it, and what is left all the same a new hook at the same address
+ *		begins with removing.  Both see the latest, whatever the transaction's
+ *		snapshot.  So nothing comes to a hook but what was sent to it.  The end
+ *		of a workflow leaves that where it is, for when the hook comes back.
  *
  *-------------------------------------------------------------------------
  */
@@ -111,6 +112,20 @@ check_same_hook(const DwfHook *hook, const DwfHook *present)
 }
 
 /*
+ * Take a token from a workflow that has ended.  Raises 40001 where the
+ * transaction cannot see that it is not so any more.
+ */
+static void
+displace(text *token)
+{
+	if (!dwf_store_displace_hook(token) && IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not see who has token \"%s\"",
+						text_to_cstring(token))));
+}
+
+/*
  * Create a hook of a workflow that the current user may act on, unless it is
  * there already.  Raises WF005, 42710, WF001, WF002, WF003 and 42501.  Blocks
  * while another transaction claims the token or gives it back.
@@ -130,7 +145,7 @@ dwf_token_claim(DwfHook *hook)
 			continue;			/* it has just become free */
 		if (present.has_ended)
 		{
-			dwf_store_remove_dead_hook(hook->token);
+			displace(hook->token);
 			continue;
 		}
 		if (!dwf_identity_same(present.workflow_id, hook->workflow_id))
@@ -139,6 +154,30 @@ dwf_token_claim(DwfHook *hook)
 		return;
 	}
 	dwf_store_drop_payloads(&address);
+}
+
+/*
+ * A workflow that the current user may act on lives again: all the hooks that
+ * it had are hooks again.  Raises WF005 when another workflow has one's token.
+ * Blocks while another transaction claims one of them, or gives it back.
+ */
+void
+dwf_token_restore(text *workflow_id)
+{
+	text	   *token;
+	DwfHook		holder;
+
+	while ((token = dwf_store_find_unrestored(workflow_id)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (dwf_store_find_hook(token, &holder))
+		{
+			if (!holder.has_ended)
+				report_in_use(&holder);
+			displace(token);
+		}
+		dwf_store_restore_hooks(workflow_id);
+	}
 }
 
 /* ----- delivering ----- */
@@ -153,33 +192,8 @@ text_array_of(text *value)
 }
 
 /*
- * Claim the idempotency key for the message id, or take the id that has it.
- * Blocks while another transaction uses the same key.
- */
-static void
-claim_key(DwfResume *resume)
-{
-	Datum		owners = text_array_of(resume->hook.workflow_id);
-	Datum		scopes = text_array_of(resume->token);
-	Datum		keys = text_array_of(resume->idempotency_key);
-	Datum		id = Int64GetDatum(resume->message_id);
-	int64		holder;
-
-	dwf_store_claim_keys(owners, scopes, keys,
-						 PointerGetDatum(construct_array(&id, 1, INT8OID, 8,
-														 FLOAT8PASSBYVAL,
-														 TYPALIGN_DOUBLE)));
-	if (dwf_store_claimed_ids(owners, scopes, keys, &holder) != 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("could not see an idempotency key that another transaction has used")));
-	resume->is_repeated = holder != resume->message_id;
-	resume->message_id = holder;
-}
-
-/*
  * Begin to deliver to a hook: keep it there, and get an id.  Raises WF006.
- * Blocks while another transaction disposes of it, or uses the same key.
+ * Blocks while another transaction disposes of it.
  *
  * Who tries tokens that are none gets no transaction id, so the workflow is
  * looked at once more after we have one (I5).
@@ -196,27 +210,61 @@ dwf_token_open(DwfResume *resume)
 	if (!dwf_probe_accepts(hook->workflow_id, hook->owner))
 		dwf_token_report_no_hook();
 	resume->is_repeated = false;
-	if (resume->idempotency_key)
-		claim_key(resume);
 }
 
 /*
- * Deliver a payload, or what the validator makes of it; raises as it does.  One
- * that repeats a key is not delivered, but it has to be valid, too: who sends it
- * is answered as the first was.
+ * Claim the idempotency key, if there is one, for the message id, or take the
+ * id that has it.  Blocks while another transaction uses the same key.
  */
+void
+dwf_token_claim_key(DwfResume *resume)
+{
+	Datum		owners;
+	Datum		scopes;
+	Datum		keys;
+	Datum		id = Int64GetDatum(resume->message_id);
+	int64		holder;
+
+	if (resume->idempotency_key == NULL)
+		return;
+	owners = text_array_of(resume->hook.workflow_id);
+	scopes = text_array_of(resume->token);
+	keys = text_array_of(resume->idempotency_key);
+	dwf_store_claim_keys(owners, scopes, keys,
+						 PointerGetDatum(construct_array(&id, 1, INT8OID, 8,
+														 FLOAT8PASSBYVAL,
+														 TYPALIGN_DOUBLE)));
+	if (dwf_store_claimed_ids(owners, scopes, keys, &holder) != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not see an idempotency key that another transaction has used")));
+	resume->is_repeated = holder != resume->message_id;
+	resume->message_id = holder;
+}
+
+/*
+ * What the hook's validator makes of a payload, which is that itself when
+ * there is none; raises as it does.  One that repeats a key has to be valid,
+ * too: its sender gets the answer of the first.
+ */
+Datum
+dwf_token_validate(const DwfResume *resume, Datum payload)
+{
+	const DwfHook *hook = &resume->hook;
+
+	if (hook->validator == NULL)
+		return payload;
+	payload = dwf_validator_run(hook->validator, hook->owner, payload);
+	return payload == (Datum) 0 ? dwf_arg_json_null() : payload;
+}
+
+/* Deliver a payload, unless it repeats a key */
 void
 dwf_token_deliver(DwfResume *resume, Datum payload)
 {
-	DwfHook    *hook = &resume->hook;
-	DwfAddress	address = {DWF_DOOR_HOOK, hook->workflow_id, resume->token};
+	DwfAddress	address = {DWF_DOOR_HOOK, resume->hook.workflow_id,
+	resume->token};
 
-	if (hook->validator)
-	{
-		payload = dwf_validator_run(hook->validator, hook->owner, payload);
-		if (payload == (Datum) 0)
-			payload = dwf_arg_json_null();
-	}
 	if (!resume->is_repeated)
 		dwf_store_deliver(resume->message_id, &address, payload);
 }

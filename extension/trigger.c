@@ -8,7 +8,8 @@
  * braces, as in 'order-{id}'; a brace itself is written twice.  The row as
  * jsonb is what is sent: NEW, or OLD on DELETE.  A template is parsed once
  * per statement; a column that the table does not have is an error at the
- * first row.
+ * first row.  Both are written in one way, whatever the session has set, so
+ * that a row names the same workflow in each session (portable.c).
  *
  * They act as the current user, with the checks and the errors of the
  * functions that they stand for.
@@ -30,8 +31,9 @@
 #include "utils/rel.h"
 
 #include "args.h"
-#include "publish.h"
 #include "mailbox.h"
+#include "portable.h"
+#include "publish.h"
 
 #define TEMPLATES_MAX	2
 
@@ -52,6 +54,7 @@ typedef struct Template
 	const char *source;
 	int			npieces;
 	Piece	   *pieces;
+	DwfDependence dependence;	/* that of its columns' text */
 } Template;
 
 /* What one trigger needs for each row, kept in fn_extra */
@@ -60,6 +63,7 @@ typedef struct RowPlan
 	int			ntemplates;
 	Template	templates[TEMPLATES_MAX];
 	FmgrInfo	to_jsonb;
+	DwfDependence dependence;	/* that of the row's text */
 } RowPlan;
 
 /* ----- templates ----- */
@@ -115,6 +119,7 @@ parse_column(Template *parsed, const char *at, const char *template,
 	TupleDesc	desc = RelationGetDescr(data->tg_relation);
 	const char *end = strchr(at, '}');
 	Piece	   *piece = &parsed->pieces[parsed->npieces++];
+	Oid			type;
 	Oid			function;
 	bool		is_varlena;
 
@@ -122,8 +127,9 @@ parse_column(Template *parsed, const char *at, const char *template,
 		refuse_template(template, data->tg_trigger);
 	piece->literal = NULL;
 	piece->attnum = find_column(desc, pnstrdup(at, end - at), template, data);
-	getTypeOutputInfo(TupleDescAttr(desc, piece->attnum - 1)->atttypid,
-					  &function, &is_varlena);
+	type = TupleDescAttr(desc, piece->attnum - 1)->atttypid;
+	parsed->dependence |= dwf_portable_type(type);
+	getTypeOutputInfo(type, &function, &is_varlena);
 	fmgr_info(function, &piece->output);
 	return end + 1;
 }
@@ -137,6 +143,7 @@ parse_template(Template *parsed, const char *template, const TriggerData *data)
 	/* each piece takes one byte of the template at least */
 	parsed->source = pstrdup(template);
 	parsed->npieces = 0;
+	parsed->dependence = DWF_DEPENDS_NOT;
 	parsed->pieces = palloc0((strlen(template) + 1) * sizeof(Piece));
 	initStringInfo(&literal);
 
@@ -166,6 +173,7 @@ expand_template(const Template *parsed, HeapTuple row, const char *argument,
 				const TriggerData *data)
 {
 	TupleDesc	desc = RelationGetDescr(data->tg_relation);
+	int			nest_level = dwf_portable_begin(parsed->dependence);
 	StringInfoData value;
 
 	initStringInfo(&value);
@@ -191,6 +199,7 @@ expand_template(const Template *parsed, HeapTuple row, const char *argument,
 		appendStringInfoString(&value,
 							   OutputFunctionCall(&piece->output, column));
 	}
+	dwf_portable_end(nest_level);
 	return cstring_to_text_with_len(value.data, value.len);
 }
 
@@ -259,6 +268,7 @@ row_plan(FunctionCallInfo fcinfo, const TriggerData *data)
 	for (int i = 0; i < plan->ntemplates; i++)
 		parse_template(&plan->templates[i], data->tg_trigger->tgargs[i], data);
 	prepare_to_jsonb(&plan->to_jsonb, data);
+	plan->dependence = dwf_portable_row(RelationGetDescr(data->tg_relation));
 	fcinfo->flinfo->fn_extra = plan;
 	MemoryContextSwitchTo(old);
 	return plan;
@@ -314,9 +324,13 @@ static Datum
 row_payload(RowPlan *plan, const TriggerData *data)
 {
 	TupleDesc	desc = RelationGetDescr(data->tg_relation);
+	int			nest_level = dwf_portable_begin(plan->dependence);
+	Datum		payload;
 
-	return FunctionCall1(&plan->to_jsonb,
-						 heap_copy_tuple_as_datum(row_to_send(data), desc));
+	payload = FunctionCall1(&plan->to_jsonb,
+							heap_copy_tuple_as_datum(row_to_send(data), desc));
+	dwf_portable_end(nest_level);
+	return payload;
 }
 
 /* ----- the trigger functions ----- */

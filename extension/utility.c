@@ -5,7 +5,8 @@
  *
  *	PREPARE TRANSACTION		tell prepared.c the name
  *	COMMIT PREPARED,		wake this database's waiters if the prepared
- *	ROLLBACK PREPARED		transaction may have held something for them
+ *	ROLLBACK PREPARED		transaction may have held something for them: those
+ *							of its notes, or all if others prepared it
  *	DROP, ALTER EXTENSION	send this database's waiters and our worker away
  *							first, so that they do not hold it up, and let
  *							nobody begin to wait before it is done
@@ -15,8 +16,9 @@
  *	DATABASE				no sessions, and the launcher look afterwards
  *	ALTER ROLE, GRANT		have our workers look whether bodies can be run
  *							that wait for it
- *	UNLISTEN, DISCARD ALL	end what wf_listen began; the latter detaches, too
- *	most of them			refused in a validator of a hook
+ *	UNLISTEN, DISCARD ALL	end what wf_listen began
+ *	DISCARD, RESET ALL		detach: a pool cleans the session for another client
+ *	most of them			refused in a validator of a hook (closed_world.c)
  *
  *-------------------------------------------------------------------------
  */
@@ -30,10 +32,13 @@
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "tcop/pquery.h"
 #include "tcop/utility.h"
+#include "utils/portal.h"
 #include "utils/syscache.h"
 
 #include "attachment.h"
+#include "closed_world.h"
 #include "guard.h"
 #include "listener.h"
 #include "plan.h"
@@ -41,8 +46,8 @@
 #include "presence.h"
 #include "service.h"
 #include "shmem.h"
+#include "stash.h"
 #include "store.h"
-#include "validator.h"
 #include "waiter.h"
 
 #define DWF_EXTENSION	"durable_wf"
@@ -256,12 +261,25 @@ mind_presence(Node *node)
 }
 
 /*
+ * Has the client sent this statement, by itself or among others?  (The context
+ * tells no statement among others from one in a function.)
+ */
+static bool
+is_sent_by_client(PlannedStmt *statement)
+{
+	return ActivePortal && list_member_ptr(ActivePortal->stmts, statement);
+}
+
+/*
  * Before a statement that ends listening, or what the session executes; if it
- * fails, that is taken back
+ * fails, that is taken back.  RESET ALL in a function, which may be another
+ * user's, is about settings only.
  */
 static void
-mind_session(Node *node)
+mind_session(PlannedStmt *statement)
 {
+	Node	   *node = statement->utilityStmt;
+
 	if (IsA(node, UnlistenStmt))
 		dwf_listener_remove_channel(((UnlistenStmt *) node)->conditionname);
 	else if (IsA(node, DiscardStmt) &&
@@ -270,6 +288,36 @@ mind_session(Node *node)
 		dwf_listener_remove_channel(NULL);
 		dwf_attachment_end_at_commit();
 	}
+	else if (IsA(node, VariableSetStmt) &&
+			 ((VariableSetStmt *) node)->kind == VAR_RESET_ALL &&
+			 is_sent_by_client(statement))
+		dwf_attachment_end_at_commit();
+}
+
+/*
+ * A prepared transaction was committed or rolled back: tell whom it concerns.
+ * What is known of its name was so before, and after; "own" is it if this
+ * session has its notes, "lost" if it may have had some.
+ */
+static void
+tell_prepared(bool commit, TransactionId own, bool lost,
+			  const DwfPrepared *before, const DwfPrepared *after)
+{
+	if (TransactionIdIsValid(own) && before->xid == own && after->xid == own)
+		dwf_stash_end(own, commit);
+	else if (lost || before->has_notes || after->has_notes)
+	{
+		dwf_waiter_wake_database();
+		dwf_service_recheck();
+	}
+
+	if (commit && after->has_change)
+		dwf_service_request(after->changed_database);
+	else if (commit && lost)
+		dwf_service_request(MyDatabaseId);
+	if (lost || TransactionIdIsValid(before->xid) ||
+		TransactionIdIsValid(after->xid))
+		dwf_prepared_forget_ended();
 }
 
 /* Run a statement, and what is ours beside it */
@@ -291,18 +339,19 @@ run_statement(PlannedStmt *statement, const char *query_string,
 	else if (end && (end->kind == TRANS_STMT_COMMIT_PREPARED ||
 					 end->kind == TRANS_STMT_ROLLBACK_PREPARED))
 	{
-		bool		may_be_ours = dwf_prepared_is_known(end->gid) ||
-			may_be_lost(end->gid);
+		bool		commit = end->kind == TRANS_STMT_COMMIT_PREPARED;
+		TransactionId own = dwf_stash_find(end->gid);
+		bool		lost = !TransactionIdIsValid(own) && may_be_lost(end->gid);
+		DwfPrepared before = {0};
+		DwfPrepared after;
 
+		(void) dwf_prepared_find(end->gid, &before);
 		RUN_STATEMENT();
 
 		/* it may have been prepared just after the first look */
-		if (may_be_ours || dwf_prepared_is_known(end->gid))
-		{
-			dwf_prepared_forget_ended();
-			dwf_waiter_wake_database();
-			dwf_service_resync();
-		}
+		if (!dwf_prepared_find(end->gid, &after))
+			after = before;
+		tell_prepared(commit, own, lost, &before, &after);
 	}
 	else if (dwf_shared && concerns_extension(node) && owns_extension())
 	{
@@ -323,7 +372,7 @@ run_statement(PlannedStmt *statement, const char *query_string,
 	{
 		if (dwf_shared)
 			mind_presence(node);
-		mind_session(node);
+		mind_session(statement);
 		RUN_STATEMENT();		/* a ROLLBACK may free the statement */
 	}
 }
@@ -345,8 +394,7 @@ run_guarded(PlannedStmt *statement, const char *query_string,
 					  params, query_env, dest, completion);
 		return;
 	}
-	if (IsA(statement->utilityStmt, NotifyStmt))
-		dwf_guard_refuse("NOTIFY", query_string);
+	dwf_guard_check_command(statement->utilityStmt, query_string);
 	PG_TRY();
 	{
 		run_statement(statement, query_string, read_only_tree, context,
@@ -357,33 +405,6 @@ run_guarded(PlannedStmt *statement, const char *query_string,
 		dwf_guard_explain(query_string);
 	}
 	PG_END_TRY();
-}
-
-/*
- * In a validator, raise unless a command leaves nothing behind for the session
- * whose guest it is
- */
-static void
-check_validator(PlannedStmt *statement)
-{
-	switch (nodeTag(statement->utilityStmt))
-	{
-		case T_VariableSetStmt:
-		case T_VariableShowStmt:
-		case T_CallStmt:
-		case T_DoStmt:
-		case T_ExplainStmt:
-		case T_FetchStmt:
-		case T_ClosePortalStmt:
-		case T_LockStmt:
-		case T_NotifyStmt:
-			break;
-		default:
-			ereport(ERROR,
-					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-					 errmsg("cannot execute %s in a hook's validator",
-							CreateCommandName(statement->utilityStmt))));
-	}
 }
 
 /* The hook */
@@ -397,8 +418,7 @@ process_utility(PlannedStmt *statement, const char *query_string,
 		can_change_extension(statement->utilityStmt);
 	bool		had_extension = may_change && has_extension();
 
-	if (dwf_validator_is_running())
-		check_validator(statement);
+	dwf_closed_world_check_command(statement->utilityStmt);
 	run_guarded(statement, query_string, read_only_tree, context, params,
 				query_env, dest, completion);
 	if (may_change && has_extension() != had_extension)

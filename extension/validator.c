@@ -4,17 +4,14 @@
  *	  The functions that check what comes to a hook: find one, run one.
  *
  * A validator is code of the hook's owner that runs in the session of whoever
- * resumes the hook, perhaps a superuser.  So that it gets as little of his as any
- * function of somebody else's (what the session has open it can reach):
+ * resumes the hook, perhaps a superuser, and in his transaction: what it
+ * writes commits or rolls back with the resume.
  *
  *	- it runs as the owner, in a security-restricted operation: it cannot
  *	  become another role, nor leave a deferred trigger, a temporary table, a
  *	  LISTEN or a cursor WITH HOLD behind;
- *	- of utility commands it can use those that leave nothing behind (see
- *	  utility.c): types or domains in the caller's pg_temp, say, would be found
- *	  by the caller's next statement;
- *	- what it sets is undone, whether it returns or raises, and it finds its
- *	  names in pg_catalog unless it has a SET clause;
+ *	- of the session it finds nothing, and leaves nothing in it
+ *	  (closed_world.c);
  *	- its time is limited.  The limit is an interrupt that the function could
  *	  catch; then the session is ended a little later, as nothing else would
  *	  end it.
@@ -47,23 +44,15 @@
 #include "utils/timestamp.h"
 #include "utils/varlena.h"
 
+#include "closed_world.h"
 #include "journal.h"
+#include "portable.h"
 
 /* How long after its time a validator may take to leave, in milliseconds */
 #define GRACE	10000
 
-/* How many validators run, one in the other; only the outermost is timed */
-static int	depth = 0;
-
 static TimeoutId validator_timeout = MAX_TIMEOUTS;
 static volatile sig_atomic_t expired = 0;
-
-/* Does one run in this session? */
-bool
-dwf_validator_is_running(void)
-{
-	return depth > 0;
-}
 
 /* ----- which function ----- */
 
@@ -95,7 +84,7 @@ check_function(Oid function, Oid owner)
 {
 	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
 	Form_pg_proc form;
-	char	   *qualified;
+	text	   *qualified;
 
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for function %u", function);
@@ -110,10 +99,9 @@ check_function(Oid function, Oid owner)
 	if (!dwf_compat_can_execute(function, owner))
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FUNCTION,
 					   NameStr(form->proname));
-	qualified = quote_qualified_identifier(get_namespace_name(form->pronamespace),
-										   NameStr(form->proname));
+	qualified = dwf_portable_name(form->pronamespace, NameStr(form->proname));
 	ReleaseSysCache(tuple);
-	return cstring_to_text(qualified);
+	return qualified;
 }
 
 /*
@@ -145,8 +133,6 @@ handle_timeout(void)
 static void
 start_clock(void)
 {
-	if (depth > 1)
-		return;
 	if (validator_timeout == MAX_TIMEOUTS)
 		validator_timeout = RegisterTimeout(USER_TIMEOUT, handle_timeout);
 	expired = 0;
@@ -163,8 +149,6 @@ start_clock(void)
 static void
 stop_clock(void)
 {
-	if (depth > 1)
-		return;
 	disable_timeout(validator_timeout, false);
 	if (!expired)
 		return;
@@ -172,18 +156,6 @@ stop_clock(void)
 	ereport(ERROR,
 			(errcode(ERRCODE_QUERY_CANCELED),
 			 errmsg("the hook's validator took too long")));
-}
-
-/* Let what is called find nothing of the caller's by its settings */
-static void
-set_environment(void)
-{
-	(void) set_config_option("search_path", "pg_catalog, pg_temp",
-							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-							 true, 0, false);
-	(void) set_config_option("durable_wf.workflow_id", "",
-							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-							 true, 0, false);
 }
 
 /* Call the function; the result, NULL as JSON null, goes to "context" */
@@ -214,7 +186,7 @@ call_function(text *name, Oid owner, Datum payload, MemoryContext context)
 
 /* All of it, in the subtransaction */
 static Datum
-run_restricted(text *name, Oid owner, Datum payload, MemoryContext context)
+run_restricted(text *name, Oid owner, Datum payload, DwfClosedWorld *world)
 {
 	int			nest_level = NewGUCNestLevel();
 	Oid			user;
@@ -224,16 +196,23 @@ run_restricted(text *name, Oid owner, Datum payload, MemoryContext context)
 	GetUserIdAndSecContext(&user, &security);
 	SetUserIdAndSecContext(owner, security | SECURITY_RESTRICTED_OPERATION |
 						   SECURITY_LOCAL_USERID_CHANGE);
-	set_environment();
-	start_clock();
-	result = call_function(name, owner, payload, context);
-	stop_clock();
+	if (world->is_outermost)
+		start_clock();			/* its limit is a setting of the session */
+	dwf_closed_settings_enter(owner, &world->settings);
+	result = call_function(name, owner, payload, world->settings.context);
+	dwf_closed_portals_drop();
+	if (world->is_outermost)
+		stop_clock();
+	dwf_closed_settings_leave(&world->settings);
 	AtEOXact_GUC(false, nest_level);
 	SetUserIdAndSecContext(user, security);
 	return result;
 }
 
-/* Raise what a validator has raised; what its clock did says so */
+/*
+ * Raise what a validator has raised, now with the context that it could not
+ * see; what its clock did says so
+ */
 static void
 rethrow(ErrorData *error, bool timed_out)
 {
@@ -243,7 +222,8 @@ rethrow(ErrorData *error, bool timed_out)
 				 errmsg("the hook's validator took too long"),
 				 errdetail("It may take %d ms (durable_wf.validator_timeout).",
 						   dwf_setting_validator_timeout)));
-	ReThrowError(error);
+	ThrowErrorData(error);
+	pg_unreachable();
 }
 
 /*
@@ -258,6 +238,7 @@ dwf_validator_run(text *name, Oid owner, Datum payload)
 	ResourceOwner resources = CurrentResourceOwner;
 	ErrorData  *volatile error = NULL;
 	volatile Datum result = (Datum) 0;
+	DwfClosedWorld world;
 	bool		was_in_command;
 
 	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(owner)))
@@ -265,14 +246,15 @@ dwf_validator_run(text *name, Oid owner, Datum payload)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("the owner of the hook does not exist any more")));
 
-	/* neither may it wait, nor is what it calls a step of its own */
-	was_in_command = dwf_journal_set_in_command(true);
+	dwf_closed_world_prepare(&world);
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
-	depth++;
+	/* neither may it wait, nor is what it calls a step of its own */
+	was_in_command = dwf_journal_set_in_command(true);
+	dwf_closed_world_enter(&world);
 	PG_TRY();
 	{
-		result = run_restricted(name, owner, payload, context);
+		result = run_restricted(name, owner, payload, &world);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -280,22 +262,23 @@ dwf_validator_run(text *name, Oid owner, Datum payload)
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
 		FlushErrorState();
-		if (depth == 1 && validator_timeout != MAX_TIMEOUTS)
+		if (world.is_outermost && validator_timeout != MAX_TIMEOUTS)
 		{
 			disable_timeout(validator_timeout, false);
 			/* an interrupt that came too late for it is for nobody */
 			if (expired && error->sqlerrcode != ERRCODE_QUERY_CANCELED)
 				QueryCancelPending = false;
 		}
+		dwf_closed_settings_leave(&world.settings);
 		RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_END_TRY();
-	depth--;
+	dwf_closed_world_leave(&world);
 	(void) dwf_journal_set_in_command(was_in_command);
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = resources;
 
 	if (error)
-		rethrow(error, depth == 0 && expired);
+		rethrow(error, world.is_outermost && expired);
 	return result;
 }

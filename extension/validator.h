@@ -10,7 +10,6 @@
 
 #include "durable_wf.h"
 
-extern bool dwf_validator_is_running(void);
 extern text *dwf_validator_resolve(text *name, Oid owner);
 extern Datum dwf_validator_run(text *name, Oid owner, Datum payload);
 

@@ -16,7 +16,8 @@
  * snapshot nor an xid nor a lock.
  *
  * Every wait also ends with the workflow that it acts as, or else with the
- * session's current workflow, if that was alive when the wait began.
+ * session's current workflow, if that was alive when the wait began; and with
+ * the client that it waits for (client.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -38,6 +39,7 @@
 #include "args.h"
 #include "attachment.h"
 #include "call_hint.h"
+#include "client.h"
 #include "clock.h"
 #include "identity.h"
 #include "journal.h"
@@ -157,7 +159,7 @@ begin(DwfWait *wait, text *watched)
 	dwf_waiter_begin(keys, nkeys, wait->deadline, wait->role, wait->wants_id);
 }
 
-/* Milliseconds until the deadline, for WaitLatch: at most INT_MAX, -1 none */
+/* Milliseconds until the deadline, to sleep: at most INT_MAX, -1 none */
 static long
 milliseconds_left(TimestampTz deadline)
 {
@@ -165,17 +167,6 @@ milliseconds_left(TimestampTz deadline)
 		return -1;
 	return Min(TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
 											   deadline), INT_MAX);
-}
-
-/* Sleep until the latch is set or the deadline has come */
-static void
-sleep_on_latch(long timeout, uint32 wait_event)
-{
-	int			events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
-
-	if (timeout >= 0)
-		events |= WL_TIMEOUT;
-	(void) WaitLatch(MyLatch, events, timeout, wait_event);
 }
 
 /* Look; and when there is nothing, make sure that it is worth waiting */
@@ -243,8 +234,8 @@ wait_registered(DwfWait *wait, text *watched, DwfSubject subject)
 				commit();
 			first = false;
 		}
-		sleep_on_latch(milliseconds_left(Min(wait->deadline, wait->look_at)),
-					   wait_event);
+		dwf_client_sleep(milliseconds_left(Min(wait->deadline,
+											   wait->look_at)), wait_event);
 	}
 }
 
@@ -258,6 +249,8 @@ wait_for_news(DwfWait *wait)
 
 	check_can_wait(wait);
 	dwf_shmem_count(subject, DWF_COUNT_WAITS, 1);
+	if (wait->keys[0].address.door == DWF_DOOR_QUEUE)
+		dwf_client_keep_alive();
 
 	PG_TRY();
 	{
@@ -269,6 +262,8 @@ wait_for_news(DwfWait *wait)
 		dwf_waiter_end();
 		/* a latch event that we slept through may not have been ours */
 		SetLatch(MyLatch);
+		if (dwf_attachment_state() == DWF_EXECUTES_NOTHING)
+			dwf_client_keep_as_set();
 	}
 	PG_END_TRY();
 	return found;
@@ -297,13 +292,29 @@ check_called(const DwfWait *wait)
 }
 
 /*
+ * Raise WF003 unless this run can still wait.  (What ended it is committed by
+ * now, and stays.)
+ */
+static void
+check_run(const DwfWait *wait)
+{
+	if (dwf_attachment_state() != DWF_EXECUTES)
+		ereport(ERROR,
+				(errcode(DWF_ERRCODE_FINISHED),
+				 errmsg("cannot wait in %s() after the end of the run",
+						wait->function),
+				 errdetail("There is nothing that could be suspended and go on later."),
+				 errhint("This run has ended it, with wf_complete() or its like: let RETURN follow that.")));
+}
+
+/*
  * Write down that the workflow waits, for whoever goes on with it.  From the
  * time that an address is expected, the worker is told of its news.
  */
 static void
 write_suspension(DwfWait *wait)
 {
-	text	   *workflow_id = dwf_attachment_current();
+	text	   *workflow_id = dwf_attachment_require(wait->function);
 	int64		wait_id = 0;
 
 	if (wait->wants_id)
@@ -369,7 +380,7 @@ wait_in_body(DwfWait *wait)
 		if (!peek(wait))
 			break;
 
-		dwf_store_unsuspend(dwf_attachment_current());
+		dwf_store_unsuspend(dwf_attachment_require(wait->function));
 		commit();
 		if (look(wait, wait->acts_as))
 			return true;
@@ -378,7 +389,7 @@ wait_in_body(DwfWait *wait)
 	ereport(ERROR,
 			(errcode(ERRCODE_QUERY_CANCELED),
 			 errmsg("workflow \"%s\" is suspended",
-					text_to_cstring(dwf_attachment_current()))));
+					text_to_cstring(dwf_attachment_require(wait->function)))));
 }
 
 /* ----- both ----- */
@@ -388,8 +399,9 @@ wait_in_body(DwfWait *wait)
  * look allocates in the current memory context survives the commits.
  *
  * Raises, besides the look's errors: WF001, 42501, WF002, WF003 for the
- * workflow it acts as; 25001, 25006 and 55000 when it would have to wait and
- * cannot; and whatever interrupts raise.
+ * workflow it acts as; WF003 when it would have to wait in a body that has
+ * ended its run, 25001, 25006 and 55000 when it would have to and cannot; and
+ * whatever interrupts raise.
  */
 bool
 dwf_wait(DwfWait *wait)
@@ -401,8 +413,7 @@ dwf_wait(DwfWait *wait)
 
 	if (in_body)
 		check_called(wait);
-	if (!wait->is_pause)
-		dwf_journal_settle_deadline(&wait->deadline, wait->may_commit);
+	dwf_journal_settle_deadline(&wait->deadline, wait->may_commit);
 	if (wait->may_commit)
 	{
 		SPI_connect_ext(SPI_OPT_NONATOMIC);
@@ -414,12 +425,16 @@ dwf_wait(DwfWait *wait)
 	if (!found && wait->deadline != DWF_WAIT_NEVER)
 	{
 		if (in_body)
+		{
+			check_run(wait);
 			dwf_clock_stop();
-		found = in_body && !wait->is_pause ? wait_in_body(wait) :
-			wait_for_news(wait);
+		}
+		found = in_body ? wait_in_body(wait) : wait_for_news(wait);
 	}
 	if (in_body)
 		dwf_clock_start();
+	if (found)
+		dwf_client_note_taken();
 
 	if (wait->may_commit)
 		SPI_finish();

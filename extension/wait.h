@@ -35,7 +35,6 @@ struct DwfWait
 	int			nkeys;			/* leave room for one more in what you count */
 	TimestampTz deadline;
 	text	   *acts_as;		/* the workflow that it acts as, or NULL */
-	bool		is_pause;		/* its deadline is not the call's */
 	bool		wants_id;		/* a broadcast may answer this wait */
 	bool		suspends;		/* at its deadline it is written down, to */
 	TimestampTz full_deadline;	/* wait until this without a process */

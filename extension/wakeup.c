@@ -41,7 +41,6 @@
 #include "home.h"
 #include "listener.h"
 #include "plan.h"
-#include "prepared.h"
 #include "presence.h"
 #include "service.h"
 #include "shmem.h"
@@ -470,6 +469,9 @@ wake_notes(int bottom, bool takes)
 	}
 }
 
+/* So many notes are told at a time, while others wait for the ring */
+#define TOLD_AT_A_TIME	1024
+
 /*
  * Tell the worker what has come, or come back, where, if somebody may listen
  * for it or be suspended.  Whoever began to listen between a note and the end
@@ -479,6 +481,7 @@ static void
 tell_worker(int bottom, bool takes)
 {
 	DwfWorker  *worker = NULL;
+	bool		is_full = false;
 
 	if (!dwf_listener_any())
 		return;
@@ -486,24 +489,25 @@ tell_worker(int bottom, bool takes)
 	{
 		const Note *note = &notes[i];
 
+		if (worker && i % TOLD_AT_A_TIME == 0)
+		{
+			dwf_service_close_ring(worker);
+			worker = NULL;
+		}
 		if (note->is_take != takes || !is_news(note->door) ||
 			(note->workflow_hash != 0 &&
 			 !dwf_listener_wants(note->workflow_hash)) ||
 			dwf_service_has_news(note->hash))
 			continue;
-		if (!note->has_text)
-		{
-			if (worker)
-				dwf_service_close_ring(worker);
-			dwf_service_resync();
-			return;
-		}
 		if (worker == NULL && (worker = dwf_service_open_ring()) == NULL)
 			return;				/* it will begin with a resync */
-		if (!dwf_service_put_news(worker, note->hash, note->door,
-								  note_texts->data + note->text_start,
-								  note->workflow_length, note->key_length))
-			break;
+		if (!is_full && note->has_text &&
+			dwf_service_put_news(worker, note->hash, note->door,
+								 note_texts->data + note->text_start,
+								 note->workflow_length, note->key_length))
+			continue;
+		is_full = true;
+		dwf_service_lose_news(worker, note->workflow_hash);
 	}
 	if (worker)
 		dwf_service_close_ring(worker);
@@ -518,6 +522,26 @@ count_notes(void)
 			dwf_shmem_count(dwf_shmem_subject(notes[i].door),
 							notes[i].is_take ? DWF_COUNT_RECEIVES
 							: DWF_COUNT_SENDS, notes[i].count);
+}
+
+/* Has this transaction anything to wake for, if it commits or if it aborts? */
+bool
+dwf_wakeup_has_notes(void)
+{
+	return nnotes > 0;
+}
+
+/* Exchange this session's notes for others.  Cannot fail. */
+void
+dwf_wakeup_swap(DwfNotes *others)
+{
+	DwfNotes	own = {notes, nnotes, max_notes, note_texts};
+
+	notes = others->notes;
+	nnotes = others->count;
+	max_notes = others->max;
+	note_texts = others->texts;
+	*others = own;
 }
 
 /* At the end of a transaction: wake for what it did, or undid */
@@ -540,11 +564,8 @@ dwf_wakeup_end_xact(XactEvent event)
 			tell_worker(0, true);
 			forget_notes();
 			break;
-		case XACT_EVENT_PRE_PREPARE:
-			dwf_prepared_remember();
-			break;
 		case XACT_EVENT_PREPARE:
-			forget_notes();
+			forget_notes();		/* unless they were put by: stash.c */
 			break;
 		default:
 			break;

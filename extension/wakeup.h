@@ -14,6 +14,17 @@
 
 #include "waiter.h"
 
+/* The notes of a transaction that was prepared; what they are is wakeup.c's */
+typedef struct DwfNotes
+{
+	struct Note *notes;
+	int			count;
+	int			max;
+	struct StringInfoData *texts;
+} DwfNotes;
+
+extern bool dwf_wakeup_has_notes(void);
+extern void dwf_wakeup_swap(DwfNotes *notes);
 extern void dwf_wakeup_end_xact(XactEvent event);
 extern void dwf_wakeup_end_subxact(SubTransactionId subid);
 extern int	dwf_wakeup_note_take(const DwfAddress *address);

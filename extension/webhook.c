@@ -13,7 +13,9 @@
  *	(none)	 --wf_resume_webhook------------------------> waiting
  *	waiting	 --wf_respond-------------------------------> answered
  *	waiting	 --end of workflow, dispose before the await-> over, no answer
- *	waiting	 --expires_at, if the gateway holds it------> too late
+ *	waiting	 --expires_at, if the gateway holds it------> over
+ *	waiting	 --its client leaves, if the gateway holds it-> over
+ *	over	 --wf_respond (false)-----------------------> answered
  *
  * Whoever answers notes a wake at the address of the request; if the gateway
  * holds it, at the gateway's, too (wakeup.c).
@@ -79,32 +81,83 @@ DWF_JOURNALLED(wf_create_webhook, -1)
 
 /* ----- requests ----- */
 
+/* Let the validator have a request, and the caller know if that is so */
+static Datum
+validate(const DwfResume *resume, Datum payload, DwfWebhookTrace *trace)
+{
+	if (resume->hook.validator == NULL)
+		return payload;
+	if (trace)
+	{
+		trace->workflow_id = resume->hook.workflow_id;
+		trace->validator = resume->hook.validator;
+		trace->is_validating = true;
+	}
+	payload = dwf_token_validate(resume, payload);
+	if (trace)
+		trace->is_validating = false;
+	return payload;
+}
+
+/* Raise WF006 unless there is such a webhook */
+static void
+check_webhook(text *token)
+{
+	DwfHook		hook;
+
+	if (!dwf_store_find_hook(token, &hook) || hook.has_ended ||
+		!hook.is_webhook)
+		dwf_token_report_no_hook();
+}
+
 /*
  * A request has come to a webhook: deliver it, and return the response to
  * give.  For a webhook of mode "manual" that has the request's id; the request
  * is held, by the gateway or for wf_await_response().  A request that repeats
- * an idempotency key is the one that had it first.
+ * an idempotency key is the one that had it first; the validator may name
+ * another key than the client has.
  *
- * Raises 22023, WF006 and what the validator raises.  Blocks while another
- * transaction disposes of the webhook, or uses the same key.
+ * Nothing is delivered of a request whose content is encoded, which the
+ * response says: nobody here could read it.
+ *
+ * Raises 22023, WF006 and what the validator raises; "trace" tells which,
+ * where somebody wants to know.  Blocks while another transaction disposes of
+ * the webhook, or uses the same key.
  */
 Datum
-dwf_webhook_resume(text *token, Datum request, bool by_gateway)
+dwf_webhook_resume(text *token, Datum request, bool by_gateway,
+				   DwfWebhookTrace *trace)
 {
 	DwfResume	resume = {.token = token,.only_webhook = true};
 	Jsonb	   *object = DatumGetJsonbP(request);
+	Datum		payload;
+	text	   *key;
 	bool		is_manual;
 
 	dwf_http_check_request(object);
-	resume.idempotency_key = dwf_http_idempotency_key(object);
-	if (resume.idempotency_key)
-		dwf_arg_check_name(resume.idempotency_key, "idempotency-key",
-						   DWF_KEY_MAX, false);
+	key = dwf_http_idempotency_key(object);
+	if (key)
+		dwf_arg_check_name(key, "idempotency-key", DWF_KEY_MAX, false);
+	if (dwf_http_is_encoded(object))
+	{
+		check_webhook(token);
+		return dwf_http_unsupported_response();
+	}
 
 	dwf_token_open(&resume);
+	payload = validate(&resume, dwf_http_request(object, resume.message_id),
+					   trace);
+	if (resume.hook.validator && dwf_http_named_key(DatumGetJsonbP(payload)))
+	{
+		key = dwf_http_named_key(DatumGetJsonbP(payload));
+		dwf_arg_check_name(key, "idempotency-key", DWF_KEY_MAX, false);
+	}
+	resume.idempotency_key = key;
+	dwf_token_claim_key(&resume);
+	dwf_token_deliver(&resume, payload);
+
 	is_manual = dwf_http_respond_mode(&resume.hook.respond_with) ==
 		DWF_RESPOND_MANUAL;
-	dwf_token_deliver(&resume, dwf_http_request(object, resume.message_id));
 	if (!is_manual)
 		return dwf_http_immediate_response(&resume.hook.respond_with);
 	if (!resume.is_repeated || by_gateway)
@@ -120,16 +173,20 @@ DWF_JOURNALLED(wf_resume_webhook, 0)
 
 	dwf_arg_require(fcinfo, 1, "request");
 	dwf_store_require_writable("wf_resume_webhook");
-	return dwf_webhook_resume(token, PG_GETARG_DATUM(1), false);
+	return dwf_webhook_resume(token, PG_GETARG_DATUM(1), false, NULL);
 }
 
-/* wf_respond(request_id, status, headers, body) → void */
+/*
+ * wf_respond(request_id, status, headers, body) → boolean, false if nobody
+ * waits for it any more
+ */
 DWF_JOURNALLED(wf_respond, -1)
 {
 	int64		request_id;
 	int			status;
 	Jsonb	   *headers;
 	text	   *body;
+	DwfAnswered answered;
 
 	dwf_arg_require(fcinfo, 0, "request_id");
 	dwf_arg_require(fcinfo, 1, "status");
@@ -142,15 +199,16 @@ DWF_JOURNALLED(wf_respond, -1)
 	body = PG_ARGISNULL(3) ? cstring_to_text("") : PG_GETARG_TEXT_PP(3);
 	dwf_store_require_writable("wf_respond");
 
-	if (!dwf_store_respond(request_id,
-						   dwf_http_response(status, headers, body),
-						   GetUserId()))
+	answered = dwf_store_respond(request_id,
+								 dwf_http_response(status, headers, body),
+								 GetUserId());
+	if (answered == DWF_NOT_ANSWERED)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("request " INT64_FORMAT " does not wait for a response of yours",
 						request_id),
-				 errdetail("It was never held, was answered, nobody waits for it any more, or it is another role's.")));
-	PG_RETURN_VOID();
+				 errdetail("It was never held, was answered, or it is another role's.")));
+	PG_RETURN_BOOL(answered == DWF_ANSWERED);
 }
 
 /* ----- waiting for the answer ----- */
@@ -230,7 +288,7 @@ dwf_resume_held(PG_FUNCTION_ARGS)
 
 	dwf_arg_require(fcinfo, 1, "request");
 	dwf_store_require_writable("durable_wf.resume_held");
-	return dwf_webhook_resume(token, PG_GETARG_DATUM(1), true);
+	return dwf_webhook_resume(token, PG_GETARG_DATUM(1), true, NULL);
 }
 
 /*

@@ -12,6 +12,14 @@
 
 #include "utils/jsonb.h"
 
+/* How far a request has come, for whoever has to tell of an error */
+typedef struct DwfWebhookTrace
+{
+	bool		is_validating;	/* what is raised is the validator's */
+	text	   *workflow_id;	/* ... of a hook of this workflow */
+	text	   *validator;
+} DwfWebhookTrace;
+
 /* What becomes of a request that came with others */
 typedef enum DwfFate
 {
@@ -29,12 +37,14 @@ typedef struct DwfWebhookRequest
 	Jsonb	   *request;
 	bool		has_key;		/* it may bring an idempotency key */
 	DwfFate		fate;
+	Oid			owner;			/* whose validator it waits for, if it does */
 	Datum		response;		/* jsonb */
 } DwfWebhookRequest;
 
 extern PGDLLEXPORT void dwf_webhook_resume_many(DwfWebhookRequest *requests,
 												int count);
 extern PGDLLEXPORT Datum dwf_webhook_resume(text *token, Datum request,
-											bool by_gateway);
+											bool by_gateway,
+											DwfWebhookTrace *trace);
 
 #endif							/* DWF_WEBHOOK_H */

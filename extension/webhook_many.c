@@ -148,6 +148,7 @@ resume_one(DwfWebhookRequest *request, const DwfHook *hook,
 	DwfRespond	mode;
 
 	request->fate = hook->validator ? DWF_FATE_ASIDE : DWF_FATE_RESPONSE;
+	request->owner = hook->owner;
 	if (hook->validator)
 		return;
 	mode = dwf_http_respond_mode(&hook->respond_with);
@@ -155,7 +156,7 @@ resume_one(DwfWebhookRequest *request, const DwfHook *hook,
 	{
 		request->response = dwf_webhook_resume(request->token,
 											   JsonbPGetDatum(request->request),
-											   true);
+											   true, NULL);
 		return;
 	}
 

@@ -63,6 +63,11 @@ start_arguments(FunctionCallInfo fcinfo)
 		start.body = dwf_body_resolve(start.body, GetUserId());
 	start.input = argument_value(fcinfo, 2);
 	start.queue = dwf_arg_optional_name(fcinfo, 3, "queue", DWF_KEY_MAX);
+	if (start.body && start.queue)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a workflow cannot have both a body and a queue"),
+				 errdetail("Workers run a body; client processes take what is in a queue.")));
 	dwf_arg_require(fcinfo, 4, "start_after");
 	start.is_delayed = dwf_arg_is_positive(PG_GETARG_INTERVAL_P(4),
 										   "start_after");
@@ -209,9 +214,21 @@ DWF_JOURNALLED(wf_cancel, 0)
 		if (life.finished)
 			PG_RETURN_BOOL(false);
 	}
-	if (dwf_identity_same(workflow_id, dwf_attachment_current()))
+	if (dwf_attachment_executes_that(workflow_id))
 		dwf_attachment_end_at_commit();
 	PG_RETURN_BOOL(true);
+}
+
+/* Raise 42501 if a workflow has a body that this role cannot run */
+static void
+check_new_owner(text *workflow_id, Oid owner)
+{
+	text	   *body;
+	DwfValue	input;
+	int			attempts;
+
+	if (dwf_store_body(workflow_id, &body, &input, &attempts))
+		dwf_body_check_owner(body, owner);
 }
 
 /* wf_set_owner(workflow_id, owner) → void */
@@ -236,6 +253,7 @@ DWF_JOURNALLED(wf_set_owner, 0)
 						owner_name),
 				 errdetail("Role \"%s\" does not have its privileges.",
 						   GetUserNameFromId(GetUserId(), false))));
+	check_new_owner(workflow_id, owner);
 
 	while (!dwf_store_set_owner(workflow_id, GetUserId(), owner))
 		dwf_identity_check_exists(workflow_id, &life, GetUserId());

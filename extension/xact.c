@@ -14,20 +14,32 @@
 #include "access/xact.h"
 
 #include "attachment.h"
+#include "client.h"
 #include "journal.h"
 #include "listener.h"
 #include "prepared.h"
 #include "presence.h"
+#include "stash.h"
 #include "wakeup.h"
 
-/* Refuse to prepare what has to go on in this session */
+/*
+ * Refuse to prepare what has to go on in this session; remember what else has
+ * to be told when it is committed or rolled back
+ */
 static void
-check_prepare(void)
+before_prepare(void)
 {
-	if (dwf_attachment_id() != NULL)
+	Oid			database;
+	bool		has_notes = dwf_wakeup_has_notes();
+
+	if (dwf_attachment_state() != DWF_EXECUTES_NOTHING)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot PREPARE a transaction of a session that is attached to a workflow")));
+	if (has_notes || dwf_presence_has_change(&database))
+		dwf_prepared_remember(has_notes);
+	if (has_notes)
+		dwf_stash_reserve();
 }
 
 /* The transaction ends; the wakes first, for what has become visible */
@@ -36,12 +48,19 @@ xact_callback(XactEvent event, void *arg)
 {
 	(void) arg;
 	if (event == XACT_EVENT_PRE_PREPARE)
-		check_prepare();
+		before_prepare();
+	else if (event == XACT_EVENT_PREPARE)
+		dwf_stash_keep();
+	else if (event == XACT_EVENT_ABORT)
+		dwf_stash_abandon();
+	else if (event == XACT_EVENT_PRE_COMMIT)
+		dwf_client_check_commit();
 	dwf_wakeup_end_xact(event);
 	if (event != XACT_EVENT_PREPARE && event != XACT_EVENT_COMMIT &&
 		event != XACT_EVENT_ABORT)
 		return;
 
+	dwf_client_end_xact();
 	dwf_prepared_settle(event == XACT_EVENT_PREPARE);
 	dwf_listener_end_xact(event != XACT_EVENT_ABORT);
 	dwf_presence_end_xact();

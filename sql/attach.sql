@@ -46,18 +46,67 @@ SELECT wf_current(), wf_status('at'), wf_detach();
 RESET durable_wf.workflow_id;
 SELECT wf_current();
 
--- RESET ALL keeps it, DISCARD ALL does not
+-- what a pool sends ends it: DISCARD ALL, RESET ALL, by itself or among others;
+-- not the rest of what pools send, and not RESET ALL in a function
 SELECT wf_attach('at');
-RESET ALL;
-SELECT wf_current();
-DISCARD PLANS;
+DISCARD PLANS; DISCARD SEQUENCES; DISCARD TEMP; CLOSE ALL; UNLISTEN *; DEALLOCATE ALL;
+SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET SESSION AUTHORIZATION; RESET search_path;
 SELECT pg_advisory_unlock_all();
+CREATE FUNCTION test.reset_all() RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    RESET ALL;
+    RETURN 'reset';
+END$$;
+SELECT test.reset_all();
+DO 'BEGIN RESET ALL; END';
 SELECT wf_current();
 DISCARD ALL;
 SELECT wf_current();
 SELECT wf_attach('at');
+RESET ALL;
+SELECT wf_current();
+SELECT wf_attach('at');
+SELECT pg_advisory_unlock_all()\; CLOSE ALL\; UNLISTEN *\; RESET ALL;
+SELECT wf_current();
+SELECT wf_attach('at');
+BEGIN;
+RESET ALL;
+SELECT wf_current();
+ROLLBACK;
+SELECT wf_current();
+BEGIN;
+SAVEPOINT s;
+RESET ALL;
+ROLLBACK TO s;
+COMMIT;
+SELECT wf_current();
+BEGIN;
+RESET ALL;
+COMMIT;
+SELECT wf_current();
+DROP FUNCTION test.reset_all();
+SELECT wf_attach('at');
 SELECT attempts FROM wf_workflows WHERE workflow_id = 'at';
 SELECT wf_detach();
+
+-- who executes it now: RUNNING alone does not tell
+SELECT wf_start('at-seen'), wf_start('at-left');
+SELECT wf_attach('at-left');
+SELECT wf_detach();
+SELECT wf_attach('at-seen');
+SELECT workflow_id, pid = pg_backend_pid() AS pid, kind, application_name, since <= now() AS since, step_no, step_name
+  FROM wf_executions;
+SELECT wf_step('first', 'SELECT 1'), wf_set_event('seen', '1');
+SELECT step_no, step_name FROM wf_executions;
+SELECT workflow_id, status FROM wf_workflows w
+ WHERE workflow_id LIKE 'at-%' AND status = 'RUNNING' AND
+       NOT EXISTS (SELECT FROM wf_executions e WHERE e.workflow_id = w.workflow_id);
+SET SESSION AUTHORIZATION regress_dwf_bob;
+SELECT count(*) AS of_others FROM wf_executions;
+SELECT count(*) AS of_others FROM durable_wf.executions();
+RESET SESSION AUTHORIZATION;
+SELECT wf_detach();
+SELECT count(*) AS nobody FROM wf_executions;
 
 -- attach and detach go with their transaction
 BEGIN;

@@ -109,11 +109,49 @@ BEGIN;
 SELECT wf_complete();
 ROLLBACK;
 SELECT wf_resume_hook('end-hook-fail', '1'), wf_await_hook('end-hook-fail');
--- wf_retry: released stays released, and what was left does not come back
+-- wf_retry: they are back, with what had come to them; not while another
+-- workflow has a token (who may not see that one is not told which), and again
+-- when it has given that back
+SELECT test.try($$SELECT wf_retry('hook-fail')$$), wf_status('hook-fail');
+RESET SESSION AUTHORIZATION;
+RESET durable_wf.workflow_id;
+SET SESSION AUTHORIZATION regress_dwf_bob;
+SELECT test.state($$SELECT wf_create_hook('end-hook-cancel', workflow_id => 'hook-bob')$$);
+RESET SESSION AUTHORIZATION;
+SELECT wf_dispose_hook('end-hook-cancel');
+SET SESSION AUTHORIZATION regress_dwf_bob;
+SELECT wf_create_hook('end-hook-cancel', workflow_id => 'hook-bob');
+RESET SESSION AUTHORIZATION;
+SET SESSION AUTHORIZATION regress_dwf_alice;
+SET durable_wf.workflow_id = 'hook';
+SELECT test.try($$SELECT wf_retry('hook-cancel')$$), wf_status('hook-cancel');
 SELECT wf_dispose_hook('end-hook-fail'), wf_retry('hook-fail');
-SELECT test.state($$SELECT wf_resume_hook('end-hook-fail', '1')$$), count(*) FROM wf_get_hook('end-hook-fail');
-SELECT wf_create_hook('end-hook-fail', workflow_id => 'hook-fail'), wf_await_hook('end-hook-fail', '0') AS none,
+SELECT wf_create_hook('end-hook-fail', workflow_id => 'hook-fail'), wf_await_hook('end-hook-fail', '0'),
        wf_resume_hook('end-hook-fail', '"new"'), wf_await_hook('end-hook-fail', '0');
+-- a key that was used is not used again
+SELECT wf_resume_hook('end-hook-fail', '"again"', 'k'), wf_await_hook('end-hook-fail', '0') AS none;
+-- what was disposed of before the end stays so; what belongs to it stays with it
+SELECT wf_start('hook-many');
+SELECT token AS web FROM wf_create_webhook('{"status": 201}', '{"m": 1}', 'pg_catalog.jsonb_strip_nulls', 'hook-many') \gset
+SELECT wf_create_hook('many-' || n, to_jsonb(n), workflow_id => 'hook-many') FROM generate_series(1, 3) n;
+SELECT wf_dispose_hook('many-2'), wf_cancel('hook-many');
+SELECT wf_create_hook('many-1');
+SELECT workflow_id, token, metadata FROM durable_wf.released_hook WHERE token LIKE 'many%' ORDER BY token;
+SELECT wf_start('hook-brief');
+SELECT wf_create_hook('many-3', workflow_id => 'hook-brief');
+SELECT wf_cancel('hook-brief'), wf_dispose_hook('many-1');
+SELECT wf_retry('hook-many');
+SELECT replace(token, :'web', '<web>') AS token, metadata, validator, is_webhook, respond_with, created_at < now() AS old
+  FROM durable_wf.hook WHERE workflow_id = 'hook-many' ORDER BY metadata;
+SELECT wf_resume_webhook(:'web', '{"body": null}'), wf_await_hook(:'web', '0') ? 'request_id' AS comes;
+SELECT workflow_id, token FROM durable_wf.released_hook WHERE token LIKE 'many%' ORDER BY token;
+-- once more, and rolled back
+BEGIN;
+SELECT wf_cancel('hook-many');
+ROLLBACK;
+SELECT wf_cancel('hook-many');
+SELECT wf_retry('hook-many');
+SELECT wf_resume_hook('many-1', '1'), wf_await_hook('many-1');
 -- a row that an end has left behind, as it was in use, is no hook
 RESET SESSION AUTHORIZATION;
 INSERT INTO durable_wf.hook (token, workflow_id) VALUES ('dead', 'hook-cancel'), ('dead2', 'hook-cancel'), ('orphan', 'never was');
@@ -124,14 +162,20 @@ SELECT test.state(format(call, token)) FROM unnest('{dead,orphan}'::text[]) toke
   'SELECT wf_resume_hook(%L, ''1'')', 'SELECT wf_await_hook(%L, ''0'')', 'SELECT wf_dispose_hook(%L)',
   'SELECT count(*) FROM wf_get_hook(%L)', 'SELECT wf_create_hook(%L)', 'SELECT wf_resume_hook(%L, ''1'')'
 ]) WITH ORDINALITY AS c (call, n) ORDER BY token, n;
+-- ... until its workflow lives again
+RESET SESSION AUTHORIZATION;
+SELECT wf_dispose_hook('dead'), wf_dispose_hook('end-hook-cancel');
+SET SESSION AUTHORIZATION regress_dwf_alice;
 SELECT wf_retry('hook-cancel');
-SELECT token FROM durable_wf.hook WHERE workflow_id = 'hook-cancel';
-SELECT wf_create_hook('dead2', workflow_id => 'hook-cancel'), wf_await_hook('dead2', '0') AS none;
+SELECT token FROM durable_wf.hook WHERE workflow_id = 'hook-cancel' ORDER BY token;
+SELECT token FROM durable_wf.released_hook WHERE workflow_id = 'hook-cancel';
+SELECT wf_create_hook('dead2', workflow_id => 'hook-cancel'), wf_await_hook('dead2', '0');
 -- pruned with all else
 SELECT wf_complete();
 RESET SESSION AUTHORIZATION;
 INSERT INTO durable_wf.hook (token, workflow_id) VALUES ('left', 'hook');
 INSERT INTO durable_wf.request (workflow_id, request_id, token) VALUES ('hook', 1, 'left');
+SELECT count(*) > 0 AS released FROM durable_wf.released_hook WHERE workflow_id = 'hook';
 -- (the server itself may be at work, so it may take a while)
 DO $$
 BEGIN
@@ -143,6 +187,7 @@ BEGIN
 END $$;
 SELECT count(*) FROM durable_wf.hook WHERE token = 'left';
 SELECT count(*) FROM durable_wf.request WHERE token = 'left';
+SELECT count(*) FROM durable_wf.released_hook WHERE workflow_id = 'hook';
 SET SESSION AUTHORIZATION regress_dwf_alice;
 
 -- arguments

@@ -357,12 +357,59 @@ SELECT wf_start('re-get'), wf_attach('re-get');
 SELECT wf_get_step('a'), wf_save_step('a', '1'), wf_get_step('b'), wf_save_step('b', NULL);
 SELECT wf_detach();
 SELECT wf_attach('re-get');
-SELECT wf_get_step('b') AS not_here, wf_get_step('a'), wf_get_step('a') AS no_more, wf_get_step('b'), wf_get_step('c');
+SELECT wf_get_step('a'), wf_get_step('b'), wf_get_step('a') AS no_more, wf_get_step('c');
 SELECT wf_detach();
 SELECT wf_attach('re-get');
 SELECT wf_save_step('a', '2'), wf_get_step('b');
 SELECT name, output FROM wf_list_steps('re-get');
 SELECT wf_detach();
+-- at a place where another call is recorded it says so, before the work is
+-- done again; and what comes after that is not done either
+SELECT wf_start('re-look'), wf_attach('re-look');
+SELECT wf_get_step('a'), wf_save_step('a', '1'), wf_get_step('b'), wf_save_step('b', '2');
+SELECT wf_set_event('k', '1'), wf_now() IS NULL, wf_step('s', 'SELECT 1'), wf_sleep('0') IS NULL;
+SELECT wf_detach();
+CREATE FUNCTION looks(calls text[]) RETURNS SETOF text LANGUAGE sql AS $$
+    SELECT replay('re-look', calls)
+$$;
+SELECT looks('{"SELECT wf_get_step(''b'')"}');
+SELECT looks('{"SELECT wf_get_step(''c'')", "SELECT wf_get_step(''a'')", "SELECT wf_save_step(''c'', ''1'')", "SELECT wf_patched(''p'')"}');
+SELECT looks('{"SELECT wf_get_step(''a'')", "SELECT wf_get_step(''b'')", "SELECT wf_get_step(''k'')"}');
+SELECT looks('{"SELECT wf_get_step(''a'')", "SELECT wf_get_step(''b'')", "SELECT wf_set_event(''k'', ''1'')", "SELECT wf_get_step(''c'')"}');
+SELECT looks('{"SELECT wf_get_step(''a'')", "SELECT wf_get_step(''b'')", "SELECT wf_set_event(''k'', ''1'')", "SELECT wf_now() IS NULL", "SELECT wf_get_step(''s'')"}');
+SELECT looks('{"SELECT wf_get_step(''a'')", "SELECT wf_step(''s'', ''SELECT 1'')", "SELECT wf_get_step(''new'') FROM generate_series(1, 9)"}');
+SELECT wf_attach('re-look');
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT wf_get_step('a');
+ROLLBACK;
+SELECT wf_detach();
+SELECT count(*) FROM wf_list_steps('re-look');
+-- a client that takes JSON null for nothing yet, does it again and says so,
+-- writes no further step; nor do several at a time
+SELECT wf_start('re-null'), wf_attach('re-null');
+SELECT wf_get_step('a'), wf_get_step('b');
+SELECT wf_save_step('a', NULL), wf_save_step('b', NULL);
+SELECT wf_detach();
+SELECT wf_attach('re-null');
+SELECT wf_get_step('a'), wf_save_step('a', NULL);
+SELECT wf_get_step('b'), wf_save_step('b', NULL);
+SELECT wf_get_step('c'), wf_save_step('c', NULL);
+SELECT wf_detach();
+SELECT wf_attach('re-null');
+SELECT wf_get_step('a'), wf_get_step('b'), wf_get_step('c');
+SELECT wf_save_step('c', NULL), wf_save_step('a', NULL), wf_save_step('b', '2');
+SELECT wf_detach();
+SELECT step_no, name, output FROM wf_list_steps('re-null');
+-- ... but a further step is one, by the same name, too
+SELECT wf_attach('re-null');
+SELECT wf_get_step('a'), wf_get_step('b'), wf_get_step('c');
+SELECT wf_get_step('c'), wf_save_step('c', '4'), wf_save_step('c', '5'), wf_now() IS NULL, wf_save_step('c', '6');
+SELECT wf_detach();
+SELECT wf_attach('re-null');
+SELECT wf_get_step('a'), wf_get_step('b'), wf_get_step('c');
+SELECT wf_get_step('c'), wf_save_step('c', '5'), wf_now() IS NULL, wf_save_step('c', '6');
+SELECT wf_detach();
+SELECT step_no, name, output FROM wf_list_steps('re-null') WHERE name <> 'wf_now';
 
 -- wf_patched: old runs go the old way, in a loop too; new runs the new way
 SELECT wf_start('re-old'), wf_start('re-new'), wf_start('re-between');

@@ -125,6 +125,122 @@ SELECT wf_step('done', $c$INSERT INTO stock VALUES ('done')$c$);
 ROLLBACK;
 SELECT sku FROM stock WHERE sku !~ 'attempt' ORDER BY 1;
 
+-- what a command would leave in the session, where a replay does not find it:
+-- settings
+SELECT test.try($$SELECT wf_step('set', 'SET search_path = elsewhere, public')$$);
+SELECT test.try($$SELECT wf_step('set', $c$SET work_mem = '7MB'; SELECT 1$c$)$$);
+SELECT test.try($$SELECT wf_step('set', $c$SELECT set_config('TimeZone', 'Asia/Tokyo', false)$c$)$$);
+SELECT test.try($$SELECT wf_step('set', $c$SELECT set_config('my.own', 'x', false)$c$)$$);
+SELECT test.try($$SELECT wf_step('set', $c$DO $d$BEGIN SET enable_seqscan = off; END $d$ $c$)$$);
+SELECT test.try($$SELECT wf_step('set', 'SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY')$$);
+SELECT test.try($$SELECT wf_step('set', 'SET work_mem = 65; SET LOCAL work_mem = 66')$$);
+SELECT test.try($$SELECT wf_step('set', 'SET LOCAL work_mem = 66; SET work_mem = 65')$$);
+SELECT test.try($$SELECT wf_step('set', $c$SET search_path = ''$c$)$$);
+SELECT test.try($$SELECT wf_step('set', 'SET ROLE NONE; SET extra_float_digits = 0')$$);
+SELECT test.try($$SELECT wf_step('set', 'SET SESSION AUTHORIZATION regress_dwf_bob')$$);
+SELECT test.try($$SELECT wf_step('set', $c$SET durable_wf.workflow_id = 'other'$c$)$$);
+SELECT test.try($$SELECT wf_step('set', 'RESET ALL')$$);
+SET work_mem = '9MB';
+SELECT test.try($$SELECT wf_step('reset', 'RESET work_mem')$$);
+CREATE FUNCTION sets() RETURNS text LANGUAGE plpgsql SET work_mem = '5MB' AS $$
+BEGIN
+    SET LOCAL enable_seqscan = off;
+    RETURN current_setting('work_mem') || current_setting('enable_seqscan');
+END$$;
+CREATE FUNCTION sets_too() RETURNS text LANGUAGE plpgsql SET work_mem = '5MB' AS $$
+BEGIN
+    SET enable_seqscan = off;
+    RETURN 1;
+END$$;
+SELECT test.try('SELECT wf_step(''set'', ''SELECT sets_too()'')');
+SELECT current_setting('work_mem'), current_setting('enable_seqscan'), current_setting('search_path'), current_user;
+-- ... what ends with the command is no matter
+SELECT wf_step('local', $$SET LOCAL search_path = elsewhere; SELECT current_setting('search_path')$$), current_setting('search_path');
+SELECT wf_step('local', 'SELECT sets()'), current_setting('work_mem'), current_setting('enable_seqscan');
+SELECT wf_step('back', $$SET enable_seqscan = off; SELECT current_setting('enable_seqscan'); RESET enable_seqscan$$);
+SELECT wf_step('undone', $c$DO $d$BEGIN SET enable_seqscan = off; RAISE division_by_zero; EXCEPTION WHEN division_by_zero THEN END $d$ $c$);
+BEGIN;
+SELECT wf_step('local', 'SET LOCAL work_mem = 66');
+SELECT current_setting('work_mem');
+SET LOCAL work_mem = 67;
+SELECT wf_step('local', 'SET LOCAL work_mem = 66');
+SELECT current_setting('work_mem');
+COMMIT;
+SHOW work_mem;
+RESET work_mem;
+-- temporary objects
+SELECT test.try($$SELECT wf_step('temp', 'CREATE TEMP TABLE t (i serial PRIMARY KEY, t text)')$$);
+SELECT test.try($$SELECT wf_step('temp', 'CREATE TABLE pg_temp.t AS SELECT 1 AS i')$$);
+SELECT test.try($$SELECT wf_step('temp', 'SELECT 1 AS i INTO TEMP t')$$);
+SELECT test.try($$SELECT wf_step('temp', 'CREATE TEMP VIEW v AS SELECT 1')$$);
+SELECT test.try($$SELECT wf_step('temp', 'CREATE TEMP SEQUENCE s')$$);
+SELECT regexp_replace(test.try($$SELECT wf_step('temp function', 'CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE sql RETURN 1')$$), 'pg_temp_\d+', 'pg_temp');
+SELECT test.try($$SELECT wf_step('temp', 'CREATE TYPE pg_temp.y AS (i int)')$$);
+SELECT test.try($$SELECT wf_step('temp', 'CREATE DOMAIN pg_temp.d AS int')$$);
+SELECT test.try($$SELECT wf_step('temp', $c$DO $d$BEGIN CREATE TEMP TABLE t (i int) ON COMMIT DELETE ROWS; END $d$ $c$)$$);
+SELECT wf_step('dropped', 'CREATE TEMP TABLE t (i serial); INSERT INTO t VALUES (7); SELECT i FROM t'
+                          || '; DROP TABLE t; SELECT count(*) FROM pg_class WHERE relname = ''t''');
+BEGIN;
+SELECT wf_step('on commit', 'CREATE TEMP TABLE t (i serial, t text) ON COMMIT DROP; INSERT INTO t VALUES (7, 8) RETURNING i');
+SELECT wf_step('on commit', 'CREATE TEMP TABLE t ON COMMIT DROP AS SELECT 9 AS i; TRUNCATE t; ALTER TABLE t ADD j int; SELECT count(*) FROM t');
+SELECT to_regclass('t');
+COMMIT;
+CREATE TEMP TABLE mine (i int);
+CREATE TEMP VIEW view AS SELECT i FROM mine;
+INSERT INTO mine VALUES (1);
+SELECT test.try($$SELECT wf_step('writes', 'INSERT INTO mine VALUES (2)')$$);
+SELECT test.try($$SELECT wf_step('writes', 'INSERT INTO view VALUES (2)')$$);
+SELECT test.try($$SELECT wf_step('writes', 'WITH w AS (DELETE FROM mine) SELECT 1')$$);
+SELECT test.try($$SELECT wf_step('writes', 'UPDATE mine SET i = 2')$$);
+SELECT test.try($$SELECT wf_step('writes', 'TRUNCATE mine')$$);
+SELECT test.try($$SELECT wf_step('writes', 'DROP TABLE mine CASCADE')$$);
+SELECT test.try($$SELECT wf_step('writes', 'ALTER TABLE mine ADD j int')$$);
+SELECT test.try($$SELECT wf_step('writes', 'CREATE INDEX ON mine (i)')$$);
+SELECT wf_step('reads', 'SELECT i FROM view');
+DROP TABLE mine CASCADE;
+-- prepared statements
+PREPARE mine AS SELECT 3;
+SELECT test.try($$SELECT wf_step('prepare', 'PREPARE p AS SELECT 1')$$);
+SELECT test.try($$SELECT wf_step('prepare', 'PREPARE p AS SELECT 1; SELECT 1 / 0')$$);
+SELECT test.try($$SELECT wf_step('prepare', 'DEALLOCATE mine')$$);
+SELECT test.try($$SELECT wf_step('prepare', 'DEALLOCATE ALL')$$);
+SELECT wf_step('prepare', 'PREPARE p AS SELECT 2; EXECUTE p; DEALLOCATE p; EXECUTE mine');
+SELECT name FROM pg_prepared_statements;
+DEALLOCATE mine;
+-- advisory locks
+CREATE VIEW lock AS SELECT objid, count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid() GROUP BY objid ORDER BY objid;
+SELECT test.try($$SELECT wf_step('lock', 'SELECT pg_advisory_lock(71)')$$);
+SELECT test.try($$SELECT wf_step('lock', 'SELECT pg_try_advisory_lock_shared(0, 71)')$$);
+SELECT test.try($$SELECT wf_step('lock', 'SELECT pg_advisory_lock(71), 1 / 0')$$);
+TABLE lock;
+SELECT wf_step('lock', 'SELECT pg_advisory_lock(71), pg_advisory_unlock(71)'), wf_step('lock', 'SELECT pg_advisory_xact_lock(71)');
+SELECT pg_advisory_lock(71), pg_advisory_lock(72);
+SELECT test.try($$SELECT wf_step('lock', 'SELECT pg_advisory_lock(71)')$$);
+SELECT test.try($$SELECT wf_step('lock', 'SELECT pg_advisory_unlock(72)')$$);
+SELECT wf_step('lock', 'SELECT pg_advisory_xact_lock(71), pg_advisory_lock(71), pg_advisory_unlock(71)');
+TABLE lock;
+SELECT pg_advisory_unlock(71), pg_advisory_unlock(72);
+-- others
+SELECT test.try($$SELECT wf_step('listen', 'LISTEN c')$$);
+SELECT test.try($$SELECT wf_step('listen', 'UNLISTEN *')$$);
+SELECT test.try($$SELECT wf_step('listen', 'SELECT wf_listen()')$$);
+SELECT test.try($$SELECT wf_step('listen', 'SELECT wf_unlisten()')$$);
+SELECT test.try($$SELECT wf_step('discard', 'DISCARD TEMP')$$);
+SELECT test.try($$SELECT wf_step('discard', 'DISCARD SEQUENCES')$$);
+SELECT test.try($$SELECT wf_step('load', $c$LOAD 'plpgsql'$c$)$$);
+SELECT wf_step('discard', 'DISCARD PLANS'), wf_step('notify', 'NOTIFY c');
+-- a retry does not help
+SELECT test.try($$SELECT wf_step('retry', 'SET work_mem = 65', NULL, 3, '1 day')$$);
+SELECT test.try($$SELECT wf_step('retry', 'SELEKT', NULL, 3, '1 day')$$);
+SELECT test.try($$SELECT wf_step('retry', 'COMMIT', NULL, 3, '1 day')$$);
+
+-- of several statements the last one counts, with or without rows
+SELECT wf_step('rows', 'SELECT i FROM generate_series(1, 3) i'), wf_step('rows', 'SELECT 1; UPDATE stock SET sku = sku WHERE false');
+SELECT wf_step('rows', 'SELECT 1; SELECT 2 WHERE false'), wf_step('rows', 'SELECT 1; CREATE TABLE made_too ()'), wf_step('rows', 'SELECT 1; SELECT');
+SELECT wf_step('rows', 'DELETE FROM stock RETURNING 5'), wf_step('rows', 'EXPLAIN (COSTS OFF) SELECT 1'), wf_step('rows', 'VALUES (NULL), (1)');
+CREATE PROCEDURE gives(INOUT i int) LANGUAGE plpgsql AS 'BEGIN i := i + 1; PERFORM 9; END';
+SELECT wf_step('rows', 'CALL gives(4)'), wf_step('rows', 'SELECT (SELECT count(*) FROM stock), 8');
+
 -- for work elsewhere
 SELECT wf_get_step('outside');
 SELECT wf_save_step('outside', '{"answer": 42}');
@@ -151,7 +267,7 @@ SET SESSION AUTHORIZATION regress_dwf_alice;
 
 -- the journal
 SELECT step_no, left(name, 20), output, error, completed_at >= started_at AS done
-  FROM wf_list_steps('st') WHERE name NOT IN ('timestamp', 'wf_now', 'wf_sleep') AND coalesce(length(output::text), 0) < 1000;
+  FROM wf_list_steps('st') WHERE name NOT IN ('timestamp', 'wf_now', 'wf_sleep', 'temp function') AND coalesce(length(output::text), 0) < 1000;
 SELECT count(*), max(step_no) FROM durable_wf.step WHERE workflow_id = 'st';
 SET SESSION AUTHORIZATION regress_dwf_bob;
 SELECT count(*) FROM durable_wf.step;

@@ -4,6 +4,7 @@
 
 SET client_min_messages = warning;
 SET timezone = 'UTC';
+SET intervalstyle = 'postgres';
 CREATE SCHEMA trigger_test;
 SET search_path = trigger_test, public;
 
@@ -131,6 +132,93 @@ CREATE TRIGGER tell AFTER INSERT ON nothing
 INSERT INTO nothing DEFAULT VALUES;
 SELECT payload FROM mail();
 DROP TABLE everything, nothing;
+
+-- ----- what a session has set is nowhere in what it sends
+
+CREATE TYPE slot AS (at timestamptz, "where" regclass);
+CREATE DOMAIN moment AS timestamptz;
+CREATE TABLE booking (
+    day date, at timestamp, tz timestamptz, tm timetz, i interval, f float8, r real,
+    b bytea, m money, rel regclass, proc regprocedure, slot slot, slots slot[],
+    days daterange, moments tstzmultirange, moment moment, floats float8[], x xml);
+CREATE FUNCTION book() RETURNS void LANGUAGE sql AS $$
+    INSERT INTO trigger_test.booking VALUES (
+        date '2026-11-27', timestamp '2026-11-27 10:00', timestamptz '2026-11-27 10:00+00',
+        timetz '10:00+02', make_interval(1, 2, 0, 3, 4, 5, 6.5), float8 '0.1' + float8 '0.2',
+        real '0.1' + real '0.2', decode('00ff41', 'hex'), 12.5::numeric::money,
+        'trigger_test.booking'::regclass, 'trigger_test.book()'::regprocedure,
+        ROW (timestamptz '2026-11-27 10:00+00', 'trigger_test.booking'::regclass)::trigger_test.slot,
+        ARRAY[ROW (timestamptz '2026-11-27 10:00+00', NULL)::trigger_test.slot],
+        daterange(date '2026-11-27', date '2026-12-01'),
+        tstzmultirange(tstzrange(timestamptz '2026-11-27 10:00+00', NULL)),
+        timestamptz '2026-11-27 10:00+00', ARRAY[float8 '0.1' + float8 '0.2'], '<a/>')
+$$;
+DO $$
+DECLARE
+    template text;
+BEGIN
+    SELECT string_agg(attname || '={' || attname || '}', E'\n' ORDER BY attnum) INTO template
+      FROM pg_attribute WHERE attrelid = 'booking'::regclass AND attnum > 0;
+    EXECUTE format('CREATE TRIGGER tell AFTER INSERT ON booking
+                    FOR EACH ROW EXECUTE FUNCTION wf_trigger_send(''trg-1'', %L)',
+                   template);
+END$$;
+
+-- in each way that differs, one at a time and all at once
+BEGIN;
+SELECT book();
+SET LOCAL datestyle = 'German';
+SELECT book();
+SET LOCAL datestyle = 'SQL, DMY';
+SELECT book();
+SET LOCAL timezone = 'Asia/Kathmandu';
+SELECT book();
+SET LOCAL timezone = '-3:30';
+SELECT book();
+SET LOCAL intervalstyle = 'sql_standard';
+SELECT book();
+SET LOCAL intervalstyle = 'iso_8601';
+SELECT book();
+SET LOCAL extra_float_digits = -15;
+SELECT book();
+SET LOCAL bytea_output = 'escape';
+SELECT book();
+SET LOCAL lc_monetary = 'C.UTF-8';
+SELECT book();
+SET LOCAL quote_all_identifiers = on;
+SELECT book();
+SET LOCAL search_path = trigger_test, pg_catalog, public;
+SELECT book();
+SET LOCAL search_path = '';
+SELECT trigger_test.book();
+SET LOCAL array_nulls = off;
+SELECT trigger_test.book();
+-- they are as they were, for who goes on
+SHOW datestyle;
+SHOW timezone;
+SHOW intervalstyle;
+SHOW extra_float_digits;
+SHOW bytea_output;
+SHOW quote_all_identifiers;
+SHOW search_path;
+COMMIT;
+WITH mail AS MATERIALIZED (SELECT * FROM mail())
+SELECT count(*), count(DISTINCT key) AS names, count(DISTINCT payload::text) AS payloads FROM mail;
+SELECT book();
+SELECT key, jsonb_pretty(payload) AS payload FROM mail();
+-- after an error, too
+SET datestyle = 'German';
+DO $$
+BEGIN
+    CREATE TRIGGER wrong AFTER INSERT ON booking
+        FOR EACH ROW EXECUTE FUNCTION wf_trigger_send('{tz}', '{day}');
+    PERFORM book();
+EXCEPTION WHEN OTHERS THEN
+    RAISE WARNING '% % %', SQLERRM, current_setting('datestyle'), date '2026-11-27';
+END$$;
+RESET datestyle;
+DROP FUNCTION book();
+DROP TABLE booking;
 
 -- ----- templates
 

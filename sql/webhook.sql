@@ -104,6 +104,39 @@ SELECT type, sent, b.*
        regress_dwf_alice.body(:'token', jsonb_build_object('headers', jsonb_build_object('content-TYPE', type),
                                                            'body_base64', encode(sent, 'base64'))) b
  ORDER BY n;
+-- a byte order mark is passed over in JSON; what is not what its type says has
+-- the reason beside it; text is what its charset says
+SELECT n, left((p->'body')::text, 30) AS body, p->>'body_error' AS body_error, p->>'body_base64' = encode(sent, 'base64') AS exact
+  FROM (VALUES (1, 'application/json', '\xefbbbf7b2261223a317d'::bytea), (2, 'application/json', '\xefbbbf'), (3, 'application/json', '\xefbbbf7b'),
+               (4, 'text/plain', '\xefbbbf61'), (5, 'application/json', '{"a": "\\u0000"}'), (6, 'application/json', '{"a": "\\ud83d"}'),
+               (7, 'application/json', '{"a": "\\ud83d\\ude00"}'), (8, 'application/json', '{"a": 1e1000}'), (9, 'application/json', '{"a": 1e200000}'),
+               (10, 'application/json', '{'), (11, 'application/json', ''), (12, 'application/json', '\x22ff22'), (13, 'application/octet-stream', '\x22ff22'),
+               (14, 'application/json; charset=iso-8859-1', '\x22c3a922'), (15, 'text/plain; charset=ISO-8859-1', '\xe9'),
+               (16, 'text/plain; format=flowed;Charset="windows-1252"', '\x80'), (17, 'text/plain; charset=koi8-r', '\xc1'),
+               (18, 'text/plain; charset=utf-16', '\xfeff0061'), (19, 'text/plain; charset=nonsense', '\x61'), (20, 'text/plain; charset=nonsense', '\xc3a9'),
+               (21, 'text/plain; charset=us-ascii', '\xc3a9'), (22, 'text/plain; charset=Shift_JIS', '\x82a0'), (23, 'text/plain; charset=', '\xc3a9'),
+               (24, 'text/plain; charset=' || repeat('x', 1000), '\x61'), (25, 'text/plain; charset=SQL_ASCII', '\xe9')) v (n, type, sent),
+       LATERAL (SELECT wf_resume_webhook(:'token', jsonb_build_object('headers', jsonb_build_object('content-type', type),
+                                                                      'body_base64', encode(sent, 'base64'))) OFFSET 0) r,
+       LATERAL (SELECT wf_await_hook(:'token', '0') WHERE r IS NOT NULL) AS a (p)
+ ORDER BY n;
+-- likewise the bytes of a body that is given
+SELECT n, p->'body' AS body, decode(p->>'body_base64', 'base64') AS bytes, p->'body_error' AS body_error
+  FROM (VALUES (1, '{"body": "é", "headers": {"content-type": "text/plain; charset=iso-8859-1"}}'::jsonb),
+               (2, '{"body": "€", "headers": {"content-type": "text/plain; charset=iso-8859-1"}}'),
+               (3, '{"body": "é", "headers": {"content-type": "application/json; charset=iso-8859-1"}}'),
+               (4, '{"body": "é", "headers": {"content-type": "text/plain; charset=nonsense"}}'),
+               (5, '{"body": "{", "body_base64": "ew==", "body_error": "no end"}')) v (n, request),
+       LATERAL (SELECT wf_resume_webhook(:'token', request) OFFSET 0) r,
+       LATERAL (SELECT wf_await_hook(:'token', '0') WHERE r IS NOT NULL) AS a (p)
+ ORDER BY n;
+-- content that is encoded is refused, by the response
+SELECT coding, wf_resume_webhook(:'token', jsonb_build_object('headers', jsonb_build_object('Content-Encoding', coding)))
+  FROM unnest('{gzip,x-gzip,br,identity,IDENTITY,"identity, gzip","",NULL}'::text[]) coding;
+SELECT count(wf_await_hook(:'token', '0')) AS delivered FROM generate_series(1, 8);
+SELECT wf_resume_webhook(:'token', '{"headers": {"content-encoding": "gzip", "idempotency-key": "encoded"}}')->'status' AS refused,
+       wf_resume_webhook(:'token', '{"headers": {"idempotency-key": "encoded"}, "body": "plain"}')->'status' AS taken, wf_await_hook(:'token', '0')->'body' AS body;
+SELECT test.state($$SELECT wf_resume_webhook('no such', '{"headers": {"content-encoding": "gzip"}}')$$);
 -- deeper than the stack, longer than a line of base64
 SELECT left(body->>0, 5) AS text, octet_length(bytes)
   FROM regress_dwf_alice.body(:'token', jsonb_build_object('headers', '{"content-type": "application/json"}'::jsonb, 'body_base64',
@@ -147,6 +180,22 @@ SELECT test.try(format('SELECT wf_resume_webhook(%L, %L)', :'signed', jsonb_buil
          jsonb_build_object('X-Signature', encode(sha256(signed::bytea), 'hex')))))
   FROM unnest('{"{\"a\": 2}","{\"a\": 1}"}'::text[]) signed;
 SELECT wf_await_hook(:'signed', '0'), wf_await_hook(:'signed', '0') AS none;
+
+-- ... and can name the key by which a request is the same again
+CREATE FUNCTION regress_dwf_alice.keyed(request jsonb) RETURNS jsonb LANGUAGE sql AS $$
+    SELECT CASE WHEN request->'body' ? 'id' THEN jsonb_set(request, '{headers,idempotency-key}', request->'body'->'id')
+                WHEN request->'body' ? 'as' THEN request->'body'->'as' ELSE request END
+$$;
+SELECT token AS keyed FROM wf_create_webhook('"manual"', validator => 'regress_dwf_alice.keyed') \gset
+SELECT n, body, dense_rank() OVER (ORDER BY wf_resume_webhook(:'keyed', jsonb_build_object('body', body, 'headers',
+                                            jsonb_strip_nulls(jsonb_build_object('idempotency-key', key))))->'request_id') AS request
+  FROM (VALUES (1, NULL, '{"id": "evt"}'::jsonb), (2, NULL, '{"id": "evt"}'), (3, 'other', '{"id": "evt"}'), (4, NULL, '{"id": 7}'), (5, NULL, '{"id": "7"}'),
+               (6, '7', '{"x": 1}'), (7, '8', '{"as": 1}'), (8, '8', '{"as": {"headers": 2}}'), (9, '8', '{"as": {"headers": {"idempotency-key": null}}}'),
+               (10, NULL, '{"id": null}'), (11, NULL, '{"id": [1]}')) v (n, key, body)
+ ORDER BY n;
+SELECT test.try(format('SELECT wf_resume_webhook(%L, %L)', :'keyed', jsonb_build_object('headers', '{}'::jsonb, 'body', jsonb_build_object('id', id))))
+  FROM unnest(ARRAY['', repeat('x', 513)]) id;
+SELECT count(wf_await_hook(:'keyed', '0')) AS delivered FROM generate_series(1, 11);
 
 -- "manual": a request is held until it is answered, once
 SELECT token AS manual FROM wf_create_webhook('"manual"') \gset
@@ -198,18 +247,25 @@ SELECT test.state(format('SELECT wf_respond(%s)', :third)), wf_await_response(:'
 SELECT count(*) FROM durable_wf.request;
 RESET SESSION AUTHORIZATION;
 SET SESSION AUTHORIZATION regress_dwf_alice;
--- the webhook is gone, what was taken can still be answered, the rest never
+-- the webhook is gone, what was taken can still be answered; of the rest who
+-- answers is told that it is too late, and it is an answer all the same: one
 SELECT wf_resume_webhook(:'manual', '{}')->>'request_id' AS fourth \gset
 SELECT (wf_await_hook(:'manual')->>'request_id')::bigint = :third AS same;
 SELECT wf_dispose_hook(:'manual');
 SELECT wf_respond(:third, 201), wf_await_response(:'manual', :third);
-SELECT test.state(format('SELECT wf_respond(%s)', :fourth)), wf_await_response(:'manual', :fourth) AS none;
--- nor what is open when the workflow ends
+SELECT wf_await_response(:'manual', :fourth) AS none;
+SELECT wf_respond(:fourth) AS in_time, test.state(format('SELECT wf_respond(%s)', :fourth)) AS twice;
+-- likewise what is open when the workflow ends; another's stays another's
 SELECT token AS manual FROM wf_create_webhook('"manual"') \gset
 SELECT wf_resume_webhook(:'manual', '{}')->>'request_id' AS fifth \gset
 SELECT wf_complete();
-SELECT test.state(format('SELECT wf_respond(%s)', :fifth)), wf_await_response(:'manual', :fifth) AS none,
-       test.state(format('SELECT wf_resume_webhook(%L, ''{}'')', :'manual')) AS gone;
+SELECT wf_await_response(:'manual', :fifth) AS none, test.state(format('SELECT wf_resume_webhook(%L, ''{}'')', :'manual')) AS gone;
+RESET SESSION AUTHORIZATION;
+SET SESSION AUTHORIZATION regress_dwf_bob;
+SELECT test.state(format('SELECT wf_respond(%s)', :fifth));
+RESET SESSION AUTHORIZATION;
+SET SESSION AUTHORIZATION regress_dwf_alice;
+SELECT wf_respond(:fifth) AS in_time, test.state(format('SELECT wf_respond(%s)', :fifth)) AS twice;
 
 -- for the gateway
 RESET SESSION AUTHORIZATION;
@@ -229,11 +285,16 @@ SELECT * FROM durable_wf.take_answers();
 -- asked again, told again
 SELECT (durable_wf.resume_held(:'manual', '{"headers": {"idempotency-key": "k"}}')->>'request_id')::bigint = :one AS one;
 SELECT request_id = :one AS one, response FROM durable_wf.take_answers();
--- its time is over: nobody waits for it
+-- its time is over: nobody waits for it, however much comes meanwhile
 UPDATE durable_wf.request SET expires_at = clock_timestamp() WHERE request_id = :three;
-SELECT test.state(format('SELECT wf_respond(%s)', :three));
+SELECT durable_wf.resume_held(:'manual', '{}') IS NOT NULL AS held;
+SELECT wf_respond(:three) AS in_time, test.state(format('SELECT wf_respond(%s)', :three)) AS twice;
+SELECT request_id = :three AS three, response FROM durable_wf.take_answers();
+-- an answer is forgotten
+UPDATE durable_wf.request SET expires_at = clock_timestamp() WHERE request_id = :three;
 SELECT durable_wf.resume_held(:'manual', '{}') IS NOT NULL AS held;
 SELECT count(*) FROM durable_wf.request WHERE request_id = :three;
+SELECT test.state(format('SELECT wf_respond(%s)', :three)) AS forgotten;
 SELECT wf_complete();
 SELECT request_id = :four AS four, response FROM durable_wf.take_answers() ORDER BY request_id;
 SELECT * FROM durable_wf.take_answers();
@@ -257,9 +318,24 @@ SELECT wf_await_response(:'first', :request);
 SELECT count(*) FROM durable_wf.hook WHERE workflow_id = 'web3';
 SELECT count(*) FROM durable_wf.message WHERE workflow_id = 'web3';
 SELECT step_no, split_part(name, '(', 1) AS name FROM wf_list_steps('web3') ORDER BY 1;
+-- recorded when it returned nothing: it had answered
+SELECT wf_detach();
+UPDATE durable_wf.step SET result = '{}' WHERE workflow_id = 'web3' AND function = 'wf_respond';
+SELECT wf_attach('web3');
+SELECT token = :'first' AS token FROM wf_create_webhook('"manual"');
+SELECT (wf_resume_webhook(:'first', '{"method": "GET"}')->>'request_id')::bigint = :request AS request;
+SELECT wf_await_hook(:'first')->>'method' AS method;
+SELECT wf_respond(:request, 200, '{}', 'once');
+SELECT wf_detach();
 SELECT wf_cancel('web3');
 
-DROP FUNCTION regress_dwf_alice.url(), regress_dwf_alice.respond(jsonb), regress_dwf_alice.body(text, jsonb), regress_dwf_alice.signed(jsonb);
+-- forms
+SELECT form, wf_form(form) FROM unnest(ARRAY['a=1&b=2', 'a=b+c%20d%2B%26%3D', 'a=1&b=&a=2&a=', 'a', '=x', '&&a=1&&', '', 'a=b=c', 'a%3Db=c',
+  '%c3%A9=%E2%82%ac', 'é=€', 'a=%ff', '%ff=1', 'a=%00', 'a%00=1', 'a=%', 'a=%4', 'a=%zz%41', 'a=%c3', 'a=%c3é', 'a=%ed%a0%80', 'ab=1&a=2&b=3', 'a=1&%61=2', 'a="\n', NULL]) form;
+SELECT length(wf_form(string_agg(n || '=' || n, '&'))::text) AS long, wf_form(repeat('x=1&', 1000)) = jsonb_build_object('x', array_fill('1'::text, '{1000}')) AS same
+  FROM generate_series(1, 10000) n;
+
+DROP FUNCTION regress_dwf_alice.keyed(jsonb), regress_dwf_alice.url(), regress_dwf_alice.respond(jsonb), regress_dwf_alice.body(text, jsonb), regress_dwf_alice.signed(jsonb);
 DO $$
 BEGIN
     FOR attempt IN 1 .. 500 LOOP

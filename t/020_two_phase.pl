@@ -92,6 +92,117 @@ $node->safe_psql('postgres', 'CREATE TABLE plain (i int)');
 		'"second"', 'databases: each has its own');
 }
 
+# Who prepares and decides in one session wakes whom it concerns, and nobody
+# else; by the name and the transaction, whatever was prepared in between.
+{
+	my $session = DurableWf::session($node, 'db');
+	my ($waiter, @others);
+	my $run = sub { $session->query_safe($_) foreach @_ };
+
+	sql(q{SELECT wf_send('w', '"mail"', 'box')});
+	$run->(q{BEGIN}, q{SELECT wf_recv('box', '0', 'w')}, q{PREPARE TRANSACTION 'takes'});
+	$waiter = waiter(q{CALL wf_recv('t', NULL, 'w', NULL)});
+	@others = map { waiter("CALL wf_recv('other $_', NULL, 'w', NULL)") } 1 .. 5;
+	push @others, waiter(q{SELECT wf_recv('box', NULL, 'w')});
+	my $spurious = (split /\|/, waits())[1];
+
+	foreach my $n (1 .. 3)
+	{
+		$run->(q{BEGIN}, qq{SELECT wf_send('w', '"p$n"', 'elsewhere')}, "PREPARE TRANSACTION 'p$n'");
+	}
+	$run->(q{BEGIN}, q{SELECT wf_send('w', '"own"', 't')}, q{PREPARE TRANSACTION 'own'});
+	$run->(q{COMMIT PREPARED 'p2'}, q{ROLLBACK PREPARED 'p1'}, q{COMMIT PREPARED 'p3'});
+	is(waits(), "7|$spurious", 'own: wakes nobody that it does not concern');
+	$run->(q{COMMIT PREPARED 'own'});
+	is(outcome($waiter), '"own"', 'own: but whom it does');
+	$run->(q{ROLLBACK PREPARED 'takes'});
+	is(outcome(pop @others), '"mail"', 'own: what is given back, too');
+	$run->(map { ('BEGIN', "SELECT wf_send('w', '1', 'elsewhere')", "PREPARE TRANSACTION 'many $_'",
+				"COMMIT PREPARED 'many $_'") } 1 .. 40);
+	is(waits(), "5|$spurious", 'own: again and again');
+
+	# another session has ended it, and prepared one of that name
+	$waiter = waiter(q{CALL wf_recv('t', NULL, 'w', NULL)});
+	$run->(q{BEGIN}, q{SELECT wf_send('w', '1', 'elsewhere')}, q{PREPARE TRANSACTION 'own'});
+	sql(q{ROLLBACK PREPARED 'own'});
+	prepare('own', q{SELECT wf_send('w', '"not its own"', 't')});
+	$run->(q{COMMIT PREPARED 'own'});
+	is(outcome($waiter), '"not its own"', 'own: not another one of that name');
+
+	# too much to be kept is told as to others
+	$waiter = waiter(q{CALL wf_recv('t 2000', NULL, 'w', NULL)});
+	$run->(q{BEGIN}, q{SELECT count(wf_send('w', '1', 't ' || n)) FROM generate_series(1, 2000) n},
+		q{PREPARE TRANSACTION 'large'}, q{COMMIT PREPARED 'large'});
+	is(outcome($waiter), '1', 'own: a large one');
+	sql(qq{SELECT wf_send('w', '1', 'other $_')}) foreach 1 .. 5;
+	is(outcome($_), '1', 'own: the others wait on') foreach @others;
+	sql(q{DELETE FROM durable_wf.message});
+	$session->quit;
+}
+
+# SQL workflows: what a prepared transaction starts runs, what it cancels is
+# interrupted, what it times has its end; by the session that prepared, and by
+# another.  A body that goes on is not disturbed.
+{
+	my $status = sub { return "SELECT status FROM wf_workflows WHERE workflow_id = '$_[0]'" };
+
+	sql(<<'SQL');
+CREATE PROCEDURE one(input jsonb) LANGUAGE plpgsql AS 'BEGIN PERFORM wf_complete(input); END';
+CREATE PROCEDURE sleeps(input jsonb) LANGUAGE plpgsql AS $$
+DECLARE got jsonb;
+BEGIN
+    CALL wf_step('sleeps', 'SELECT pg_advisory_lock_shared(77)', NULL, 1, '1 s', got);
+END $$;
+SQL
+	my $guard = DurableWf::session($node, 'db');
+	my $sleeping = sub {
+		$node->poll_query_until('db', qq{
+SELECT count(*) = $_[0] FROM pg_locks WHERE locktype = 'advisory' AND objid = 77 AND NOT granted});
+	};
+
+	$guard->query_safe('SELECT pg_advisory_lock(77)');
+	sql(q{SELECT wf_start('goes on', 'sleeps')});
+	foreach my $by ('itself', 'another')
+	{
+		my $session = DurableWf::session($node, 'db');
+		my $do = sub {
+			my ($statement) = @_;
+
+			$session->query_safe($_) foreach 'BEGIN', $statement, q{PREPARE TRANSACTION 'p'};
+			return $by eq 'itself' ? $session->query_safe(q{COMMIT PREPARED 'p'}) : sql(q{COMMIT PREPARED 'p'});
+		};
+
+		ok($sleeping->(1), "bodies, by $by: one runs");
+		sql(q{SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity
+			WHERE backend_type = 'durable_wf executor' AND state = 'idle'});
+		$do->("SELECT wf_start('starts by $by', 'one', '1')");
+		ok( $node->poll_query_until('db', $status->("starts by $by"), 'SUCCESS'),
+			"bodies, by $by: what is started runs");
+		sql("SELECT wf_start('sleeps, $by', 'sleeps')");
+		ok($sleeping->(2), "bodies, by $by: it sleeps");
+		$do->("SELECT wf_cancel('sleeps, $by')");
+		ok($sleeping->(1), "bodies, by $by: what is cancelled is interrupted");
+		is(sql($status->("sleeps, $by")), 'CANCELLED', "bodies, by $by: and is CANCELLED");
+		$do->("SELECT wf_start('timed, $by', timeout => '100 ms')");
+		ok( $node->poll_query_until('db', $status->("timed, $by"), 'CANCELLED'),
+			"bodies, by $by: a timeout");
+
+		# and what comes from another database is noticed, adopted, and runs
+		$do->(qq{INSERT INTO durable_wf.workflow (workflow_id, owner, status) SELECT 'foreign, $by', owner, 'PENDING' FROM durable_wf.workflow LIMIT 1});
+		my $says = q{SELECT query FROM pg_stat_activity WHERE backend_type = 'durable_wf worker' AND datname = 'db'};
+		ok($node->poll_query_until('db', $says, 'workflows wait for wf_adopt()'), "bodies, by $by: a copy is noticed");
+		$do->('SELECT wf_adopt()');
+		sql(qq{SELECT wf_start('adopted, $by', 'one', '2')});
+		ok( $node->poll_query_until('db', $status->("adopted, $by"), 'SUCCESS'), "bodies, by $by: wf_adopt()");
+		$session->quit;
+	}
+	is(sql(q{SELECT attempts, status FROM durable_wf.workflow WHERE workflow_id = 'goes on'}),
+		'1|RUNNING', 'bodies: another is not disturbed');
+	sql(q{SELECT wf_cancel('goes on')});
+	sql(q{DELETE FROM durable_wf.workflow WHERE workflow_id <> 'w'});
+	$guard->quit;
+}
+
 # Where the extension is not, and for transactions that did nothing here, it is
 # as if we were not there.
 {

@@ -317,24 +317,23 @@ workers_are('d2', 'an invalid database');
 
 # ----- locks -----
 
-# Hold up a database's worker: a session locks what it reads before it notifies
-# a listener.  The lock is granted when what is to be notified commits; so the
-# worker, who learns of it by that commit, queues behind.
+# Hold up a database's worker: a session locks what it reads to see what is due.
+# The lock is granted when a workflow with a timeout commits; so the worker, who
+# learns of it by that commit, queues behind.
 sub hold_up
 {
 	my ($database) = @_;
-	my ($listener, $sender, $locker) = map { session($node, $database) } 1 .. 3;
+	my ($sender, $locker) = map { session($node, $database) } 1 .. 2;
 
-	$sender->query_safe(q{SELECT wf_start('w')});
-	$listener->query_safe('SELECT wf_listen()');
-	$sender->query_safe(q{BEGIN; SELECT wf_send('w', '1');
+	$sender->query_safe('SELECT wf_adopt()');
+	$sender->query_safe(q{BEGIN; SELECT wf_start(timeout => '1 day');
 		LOCK TABLE durable_wf.workflow IN ACCESS SHARE MODE});
 	start($locker, 'BEGIN; LOCK TABLE durable_wf.workflow');
 	waits_for_lock("pid = $locker->{pid}");
 	$sender->query_safe('COMMIT');
 	waits_for_lock(
 		"backend_type = 'durable_wf worker' AND datname = '$database'");
-	return ($listener, $sender, $locker);
+	return ($sender, $locker);
 }
 
 # What it is told meanwhile is not forgotten.
@@ -344,7 +343,7 @@ sub hold_up
 	sql('ALTER DATABASE d1 ALLOW_CONNECTIONS false');
 	sql('CREATE DATABASE d3 TEMPLATE d2');
 	workers_are('d1 d2 d3', 'a worker that waits for a lock');
-	$sessions[2]->query('COMMIT');
+	$sessions[1]->query('COMMIT');
 	workers_are('d2 d3', 'leaves when it has got it');
 	sql('ALTER DATABASE d1 ALLOW_CONNECTIONS true');
 	workers_are('d1 d2 d3', 'and comes back');
@@ -364,7 +363,7 @@ sub hold_up
 {
 	my @sessions = hold_up('d1');
 
-	$sessions[2]->query_safe(q{PREPARE TRANSACTION 'locked'});
+	$sessions[1]->query_safe(q{PREPARE TRANSACTION 'locked'});
 	$_->quit foreach @sessions;
 	$node->stop('fast');
 	$node->start;

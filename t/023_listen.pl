@@ -634,29 +634,54 @@ SQL
 	$listener->quit;
 }
 
-# As many as there may be, and one more.
+# As many as a role may have, and one more; and when many roles have all that
+# they can get, there are some for each of the others.
 {
-	my ($listener, $last);
+	my ($listener, $last, $others);
+	my $many = sub {
+		my ($session, $from, $to) = @_;
 
-	sql(q{SELECT count(wf_start('many ' || n)) FROM generate_series(1, 16384) n});
+		return ask($session,
+			"SELECT count(wf_listen('many ' || n)) FROM generate_series($from, $to) n");
+	};
+	my $refused = sub {
+		my ($session, $count) = @_;
+
+		$session->query(q{SELECT wf_listen('many 8200')});
+		like($session->{stderr},
+			qr/53400: too many workflows are listened for\nDETAIL:  Role "\w+" listens for $count, .* 16384 .*\nHINT:  Call wf_listen\(\)/,
+			"many: no more than $count");
+		$session->{stderr} = '';
+		return;
+	};
+
+	sql(q{SELECT count(wf_start('many ' || n)) FROM generate_series(1, 8200) n});
 	$listener = listener(undef);
-	is( ask($listener,
-			q{SELECT count(wf_listen('many ' || n)) FROM generate_series(1, 16383) n}),
-		16383, 'many: with the end, 16,384');
+	is($many->($listener, 1, 8191), 8191, 'many: with the end, half');
 	$last = session();
-	like(
-		($last->query(q{SELECT wf_listen('many 16384')}), $last->{stderr})[-1],
-		qr/53400: too many workflows are listened for\nDETAIL:  At most 16384 .*\nHINT:  Call wf_listen\(\)/,
-		'many: no more');
-	$last->{stderr} = '';
+	$refused->($last, 8192);
 	isnt($last->query_safe(q{SELECT wf_listen('many 1')}),
 		'', 'many: but again what is listened for');
-	is(listens(), 16385, 'many: by two sessions');
+	is(listens(), 8193, 'many: by two sessions');
+
+	$others = session();
+	foreach my $count (4096, 2048, 1024, 512, 256, 128, 64, 64, 64, 64)
+	{
+		ask($others, 'RESET ROLE', 'CREATE ROLE greedy' . ++$marks . ' SUPERUSER',
+			"SET ROLE greedy$marks");
+		is($many->($others, 1, $count), $count, "many: $count for another role");
+		$refused->($others, $count);
+	}
+	$refused->($last, 8192);
+	ask($others, 'UNLISTEN *', 'RESET ROLE', "DROP ROLE greedy$marks");
+	isnt(ask($others, q{SELECT wf_listen('many 2')}), '', 'many: theirs are free again');
+	$others->quit;
+	until_listens(8193, 'many: theirs are free');
 	sql(q{SELECT wf_send('many 77', '1')});
 	$listener->{channels}{ask($listener, q{SELECT wf_listen('many 77')})} = 'many 77';
 	is(heard($listener), 'many 77 message many 77', 'many: heard among them');
 	ask($listener, q{SELECT wf_unlisten('many 2')});
-	isnt($last->query_safe(q{SELECT wf_listen('many 16384')}),
+	isnt($last->query_safe(q{SELECT wf_listen('many 8200')}),
 		'', 'many: one is free');
 	ask($listener, 'UNLISTEN *');
 	$last->quit;

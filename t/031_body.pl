@@ -348,6 +348,9 @@ poll(q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'durable_w
 pass('executors leave when there is nothing to do');
 sql(q{SELECT count(wf_start('busy ' || i, 'busy')) FROM generate_series(1, 5) i});
 poll(q{SELECT count(*) = 2 FROM wf_workflows WHERE workflow_id LIKE 'busy %' AND status = 'RUNNING'});
+is(sql(q{SELECT count(*), count(DISTINCT e.workflow_id) FROM wf_executions e JOIN pg_stat_activity a USING (pid)
+	WHERE kind = 'executor' AND backend_type = 'durable_wf executor' AND e.workflow_id LIKE 'busy %'}),
+	'2|2', 'wf_executions shows who runs them');
 sql(q{SET ROLE worker; SELECT wf_start('fair', 'who')});
 is(result('fair'), 'SUCCESS|["worker", "worker"]|', 'fairness: another role runs');
 is(sql(q{SELECT count(*) FROM wf_workflows WHERE workflow_id LIKE 'busy %' AND status = 'RUNNING'}),

@@ -331,6 +331,32 @@ $request = sql(qq{SELECT wf_resume_webhook('$token', '{"body": "from a session"}
 is(sql("SELECT wf_await_response('$token', $request, '120 s')"), '{"body": "from a session", "status": 202, "headers": {}}', 'held by a session');
 is(result('server'), 'SUCCESS||', 'the server ends');
 
+# A body that failed between two payloads: mended and retried it has its webhook
+# again, what came before the failure and was not taken, and what comes now.
+my $two_calls = q{CREATE OR REPLACE PROCEDURE two_calls(input jsonb) LANGUAGE plpgsql AS $$
+DECLARE
+	hook wf_webhook;
+	one jsonb; two jsonb; three jsonb;
+BEGIN
+	hook := wf_create_webhook(metadata => '"mine"', validator => 'pg_catalog.jsonb_strip_nulls');
+	PERFORM wf_set_event('token', to_jsonb(hook.token));
+	CALL wf_await_hook(hook.token, NULL, one);
+	-- here
+	CALL wf_await_hook(hook.token, NULL, two);
+	CALL wf_await_hook(hook.token, NULL, three);
+	PERFORM wf_complete(jsonb_build_array(one->'body', two->'body', three->'body'));
+END $$};
+my @worker = (extra_params => [ '-U', 'worker' ]);
+$node->safe_psql('postgres', ($two_calls =~ s{-- here}{IF one->>'body' = 'first' THEN PERFORM 1/0; END IF;}r) . q{;
+SELECT wf_start('two', 'two_calls')}, @worker);
+$token = sql(q{SELECT wf_get_event('two', 'token', '120 s')->>0});
+sql(qq{BEGIN; SELECT wf_resume_webhook('$token', '{"body": "first"}'), wf_resume_webhook('$token', '{"body": "second"}'); COMMIT});
+is(result('two'), 'ERROR||division by zero', 'a body that fails after its first payload');
+like(error_of("SELECT wf_resume_webhook('$token', '{}')"), qr/WF006/, '... its webhook is gone');
+$node->safe_psql('postgres', "$two_calls; SELECT wf_retry('two')", @worker);
+is(sql(qq{SELECT wf_resume_webhook('$token', '{"body": "third"}')->'status'}), 202, '... and there again after wf_retry');
+is(result('two'), 'SUCCESS|["first", "second", "third"]|', '... with all that was sent to it');
+
 # An attached client that dies between resume and await, and after it.
 sql(q{SELECT wf_start('attached')});
 my $client = session();

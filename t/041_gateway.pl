@@ -266,6 +266,50 @@ foreach my $case (
 	is($got->{method}, 'POST', '... and nothing else');
 }
 
+# Why a body is not the JSON that its type says is told; a byte order mark is
+# no reason
+foreach my $case (
+	[ "\xef\xbb\xbf{\"a\": 1}", undef, 'HASH' ],
+	[ "\xef\xbb\xbf{", qr/ended unexpectedly/, '' ],
+	[ '{"a": "\u0000"}', qr/\\u0000 cannot be converted to text/, '' ],
+	[ '{"a": "\ud83d"}', qr/surrogate/, '' ],
+	[ '{"a": 1e1000}', undef, 'HASH' ],
+	[ '{"a": 1e200000}', qr/overflows/, '' ],
+	[ '', undef, '' ],
+	[ "\"\xff\"", qr/not valid UTF-8/, '' ])
+{
+	my ($body, $want, $type) = @$case;
+
+	request('POST', $hook, $body, 'Content-Type: application/json');
+	$got = payload($hook);
+	is(ref $got->{body}, $type, "$body: its body");
+	ok( defined $want
+		? $got->{body_error} =~ $want
+		: !exists $got->{body_error},
+		'... and why');
+	is(decode_base64($got->{body_base64}), $body, '... and exact');
+}
+foreach my $case (
+	[ "\xe9", 'text/plain; charset=ISO-8859-1', "\x{e9}" ],
+	[ "\xc1", 'text/plain; charset=koi8-r', "\x{430}" ],
+	[ "\xc3\xa9", 'text/plain', "\x{e9}" ],
+	[ "\xe9", 'text/plain; charset=nonsense', undef ])
+{
+	request('POST', $hook, $case->[0], "Content-Type: $case->[1]");
+	$got = payload($hook);
+	is($got->{body}, $case->[2], "$case->[1]");
+	ok(!exists $got->{body_error}, '... no error');
+}
+
+# Nothing is decoded
+$answer = request('POST', $hook, 'x', 'Content-Encoding: gzip');
+is($answer->{status}, 415, 'a content coding is 415');
+like($answer->{head}, qr/^Accept-Encoding: identity\r?$/m, '... and told what is taken');
+is(status('POST', $hook, 'x', 'Content-Encoding: identity, br'), 415, '... also one of two');
+is(depth($hook), 0, '... and nothing is delivered');
+is(status('POST', $hook, 'x', 'Content-Encoding: Identity'), 202, 'none is taken');
+payload($hook);
+
 # A function that would be found before the server's own
 sql(q{CREATE FUNCTION public.unnest(text[]) RETURNS SETOF text LANGUAGE plpgsql AS $$ BEGIN RAISE 'hijacked'; END $$});
 is(status('POST', $hook, 'x'), 202, 'a function that has a better match');
@@ -275,8 +319,13 @@ sql('DROP FUNCTION public.unnest(text[])');
 # Numbers that would be written out with thousands of digits
 is(status('POST', $hook, '[9e999, 1E-0400]', 'Content-Type: application/json'), 202, 'long numbers');
 is(ref payload($hook)->{body}, 'ARRAY', '... are JSON');
-is(status('POST', $hook, '[9e1000]', 'Content-Type: application/json'), 202, 'longer ones');
-is(payload($hook)->{body}, '[9e1000]', '... are text');
+is(status('POST', $hook, '[9e1000, 1.5E-1000]', 'Content-Type: application/json'), 202, 'longer ones');
+is(ref payload($hook)->{body}, 'ARRAY', '... too');
+my $digits = '[' . join(',', ('9e100000') x 11) . ']';
+is(status('POST', $hook, $digits, 'Content-Type: application/json'), 202, 'more than a million digits in all');
+$got = payload($hook);
+is($got->{body}, $digits, '... are text');
+is($got->{body_error}, 'it is nested too deeply, or has too large numbers', '... and it says why');
 
 # ----- methods and targets -----
 
@@ -492,6 +541,9 @@ $socket = dial();
 syswrite $socket, bytes('POST', $manual, 'gone');
 until_true(sub { depth($manual) == 1 }, 'it is there');
 close $socket;
+my $left = sql("SELECT max(request_id) FROM durable_wf.request WHERE token = '${\token($manual)}'");
+poll("SELECT expires_at <= clock_timestamp() FROM durable_wf.request WHERE request_id = $left");
+is(sql("SELECT wf_respond($left)"), 'f', 'who answers one that has gone away is told so');
 $socket = dial();
 syswrite $socket, bytes('POST', $manual, 'ended');
 until_true(sub { depth($manual) == 2 }, 'it is there');
@@ -510,9 +562,47 @@ until_true(
 	'an answer that does not come is 504');
 pass('an answer that does not come is 504');
 my $late = payload($manual)->{request_id};
-my ($result, $stdout, $stderr) =
-  $node->psql('postgres', "SELECT wf_respond($late)", on_error_stop => 1);
-like($stderr, qr/does not wait for a response/, '... and then it is too late');
+is(sql("SELECT wf_respond($late)"), 'f', '... and then it is too late');
+# ... also for a body, which does not end of that, nor when it is retried
+sql(q{CREATE PROCEDURE answers_late(input jsonb) LANGUAGE plpgsql AS $$
+DECLARE
+	hook wf_webhook;
+	request jsonb; go jsonb;
+	in_time boolean;
+BEGIN
+	hook := wf_create_webhook('"manual"');
+	PERFORM wf_set_event('token', to_jsonb(hook.token));
+	CALL wf_await_hook(hook.token, NULL, request);
+	CALL wf_recv('answer', NULL, NULL, go);
+	in_time := wf_respond((request->>'request_id')::bigint);
+	IF go = '"fail"' THEN
+		RAISE 'it fails';
+	END IF;
+	PERFORM wf_complete(to_jsonb(in_time));
+END $$;
+SELECT wf_start('late', 'answers_late'), wf_start('later', 'answers_late')});
+foreach my $id ('late', 'later')
+{
+	my $target = "$path/" . sql("SELECT wf_get_event('$id', 'token', '120 s')->>0");
+
+	is(status('POST', $target, 'x'), 504, "a body that answers $id");
+}
+sql(q{SELECT wf_send('late', '1', 'answer'), wf_send('later', '"fail"', 'answer')});
+is(sql(q{SELECT * FROM wf_result('late', '120 s')}), 'SUCCESS|false|', '... is told so');
+is(sql(q{SELECT status FROM wf_result('later', '120 s')}), 'ERROR', '... and may fail for another reason');
+sql(q{CREATE OR REPLACE PROCEDURE answers_late(input jsonb) LANGUAGE plpgsql AS $$
+DECLARE
+	hook wf_webhook;
+	request jsonb; go jsonb;
+BEGIN
+	hook := wf_create_webhook('"manual"');
+	PERFORM wf_set_event('token', to_jsonb(hook.token));
+	CALL wf_await_hook(hook.token, NULL, request);
+	CALL wf_recv('answer', NULL, NULL, go);
+	PERFORM wf_complete(to_jsonb(wf_respond((request->>'request_id')::bigint)));
+END $$});
+sql(q{SELECT wf_retry('later')});
+is(sql(q{SELECT * FROM wf_result('later', '120 s')}), 'SUCCESS|false|', '... and be retried');
 set('http_response_timeout', '60s');
 set('http_request_timeout', '60s');
 
@@ -614,6 +704,94 @@ is(status('POST', $keyed, '{"n": 1}', @key), 403, '... but not without a signatu
 is(depth($keyed), 1, '... one payload');
 is(depth($signed), 0, '... and delivers nothing');
 like(slurp_file($node->logfile), qr/LOG: .* validator has refused a request: no\n.*CONTEXT: .*refuse/s, '... and the log says why');
+
+# What a validator says itself is a refusal, with the status that it says; what
+# the server says to it is not.  Each is logged once for each webhook.
+my $log = $node->logfile;
+my $log_position = -s $log;
+sql(q{CREATE FUNCTION says(request jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+	IF request->>'query' = 're-raised' THEN
+		BEGIN
+			PERFORM 1 FROM public.not_yours;
+		EXCEPTION WHEN insufficient_privilege THEN
+			RAISE;
+		END;
+	ELSIF request->>'query' = 'strict' THEN
+		DECLARE x int;
+		BEGIN
+			SELECT 1 INTO STRICT x WHERE false;
+		END;
+	ELSIF request->>'query' = 'reads' THEN
+		PERFORM 1 FROM public.not_yours;
+	ELSIF request->>'query' = 'schema' THEN
+		PERFORM 1 FROM not_yours.nothing;
+	ELSIF request->>'query' = 'calls' THEN
+		PERFORM public.not_yours();
+	ELSIF request->>'query' = 'bad' THEN
+		PERFORM decode('zz', 'hex');
+	ELSIF request->>'query' = 'wf' THEN
+		PERFORM public.wf_resume_hook('no such', '1');
+	ELSE
+		RAISE EXCEPTION USING ERRCODE = request->>'query', MESSAGE = 'it says ' || (request->>'query');
+	END IF;
+	RETURN request;
+END $$});
+sql(q{
+CREATE ROLE plain;
+GRANT CREATE, USAGE ON SCHEMA public TO plain;
+CREATE TABLE not_yours (i int);
+CREATE SCHEMA not_yours;
+CREATE TABLE not_yours.nothing (i int);
+CREATE FUNCTION not_yours() RETURNS int LANGUAGE sql AS 'SELECT 1';
+REVOKE EXECUTE ON FUNCTION not_yours() FROM PUBLIC;
+SELECT wf_start('plain'), wf_set_owner('plain', 'plain');
+});
+my $says = "$path/" . sql(q{SELECT token FROM wf_create_webhook(validator => 'says', workflow_id => 'plain')});
+foreach my $case (
+	[ P0001 => 400 ], [ 42501 => 403 ], [ 28000 => 401 ], [ '28P01' => 401 ],
+	[ PT400 => 400 ], [ PT401 => 401 ], [ PT404 => 404 ], [ PT406 => 406 ],
+	[ PT410 => 410 ], [ PT499 => 499 ], [ PT500 => 400 ], [ PT4X0 => 400 ],
+	[ 23505 => 400 ], [ 55000 => 503 ], [ WF006 => 503 ], [ P0002 => 400 ],
+	[ 'strict' => 503 ], [ 're-raised' => 503 ], [ 'reads' => 503 ],
+	[ 'schema' => 503 ], [ 'calls' => 503 ], [ 'bad' => 400 ], [ 'wf' => 503 ])
+{
+	is(status('POST', "$says?$case->[0]", 'x'), $case->[1], "$case->[0] is $case->[1]");
+}
+is(depth($says), 0, '... and delivers nothing');
+like(request('POST', "$says?28000", 'x')->{head}, qr/^WWW-Authenticate: /m, 'a 401 says what for');
+status('POST', "$says?42501", 'x') foreach 1 .. 3;
+my $says_now = "$path/" . sql(q{SELECT token FROM wf_create_webhook(validator => 'says', workflow_id => 'plain')});
+status('POST', "$says_now?42501", 'x') foreach 1 .. 3;
+status('POST', "$says_now?reads", 'x') foreach 1 .. 3;
+my $logged = slurp_file($log, $log_position);
+my $shown = substr token($says), 0, 6;
+is(scalar(() = $logged =~ /LOG: .*refused a request: it says 42501/g), 2, 'a reason is logged once for each webhook');
+like($logged, qr/refused a request: it says 42501\n.*DETAIL: .*Webhook \Q$shown\E\.\.\. of workflow "plain", validator public\.says: 403\./, '... which is named');
+like($logged, qr/WARNING: .*permission denied for table not_yours\n.*DETAIL: .*of workflow "plain", validator public\.says: 503\.\n.*CONTEXT/, 'a broken one likewise');
+unlike($logged, qr/\Q${\token($says)}\E/, '... and no token is in the log');
+
+# The validator itself may not be called any more, or is out of reach
+sql(q{CREATE FUNCTION not_yours.gone(jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT $1'; GRANT USAGE ON SCHEMA not_yours TO plain});
+my $gone = "$path/" . sql(q{SELECT token FROM wf_create_webhook(validator => 'not_yours.gone', workflow_id => 'plain')});
+is(status('POST', $gone, 'x'), 202, 'a validator in a schema');
+sql('REVOKE USAGE ON SCHEMA not_yours FROM plain');
+is(status('POST', $gone, 'x'), 503, '... that is out of reach');
+sql('GRANT USAGE ON SCHEMA not_yours TO plain; REVOKE EXECUTE ON FUNCTION not_yours.gone(jsonb) FROM PUBLIC');
+is(status('POST', $gone, 'x'), 503, '... or may not be called');
+like(slurp_file($log, $log_position), qr/permission denied for function gone\n.*validator not_yours\.gone: 503/, '... is in the log');
+
+# It may name the key by which a request is the same again
+sql(q{CREATE FUNCTION names_key(request jsonb) RETURNS jsonb LANGUAGE sql AS
+	$$ SELECT jsonb_set(request, '{headers,idempotency-key}', request->'body'->'id') $$});
+my $named = webhook('"manual"', 'names_key');
+@sockets = map { dial() } 1 .. 3;
+syswrite $_, bytes('POST', $named, '{"id": "evt_1"}', 'Content-Type: application/json') foreach @sockets;
+until_true(sub { depth($named) == 1 }, 'it is there');
+sql("SELECT wf_respond((wf_await_hook('${\token($named)}')->>'request_id')::bigint, body => 'one')");
+is(join(' ', map { response($_)->{body} } @sockets), 'one one one', 'one event, sent three times, is one payload');
+is(depth($named), 0, '... and no more');
+@sockets = ();
 sql(q{CREATE FUNCTION broken(jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN PERFORM 1 FROM nowhere; RETURN $1; END $$});
 is(status('POST', webhook(undef, 'broken'), ''), 503, 'a validator that is broken is no refusal');
 like(slurp_file($node->logfile), qr/cannot take requests: relation "nowhere" does not exist/, '... and the log says so');
@@ -687,6 +865,34 @@ until_true(
 	},
 	'others are validated again');
 pass('others are validated again');
+
+# Whoever has many that hang has not all helpers: another owner's are served,
+# and his own others wait.
+sql('ALTER SYSTEM SET durable_wf.validator_timeout = 3600000');
+sql('SELECT pg_reload_conf()');
+my @hangs = map { webhook(undef, 'hang') } 1 .. 5;
+my @stuck = map { dial() } @hangs;
+until_true(
+	sub {
+		$_ = dial() foreach @stuck;
+		syswrite $stuck[$_], bytes('POST', $hangs[$_], 'x') foreach 0 .. $#hangs;
+		return !IO::Select->new(@stuck)->can_read(1.5);
+	},
+	'they hang');
+sql(q{CREATE FUNCTION passes(jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT $1'});
+my $passes = "$path/" . sql(q{SELECT token FROM wf_create_webhook(validator => 'public.passes', workflow_id => 'plain')});
+is(join(' ', map { status('POST', $passes, 'x') } 1 .. 5), '202 202 202 202 202', 'webhooks of another owner are served');
+is(sql(q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'durable_wf validator' AND state = 'active'}), 2, '... while two of his hang');
+ok(!IO::Select->new(@stuck)->can_read(0), '... and the others wait');
+until_true(
+	sub {
+		sql(q{SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE backend_type = 'durable_wf validator' AND state = 'active'});
+		@stuck = grep { !IO::Select->new($_)->can_read(0) } @stuck;
+		return !@stuck;
+	},
+	'they are ended, two by two');
+sql('ALTER SYSTEM RESET durable_wf.validator_timeout');
+sql('SELECT pg_reload_conf()');
 
 # Many for a slow one do not hold up another.
 until_true(

@@ -13,6 +13,7 @@
 #include "answer.h"
 
 #include "access/xact.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -25,12 +26,16 @@
 #include "durable_wf.h"
 #include "server.h"
 #include "store.h"
+#include "text.h"
 #include "transaction.h"
 #include "waiter.h"
 
 /* How many answers are fetched at a time, and for how long, in ms */
 #define ANSWERS_MAX		1000
 #define FETCH_TIMEOUT	2000
+
+/* So many clients that have gone away are dealt with at a time */
+#define GONE_MAX		64
 
 /* When to try again after an error, in ms */
 #define RETRY_AFTER		1000
@@ -62,25 +67,34 @@ number_field(Jsonb *object, const char *name, int64 otherwise)
 											 NumericGetDatum(value.val.numeric)));
 }
 
-/* What is not a string as JSON */
+/* A value as text, what is not a string as JSON; in UTF-8.  Raises 22P05. */
 static char *
 value_to_text(JsonbValue *value, int *length)
 {
+	char	   *text;
+
 	if (value->type == jbvString)
 	{
 		*length = value->val.string.len;
-		return pnstrdup(value->val.string.val, value->val.string.len);
+		text = pnstrdup(value->val.string.val, value->val.string.len);
 	}
 	else
 	{
 		Jsonb	   *jsonb = JsonbValueToJsonb(value);
-		StringInfoData text;
+		StringInfoData json;
 
-		initStringInfo(&text);
-		(void) JsonbToCString(&text, &jsonb->root, VARSIZE(jsonb));
-		*length = text.len;
-		return text.data;
+		initStringInfo(&json);
+		(void) JsonbToCString(&json, &jsonb->root, VARSIZE(jsonb));
+		*length = json.len;
+		text = json.data;
 	}
+	if (GetDatabaseEncoding() != PG_UTF8 &&
+		dwf_text_convert(text, *length, GetDatabaseEncoding(), PG_UTF8, &text,
+						 length) != DWF_CONVERTED)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
+				 errmsg("a response cannot be converted to UTF-8")));
+	return text;
 }
 
 static void
@@ -293,6 +307,7 @@ dwf_answer_settle(DwfTask *task)
 			dwf_conn_answer_status(task->conn, 503);
 			break;
 		case DWF_FATE_ASIDE:
+			task->conn->owner = task->request->owner;
 			dwf_conn_set_state(task->conn, DWF_CONN_ASIDE);
 			break;
 		case DWF_FATE_ACCEPTED:
@@ -322,6 +337,44 @@ dwf_answer_watch(void)
 	key.address.door = DWF_DOOR_GATEWAY;
 	key.is_aid = true;			/* nothing that users have to see */
 	dwf_waiter_begin(&key, 1, DT_NOEND, GetUserId(), false);
+}
+
+/* Note of requests that nobody waits for an answer to */
+static void
+note_gone(int64 *request_ids, int count)
+{
+	PG_TRY();
+	{
+		dwf_transaction_begin();
+		enable_timeout_after(STATEMENT_TIMEOUT, FETCH_TIMEOUT);
+		MemoryContextSwitchTo(answer_context);
+		PushActiveSnapshot(GetTransactionSnapshot());
+		dwf_store_leave_requests(request_ids, count);
+		PopActiveSnapshot();
+		disable_timeout(STATEMENT_TIMEOUT, false);
+		dwf_transaction_commit(false);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error = dwf_transaction_abort(answer_context);
+
+		dwf_transaction_log_failure(error);
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(TopMemoryContext);
+	MemoryContextReset(answer_context);
+}
+
+/* Let go held clients that have gone away: who answers them is to know that */
+void
+dwf_answer_drop_gone(void)
+{
+	int64		request_ids[GONE_MAX];
+	int			count = dwf_conn_drop_gone(request_ids, GONE_MAX);
+
+	if (count > 0 && dwf_server_is_open)
+		note_gone(request_ids, count);
 }
 
 /* Send answers; returns how many were taken.  Raises. */

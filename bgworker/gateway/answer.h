@@ -18,11 +18,13 @@ typedef struct DwfTask
 {
 	DwfConn    *conn;
 	int			status;			/* of a plain answer; 0: its fate says */
+	struct DwfRefusal *refusal; /* what its validator has raised, or NULL */
 	DwfWebhookRequest *request;
 } DwfTask;
 
 extern void dwf_answer_settle(DwfTask *task);
 extern void dwf_answer_watch(void);
+extern void dwf_answer_drop_gone(void);
 extern bool dwf_answer_held(long *retry_after);
 
 #endif							/* DWF_ANSWER_H */

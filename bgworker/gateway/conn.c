@@ -12,15 +12,16 @@
  *	READY, CHECKED --held-----------> HELD		a manual webhook
  *	HELD, ASIDE --timed out---------> WRITING	504, 503
  *	HELD	--answered--------------> WRITING
- *	READING	--refused at once-------> WRITING	404, 405, 413
+ *	READING	--refused at once-------> WRITING	404, 405, 413, 415
  *	WRITING	--sent------------------> IDLE
  *	IDLE	--a request line is in--> READING
  *	any		--closed----------------> (none)
  *
- * A connection that is READY, ASIDE, CHECKED or HELD is suspended: libmicrohttpd
- * does not look at it.  Each state has a list in the order of entry and one time
- * that one may spend in it, so that the head of each list is the next to run out
- * of time.  libmicrohttpd knows no time for a whole request, so this is ours.
+ * A connection that is READY, ASIDE, CHECKED or HELD is suspended:
+ * libmicrohttpd does not look at it.  Each state has a list in the order of
+ * entry and one time that one may spend in it, so that the head of each list
+ * is the next to run out of time.  libmicrohttpd knows no time for a whole
+ * request, so this is ours.
  *
  * To cut a connection its socket is shut down; libmicrohttpd sees that and
  * closes it.  What has to be said before goes out by send(), which is safe as
@@ -77,11 +78,14 @@ static Plain plains[] = {
 	{200, "ok\n", NULL, NULL, NULL},
 	{202, "", NULL, NULL, NULL},
 	{400, "bad request\n", "Connection", "close", NULL},
+	{401, "refused\n", "WWW-Authenticate", "Signature", NULL},
 	{403, "refused\n", NULL, NULL, NULL},
 	{404, "no such webhook\n", NULL, NULL, NULL},
 	{405, "method not allowed\n",
 		"Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS", NULL},
 	{413, "the body is too large\n", NULL, NULL, NULL},
+	{415, "content codings are not taken\n",
+		"Accept-Encoding", "identity", NULL},
 	{500, "the answer cannot be sent\n", NULL, NULL, NULL},
 	{503, "try again later\n", "Retry-After", "1", NULL},
 	{504, "no answer in time\n", NULL, NULL, NULL}
@@ -318,13 +322,21 @@ send_response(DwfConn *conn, int status, struct MHD_Response *response)
 	dwf_conn_has_resumed = true;
 }
 
-/* The same with one of the plain answers */
+/* The same with one of the plain answers, or that of a refusal by any 4xx */
 void
 dwf_conn_answer_status(DwfConn *conn, int status)
 {
-	struct MHD_Response *response = plain_response(&status);
+	bool		is_refusal = status >= 400 && status <= 499;
+	int			sent = status;
+	struct MHD_Response *response = plain_response(&sent);
 
-	send_response(conn, status, response);
+	if (sent != status && is_refusal)
+	{
+		sent = 403;
+		response = plain_response(&sent);
+		sent = status;
+	}
+	send_response(conn, sent, response);
 }
 
 /* The same with none: the connection ends */
@@ -431,16 +443,28 @@ dwf_conn_gone_fd(void)
 	return gone_fd;
 }
 
-/* Let go those held whose clients have gone away */
-void
-dwf_conn_drop_gone(void)
+/*
+ * Let go those held whose clients have gone away, at most so many at a time;
+ * the requests that nobody waits for any more are returned, and how many
+ */
+int
+dwf_conn_drop_gone(int64 *request_ids, int max)
 {
 	struct epoll_event events[64];
-	int			count;
+	int			count = epoll_wait(gone_fd, events,
+								   Min(max, (int) lengthof(events)), 0);
+	int			dropped = 0;
 
-	while ((count = epoll_wait(gone_fd, events, lengthof(events), 0)) > 0)
-		for (int i = 0; i < count; i++)
-			dwf_conn_hang_up(events[i].data.ptr);
+	for (int i = 0; i < count; i++)
+	{
+		DwfConn    *conn = events[i].data.ptr;
+		int64		request_id = conn->request_id;
+
+		dwf_conn_hang_up(conn);
+		if (dwf_conn_held(request_id) == NULL)
+			request_ids[dropped++] = request_id;
+	}
+	return dropped;
 }
 
 /* ----- time ----- */

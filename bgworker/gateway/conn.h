@@ -51,6 +51,7 @@ struct DwfConn
 	int			status;			/* its answer, if it is not taken */
 	int64		request_id;		/* while held */
 	DwfConn    *next_held;		/* another one with the same */
+	Oid			owner;			/* whose validator it waits for, while ASIDE */
 	char		token[DWF_TOKEN_MAX + 1];
 };
 
@@ -86,7 +87,7 @@ extern void dwf_conn_hang_up(DwfConn *conn);
 extern void dwf_conn_hold(DwfConn *conn, int64 request_id);
 extern DwfConn *dwf_conn_held(int64 request_id);
 extern int	dwf_conn_gone_fd(void);
-extern void dwf_conn_drop_gone(void);
+extern int	dwf_conn_drop_gone(int64 *request_ids, int max);
 extern long dwf_conn_cut_slow(void);
 extern void dwf_conn_say_goodbye(bool in_doubt);
 

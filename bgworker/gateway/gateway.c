@@ -48,6 +48,7 @@
 #include "resume.h"
 #include "server.h"
 #include "service.h"
+#include "session.h"
 #include "transaction.h"
 #include "validate.h"
 
@@ -122,11 +123,8 @@ connect_to(Oid database, Oid owner)
 									  dwf_setting_http_database);
 	my_role = MemoryContextStrdup(TopMemoryContext, dwf_setting_http_role);
 
-	/* whatever the role's default is: a call has to see what has committed */
-	SetConfigOption("default_transaction_isolation", "read committed",
-					PGC_USERSET, PGC_S_OVERRIDE);
-	SetConfigOption("default_transaction_read_only", "off",
-					PGC_USERSET, PGC_S_OVERRIDE);
+	/* whatever the role's settings are */
+	dwf_session_begin(false);
 }
 
 /* Can this gateway resume webhooks?  Says so if not. */
@@ -208,7 +206,7 @@ sleep_on_events(long timeout)
 		if (what && *what == WATCH_LISTEN)
 			dwf_server_accept(happened[i].fd);
 		else if (what && *what == WATCH_GONE)
-			dwf_conn_drop_gone();
+			dwf_answer_drop_gone();
 	}
 }
 

@@ -10,16 +10,13 @@
  *
  * jsonb cannot hold everything that is JSON: no \u0000, no lone surrogate, no
  * number beyond numeric's range.  The first two are refused here; the rest is
- * the caller's to catch, who then writes the body as text.
+ * the caller's to catch, who then writes the body as text, and why.
  *
  *-------------------------------------------------------------------------
  */
 #include "request.h"
 
 #include <ctype.h>
-
-/* How many digits the exponent of a number can have */
-#define EXPONENT_DIGITS_MAX	3
 
 /* ----- the target ----- */
 
@@ -178,14 +175,14 @@ write_text(StringInfo json, const char *s, size_t length)
 }
 
 /*
- * Write what came in a header: UTF-8 if it is that, else Latin-1.  A server of
- * another encoding gets a '?' for each byte that is not ASCII.
+ * Write what came in a header: UTF-8 if it is that, else Latin-1.  For a server
+ * of another encoding it is in that already.
  */
 static void
 write_octets(StringInfo json, const char *s, bool lower, bool server_is_utf8)
 {
 	size_t		length = strlen(s);
-	bool		as_is = server_is_utf8 && is_utf8(s, length);
+	bool		as_is = !server_is_utf8 || is_utf8(s, length);
 
 	for (size_t at = 0; at < length; at++)
 	{
@@ -195,13 +192,11 @@ write_octets(StringInfo json, const char *s, bool lower, bool server_is_utf8)
 			write_ascii(json, lower && c >= 'A' && c <= 'Z' ? c + 32 : c);
 		else if (as_is)
 			appendStringInfoCharMacro(json, (char) c);
-		else if (server_is_utf8)
+		else
 		{
 			appendStringInfoCharMacro(json, (char) (0xc0 | (c >> 6)));
 			appendStringInfoCharMacro(json, (char) (0x80 | (c & 0x3f)));
 		}
-		else
-			appendStringInfoCharMacro(json, '?');
 	}
 }
 
@@ -264,6 +259,7 @@ typedef struct Reader
 {
 	const char *at;
 	const char *end;
+	int			digits;			/* that numbers have by their exponents */
 } Reader;
 
 static inline void
@@ -365,9 +361,27 @@ skip_digits(Reader *r)
 }
 
 /*
- * A number that is written with an exponent has a few bytes here and thousands
- * where jsonb writes it out.  What nobody means is not taken for one.
+ * The exponent of a number.  With one it has a few bytes here and thousands where
+ * jsonb writes it out, so all of them together are limited.
  */
+static bool
+skip_exponent(Reader *r)
+{
+	const char *start;
+	int			exponent = 0;
+
+	if (!skip_char(r, '+'))
+		(void) skip_char(r, '-');
+	for (start = r->at; r->at < r->end && *r->at >= '0' && *r->at <= '9';
+		 r->at++)
+		if (exponent <= DWF_JSON_DIGITS_MAX)
+			exponent = exponent * 10 + (*r->at - '0');
+	if (r->at == start || exponent > DWF_JSON_DIGITS_MAX - r->digits)
+		return false;
+	r->digits += exponent;
+	return true;
+}
+
 static bool
 skip_number(Reader *r)
 {
@@ -376,20 +390,7 @@ skip_number(Reader *r)
 		return false;
 	if (skip_char(r, '.') && !skip_digits(r))
 		return false;
-	if (skip_char(r, 'e') || skip_char(r, 'E'))
-	{
-		const char *digits;
-
-		if (!skip_char(r, '+'))
-			(void) skip_char(r, '-');
-		while (skip_char(r, '0'))
-			;
-		digits = r->at;
-		if (!skip_digits(r) && digits[-1] != '0')
-			return false;
-		return r->at - digits <= EXPONENT_DIGITS_MAX;
-	}
-	return true;
+	return !(skip_char(r, 'e') || skip_char(r, 'E')) || skip_exponent(r);
 }
 
 static bool
@@ -430,7 +431,7 @@ skip_key(Reader *r)
 bool
 dwf_request_is_json(const char *text, size_t length)
 {
-	Reader		r = {text, text + length};
+	Reader		r = {text, text + length, 0};
 	char		open[DWF_JSON_DEPTH_MAX];
 	int			depth = 0;
 
@@ -505,8 +506,8 @@ compare_headers(const void *a, const void *b)
 }
 
 /* Does a content type say JSON: application/json, or something+json? */
-static bool
-type_is_json(const char *type)
+bool
+dwf_request_type_is_json(const char *type)
 {
 	size_t		length;
 
@@ -532,17 +533,14 @@ dwf_request_has_header(const DwfHttpRequest *request, const char *name)
 	return false;
 }
 
-/* Is the body JSON, as its type and its bytes say? */
-bool
-dwf_request_has_json(const DwfHttpRequest *request)
+/* The content type; '' if it has none */
+const char *
+dwf_request_content_type(const DwfHttpRequest *request)
 {
-	if (!request->body_is_text)
-		return false;
 	for (int i = 0; i < request->nheaders; i++)
 		if (compare_names(request->headers[i].name, "content-type") == 0)
-			return type_is_json(request->headers[i].value) &&
-				dwf_request_is_json(request->body, request->body_length);
-	return false;
+			return request->headers[i].value;
+	return "";
 }
 
 /*
@@ -575,8 +573,8 @@ write_headers(StringInfo json, DwfHttpRequest *request)
 }
 
 /*
- * Write a request as JSON.  The body as JSON only if dwf_request_has_json()
- * says that it is.
+ * Write a request as JSON.  The body as JSON only if dwf_request_is_json() says
+ * that its text is.
  */
 void
 dwf_request_write(DwfHttpRequest *request, bool body_as_json, StringInfo json)
@@ -607,12 +605,17 @@ dwf_request_write(DwfHttpRequest *request, bool body_as_json, StringInfo json)
 
 	appendStringInfoString(json, "},\"body\":");
 	if (body_as_json)
-		appendBinaryStringInfo(json, request->body,
-							   (int) request->body_length);
-	else if (request->body_is_text)
-		write_text(json, request->body, request->body_length);
+		appendBinaryStringInfo(json, request->text,
+							   (int) request->text_length);
+	else if (request->text)
+		write_text(json, request->text, request->text_length);
 	else
 		appendStringInfoString(json, "null");
+	if (request->body_error)
+	{
+		appendStringInfoString(json, ",\"body_error\":");
+		write_text(json, request->body_error, strlen(request->body_error));
+	}
 	appendStringInfoString(json, ",\"body_base64\":\"");
 	write_base64(json, request->body, request->body_length);
 	appendStringInfo(json, "\",\"received_at\":\"%s\"}",

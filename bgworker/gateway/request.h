@@ -20,6 +20,9 @@
 /* Beyond this depth a body is no JSON for us; the server's stack ends later */
 #define DWF_JSON_DEPTH_MAX	2048
 
+/* ... nor if its numbers have so many digits that they are not written with */
+#define DWF_JSON_DIGITS_MAX	1000000
+
 typedef struct DwfHttpHeader
 {
 	const char *name;
@@ -34,11 +37,13 @@ typedef struct DwfHttpRequest
 	const char *target;			/* path and query, as the client sent them */
 	DwfHttpHeader *headers;		/* are sorted in place */
 	int			nheaders;
-	const char *body;
+	const char *body;			/* its bytes */
 	size_t		body_length;
+	char	   *text;			/* what they mean, in our encoding; or NULL */
+	size_t		text_length;
+	const char *body_error;		/* why that is not what its type says */
 	const char *received_at;	/* ISO 8601 */
-	bool		body_is_text;	/* its bytes are valid in our encoding */
-	bool		is_utf8;		/* which is UTF-8 */
+	bool		is_utf8;		/* our encoding; else headers are in it */
 } DwfHttpRequest;
 
 typedef enum DwfRoute
@@ -52,7 +57,8 @@ extern const char *dwf_request_path(const char *target);
 extern DwfRoute dwf_request_route(const char *target, char *token);
 extern bool dwf_request_has_header(const DwfHttpRequest *request,
 								   const char *name);
-extern bool dwf_request_has_json(const DwfHttpRequest *request);
+extern const char *dwf_request_content_type(const DwfHttpRequest *request);
+extern bool dwf_request_type_is_json(const char *type);
 extern bool dwf_request_is_json(const char *text, size_t length);
 extern void dwf_request_write(DwfHttpRequest *request, bool body_as_json,
 							  StringInfo json);

@@ -12,9 +12,6 @@
  *	alone		those whose hook has a validator, code of its owner's, go to a
  *				process apart (validate.c), each in a transaction of its own.
  *
- * What a client sends may make jsonb_in() raise; that happens before there is a
- * transaction, and costs only that request.
- *
  *-------------------------------------------------------------------------
  */
 #include "resume.h"
@@ -29,16 +26,13 @@
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "fmgr.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/value.h"
 #include "parser/parse_func.h"
 #include "pgstat.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
-#include "utils/fmgrprotos.h"
 #include "utils/guc.h"
-#include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -46,11 +40,11 @@
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
-#include "utils/timestamp.h"
 
 #include "durable_wf.h"
+#include "prepare.h"
+#include "refusal.h"
 #include "server.h"
-#include "http.h"
 #include "transaction.h"
 
 /* How many requests one transaction takes, and about how many bytes */
@@ -80,85 +74,16 @@ in_class(int sqlstate, const char *class)
 
 /*
  * What an error means to the client: his request is bad, or there is no such
- * webhook, or we cannot now.  "is_foreign": it may come from a validator.
+ * webhook, or we cannot now.  Not for what a validator raises.
  */
 static int
-status_of(int sqlstate, bool is_foreign)
+status_of(int sqlstate)
 {
 	if (sqlstate == DWF_ERRCODE_NO_HOOK || sqlstate == DWF_ERRCODE_FINISHED ||
 		sqlstate == DWF_ERRCODE_CANCELLED ||
 		sqlstate == DWF_ERRCODE_NO_WORKFLOW)
 		return 404;
-	if (is_foreign && sqlstate == ERRCODE_INSUFFICIENT_PRIVILEGE)
-		return 403;
-	if (in_class(sqlstate, "53") || in_class(sqlstate, "55") ||
-		in_class(sqlstate, "57") || in_class(sqlstate, "58") ||
-		in_class(sqlstate, "40") || in_class(sqlstate, "25") ||
-		in_class(sqlstate, "42") || in_class(sqlstate, "XX"))
-		return 503;
-	if (is_foreign)
-		return in_class(sqlstate, "28") ? 403 : 400;
 	return in_class(sqlstate, "22") ? 400 : 503;
-}
-
-/* ----- from a request to jsonb ----- */
-
-/* jsonb of a text; NULL if jsonb cannot hold it.  Outside of a transaction. */
-static Jsonb *
-make_jsonb(char *json)
-{
-	MemoryContext context = CurrentMemoryContext;
-	Jsonb	   *volatile result = NULL;
-
-	PG_TRY();
-	{
-		result = DatumGetJsonbP(DirectFunctionCall1(jsonb_in,
-													CStringGetDatum(json)));
-	}
-	PG_CATCH();
-	{
-		FreeErrorData(dwf_transaction_take_error(context));
-	}
-	PG_END_TRY();
-	return result;
-}
-
-/* Make what a webhook is resumed with; false if that cannot be */
-bool
-dwf_resume_prepare(DwfWebhookRequest *task, DwfConn *conn)
-{
-	DwfHttpRequest request = {0};
-	StringInfoData json;
-	bool		has_json;
-
-	task->token = cstring_to_text(conn->token);
-	request.method = conn->method;
-	request.base_url = dwf_http_base_url();
-	request.received_at =
-		JsonEncodeDateTime(NULL, TimestampTzGetDatum(GetCurrentTimestamp()),
-						   TIMESTAMPTZOID, NULL);
-	request.target = conn->target;
-	request.nheaders = dwf_server_headers(conn, &request.headers);
-	request.body = conn->body ? conn->body : "";
-	request.body_length = conn->body_length;
-	request.is_utf8 = GetDatabaseEncoding() == PG_UTF8;
-	request.body_is_text =
-		memchr(request.body, '\0', request.body_length) == NULL &&
-		pg_verifymbstr(request.body, (int) request.body_length, true);
-
-	task->has_key = dwf_request_has_header(&request, "idempotency-key");
-	has_json = dwf_request_has_json(&request);
-	initStringInfo(&json);
-	dwf_request_write(&request, has_json, &json);
-	task->request = make_jsonb(json.data);
-	if (task->request == NULL && has_json)
-	{
-		resetStringInfo(&json);
-		dwf_request_write(&request, false, &json);
-		task->request = make_jsonb(json.data);
-	}
-	pfree(json.data);
-	return task->request != NULL;
 }
 
 /* ----- transactions ----- */
@@ -190,7 +115,7 @@ check_privilege(void)
 static void
 fail_all(DwfTask *tasks, int count, const ErrorData *error)
 {
-	int			status = status_of(error->sqlerrcode, false);
+	int			status = status_of(error->sqlerrcode);
 
 	if (status == 503)
 	{
@@ -286,7 +211,7 @@ resume_in_subtransaction(DwfTask *task)
 		RollbackAndReleaseCurrentSubTransaction();
 		RESUME_INTERRUPTS();
 		sqlstate = error->sqlerrcode;
-		task->status = status_of(sqlstate, false);
+		task->status = status_of(sqlstate);
 		if (task->status == 503)
 			dwf_transaction_log_failure(error);
 	}
@@ -352,7 +277,7 @@ void
 dwf_resume_alone(DwfTask *task)
 {
 	MemoryContext context = CurrentMemoryContext;
-	bool volatile is_foreign = false;	/* what is raised may be a validator's */
+	DwfWebhookTrace trace = {0};
 
 	PG_TRY();
 	{
@@ -360,12 +285,12 @@ dwf_resume_alone(DwfTask *task)
 		enable_timeout_after(STATEMENT_TIMEOUT,
 							 CALL_TIMEOUT + dwf_setting_validator_timeout);
 		check_privilege();
-		is_foreign = true;
 		MemoryContextSwitchTo(context);
 		PushActiveSnapshot(GetTransactionSnapshot());
 		task->request->response =
 			dwf_webhook_resume(task->request->token,
-							   JsonbPGetDatum(task->request->request), true);
+							   JsonbPGetDatum(task->request->request), true,
+							   &trace);
 		task->request->fate = DWF_FATE_RESPONSE;
 		PopActiveSnapshot();
 		disable_timeout(STATEMENT_TIMEOUT, false);
@@ -376,11 +301,17 @@ dwf_resume_alone(DwfTask *task)
 	{
 		ErrorData  *error = dwf_transaction_abort(context);
 
-		task->status = status_of(error->sqlerrcode, is_foreign);
-		if (task->status == 400)
-			dwf_transaction_log_refusal(error);
-		else if (task->status == 503)
-			dwf_transaction_log_failure(error);
+		if (trace.is_validating)
+		{
+			task->status = dwf_refusal_status(error);
+			task->refusal = dwf_refusal_make(error, &trace);
+		}
+		else
+		{
+			task->status = status_of(error->sqlerrcode);
+			if (task->status == 503)
+				dwf_transaction_log_failure(error);
+		}
 		FreeErrorData(error);
 	}
 	PG_END_TRY();
@@ -475,7 +406,7 @@ dwf_resume_ready(void)
 		tasks[count].conn = conns[i];
 		tasks[count].status = 0;
 		tasks[count].request = &requests[count];
-		if (dwf_resume_prepare(&requests[count], conns[i]))
+		if (dwf_prepare_request(&requests[count], conns[i]))
 			count++;
 		else
 			dwf_conn_answer_status(conns[i], 400);

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * resume.h
- *	  Resume the webhooks that requests are for.  Gateway, floor 5.
+ *	  Resume the webhooks that requests are for.  Gateway, floor 6.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,7 +13,6 @@
 #include "answer.h"
 
 extern bool dwf_resume_begin(void);
-extern bool dwf_resume_prepare(DwfWebhookRequest *request, DwfConn *conn);
 extern void dwf_resume_alone(DwfTask *task);
 extern bool dwf_resume_ready(void);
 

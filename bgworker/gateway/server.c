@@ -115,13 +115,14 @@ request_ends(void *arg, struct MHD_Connection *connection, void **context,
 	*context = NULL;
 }
 
-/* Headers that say how long the body is */
+/* Headers that say how long the body is, and how it is to be read */
 typedef struct Framing
 {
 	int			lengths;
 	int			hosts;
 	bool		is_chunked;
 	bool		is_malformed;
+	bool		is_encoded;
 	unsigned long long length;
 } Framing;
 
@@ -178,6 +179,9 @@ note_framing(void *arg, enum MHD_ValueKind kind, const char *name,
 			!is_named(value, length, "chunked");
 		framing->is_chunked = true;
 	}
+	else if (is_named(name, name_length, "Content-Encoding"))
+		framing->is_encoded |= length > 0 &&
+			!is_named(value, length, "identity");
 	else if (is_named(name, name_length, "Host"))
 		framing->is_malformed |= framing->hosts++ > 0;
 	return MHD_YES;
@@ -243,6 +247,8 @@ look_at_request(DwfConn *conn, bool *has_body)
 		return 413;
 	if (route == DWF_ROUTE_HEALTH)
 		return dwf_server_is_open && !is_unhealthy() ? 200 : 503;
+	if (framing.is_encoded)
+		return 415;
 	return dwf_server_is_open ? 0 : 503;
 }
 

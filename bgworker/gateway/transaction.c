@@ -63,19 +63,6 @@ dwf_transaction_log_failure(const ErrorData *error)
 				 error->context ? errcontext("%s", error->context) : 0));
 }
 
-/* Log why a validator has refused a request; likewise */
-void
-dwf_transaction_log_refusal(const ErrorData *error)
-{
-	if (is_to_be_logged(error))
-		ereport(LOG,
-				(errcode(error->sqlerrcode),
-				 errmsg("a durable_wf webhook's validator has refused a request: %s",
-						error->message),
-				 error->detail ? errdetail("%s", error->detail) : 0,
-				 error->context ? errcontext("%s", error->context) : 0));
-}
-
 /* Take what was raised, with nothing left of it */
 ErrorData *
 dwf_transaction_take_error(MemoryContext context)

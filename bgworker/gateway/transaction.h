@@ -19,6 +19,5 @@ extern void dwf_transaction_commit(bool is_promise);
 extern ErrorData *dwf_transaction_abort(MemoryContext context);
 extern ErrorData *dwf_transaction_take_error(MemoryContext context);
 extern void dwf_transaction_log_failure(const ErrorData *error);
-extern void dwf_transaction_log_refusal(const ErrorData *error);
 
 #endif							/* DWF_TRANSACTION_H */

@@ -18,8 +18,9 @@
  * The gateway never waits for a helper, except at its end.
  *
  * Of one webhook's requests there is one with a helper at a time: they keep
- * their order, and one that hangs holds up no other webhook's while there are
- * fewer such than helpers.
+ * their order.  Between owners it is fair (turn.c), and no owner has all
+ * helpers.  So one that hangs holds up no other webhook of its owner's while
+ * there are fewer such than helpers for him, and none of another owner's.
  *
  *-------------------------------------------------------------------------
  */
@@ -43,11 +44,15 @@
 
 #include "durable_wf.h"
 #include "answer.h"
-#include "resume.h"
 #include "conn.h"
+#include "prepare.h"
+#include "refusal.h"
+#include "resume.h"
+#include "session.h"
 #include "transaction.h"
+#include "turn.h"
 
-#define HELPERS_MAX		2
+#define HELPERS_MAX		3
 #define QUEUE_BYTES		((Size) 65536)
 #define DOUBT_BYTES		MAXALIGN(sizeof(bool))
 #define SEGMENT_BYTES	(DOUBT_BYTES + 2 * QUEUE_BYTES)
@@ -82,11 +87,12 @@ typedef struct RequestHeader
 	char		token[DWF_TOKEN_MAX + 1];
 } RequestHeader;
 
-/* ... and the response's, if there is one; see DwfTask */
+/* ... and the response's, or what the validator has raised; see DwfTask */
 typedef struct ResponseHeader
 {
 	int			status;
 	int			fate;
+	bool		is_refusal;
 } ResponseHeader;
 
 static Helper helpers[HELPERS_MAX];
@@ -182,19 +188,15 @@ postpone(void)
 											  RETRY_AFTER);
 }
 
-/* A helper that is idle, or a new one; NULL if there is none to be had */
+/* A new helper; NULL if there is none to be had */
 static Helper *
-find_helper(void)
+find_new_helper(void)
 {
 	Helper	   *place = NULL;
 
 	for (int i = 0; i < HELPERS_MAX; i++)
-	{
 		if (helpers[i].handle == NULL)
 			place = &helpers[i];
-		else if (helpers[i].conn == NULL)
-			return &helpers[i];
-	}
 	if (place == NULL || GetCurrentTimestamp() < start_after)
 		return NULL;
 	if (start_helper(place))
@@ -207,10 +209,63 @@ find_helper(void)
 		ereport(WARNING,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("no slot for a durable_wf validator"),
-				 errdetail("Requests to webhooks with validators get a 503."),
+				 errdetail("Requests to webhooks with validators wait for another one, or get a 503."),
 				 errhint("Increase max_worker_processes.")));
 	warned_no_slot = true;
 	return NULL;
+}
+
+/* How many helpers there are */
+static int
+count_helpers(void)
+{
+	int			count = 0;
+
+	for (int i = 0; i < HELPERS_MAX; i++)
+		count += helpers[i].handle != NULL;
+	return count;
+}
+
+/* How many of them have a request to a webhook of this owner's */
+static int
+count_helpers_of(Oid owner)
+{
+	int			count = 0;
+
+	for (int i = 0; i < HELPERS_MAX; i++)
+		count += helpers[i].conn && helpers[i].conn->owner == owner;
+	return count;
+}
+
+/* A helper that is idle; NULL if there is none */
+static Helper *
+find_idle_helper(void)
+{
+	for (int i = 0; i < HELPERS_MAX; i++)
+		if (helpers[i].handle && helpers[i].conn == NULL)
+			return &helpers[i];
+	return NULL;
+}
+
+/*
+ * A helper that is idle, or a new one, for a request of this owner; NULL if
+ * there is none to be had.  If the owner has one already there must be another
+ * one for others; should there be one process only, all owners take turns.
+ */
+static Helper *
+find_helper(Oid owner)
+{
+	int			of_owner = count_helpers_of(owner);
+	Helper	   *helper = find_idle_helper();
+
+	if (of_owner == 0)
+		return helper ? helper : find_new_helper();
+	if (of_owner >= HELPERS_MAX - 1)
+		return NULL;
+	while (count_helpers() - of_owner < 2)
+		if (find_new_helper() == NULL)
+			return NULL;
+	return find_idle_helper();
 }
 
 /* Has a helper a request of the same webhook? */
@@ -231,7 +286,7 @@ give(Helper *helper, DwfConn *conn)
 	RequestHeader header = {{0}};
 	Size		size;
 
-	if (!dwf_resume_prepare(&request, conn))
+	if (!dwf_prepare_request(&request, conn))
 	{
 		dwf_conn_answer_status(conn, 400);
 		return;
@@ -247,29 +302,49 @@ give(Helper *helper, DwfConn *conn)
 	dwf_conn_set_state(conn, DWF_CONN_CHECKED);
 }
 
+/* There is no helper, and there will be none: nothing is to be waited for */
+static void
+refuse_all(void)
+{
+	DwfConn    *conn;
+
+	while (dwf_conn_ready(DWF_CONN_ASIDE, &conn, 1) > 0)
+		dwf_conn_answer_status(conn, 503);
+}
+
 /* Give away what can be */
 static void
 give_away(void)
 {
 	int			count = dwf_conn_count(DWF_CONN_ASIDE);
 	DwfConn   **waiting = palloc(count * sizeof(DwfConn *));
+	int			next;
 
 	(void) dwf_conn_ready(DWF_CONN_ASIDE, waiting, count);
-
 	for (int i = 0; i < count; i++)
-	{
-		Helper	   *helper;
-
 		if (is_with_helper(waiting[i]))
+			waiting[i] = NULL;
+
+	while ((next = dwf_turn_choose(waiting, count, count_helpers_of)) >= 0)
+	{
+		DwfConn    *conn = waiting[next];
+		Oid			owner = conn->owner;
+		Helper	   *helper = find_helper(owner);
+
+		if (helper == NULL && count_helpers_of(owner) == 0)
+			break;				/* there is none for anybody */
+		if (helper == NULL)
+		{
+			dwf_turn_pass_by(waiting, count, owner, NULL);
 			continue;
-		helper = find_helper();
-		if (helper)
-			give(helper, waiting[i]);
-		else if (warned_no_slot && helpers[0].handle == NULL)
-			dwf_conn_answer_status(waiting[i], 503);
-		else
-			break;
+		}
+		dwf_turn_take(owner);
+		dwf_turn_pass_by(waiting, count, owner, conn->token);
+		give(helper, conn);
 	}
+	if (warned_no_slot && count_helpers() == 0)
+		refuse_all();
+	pfree(waiting);
 }
 
 /* Take what a helper says of its request */
@@ -281,15 +356,23 @@ take_response(Helper *helper, const char *message, Size length)
 	ResponseHeader header;
 
 	memcpy(&header, message, sizeof(header));
+	message += MAXALIGN(sizeof(header));
+	length -= MAXALIGN(sizeof(header));
 	task.conn = helper->conn;
 	task.status = header.status;
 	request.fate = header.fate;
-	if (length > MAXALIGN(sizeof(header)))
+	if (header.is_refusal)
 	{
-		char	   *copy = palloc(length - MAXALIGN(sizeof(header)));
+		DwfRefusal	refusal;
 
-		memcpy(copy, message + MAXALIGN(sizeof(header)),
-			   length - MAXALIGN(sizeof(header)));
+		if (dwf_refusal_read(&refusal, message, length))
+			dwf_refusal_log(&refusal, task.conn->token, task.status);
+	}
+	else if (length > 0)
+	{
+		char	   *copy = palloc(length);
+
+		memcpy(copy, message, length);
 		request.response = PointerGetDatum(copy);
 	}
 	helper->conn = NULL;
@@ -407,7 +490,8 @@ answer(shm_mq_handle *to, const char *message, Size length)
 	DwfWebhookRequest request = {0};
 	DwfTask		task = {.request = &request};
 	Size		size = length - MAXALIGN(sizeof(RequestHeader));
-	char	   *response;
+	char		padding[MAXALIGN(sizeof(ResponseHeader))] = {0};
+	StringInfoData response;
 
 	request.token = cstring_to_text(((const RequestHeader *) message)->token);
 	request.request = palloc(size);
@@ -416,14 +500,17 @@ answer(shm_mq_handle *to, const char *message, Size length)
 
 	header.status = task.status;
 	header.fate = request.fate;
-	size = task.status == 0 ? VARSIZE(DatumGetPointer(request.response)) : 0;
-	response = palloc0(MAXALIGN(sizeof(header)) + size);
-	memcpy(response, &header, sizeof(header));
-	if (size > 0)
-		memcpy(response + MAXALIGN(sizeof(header)),
-			   DatumGetPointer(request.response), size);
-	return shm_mq_send(to, MAXALIGN(sizeof(header)) + size, response, false,
-					   true);
+	header.is_refusal = task.refusal != NULL;
+	memcpy(padding, &header, sizeof(header));
+	initStringInfo(&response);
+	appendBinaryStringInfo(&response, padding, sizeof(padding));
+	if (task.refusal)
+		dwf_refusal_write(task.refusal, &response);
+	else if (task.status == 0)
+		appendBinaryStringInfo(&response,
+							   DatumGetPointer(request.response),
+							   VARSIZE(DatumGetPointer(request.response)));
+	return shm_mq_send(to, response.len, response.data, false, true);
 }
 
 /* A helper's main function; its argument is the segment of the queues */
@@ -457,10 +544,7 @@ dwf_validate_main(Datum arg)
 	to = shm_mq_attach(queue, segment, NULL);
 
 	BackgroundWorkerInitializeConnectionByOid(start.database, start.role, 0);
-	SetConfigOption("default_transaction_isolation", "read committed",
-					PGC_USERSET, PGC_S_OVERRIDE);
-	SetConfigOption("default_transaction_read_only", "off",
-					PGC_USERSET, PGC_S_OVERRIDE);
+	dwf_session_begin(false);
 	if (!dwf_resume_begin())
 		proc_exit(0);
 	context = AllocSetContextCreate(TopMemoryContext, "durable_wf request",

@@ -2,7 +2,7 @@
  *
  * validate.h
  *	  Resume webhooks that have validators, in processes apart.
- *	  Gateway, floor 6.
+ *	  Gateway, floor 7.
  *
  *-------------------------------------------------------------------------
  */

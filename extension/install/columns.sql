@@ -92,3 +92,19 @@ COMMENT ON COLUMN @extschema@.wf_stat.reconciles IS
 'without a door: times that all who wait in a database were woken to look, after COMMIT or ROLLBACK PREPARED';
 COMMENT ON COLUMN @extschema@.wf_stat.listens IS
 'without a door: how many wf_listen of all sessions are in force now';
+COMMENT ON COLUMN @extschema@.wf_executions.workflow_id IS
+'the workflow';
+COMMENT ON COLUMN @extschema@.wf_executions.pid IS
+'the server process, as in pg_stat_activity';
+COMMENT ON COLUMN @extschema@.wf_executions.kind IS
+'executor: one of our processes runs its body; client: a session is attached';
+COMMENT ON COLUMN @extschema@.wf_executions.application_name IS
+'of that session; NULL if you may not see it';
+COMMENT ON COLUMN @extschema@.wf_executions.client_addr IS
+'of that session; NULL for a socket of the same host, or if you may not see it';
+COMMENT ON COLUMN @extschema@.wf_executions.since IS
+'when it took the workflow';
+COMMENT ON COLUMN @extschema@.wf_executions.step_no IS
+'the last step in the journal, done or waiting; NULL: none yet';
+COMMENT ON COLUMN @extschema@.wf_executions.step_name IS
+'its name, as in wf_list_steps';

@@ -87,7 +87,8 @@ BEGIN
     END IF;
     RETURN durable_wf.cron_schedule(
         concat('durable_wf: ', make_schedule.name), make_schedule.schedule,
-        format('SELECT durable_wf.start_tick(%L, %L, %L)',
+        -- what the role and the database have set is not for this
+        format('SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE; SET LOCAL ROLE NONE; SELECT durable_wf.start_tick(%L, %L, %L)',
                make_schedule.name, make_schedule.body, make_schedule.input));
 END $$;
 COMMENT ON FUNCTION durable_wf.make_schedule(text, text, text, jsonb) IS
@@ -134,12 +135,20 @@ COMMENT ON FUNCTION @extschema@.wf_unschedule(text) IS
 'End a schedule of the current user''s; false when there is none of that name. Workflows that it has started go on.
 Errors: 22023 name is null; 42501 and 55000 as for wf_schedule().';
 
--- What the job of a retention calls: batches, each in its own transaction.
+-- What the job of a retention calls: batches, each in its own transaction,
+-- which is what wf_prune() needs whatever the database's or role's default is.
 CREATE PROCEDURE durable_wf.prune_all(older_than interval)
     LANGUAGE plpgsql AS
 $$
 BEGIN
-    WHILE @extschema@.wf_prune(older_than, 1000) OPERATOR(pg_catalog.=) 1000 LOOP
+    LOOP
+        IF pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.<>) 'read committed'
+           OR pg_catalog.current_setting('transaction_read_only')::pg_catalog.bool
+              AND NOT pg_catalog.pg_is_in_recovery() THEN
+            COMMIT;
+            SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
+        END IF;
+        EXIT WHEN @extschema@.wf_prune(older_than, 1000) OPERATOR(pg_catalog.<) 1000;
         COMMIT;
     END LOOP;
 END $$;
@@ -149,7 +158,8 @@ COMMENT ON PROCEDURE durable_wf.prune_all(interval) IS
 CREATE FUNCTION @extschema@.wf_schedule_retention(schedule text, older_than interval)
     RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, pg_temp AS
+    SET search_path = pg_catalog, pg_temp
+    SET IntervalStyle = 'postgres' AS
 $$
 BEGIN
     IF wf_schedule_retention.schedule IS NULL THEN

@@ -20,7 +20,7 @@ COMMENT ON COLUMN durable_wf.step.step_no IS 'its place in the order of the call
 COMMENT ON COLUMN durable_wf.step.function IS 'what was called';
 COMMENT ON COLUMN durable_wf.step.name IS 'the argument that names it: step, topic, key, event id or destination';
 COMMENT ON COLUMN durable_wf.step.result IS 'what it returned, column by column as text; null while it waits';
-COMMENT ON COLUMN durable_wf.step.error IS 'what it raised: SQLSTATE, message, detail, hint';
+COMMENT ON COLUMN durable_wf.step.error IS 'what it raised: SQLSTATE, message, detail, hint; of a step that is tried again, what its last attempt raised, then how many there were, and what the ones before raised';
 COMMENT ON COLUMN durable_wf.step.undone IS 'its effect was rolled back; a replay returns the same, again without effect';
 COMMENT ON COLUMN durable_wf.step.deadline IS 'when the wait ends, whoever continues it';
 COMMENT ON COLUMN durable_wf.step.started_at IS 'when it was called';
@@ -41,7 +41,7 @@ CREATE FUNCTION @extschema@.wf_attach(workflow_id text, takeover boolean DEFAULT
 COMMENT ON FUNCTION @extschema@.wf_attach(text, boolean) IS
 'Make this session the one execution of a workflow. From now on each of its wf_* calls is a step: numbered, recorded with its result in the transaction of its effect, and answered from the record when a later session makes the same calls after a crash. Returns RUNNING, or the final status of a workflow that has ended, to which it does not attach.
 takeover: if another session executes it, end that session and wait until it is gone; else that is an error that names its process.
-Undone if the transaction rolls back; ends with wf_detach(), wf_complete(), wf_fail(), wf_continue_as_new(), DISCARD ALL and the session, not with RESET ALL. Transactions of the session cannot be REPEATABLE READ or SERIALIZABLE, nor PREPAREd.
+Undone if the transaction rolls back; ends with wf_detach(), wf_complete(), wf_fail(), wf_continue_as_new(), DISCARD ALL, RESET ALL and the session. It wants a server session of its own: behind a proxy that pools transactions, other clients get the attached session, and what they send is taken for steps of this workflow and may not be sent. Transactions of the session cannot be REPEATABLE READ or SERIALIZABLE, nor PREPAREd.
 Errors: WF001 no such workflow; 42501 it belongs to another role; WF007 executed elsewhere; 25001 wrong isolation level; 55000 attached to another workflow, or the library is not preloaded.';
 
 CREATE FUNCTION @extschema@.wf_detach() RETURNS void
@@ -68,27 +68,27 @@ CREATE FUNCTION @extschema@.wf_step(
     AS 'MODULE_PATHNAME', 'wf_step' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.wf_step(text, text, jsonb, integer, interval) IS
 'Run an SQL command exactly once in the life of a workflow: its writes and its record commit together. Returns the first column of its first row as jsonb, JSON null when there is none; a replay returns the record.
-args: what $1 is in the command. It runs with the caller''s rights; wf_* calls in it are part of the step and may not wait.
-max_attempts: how often to try when it raises, each attempt undone by itself; retry_delay: the pause between. With pauses, CALL it: the function form waits in its transaction.
-Errors: what the command raises; 22023 bad argument; WF004 the workflow was executed differently before; WF008 this session is not attached.';
+args: what $1 is in the command. It runs with the caller''s rights; wf_* calls in it are part of the step and may not wait. It leaves nothing in the session: a setting that is not LOCAL, a temporary object, a prepared statement or a session''s advisory lock that outlives it is an error, and what it SETs LOCAL ends with it.
+max_attempts: how often to try when it raises, each attempt undone by itself; retry_delay: the pause between. With pauses, CALL it: then the attempts are recorded as they fail, and go on after a crash; the function form waits in its transaction.
+Errors: what the command raises; 22023 bad argument; WF004 the workflow was executed differently before; WF008 this session is not attached; WF009 it left something, or is inside another step.';
 
 CREATE PROCEDURE @extschema@.wf_step(
     IN name text, IN command text, IN args jsonb, IN max_attempts integer,
     IN retry_delay interval, INOUT output jsonb)
     AS 'MODULE_PATHNAME', 'wf_step' LANGUAGE C;
 COMMENT ON PROCEDURE @extschema@.wf_step(text, text, jsonb, integer, interval, jsonb) IS
-'wf_step() that commits what came before while it waits between attempts. Pass null for the last argument.';
+'wf_step() that commits what came before, and what each attempt said, while it waits between attempts. Pass null for the last argument.';
 
 CREATE FUNCTION @extschema@.wf_get_step(name text) RETURNS jsonb
     AS 'MODULE_PATHNAME', 'wf_get_step' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.wf_get_step(text) IS
-'For work done outside of the database: what wf_save_step(name, ...) recorded at this place, or SQL null when the work is still to be done. Look, do, record.
-Errors: 22023 bad argument; WF008 this session is not attached.';
+'For work done outside of the database: what wf_save_step(name, ...) recorded at this place, or SQL null when the work is still to be done. Look, do, record. Ask whether it IS NULL in SQL: many drivers show JSON null and SQL null alike.
+Errors: 22023 bad argument; 25001 wrong isolation level; WF004 another call is recorded at this place; WF008 this session is not attached.';
 
 CREATE FUNCTION @extschema@.wf_save_step(name text, output jsonb) RETURNS void
     AS 'MODULE_PATHNAME', 'wf_save_step' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.wf_save_step(text, jsonb) IS
-'Record the output of work done outside of the database, for wf_get_step(); SQL null is recorded as JSON null. A replay records nothing.
+'Record the output of work done outside of the database, for wf_get_step(); SQL null is recorded as JSON null. A replay records nothing, nor does a save of what wf_get_step() has just said to be done.
 Errors: 22023 bad argument; WF004 the workflow was executed differently before; WF008 this session is not attached.';
 
 CREATE FUNCTION @extschema@.wf_sleep(duration interval) RETURNS timestamptz
@@ -126,8 +126,8 @@ Errors: 22023 bad argument; WF008 this session is not attached.';
 CREATE FUNCTION @extschema@.wf_retry(workflow_id text) RETURNS void
     AS 'MODULE_PATHNAME', 'wf_retry' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.wf_retry(text) IS
-'Let a workflow that ended with ERROR or CANCELLED go on from its journal: it is PENDING again, and due. Its timeout is lifted; its hooks were released and stay so.
-Errors: WF001 no such workflow; 42501 it belongs to another role; 55000 it did not end so.';
+'Let a workflow that ended with ERROR or CANCELLED go on from its journal: it is PENDING again, and due. Its timeout is lifted; its hooks are there again, under their tokens and with what came to them. Blocks while another transaction claims one of these, or gives it back.
+Errors: WF001 no such workflow; 42501 it belongs to another role; 55000 it did not end so; WF005 another workflow has one of its tokens.';
 
 CREATE FUNCTION @extschema@.wf_continue_as_new(input jsonb) RETURNS void
     AS 'MODULE_PATHNAME', 'wf_continue_as_new' LANGUAGE C VOLATILE PARALLEL UNSAFE;
@@ -144,7 +144,8 @@ CREATE FUNCTION @extschema@.wf_list_steps(workflow_id text)
     RETURNS TABLE (step_no integer, name text, output jsonb, error text,
                    started_at timestamptz, completed_at timestamptz)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, pg_temp AS
+    SET search_path = pg_catalog, pg_temp
+    SET row_security = on AS
 $$
 #variable_conflict use_column
 BEGIN

@@ -24,3 +24,196 @@ COMMENT ON COLUMN @extschema@.wf_workflows.error IS
 'what wf_fail was given, or what its body has raised; of a body that is due and cannot be run, what it waits for';
 COMMENT ON COLUMN @extschema@.wf_workflows.attempts IS
 'how often a session has attached to it; of a body that was run, 1 and the times that it has crashed, or was undone by the server, since it last got further';
+-- steps: what is said of them
+
+COMMENT ON COLUMN durable_wf.step.error IS 'what it raised: SQLSTATE, message, detail, hint; of a step that is tried again, what its last attempt raised, then how many there were, and what the ones before raised';
+COMMENT ON FUNCTION @extschema@.wf_step(text, text, jsonb, integer, interval) IS
+'Run an SQL command exactly once in the life of a workflow: its writes and its record commit together. Returns the first column of its first row as jsonb, JSON null when there is none; a replay returns the record.
+args: what $1 is in the command. It runs with the caller''s rights; wf_* calls in it are part of the step and may not wait. It leaves nothing in the session: a setting that is not LOCAL, a temporary object, a prepared statement or a session''s advisory lock that outlives it is an error, and what it SETs LOCAL ends with it.
+max_attempts: how often to try when it raises, each attempt undone by itself; retry_delay: the pause between. With pauses, CALL it: then the attempts are recorded as they fail, and go on after a crash; the function form waits in its transaction.
+Errors: what the command raises; 22023 bad argument; WF004 the workflow was executed differently before; WF008 this session is not attached; WF009 it left something, or is inside another step.';
+COMMENT ON PROCEDURE @extschema@.wf_step(text, text, jsonb, integer, interval, jsonb) IS
+'wf_step() that commits what came before, and what each attempt said, while it waits between attempts. Pass null for the last argument.';
+COMMENT ON FUNCTION @extschema@.wf_get_step(text) IS
+'For work done outside of the database: what wf_save_step(name, ...) recorded at this place, or SQL null when the work is still to be done. Look, do, record. Ask whether it IS NULL in SQL: many drivers show JSON null and SQL null alike.
+Errors: 22023 bad argument; 25001 wrong isolation level; WF004 another call is recorded at this place; WF008 this session is not attached.';
+COMMENT ON FUNCTION @extschema@.wf_save_step(text, jsonb) IS
+'Record the output of work done outside of the database, for wf_get_step(); SQL null is recorded as JSON null. A replay records nothing, nor does a save of what wf_get_step() has just said to be done.
+Errors: 22023 bad argument; WF004 the workflow was executed differently before; WF008 this session is not attached.';
+-- hook: what a workflow had when it ended, for wf_retry(); whether an answer
+-- has come in time
+
+CREATE TABLE durable_wf.released_hook (
+    workflow_id  text COLLATE "C" NOT NULL,
+    token        text COLLATE "C" NOT NULL,
+    metadata     jsonb,
+    validator    text,
+    is_webhook   boolean NOT NULL,
+    respond_with jsonb,
+    created_at   timestamptz NOT NULL,
+    CONSTRAINT released_hook_pkey PRIMARY KEY (workflow_id, token)
+);
+COMMENT ON TABLE durable_wf.released_hook IS
+'one row per hook that a workflow had when it ended: wf_retry() makes it a hook again. Its token is free meanwhile';
+COMMENT ON COLUMN durable_wf.released_hook.workflow_id IS 'whose hook it was';
+COMMENT ON COLUMN durable_wf.released_hook.token IS 'as in durable_wf.hook, and so are the others';
+COMMENT ON COLUMN durable_wf.released_hook.metadata IS 'what its creator says of it';
+COMMENT ON COLUMN durable_wf.released_hook.validator IS 'the function (jsonb) that each payload goes through; null: none';
+COMMENT ON COLUMN durable_wf.released_hook.is_webhook IS 'it has a URL';
+COMMENT ON COLUMN durable_wf.released_hook.respond_with IS 'of a webhook: null, a response, or "manual"';
+COMMENT ON COLUMN durable_wf.released_hook.created_at IS 'when the transaction that created it began';
+
+SELECT pg_catalog.pg_extension_config_dump('durable_wf.released_hook', '');
+ALTER TABLE durable_wf.released_hook ENABLE ROW LEVEL SECURITY;
+CREATE POLICY released_hook_owner ON durable_wf.released_hook
+    USING (workflow_id IN (SELECT w.workflow_id FROM durable_wf.workflow w));
+COMMENT ON POLICY released_hook_owner ON durable_wf.released_hook IS
+'the hooks of the workflows that one may see';
+GRANT SELECT ON durable_wf.released_hook TO PUBLIC;
+
+COMMENT ON FUNCTION durable_wf.release_hooks() IS
+'trigger function of durable_wf.workflow: a workflow that ends has no hooks any more, and one that lives again has them again';
+
+COMMENT ON TABLE durable_wf.request IS
+'one row per request to a webhook of mode "manual": of those that were answered, the latest';
+COMMENT ON COLUMN durable_wf.request.expires_at IS 'when it is too late for a response, or when the response is forgotten; null: not by time';
+DROP INDEX durable_wf.request_expires_at_idx;
+CREATE INDEX request_expires_at_idx ON durable_wf.request (workflow_id, expires_at)
+    WHERE expires_at IS NOT NULL AND responded_at IS NOT NULL;
+
+DROP FUNCTION @extschema@.wf_respond(bigint, integer, jsonb, text);
+CREATE FUNCTION @extschema@.wf_respond(
+    request_id bigint,
+    status integer DEFAULT 200,
+    headers jsonb DEFAULT '{}',
+    body text DEFAULT ''
+) RETURNS boolean
+    AS 'MODULE_PATHNAME', 'wf_respond' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_respond(bigint, integer, jsonb, text) IS
+'Answer a request to a webhook of mode "manual", once. At commit whoever waits for it has the response. Returns false when nobody waits for it any more: its client has left, or was told that there is no answer in time.
+request_id: from the payload. status: 200 to 599. headers: an object of strings. For who may act as the workflow. Blocks only while another transaction answers the same request.
+Errors: 22023 bad argument; 55000 there is no such request of yours, or it was answered.';
+
+COMMENT ON FUNCTION @extschema@.wf_retry(text) IS
+'Let a workflow that ended with ERROR or CANCELLED go on from its journal: it is PENDING again, and due. Its timeout is lifted; its hooks are there again, under their tokens and with what came to them. Blocks while another transaction claims one of these, or gives it back.
+Errors: WF001 no such workflow; 42501 it belongs to another role; 55000 it did not end so; WF005 another workflow has one of its tokens.';
+
+COMMENT ON FUNCTION @extschema@.wf_resume_webhook(text, jsonb) IS
+'Deliver an HTTP request to a webhook and return the response to give, {"status", "headers", "body"}: the same door as the URL, for who takes the request by other means. The token is the authorisation.
+request: {"method", "url", "path", "query", "headers", "body", "body_base64", "received_at"}, each of them optional. Of "body" and "body_base64" one is made from the other. Its header idempotency-key, if there is one, makes a repeated request the same as the first; a validator can name another one there. One with a header content-encoding gets the response 415, and is not delivered.
+For a webhook of mode "manual" it returns {"status": 202, "request_id"} at once: the response is for wf_await_response().
+Errors: 22023 bad argument; WF006 there is no such webhook; what the validator raises; 57014 it took too long.';
+
+CREATE FUNCTION @extschema@.wf_form(body text) RETURNS jsonb
+    AS 'MODULE_PATHNAME', 'wf_form' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.wf_form(text) IS
+'The body of a form (application/x-www-form-urlencoded), such as a webhook gets it, as an object of strings; the values of a name that comes more than once are an array.
+"+" is a space, %XX a byte of UTF-8, and what is no escape stands for itself. A value that is not text is null, a name that is none stays as it was sent. Raises no error.';
+-- what a proxy that pools transactions does to attached and listening sessions
+
+COMMENT ON FUNCTION @extschema@.wf_attach(text, boolean) IS
+'Make this session the one execution of a workflow. From now on each of its wf_* calls is a step: numbered, recorded with its result in the transaction of its effect, and answered from the record when a later session makes the same calls after a crash. Returns RUNNING, or the final status of a workflow that has ended, to which it does not attach.
+takeover: if another session executes it, end that session and wait until it is gone; else that is an error that names its process.
+Undone if the transaction rolls back; ends with wf_detach(), wf_complete(), wf_fail(), wf_continue_as_new(), DISCARD ALL, RESET ALL and the session. It wants a server session of its own: behind a proxy that pools transactions, other clients get the attached session, and what they send is taken for steps of this workflow and may not be sent. Transactions of the session cannot be REPEATABLE READ or SERIALIZABLE, nor PREPAREd.
+Errors: WF001 no such workflow; 42501 it belongs to another role; WF007 executed elsewhere; 25001 wrong isolation level; 55000 attached to another workflow, or the library is not preloaded.';
+
+COMMENT ON FUNCTION @extschema@.wf_listen(text) IS
+'LISTEN for news of a workflow or, with null, of all workflows that the current user owns; returns the channel. One connection can follow thousands.
+From its commit on this session gets a NOTIFY for each commit that sends to, publishes in, notifies, starts, ends or hands over such a workflow, as long as the role that called has the privileges of its owner: the payload is JSON with workflow_id, kind (message, event, notify, hook, result) and key, or kind resync: look at everything, something was lost. News come at once when it was quiet, else at most every durable_wf.notify_min_gap; a background worker sends them, the senders do not.
+Ends with wf_unlisten(), UNLISTEN, DISCARD ALL, a rollback of the transaction that began it, and the session. It wants a server session of its own: behind a proxy that pools transactions, the news go to whichever client has that session then, or to nobody.
+Errors: WF001 no such workflow; 42501 it belongs to another role; 53400 the role listens for too many; 55000 the library is not preloaded.';
+
+-- who executes what now
+
+CREATE FUNCTION durable_wf.executions(
+    OUT workflow_id text, OUT pid integer, OUT kind text, OUT since timestamptz)
+    RETURNS SETOF record
+    AS 'MODULE_PATHNAME', 'dwf_executions' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10;
+COMMENT ON FUNCTION durable_wf.executions() IS
+'what the view wf_executions knows from shared memory, of workflows that the caller may see';
+
+CREATE VIEW @extschema@.wf_executions WITH (security_invoker = true) AS
+SELECT e.workflow_id, e.pid, e.kind, a.application_name, a.client_addr, e.since,
+       s.step_no,
+       CASE WHEN s.function OPERATOR(pg_catalog.=) 'wf_step' OR s.function OPERATOR(pg_catalog.=) 'wf_save_step' THEN s.name
+            WHEN s.name IS NULL THEN s.function
+            ELSE pg_catalog.concat(s.function, '(', s.name, ')') END AS step_name
+  FROM durable_wf.executions() e
+  LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid OPERATOR(pg_catalog.=) e.pid
+  LEFT JOIN LATERAL (
+      SELECT j.step_no, j.function, j.name
+        FROM durable_wf.step j
+       WHERE j.workflow_id OPERATOR(pg_catalog.=) e.workflow_id
+       ORDER BY j.step_no DESC LIMIT 1) s ON true;
+COMMENT ON VIEW @extschema@.wf_executions IS
+'who executes which workflow now, of those whose owner''s privileges you have: a workflow that is RUNNING and not here is executed by nobody, since its session has died or has detached';
+GRANT SELECT ON @extschema@.wf_executions TO PUBLIC;
+
+COMMENT ON COLUMN @extschema@.wf_executions.workflow_id IS
+'the workflow';
+COMMENT ON COLUMN @extschema@.wf_executions.pid IS
+'the server process, as in pg_stat_activity';
+COMMENT ON COLUMN @extschema@.wf_executions.kind IS
+'executor: one of our processes runs its body; client: a session is attached';
+COMMENT ON COLUMN @extschema@.wf_executions.application_name IS
+'of that session; NULL if you may not see it';
+COMMENT ON COLUMN @extschema@.wf_executions.client_addr IS
+'of that session; NULL for a socket of the same host, or if you may not see it';
+COMMENT ON COLUMN @extschema@.wf_executions.since IS
+'when it took the workflow';
+COMMENT ON COLUMN @extschema@.wf_executions.step_no IS
+'the last step in the journal, done or waiting; NULL: none yet';
+COMMENT ON COLUMN @extschema@.wf_executions.step_name IS
+'its name, as in wf_list_steps';
+-- ----- settings of a session, role or database do not change what is done
+
+ALTER FUNCTION @extschema@.wf_list_steps(text) SET row_security = on;
+ALTER FUNCTION @extschema@.wf_schedule_retention(text, interval) SET IntervalStyle = 'postgres';
+
+COMMENT ON FUNCTION @extschema@.wf_trigger_send() IS
+'Row trigger function (destination [, topic]): send the row to a workflow, as wf_send() does.
+Arguments are templates: ''order-{id}'' puts the column id in the place of {id}; {{ and }} are braces. The message is the row as jsonb: NEW, or OLD on DELETE. Both are the same in each session, whatever it has set: dates in ISO, times in UTC. BEFORE or AFTER, INSERT, UPDATE or DELETE, FOR EACH ROW.
+Acts as the current user. Does not block.
+Errors: those of wf_send(); 42703 a column that the table does not have; 22023 a column that is null, an unmatched brace, a wrong number of arguments; 39P01 not a row trigger.';
+
+CREATE OR REPLACE FUNCTION durable_wf.make_schedule(name text, schedule text, body text, input jsonb)
+    RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp AS
+$$
+BEGIN
+    IF make_schedule.name IS NULL OR octet_length(make_schedule.name) NOT BETWEEN 1 AND 200 THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = 'name must be of 1 to 200 bytes';
+    ELSIF make_schedule.schedule IS NULL THEN
+        RAISE invalid_parameter_value USING MESSAGE = 'schedule must not be null';
+    ELSIF make_schedule.schedule ~* 'second' THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('invalid schedule: %s', make_schedule.schedule),
+            DETAIL = 'The tick in a workflow''s id is a minute.',
+            HINT = 'Use cron''s five fields.';
+    END IF;
+    RETURN durable_wf.cron_schedule(
+        concat('durable_wf: ', make_schedule.name), make_schedule.schedule,
+        -- what the role and the database have set is not for this
+        format('SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE; SET LOCAL ROLE NONE; SELECT durable_wf.start_tick(%L, %L, %L)',
+               make_schedule.name, make_schedule.body, make_schedule.input));
+END $$;
+
+-- What the job of a retention calls: batches, each in its own transaction,
+-- which is what wf_prune() needs whatever the database's or role's default is.
+CREATE OR REPLACE PROCEDURE durable_wf.prune_all(older_than interval)
+    LANGUAGE plpgsql AS
+$$
+BEGIN
+    LOOP
+        IF pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.<>) 'read committed'
+           OR pg_catalog.current_setting('transaction_read_only')::pg_catalog.bool
+              AND NOT pg_catalog.pg_is_in_recovery() THEN
+            COMMIT;
+            SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
+        END IF;
+        EXIT WHEN @extschema@.wf_prune(older_than, 1000) OPERATOR(pg_catalog.<) 1000;
+        COMMIT;
+    END LOOP;
+END $$;

@@ -1,0 +1,68 @@
+# What listeners cost, and when they hear of it.  Sourced by bench/run.
+
+# Have 200 sessions listen, two to each of the workflows that we send to; or
+# just sit there.
+#   start_followers {follow|sit}
+start_followers() {
+	local answer
+	coproc FOLLOWERS { exec "$work/listen" "$1" 200; }
+	followers=$FOLLOWERS_PID
+	read -r answer <&"${FOLLOWERS[0]}"
+	[ "$answer" = ready ] || die 'could not listen'
+}
+
+stop_followers() {
+	local in=${FOLLOWERS[1]}
+	exec {in}>&-
+	wait "$followers"
+}
+
+# What it costs the senders that somebody listens, and when he hears of it.
+bench_listen() {
+	local round side p50 p99 followers
+	declare -A sessions=([ours]=follow [theirs]=sit)
+	declare -A load=([ours]=send.ours [theirs]=notify.theirs)
+	compile listen
+	for round in $(seq "$rounds"); do
+		for side in $(sides "$round"); do
+			empty_tables
+			start_followers "${sessions[$side]}"
+			tps send.ours -c 8 -T "$seconds"
+			record listen "$side" "$tps"
+			stop_followers
+		done
+		say "listen: round $round of $rounds"
+	done
+
+	local rounds=$((rounds < 5 ? rounds : 5))
+	for round in $(seq "$rounds"); do
+		for side in $(sides "$round"); do
+			empty_tables
+			run_job "$work/listen" "$side" "$listen_samples" 60
+			read -r p50 p99 <"$work/out"
+			record delay50 "$side" "$p50"
+			record delay99 "$side" "$p99"
+		done
+		for side in $(sides "$round"); do
+			empty_tables
+			start_followers follow
+			pgbench -n -M prepared -c 8 -j 2 -T 600 -f "${load[$side]}" \
+				-D message='{"order": 42, "state": "paid"}' >"$work/load" 2>&1 &
+			job=$!
+			"$work/listen" "$side" "$listen_samples" 20 >"$work/out"
+			kill "$job" && wait "$job" 2>/dev/null || true
+			job=''
+			stop_followers
+			read -r p50 p99 <"$work/out"
+			record load50 "$side" "$p50"
+			record load99 "$side" "$p99"
+		done
+		say "listen: round $round of $rounds of the delays"
+	done
+
+	row listen 'wf_send, clients: 8, 200 sessions listen' 'none of them listens' '/s' '>= 0.9'
+	row delay50 'commit → wf_listen hears of it, quiet, p50' 'pg_notify, LISTEN' µs ''
+	row delay99 'commit → wf_listen hears of it, quiet, p99' 'pg_notify, LISTEN' µs ''
+	row load50 'the same, 8 clients send, p50' 'pg_notify, LISTEN' µs ''
+	row load99 'the same, 8 clients send, p99' 'pg_notify, LISTEN' µs ''
+}

@@ -1,0 +1,155 @@
+/*-------------------------------------------------------------------------
+ *
+ * prepare.c
+ *	  Make of an HTTP request what a webhook is resumed with, a jsonb.
+ *
+ * What a client sends may make jsonb_in() raise; that happens before there is
+ * a transaction, and costs only that request.  A body that says that it is
+ * JSON and cannot be a jsonb is text, with the reason beside it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "prepare.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+#include "encoding.h"
+#include "http.h"
+#include "server.h"
+#include "text.h"
+#include "transaction.h"
+
+/* What some put before JSON, to say that it is UTF-8 */
+#define BYTE_ORDER_MARK	"\xef\xbb\xbf"
+
+/*
+ * A jsonb of a text; NULL if jsonb cannot hold it, and the reason.  Outside of
+ * a transaction.
+ */
+static Jsonb *
+make_jsonb(char *json, const char **reason)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Jsonb	   *volatile result = NULL;
+
+	PG_TRY();
+	{
+		result = DatumGetJsonbP(DirectFunctionCall1(jsonb_in,
+													CStringGetDatum(json)));
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error = dwf_transaction_take_error(context);
+
+		*reason = error->detail ?
+			psprintf("%s: %s", error->message, error->detail) :
+			pstrdup(error->message);
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
+	return result;
+}
+
+/* Why text that our rules do not take for JSON is none */
+static const char *
+why_not_json(const DwfHttpRequest *request)
+{
+	const char *reason = "it is nested too deeply, or has too large numbers";
+	char	   *text = pnstrdup(request->text, request->text_length);
+	Jsonb	   *jsonb = make_jsonb(text, &reason);
+
+	if (jsonb)
+		pfree(jsonb);
+	return reason;
+}
+
+/* Read the body by its type: is it JSON? */
+static bool
+read_body(DwfHttpRequest *request)
+{
+	const char *type = dwf_request_content_type(request);
+	bool		is_json = dwf_request_type_is_json(type);
+	const char *bytes = request->body;
+	int			length = (int) request->body_length;
+	int			encoding = is_json ? PG_UTF8 : dwf_encoding_of_type(type);
+	DwfConverted converted;
+
+	if (is_json && length >= 3 && memcmp(bytes, BYTE_ORDER_MARK, 3) == 0)
+	{
+		bytes += 3;
+		length -= 3;
+	}
+	converted = dwf_text_convert(bytes, length, encoding,
+								 GetDatabaseEncoding(), &request->text,
+								 &length);
+	request->text_length = length;
+	if (converted != DWF_CONVERTED)
+	{
+		request->text = NULL;
+		if (is_json || converted == DWF_NOT_CONVERTIBLE)
+			request->body_error = dwf_http_body_error(converted);
+		return false;
+	}
+	if (!is_json || length == 0)
+		return false;
+	if (dwf_request_is_json(request->text, request->text_length))
+		return true;
+	request->body_error = why_not_json(request);
+	return false;
+}
+
+/* Headers are text of the server's encoding */
+static void
+read_headers(DwfHttpRequest *request)
+{
+	request->is_utf8 = GetDatabaseEncoding() == PG_UTF8;
+	if (request->is_utf8)
+		return;
+	for (int i = 0; i < request->nheaders; i++)
+		request->headers[i].value =
+			dwf_text_of_header(request->headers[i].value);
+}
+
+/* Make what a webhook is resumed with; false if that cannot be */
+bool
+dwf_prepare_request(DwfWebhookRequest *task, DwfConn *conn)
+{
+	DwfHttpRequest request = {0};
+	StringInfoData json;
+	const char *reason;
+	bool		is_json;
+
+	task->token = cstring_to_text(conn->token);
+	request.method = conn->method;
+	request.base_url = dwf_http_base_url();
+	request.received_at =
+		JsonEncodeDateTime(NULL, TimestampTzGetDatum(GetCurrentTimestamp()),
+						   TIMESTAMPTZOID, NULL);
+	request.target = conn->target;
+	request.nheaders = dwf_server_headers(conn, &request.headers);
+	request.body = conn->body ? conn->body : "";
+	request.body_length = conn->body_length;
+	read_headers(&request);
+	is_json = read_body(&request);
+	task->has_key = dwf_request_has_header(&request, "idempotency-key");
+
+	initStringInfo(&json);
+	dwf_request_write(&request, is_json, &json);
+	task->request = make_jsonb(json.data, &reason);
+	if (task->request == NULL && is_json)
+	{
+		resetStringInfo(&json);
+		request.body_error = reason;
+		dwf_request_write(&request, false, &json);
+		task->request = make_jsonb(json.data, &reason);
+	}
+	pfree(json.data);
+	return task->request != NULL;
+}

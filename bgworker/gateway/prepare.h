@@ -1,0 +1,19 @@
+/*-------------------------------------------------------------------------
+ *
+ * prepare.h
+ *	  Make of an HTTP request what a webhook is resumed with.
+ *	  Gateway, floor 5.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_PREPARE_H
+#define DWF_PREPARE_H
+
+#include "postgres.h"
+
+#include "conn.h"
+#include "webhook.h"
+
+extern bool dwf_prepare_request(DwfWebhookRequest *task, DwfConn *conn);
+
+#endif							/* DWF_PREPARE_H */

@@ -1,0 +1,83 @@
+/*-------------------------------------------------------------------------
+ *
+ * text.c
+ *	  Text of clients, and for them, in a server of another encoding.
+ *
+ * Conversions are in the catalogs, so text that has to be converted costs a
+ * transaction.  What is ASCII, or in the server's encoding, which is what
+ * nearly all of it is, costs none.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "text.h"
+
+#include "access/xact.h"
+#include "mb/pg_wchar.h"
+#include "utils/memutils.h"
+
+#include "transaction.h"
+
+/* Convert in a transaction; what that raises counts as not convertible */
+static DwfConverted
+convert_in_transaction(const char *bytes, int length, int from, int to,
+					   char **text, int *text_length)
+{
+	MemoryContext context = CurrentMemoryContext;
+	DwfConverted volatile result = DWF_NOT_CONVERTIBLE;
+
+	PG_TRY();
+	{
+		dwf_transaction_begin();
+		MemoryContextSwitchTo(context);
+		result = dwf_encoding_convert(bytes, length, from, to, text,
+									  text_length);
+		dwf_transaction_commit(false);
+	}
+	PG_CATCH();
+	{
+		result = DWF_NOT_CONVERTIBLE;
+		FreeErrorData(dwf_transaction_abort(context));
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	return result;
+}
+
+/* dwf_encoding_convert() outside of a transaction */
+DwfConverted
+dwf_text_convert(const char *bytes, int length, int from, int to, char **text,
+				 int *text_length)
+{
+	Assert(!IsTransactionState());
+	if (from == to || from == DWF_ENCODING_UNKNOWN ||
+		dwf_encoding_is_ascii(bytes, length))
+		return dwf_encoding_convert(bytes, length, from, to, text,
+									text_length);
+	return convert_in_transaction(bytes, length, from, to, text, text_length);
+}
+
+/*
+ * The value of a header in an encoding that is not UTF-8: it came in UTF-8, if
+ * it is that, else in Latin-1.  If it cannot be converted, each of its bytes
+ * that is not ASCII is a '?'.
+ */
+const char *
+dwf_text_of_header(const char *value)
+{
+	int			length = strlen(value);
+	char	   *text;
+	DwfConverted converted = dwf_text_convert(value, length, PG_UTF8,
+											  GetDatabaseEncoding(), &text,
+											  &length);
+
+	if (converted == DWF_NOT_VALID)
+		converted = dwf_text_convert(value, length, PG_LATIN1,
+									 GetDatabaseEncoding(), &text, &length);
+	if (converted == DWF_CONVERTED)
+		return text;
+	text = pstrdup(value);
+	for (char *c = text; *c; c++)
+		if (IS_HIGHBIT_SET(*c))
+			*c = '?';
+	return text;
+}

@@ -1,0 +1,20 @@
+/*-------------------------------------------------------------------------
+ *
+ * text.h
+ *	  Text of clients, and for them, in a server of another encoding.
+ *	  Gateway, floor 4.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_TEXT_H
+#define DWF_TEXT_H
+
+#include "postgres.h"
+
+#include "encoding.h"
+
+extern DwfConverted dwf_text_convert(const char *bytes, int length, int from,
+									 int to, char **text, int *text_length);
+extern const char *dwf_text_of_header(const char *value);
+
+#endif							/* DWF_TEXT_H */

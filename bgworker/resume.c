@@ -60,10 +60,22 @@ static DwfWaitCursor cursor;
 /* Workflows run here; if not, what comes meanwhile is lost */
 static bool runs = false;
 
-static DwfAttempt by_news = {.purpose = "let workflows go on that have got something",.is_silent = true};
-static DwfAttempt by_clock = {.purpose = "let workflows go on that are due",.is_silent = true};
-static DwfAttempt by_end = {.purpose = "end workflows that have run out of time",.is_silent = true};
-static DwfAttempt by_pass = {.purpose = "look which workflows may go on",.is_silent = true};
+static DwfAttempt by_news = {
+	.purpose = "let workflows go on that have got something",
+	.is_silent = true
+};
+static DwfAttempt by_clock = {
+	.purpose = "let workflows go on that are due",
+	.is_silent = true
+};
+static DwfAttempt by_end = {
+	.purpose = "end workflows that have run out of time",
+	.is_silent = true
+};
+static DwfAttempt by_pass = {
+	.purpose = "look which workflows may go on",
+	.is_silent = true
+};
 static DwfAttempt listing = {.purpose = "look for workflows to serve"};
 static DwfAttempt whole = {.purpose = "look at the clock",.is_silent = true};
 static DwfAttempt looking = {.purpose = "look at the clock"};
@@ -83,10 +95,17 @@ typedef struct Piece
 	DwfWaitCursor cursor;		/* of a pass: where it ends */
 	int			count;			/* how many were found */
 	uint64		resumed;
-	List	   *left;			/* of text: those that nothing could be done about */
+	List	   *left;			/* of text: nothing could be done about them */
 } Piece;
 
 /* ----- pieces ----- */
+
+static Datum
+text_array(Datum *values, int count)
+{
+	return PointerGetDatum(construct_array(values, count, TEXTOID, -1, false,
+										   TYPALIGN_INT));
+}
 
 /* Keep ids beyond the transaction */
 static void
@@ -147,9 +166,7 @@ serve_one(void *argument)
 	One		   *one = argument;
 	Datum		id = PointerGetDatum(one->id);
 
-	one->piece->serve(one->piece,
-					  PointerGetDatum(construct_array(&id, 1, TEXTOID, -1,
-													  false, TYPALIGN_INT)));
+	one->piece->serve(one->piece, text_array(&id, 1));
 }
 
 /*
@@ -233,7 +250,7 @@ dwf_resume_has_news(void)
 	return heeded < news.len;
 }
 
-/* Workflows of this database are run, or not any more: is all to be looked at? */
+/* News were lost, these or, with NULL, whichever: a pass has to follow */
 static void
 lose(const DwfLost *lost)
 {
@@ -285,19 +302,12 @@ list_by_news(Piece *piece)
 		count++;
 	}
 	if (nended > 0)
-		dwf_store_forget_waits(PointerGetDatum(construct_array(ended, nended,
-															   TEXTOID, -1, false,
-															   TYPALIGN_INT)));
-	return dwf_store_waiters(PointerGetDatum(construct_array(doors, count, CHAROID,
-															 1, true,
+		dwf_store_forget_waits(text_array(ended, nended));
+	return dwf_store_waiters(PointerGetDatum(construct_array(doors, count,
+															 CHAROID, 1, true,
 															 TYPALIGN_CHAR)),
-							 PointerGetDatum(construct_array(targets, count,
-															 TEXTOID, -1, false,
-															 TYPALIGN_INT)),
-							 PointerGetDatum(construct_array(keys, count, TEXTOID,
-															 -1, false,
-															 TYPALIGN_INT)),
-							 dwf_aside_ids());
+							 text_array(targets, count),
+							 text_array(keys, count), dwf_aside_ids());
 }
 
 /*
@@ -307,7 +317,8 @@ list_by_news(Piece *piece)
 bool
 dwf_resume_news(void)
 {
-	Piece		piece = {.attempt = &by_news,.list = list_by_news,.serve = resume};
+	Piece		piece = {.attempt = &by_news,.list = list_by_news,
+	.serve = resume};
 
 	if (!runs || !dwf_attempt_may(&by_news) || !serve(&piece))
 	{
@@ -501,7 +512,8 @@ list_page(Piece *piece)
 
 	piece->cursor = cursor;
 	(void) dwf_store_wait_page(&piece->cursor, &passing, BATCH, &ids);
-	return ids.count > 0 ? dwf_store_over_waiters(ids.array, dwf_aside_ids()) : ids;
+	return ids.count == 0 ? ids :
+		dwf_store_over_waiters(ids.array, dwf_aside_ids());
 }
 
 /* Is there a pass to go on with, or to begin? */
@@ -519,11 +531,12 @@ dwf_resume_next(void)
 	return runs && (passing.any || next_lost.any) ? by_pass.again_at : DT_NOEND;
 }
 
-/* Go on with a pass by a page, or begin one; returns whether a workflow goes on */
+/* Go on with a pass by a page, or begin one; does a workflow go on? */
 bool
 dwf_resume_lost(void)
 {
-	Piece		piece = {.attempt = &by_pass,.list = list_page,.serve = resume};
+	Piece		piece = {.attempt = &by_pass,.list = list_page,
+	.serve = resume};
 
 	if (!passing.any)
 	{

@@ -86,8 +86,8 @@ free_entry(const char *gid, TransactionId xid)
 
 /*
  * The present transaction has something to tell at its commit and is about to
- * be prepared: remember its name.  Raises 0A000 when the name is not known, as it was not a statement
- * that prepares it.
+ * be prepared: remember its name.  Raises 0A000 when the name is not known, as
+ * it was not a statement that prepares it.
  */
 void
 dwf_prepared_remember(bool has_notes)

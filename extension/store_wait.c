@@ -229,10 +229,10 @@ dwf_store_over_waiters(Datum ids, Datum aside)
 static bool
 was_lost(const DwfLost *lost, text *workflow_id)
 {
-	return lost->all ||
-		dwf_service_has_lost(lost,
-							 dwf_listener_workflow_hash(VARDATA_ANY(workflow_id),
-														VARSIZE_ANY_EXHDR(workflow_id)));
+	uint64		hash = dwf_listener_workflow_hash(VARDATA_ANY(workflow_id),
+												  VARSIZE_ANY_EXHDR(workflow_id));
+
+	return dwf_service_has_lost(lost, hash);
 }
 
 /*

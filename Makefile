@@ -1,29 +1,37 @@
 # Build and install:  make && make install          (PG_CONFIG picks a server)
+# Outside the tree:   make -f /path/to/Makefile VPATH=/path/to
 # For developers:     ./run test                    (make DEV=1, own server)
 
 PG_CONFIG = pg_config
 
+# Where the sources are; PGXS sets srcdir likewise, but only further down.
+top := $(or $(VPATH),$(patsubst %/,%,$(dir $(firstword $(MAKEFILE_LIST)))))
+
 EXTENSION = durable_wf
 MODULE_big = durable_wf
-EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(EXTENSION).control)
+EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(top)/$(EXTENSION).control)
 
-OBJS := $(patsubst %.c,%.o,$(sort $(wildcard extension/*.c bgworker/*.c)))
+# The names of the files below $(top) that match these patterns, from there.
+find = $(sort $(patsubst $(top)/%,%,$(wildcard $(addprefix $(top)/,$(1)))))
+
+OBJS := $(patsubst %.c,%.o,$(call find,extension/*.c extension/*/*.c bgworker/*.c))
+OUR_HEADERS := $(call find,extension/*.h extension/*/*.h bgworker/*.h bgworker/*/*.h)
 
 # The gateway is a library of its own, the only part that needs more than
 # PostgreSQL: libmicrohttpd.  GATEWAY=no leaves it out, GATEWAY=yes insists.
 PKG_CONFIG = pkg-config
 GATEWAY := $(shell $(PKG_CONFIG) --exists libmicrohttpd 2>/dev/null && echo yes || echo absent)
 GATEWAY_NAME = $(EXTENSION)_gateway
-GATEWAY_OBJS := $(patsubst %.c,%.o,$(sort $(wildcard bgworker/gateway/*.c)))
+GATEWAY_OBJS := $(patsubst %.c,%.o,$(call find,bgworker/gateway/*.c))
 
 # The install script is generated from these parts, in this order; upgrade
 # scripts are written by hand.
 INSTALL_PARTS = schema workflow message event notify step body hook home trigger listen upkeep schedule views columns
 INSTALL_SQL := $(INSTALL_PARTS:%=extension/install/%.sql)
-DATA := $(wildcard extension/upgrade/*.sql)
+DATA := $(call find,extension/upgrade/*.sql)
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 
-UNLISTED := $(filter-out $(INSTALL_SQL),$(wildcard extension/install/*.sql))
+UNLISTED := $(filter-out $(INSTALL_SQL),$(call find,extension/install/*.sql))
 ifneq ($(UNLISTED),)
 $(error not listed in INSTALL_PARTS: $(UNLISTED))
 endif
@@ -31,16 +39,16 @@ endif
 # make installcheck wants a server with shared_preload_libraries = 'durable_wf'
 # and max_prepared_transactions = 10.  iso-setup teaches isolationtester to see
 # our waits, so it comes first.
-REGRESS := $(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql)))
+REGRESS := $(patsubst sql/%.sql,%,$(call find,sql/*.sql))
 REGRESS_OPTS = --load-extension=$(EXTENSION) --encoding=UTF8 --no-locale
-SPECS := $(patsubst specs/%.spec,%,$(sort $(wildcard specs/*.spec)))
+SPECS := $(patsubst specs/%.spec,%,$(call find,specs/*.spec))
 ISOLATION := $(filter iso-setup,$(SPECS)) $(filter-out iso-setup,$(SPECS))
 ISOLATION_OPTS = $(REGRESS_OPTS)
 TAP_TESTS = 1
 
 # The server's headers count as system headers, so that a strict compiler
 # speaks of our own code only.
-PG_CPPFLAGS = -isystem $(includedir_server) -I$(srcdir)/extension -I$(srcdir)/bgworker
+PG_CPPFLAGS = -isystem $(includedir_server) -I$(top)/extension -I$(top)
 ifdef DEV
 PG_CFLAGS = -DUSE_ASSERT_CHECKING -Wall -Wextra -Werror
 endif
@@ -53,9 +61,10 @@ EXTRA_CLEAN = $(FLAGS_STAMP) $(GATEWAY_OBJS) $(GATEWAY_NAME)$(DLSUFFIX)
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
-# Debian's PGXS does not track headers: any header rebuilds every object.
-$(OBJS) $(OBJS:.o=.bc) $(GATEWAY_OBJS): $(FLAGS_STAMP) \
- $(wildcard extension/*.h bgworker/*.h bgworker/gateway/*.h)
+# Debian's PGXS does not track headers: any header rebuilds every object.  A
+# build outside the tree has no folders yet.
+$(shell mkdir -p $(sort $(dir $(OBJS) $(GATEWAY_OBJS))))
+$(OBJS) $(OBJS:.o=.bc) $(GATEWAY_OBJS): $(FLAGS_STAMP) $(OUR_HEADERS)
 
 ifeq ($(GATEWAY),yes)
 all: $(GATEWAY_NAME)$(DLSUFFIX)
@@ -83,7 +92,7 @@ $(FLAGS_STAMP): FORCE
 
 $(DATA_built): $(INSTALL_SQL) Makefile
 	{ printf '%s\n' '\echo Use "CREATE EXTENSION $(EXTENSION)" to load this file. \quit'; \
-	  cat $(INSTALL_SQL); } >$@
+	  cat $(addprefix $(top)/,$(INSTALL_SQL)); } >$@
 
 # For ./run: the value of a variable.
 print-%:

@@ -6,7 +6,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "aside.h"
+#include "bgworker/aside.h"
 
 #include "catalog/pg_type.h"
 #include "utils/array.h"

@@ -8,7 +8,7 @@
 #ifndef DWF_ASIDE_H
 #define DWF_ASIDE_H
 
-#include "durable_wf.h"
+#include "base/durable_wf.h"
 
 #include "datatype/timestamp.h"
 #include "nodes/pg_list.h"

@@ -10,7 +10,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "attempt.h"
+#include "bgworker/attempt.h"
 
 #include "access/xact.h"
 #include "miscadmin.h"

@@ -8,7 +8,7 @@
 #ifndef DWF_ATTEMPT_H
 #define DWF_ATTEMPT_H
 
-#include "durable_wf.h"
+#include "base/durable_wf.h"
 
 #include "datatype/timestamp.h"
 

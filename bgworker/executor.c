@@ -18,7 +18,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "launcher.h"
+#include "bgworker/launcher.h"
 
 #include "access/xact.h"
 #include "commands/async.h"
@@ -41,20 +41,20 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "args.h"
-#include "attach.h"
-#include "attachment.h"
-#include "body.h"
-#include "clock.h"
-#include "crash.h"
-#include "executors.h"
-#include "guard.h"
-#include "journal.h"
-#include "plan.h"
-#include "service.h"
-#include "session.h"
-#include "store.h"
-#include "wait.h"
+#include "base/args.h"
+#include "base/process_settings.h"
+#include "session/body_timeout.h"
+#include "session/guard.h"
+#include "session/journal.h"
+#include "session/wait.h"
+#include "shared/claim.h"
+#include "shared/crash.h"
+#include "shared/executors.h"
+#include "shared/service.h"
+#include "store/plan.h"
+#include "store/store.h"
+#include "workflow/attach.h"
+#include "workflow/body.h"
 
 /* The role whose bodies these are, and where the worker is told of it */
 static Oid	role;

@@ -17,7 +17,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "launcher.h"
+#include "bgworker/launcher.h"
 
 #include "access/heapam.h"
 #include "access/htup_details.h"
@@ -38,11 +38,11 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "front.h"
-#include "prepared.h"
-#include "presence.h"
-#include "service.h"
-#include "shmem.h"
+#include "bgworker/launch_gateway.h"
+#include "shared/prepared.h"
+#include "shared/presence.h"
+#include "shared/service.h"
+#include "shared/shmem.h"
 
 /* How many workers may be on their way to find out at a time */
 #define STARTING_MAX	3

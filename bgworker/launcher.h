@@ -9,7 +9,7 @@
 #ifndef DWF_LAUNCHER_H
 #define DWF_LAUNCHER_H
 
-#include "durable_wf.h"
+#include "base/durable_wf.h"
 
 extern void dwf_launcher_register(void);
 extern PGDLLEXPORT void dwf_launcher_main(Datum arg);

@@ -30,7 +30,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "pool.h"
+#include "bgworker/pool.h"
 
 #include "access/xact.h"
 #include "commands/dbcommands.h"
@@ -45,11 +45,11 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-#include "body.h"
-#include "executors.h"
-#include "plan.h"
-#include "store.h"
-#include "waiter.h"
+#include "shared/executors.h"
+#include "shared/waiter.h"
+#include "store/plan.h"
+#include "store/store.h"
+#include "workflow/body.h"
 
 typedef struct Executor
 {

@@ -8,7 +8,7 @@
 #ifndef DWF_POOL_H
 #define DWF_POOL_H
 
-#include "durable_wf.h"
+#include "base/durable_wf.h"
 
 #include "datatype/timestamp.h"
 

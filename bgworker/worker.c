@@ -10,7 +10,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "launcher.h"
+#include "bgworker/launcher.h"
 
 #include <limits.h>
 
@@ -29,19 +29,19 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "attachment.h"
-#include "attempt.h"
-#include "home.h"
-#include "listener.h"
-#include "plan.h"
-#include "pool.h"
-#include "presence.h"
-#include "resume.h"
-#include "service.h"
-#include "session.h"
-#include "store.h"
-#include "tell.h"
-#include "waiter.h"
+#include "base/process_settings.h"
+#include "bgworker/attempt.h"
+#include "bgworker/notifier.h"
+#include "bgworker/pool.h"
+#include "bgworker/suspended.h"
+#include "shared/claim.h"
+#include "shared/listener.h"
+#include "shared/presence.h"
+#include "shared/service.h"
+#include "shared/waiter.h"
+#include "store/home.h"
+#include "store/plan.h"
+#include "store/store.h"
 
 /* The extension's owner */
 static Oid	owner = InvalidOid;

@@ -5,18 +5,18 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "durable_wf.h"
+#include "base/durable_wf.h"
 
 #include <limits.h>
 
 #include "miscadmin.h"
 #include "utils/guc.h"
 
-#include "closed_world.h"
-#include "guard.h"
-#include "launcher.h"
-#include "shmem.h"
-#include "step_scope.h"
+#include "hook/closed_world.h"
+#include "session/guard.h"
+#include "bgworker/launcher.h"
+#include "shared/shmem.h"
+#include "session/step_scope.h"
 #include "utility.h"
 #include "xact.h"
 

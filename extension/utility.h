@@ -8,7 +8,7 @@
 #ifndef DWF_UTILITY_H
 #define DWF_UTILITY_H
 
-#include "durable_wf.h"
+#include "base/durable_wf.h"
 
 extern void dwf_utility_init(void);
 

@@ -13,14 +13,14 @@
 
 #include "access/xact.h"
 
-#include "attachment.h"
-#include "client.h"
-#include "journal.h"
-#include "listener.h"
-#include "prepared.h"
-#include "presence.h"
-#include "stash.h"
-#include "wakeup.h"
+#include "base/client.h"
+#include "session/journal.h"
+#include "session/stash.h"
+#include "session/wakeup.h"
+#include "shared/claim.h"
+#include "shared/listener.h"
+#include "shared/prepared.h"
+#include "shared/presence.h"
 
 /*
  * Refuse to prepare what has to go on in this session; remember what else has

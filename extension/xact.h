@@ -8,7 +8,7 @@
 #ifndef DWF_XACT_H
 #define DWF_XACT_H
 
-#include "durable_wf.h"
+#include "base/durable_wf.h"
 
 extern void dwf_xact_init(void);
 

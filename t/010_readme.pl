@@ -288,7 +288,7 @@ foreach my $setting (objects(
 	like($reference, qr/^### `$setting`$/m, "reference: $setting");
 }
 
-my $errors = slurp_file("$top/extension/durable_wf.h");
+my $errors = slurp_file("$top/extension/base/durable_wf.h");
 foreach (sort $errors =~ /MAKE_SQLSTATE\(([^)]+)\)/g)
 {
 	my $code = join '', /'(.)'/g;

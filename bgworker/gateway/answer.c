@@ -10,7 +10,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "answer.h"
+#include "bgworker/gateway/answer.h"
 
 #include "access/xact.h"
 #include "mb/pg_wchar.h"
@@ -23,12 +23,12 @@
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
-#include "durable_wf.h"
-#include "server.h"
-#include "store.h"
-#include "text.h"
-#include "transaction.h"
-#include "waiter.h"
+#include "base/durable_wf.h"
+#include "bgworker/gateway/server.h"
+#include "bgworker/gateway/text.h"
+#include "bgworker/gateway/transaction.h"
+#include "shared/waiter.h"
+#include "store/store.h"
 
 /* How many answers are fetched at a time, and for how long, in ms */
 #define ANSWERS_MAX		1000

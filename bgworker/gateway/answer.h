@@ -10,8 +10,8 @@
 
 #include "postgres.h"
 
-#include "conn.h"
-#include "webhook.h"
+#include "bgworker/gateway/conn.h"
+#include "hook/webhook.h"
 
 /* A request on its way */
 typedef struct DwfTask

@@ -29,7 +29,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "conn.h"
+#include "bgworker/gateway/conn.h"
 
 #include <microhttpd.h>
 #include <sys/epoll.h>
@@ -40,7 +40,7 @@
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
-#include "durable_wf.h"
+#include "base/durable_wf.h"
 
 /* How long a connection may do nothing between two requests, in ms */
 #define IDLE_MAX		75000

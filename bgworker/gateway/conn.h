@@ -13,7 +13,7 @@
 
 #include "lib/ilist.h"
 
-#include "request.h"
+#include "bgworker/gateway/request.h"
 
 struct MHD_Connection;
 

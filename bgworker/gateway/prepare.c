@@ -9,7 +9,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "prepare.h"
+#include "bgworker/gateway/prepare.h"
 
 #include "catalog/pg_type.h"
 #include "fmgr.h"
@@ -20,11 +20,11 @@
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
-#include "encoding.h"
-#include "http.h"
-#include "server.h"
-#include "text.h"
-#include "transaction.h"
+#include "base/encoding.h"
+#include "bgworker/gateway/server.h"
+#include "bgworker/gateway/text.h"
+#include "bgworker/gateway/transaction.h"
+#include "hook/http_response.h"
 
 /* What some put before JSON, to say that it is UTF-8 */
 #define BYTE_ORDER_MARK	"\xef\xbb\xbf"

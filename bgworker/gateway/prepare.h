@@ -11,8 +11,8 @@
 
 #include "postgres.h"
 
-#include "conn.h"
-#include "webhook.h"
+#include "bgworker/gateway/conn.h"
+#include "hook/webhook.h"
 
 extern bool dwf_prepare_request(DwfWebhookRequest *task, DwfConn *conn);
 

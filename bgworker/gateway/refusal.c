@@ -24,7 +24,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "refusal.h"
+#include "bgworker/gateway/refusal.h"
 
 #include "common/hashfn.h"
 #include "mb/pg_wchar.h"
@@ -32,7 +32,7 @@
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
-#include "request.h"
+#include "bgworker/gateway/request.h"
 
 /* Of each part of an error so much is kept */
 #define PART_MAX		2000

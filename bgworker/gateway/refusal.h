@@ -13,7 +13,7 @@
 
 #include "lib/stringinfo.h"
 
-#include "webhook.h"
+#include "hook/webhook.h"
 
 /* An error that a validator has raised, as a process apart tells of it */
 typedef struct DwfRefusal

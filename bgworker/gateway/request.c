@@ -14,7 +14,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "request.h"
+#include "bgworker/gateway/request.h"
 
 #include <ctype.h>
 

@@ -14,7 +14,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "resume.h"
+#include "bgworker/gateway/resume.h"
 
 #include "access/genam.h"
 #include "access/htup_details.h"
@@ -41,11 +41,11 @@
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
 
-#include "durable_wf.h"
-#include "prepare.h"
-#include "refusal.h"
-#include "server.h"
-#include "transaction.h"
+#include "base/durable_wf.h"
+#include "bgworker/gateway/prepare.h"
+#include "bgworker/gateway/refusal.h"
+#include "bgworker/gateway/server.h"
+#include "bgworker/gateway/transaction.h"
 
 /* How many requests one transaction takes, and about how many bytes */
 #define TOGETHER_MAX	256

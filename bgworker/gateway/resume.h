@@ -10,7 +10,7 @@
 
 #include "postgres.h"
 
-#include "answer.h"
+#include "bgworker/gateway/answer.h"
 
 extern bool dwf_resume_begin(void);
 extern void dwf_resume_alone(DwfTask *task);

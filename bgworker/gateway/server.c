@@ -9,7 +9,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "server.h"
+#include "bgworker/gateway/server.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -19,7 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "durable_wf.h"
+#include "base/durable_wf.h"
 
 /* A connection's memory for its headers; more are 431 */
 #define HEADERS_MAX		(32 * 1024)

@@ -11,7 +11,7 @@
 
 #include "postgres.h"
 
-#include "conn.h"
+#include "bgworker/gateway/conn.h"
 
 /* Does it take requests, or answer 503? */
 extern bool dwf_server_is_open;

@@ -9,13 +9,13 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "text.h"
+#include "bgworker/gateway/text.h"
 
 #include "access/xact.h"
 #include "mb/pg_wchar.h"
 #include "utils/memutils.h"
 
-#include "transaction.h"
+#include "bgworker/gateway/transaction.h"
 
 /* Convert in a transaction; what that raises counts as not convertible */
 static DwfConverted

@@ -11,7 +11,7 @@
 
 #include "postgres.h"
 
-#include "encoding.h"
+#include "base/encoding.h"
 
 extern DwfConverted dwf_text_convert(const char *bytes, int length, int from,
 									 int to, char **text, int *text_length);

@@ -14,7 +14,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "transaction.h"
+#include "bgworker/gateway/transaction.h"
 
 #include "access/xact.h"
 #include "miscadmin.h"

@@ -9,7 +9,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "turn.h"
+#include "bgworker/gateway/turn.h"
 
 #include "utils/hsearch.h"
 #include "utils/memutils.h"

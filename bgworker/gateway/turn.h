@@ -11,7 +11,7 @@
 
 #include "postgres.h"
 
-#include "conn.h"
+#include "bgworker/gateway/conn.h"
 
 extern int	dwf_turn_choose(DwfConn **waiting, int count,
 							int (*count_helpers_of) (Oid owner));

@@ -24,7 +24,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "validate.h"
+#include "bgworker/gateway/validate.h"
 
 #include "access/xact.h"
 #include "miscadmin.h"
@@ -42,15 +42,15 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "durable_wf.h"
-#include "answer.h"
-#include "conn.h"
-#include "prepare.h"
-#include "refusal.h"
-#include "resume.h"
-#include "session.h"
-#include "transaction.h"
-#include "turn.h"
+#include "base/durable_wf.h"
+#include "base/process_settings.h"
+#include "bgworker/gateway/answer.h"
+#include "bgworker/gateway/conn.h"
+#include "bgworker/gateway/prepare.h"
+#include "bgworker/gateway/refusal.h"
+#include "bgworker/gateway/resume.h"
+#include "bgworker/gateway/transaction.h"
+#include "bgworker/gateway/turn.h"
 
 #define HELPERS_MAX		3
 #define QUEUE_BYTES		((Size) 65536)

@@ -4,7 +4,7 @@
  *
  *   cd t/fuzz
  *   clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE \
- *     -isystem $(pg_config --includedir-server) -I../../bgworker/gateway \
+ *     -isystem $(pg_config --includedir-server) -I../.. \
  *     -o request request.c ../../bgworker/gateway/request.c
  *   ./request -max_total_time=60
  *
@@ -14,7 +14,7 @@
  */
 #include "postgres.h"
 
-#include "request.h"
+#include "bgworker/gateway/request.h"
 
 #include <stdarg.h>
 #include <stdlib.h>

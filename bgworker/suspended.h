@@ -1,0 +1,28 @@
+/*-------------------------------------------------------------------------
+ *
+ * suspended.h
+ *	  Let suspended workflows go on, and end those that have run out of time.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_RESUME_H
+#define DWF_RESUME_H
+
+#include "base/durable_wf.h"
+
+#include "datatype/timestamp.h"
+
+#include "shared/service.h"
+
+extern void dwf_resume_init(void);
+extern bool dwf_resume_has_news(void);
+extern void dwf_resume_add(const char *news, uint32 length,
+						   const DwfLost *lost);
+extern bool dwf_resume_news(void);
+extern bool dwf_resume_by_clock(bool is_copy, TimestampTz *next);
+extern TimestampTz dwf_resume_aside(void);
+extern bool dwf_resume_is_due(void);
+extern bool dwf_resume_lost(void);
+extern TimestampTz dwf_resume_next(void);
+
+#endif							/* DWF_RESUME_H */

@@ -1,0 +1,39 @@
+/*-------------------------------------------------------------------------
+ *
+ * args.h
+ *	  Take the arguments of SQL functions: not null, within their limits, or
+ *	  a clear error.  Floor 1.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_ARGS_H
+#define DWF_ARGS_H
+
+#include "base/durable_wf.h"
+
+#include "datatype/timestamp.h"
+#include "utils/array.h"
+
+/* Deadlines: a point in time, or one of these */
+#define DWF_WAIT_FOREVER	DT_NOEND
+#define DWF_WAIT_NEVER		DT_NOBEGIN
+
+extern void dwf_arg_require(FunctionCallInfo fcinfo, int n, const char *name);
+extern void dwf_arg_check_name(text *value, const char *name, int max,
+							   bool may_be_empty);
+extern text *dwf_arg_name(FunctionCallInfo fcinfo, int n, const char *name,
+						  int max);
+extern text *dwf_arg_optional_name(FunctionCallInfo fcinfo, int n,
+								   const char *name, int max);
+extern text *dwf_arg_topic(FunctionCallInfo fcinfo, int n);
+extern Datum dwf_arg_payload(FunctionCallInfo fcinfo, int n);
+extern Datum dwf_arg_json_null(void);
+extern TimestampTz dwf_arg_deadline(FunctionCallInfo fcinfo, int n,
+									const char *name);
+extern bool dwf_arg_is_positive(Interval *span, const char *name);
+extern int	dwf_arg_array(FunctionCallInfo fcinfo, int n, const char *name,
+						  Oid type, Datum **values, bool **nulls);
+extern Datum dwf_return_row(FunctionCallInfo fcinfo, Datum *values,
+							bool *nulls);
+
+#endif							/* DWF_ARGS_H */

@@ -1,0 +1,16 @@
+/*-------------------------------------------------------------------------
+ *
+ * call_hint.h
+ *	  How a call is to be written in the body of a SQL workflow.  Floor 2.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_CALL_HINT_H
+#define DWF_CALL_HINT_H
+
+#include "base/durable_wf.h"
+
+extern char *dwf_call_hint(FunctionCallInfo fcinfo, const char *function);
+extern char *dwf_step_hint(const char *statement);
+
+#endif							/* DWF_CALL_HINT_H */

@@ -1,0 +1,114 @@
+/*-------------------------------------------------------------------------
+ *
+ * json.c
+ *	  Build jsonb objects, and look into them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "base/json.h"
+
+#include "utils/numeric.h"
+
+/* The value of a field of an object, or NULL; one that is null counts as none */
+JsonbValue *
+dwf_json_find(Jsonb *object, const char *name)
+{
+	JsonbValue *value = getKeyJsonValueFromContainer(&object->root, name,
+													 strlen(name), NULL);
+
+	return value && value->type != jbvNull ? value : NULL;
+}
+
+JsonbValue
+dwf_json_string(const char *bytes, int length)
+{
+	JsonbValue	value;
+
+	value.type = jbvString;
+	value.val.string.val = unconstify(char *, bytes);
+	value.val.string.len = length;
+	return value;
+}
+
+static JsonbValue
+number_value(int64 number)
+{
+	JsonbValue	value;
+
+	value.type = jbvNumeric;
+	value.val.numeric = int64_to_numeric(number);
+	return value;
+}
+
+/* Add a field to the object that is being built; NULL is null */
+void
+dwf_json_push(JsonbParseState **state, const char *name, JsonbValue *value)
+{
+	JsonbValue	key = dwf_json_string(name, strlen(name));
+	JsonbValue	null = {.type = jbvNull};
+
+	pushJsonbValue(state, WJB_KEY, &key);
+	pushJsonbValue(state, WJB_VALUE, value ? value : &null);
+}
+
+void
+dwf_json_push_number(JsonbParseState **state, const char *name, int64 number)
+{
+	JsonbValue	value = number_value(number);
+
+	dwf_json_push(state, name, &value);
+}
+
+void
+dwf_json_push_text(JsonbParseState **state, const char *name, text *string)
+{
+	JsonbValue	value = dwf_json_string(VARDATA_ANY(string),
+									 VARSIZE_ANY_EXHDR(string));
+
+	dwf_json_push(state, name, &value);
+}
+
+/* Add an object that may be NULL: then an empty one */
+void
+dwf_json_push_object(JsonbParseState **state, const char *name, JsonbValue *object)
+{
+	JsonbValue	key = dwf_json_string(name, strlen(name));
+
+	if (object)
+	{
+		dwf_json_push(state, name, object);
+		return;
+	}
+	pushJsonbValue(state, WJB_KEY, &key);
+	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+	pushJsonbValue(state, WJB_END_OBJECT, NULL);
+}
+
+/* A jsonb as a value, to be put into another one */
+JsonbValue
+dwf_json_container(Jsonb *jsonb)
+{
+	JsonbValue	value;
+
+	value.type = jbvBinary;
+	value.val.binary.data = &jsonb->root;
+	value.val.binary.len = VARSIZE(jsonb) - VARHDRSZ;
+	return value;
+}
+
+/* End the object that is being built */
+Datum
+dwf_json_finish(JsonbParseState **state)
+{
+	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(state,
+														   WJB_END_OBJECT,
+														   NULL)));
+}
+
+/* Is this value an object?  Those within others are binary. */
+bool
+dwf_json_is_object(const JsonbValue *value)
+{
+	return value->type == jbvBinary &&
+		JsonContainerIsObject(value->val.binary.data);
+}

@@ -1,0 +1,16 @@
+/*-------------------------------------------------------------------------
+ *
+ * owner.h
+ *	  Who a workflow belongs to, and who may act on it.  Floor 1.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_OWNER_H
+#define DWF_OWNER_H
+
+#include "base/durable_wf.h"
+
+extern bool dwf_owner_allows(Oid owner, Oid role);
+extern Oid	dwf_owner_role(const char *name);
+
+#endif							/* DWF_OWNER_H */

@@ -1,0 +1,78 @@
+/*-------------------------------------------------------------------------
+ *
+ * restricted.c
+ *	  What runs in this session on behalf of somebody else.
+ *
+ * The server calls it a security-restricted operation: code of a table's owner
+ * that ANALYZE, REINDEX, REFRESH MATERIALIZED VIEW or autovacuum run, whoever
+ * gave the command, and our validators.  The session is not that code's, so
+ * each of our functions is of one of these kinds there:
+ *
+ *	- it changes what the session executes or listens to, or is a step of the
+ *	  session's workflow: it is refused (dwf_restricted_refuse);
+ *	- it acts as a workflow: only as one that is named in the call, since the
+ *	  session has no current workflow there (identity.c, attachment.c).  A
+ *	  validator has a setting durable_wf.workflow_id of its own;
+ *	- all others act as the current role, as anywhere.
+ *
+ * None of their calls is a step of the session's workflow (journal.c), and
+ * what they end is not what the session executes (attachment.c).
+ * sql/restricted.sql goes through all functions.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "base/restricted.h"
+
+#include "miscadmin.h"
+
+/* How many validators run, one in the other */
+static int	validators = 0;
+
+/* Does this session run something on behalf of somebody else? */
+bool
+dwf_restricted(void)
+{
+	return InSecurityRestrictedOperation();
+}
+
+/* Is that a validator? */
+bool
+dwf_restricted_is_validator(void)
+{
+	return validators > 0;
+}
+
+/* One begins; how many there are now.  Cannot fail. */
+int
+dwf_restricted_enter_validator(void)
+{
+	return ++validators;
+}
+
+/* It has ended.  Cannot fail. */
+void
+dwf_restricted_leave_validator(void)
+{
+	Assert(validators > 0);
+	validators--;
+}
+
+/*
+ * Raise 42501 there, as core does of LISTEN: the function would change the
+ * session, or act for it.
+ */
+void
+dwf_restricted_refuse(const char *function)
+{
+	if (!dwf_restricted())
+		return;
+	if (dwf_restricted_is_validator())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("cannot execute %s() in a hook's validator", function),
+				 errhint("Let the workflow do it, with the payload.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("cannot execute %s() within security-restricted operation",
+					function)));
+}

@@ -1,0 +1,16 @@
+/*-------------------------------------------------------------------------
+ *
+ * closed_functions.h
+ *	  Which functions a validator may call.  Floor 1.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_CLOSED_FUNCTIONS_H
+#define DWF_CLOSED_FUNCTIONS_H
+
+#include "base/durable_wf.h"
+
+extern bool dwf_closed_functions_allow(Oid function);
+extern void dwf_closed_functions_init(void);
+
+#endif							/* DWF_CLOSED_FUNCTIONS_H */

@@ -1,0 +1,26 @@
+/*-------------------------------------------------------------------------
+ *
+ * closed_settings.h
+ *	  A validator's settings are its owner's, not the session's.  Floor 1.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_CLOSED_SETTINGS_H
+#define DWF_CLOSED_SETTINGS_H
+
+#include "base/durable_wf.h"
+
+#include "nodes/pg_list.h"
+
+/* What has to be put back that the server's nest of settings does not hold */
+typedef struct DwfHiddenSettings
+{
+	MemoryContext context;		/* that outlives the validator */
+	List	   *resets;
+} DwfHiddenSettings;
+
+extern void dwf_closed_settings_enter(Oid owner, DwfHiddenSettings *hidden);
+extern void dwf_closed_settings_leave(DwfHiddenSettings *hidden);
+extern void dwf_closed_settings_init(void);
+
+#endif							/* DWF_CLOSED_SETTINGS_H */

@@ -1,0 +1,177 @@
+/*-------------------------------------------------------------------------
+ *
+ * form.c
+ *	  wf_form: the body of an HTML form, as browsers and many senders of
+ *	  webhooks write it (application/x-www-form-urlencoded), as JSON.
+ *
+ * Whatever it is given, it raises nothing: strangers send it, to workflows
+ * that are not to end of it.  It decodes as browsers do: '+' is a space, %XX a
+ * byte of UTF-8, and what is no escape stands for itself.  Nothing is lost or
+ * guessed: a value that is no text is null, a name that is none stays as it
+ * was sent, and the values of a name that comes more than once are an array.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "base/durable_wf.h"
+
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+
+#include "base/encoding.h"
+#include "base/json.h"
+
+PG_FUNCTION_INFO_V1(wf_form);
+
+/* A name and its value */
+typedef struct Pair
+{
+	JsonbValue	name;
+	JsonbValue	value;
+	int			position;
+} Pair;
+
+static int
+hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+/* Decode a part, which is UTF-8 then; false if it cannot be text of ours */
+static bool
+decode(const char *part, int length, JsonbValue *value)
+{
+	char	   *bytes = palloc(length + 1);
+	int			n = 0;
+
+	for (int i = 0; i < length; i++)
+	{
+		if (part[i] == '+')
+			bytes[n++] = ' ';
+		else if (part[i] == '%' && i + 2 < length &&
+				 hex_value(part[i + 1]) >= 0 && hex_value(part[i + 2]) >= 0)
+		{
+			bytes[n++] = (char) (hex_value(part[i + 1]) * 16 +
+								 hex_value(part[i + 2]));
+			i += 2;
+		}
+		else
+			bytes[n++] = part[i];
+	}
+	bytes[n] = '\0';
+	if (dwf_encoding_convert(bytes, n, PG_UTF8, GetDatabaseEncoding(), &bytes,
+							 &n) != DWF_CONVERTED)
+		return false;
+	*value = dwf_json_string(bytes, n);
+	return true;
+}
+
+/* Read a pair: from "start" to "end" */
+static void
+read_pair(const char *start, const char *end, Pair *pair)
+{
+	const char *equals = memchr(start, '=', end - start);
+	const char *name_end = equals ? equals : end;
+
+	if (!decode(start, name_end - start, &pair->name))
+		pair->name = dwf_json_string(start, name_end - start);
+	if (equals == NULL)
+		pair->value = dwf_json_string("", 0);
+	else if (!decode(equals + 1, end - equals - 1, &pair->value))
+		pair->value.type = jbvNull;
+}
+
+/* Read all pairs; returns how many */
+static int
+read_pairs(const char *form, int length, Pair **pairs)
+{
+	const char *end = form + length;
+	int			room = 1;
+	int			count = 0;
+
+	for (const char *c = form; c < end; c++)
+		room += *c == '&';
+	*pairs = palloc_extended((Size) room * sizeof(Pair), MCXT_ALLOC_HUGE);
+	for (const char *start = form; start < end;)
+	{
+		const char *ampersand = memchr(start, '&', end - start);
+		const char *pair_end = ampersand ? ampersand : end;
+
+		if (pair_end > start)
+		{
+			read_pair(start, pair_end, &(*pairs)[count]);
+			(*pairs)[count].position = count;
+			count++;
+		}
+		start = pair_end + 1;
+	}
+	return count;
+}
+
+static bool
+same_name(const Pair *a, const Pair *b)
+{
+	return a->name.val.string.len == b->name.val.string.len &&
+		memcmp(a->name.val.string.val, b->name.val.string.val,
+			   a->name.val.string.len) == 0;
+}
+
+/* By name, in their order */
+static int
+compare_pairs(const void *a, const void *b)
+{
+	const Pair *left = a;
+	const Pair *right = b;
+	int			order = memcmp(left->name.val.string.val,
+							   right->name.val.string.val,
+							   Min(left->name.val.string.len,
+								   right->name.val.string.len));
+
+	if (order == 0)
+		order = left->name.val.string.len - right->name.val.string.len;
+	return order != 0 ? order : left->position - right->position;
+}
+
+/* wf_form(body) → jsonb */
+Datum
+wf_form(PG_FUNCTION_ARGS)
+{
+	text	   *body = PG_GETARG_TEXT_PP(0);
+	JsonbParseState *state = NULL;
+	char	   *form;
+	int			length;
+	Pair	   *pairs;
+	int			count;
+
+	/* what it cannot be converted from cannot be converted to, either */
+	(void) dwf_encoding_convert(VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body),
+								GetDatabaseEncoding(), PG_UTF8, &form,
+								&length);
+	count = read_pairs(form, length, &pairs);
+	qsort(pairs, count, sizeof(Pair), compare_pairs);
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < count;)
+	{
+		int			next = i + 1;
+
+		while (next < count && same_name(&pairs[i], &pairs[next]))
+			next++;
+		pushJsonbValue(&state, WJB_KEY, &pairs[i].name);
+		if (next - i > 1)
+			pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+		for (int n = i; n < next; n++)
+			pushJsonbValue(&state, next - i > 1 ? WJB_ELEM : WJB_VALUE,
+						   &pairs[n].value);
+		if (next - i > 1)
+			pushJsonbValue(&state, WJB_END_ARRAY, NULL);
+		i = next;
+	}
+	PG_RETURN_DATUM(dwf_json_finish(&state));
+}

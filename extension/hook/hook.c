@@ -1,0 +1,210 @@
+/*-------------------------------------------------------------------------
+ *
+ * hook.c
+ *	  Hooks: wf_create_hook, wf_resume_hook, wf_await_hook, wf_get_hook,
+ *	  wf_dispose_hook; and what becomes of them at the end of a workflow.
+ *
+ * A payload is a mailbox item at the door of hooks, by the token.  Who resumes
+ * needs the token and nothing else; all other functions but wf_get_hook want
+ * the rights of the workflow's owner.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "base/durable_wf.h"
+
+#include "commands/trigger.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "base/args.h"
+#include "hook/token.h"
+#include "hook/validator.h"
+#include "mailbox/mailbox.h"
+#include "session/identity.h"
+#include "session/journal.h"
+#include "shared/claim.h"
+#include "store/plan.h"
+#include "store/store.h"
+
+PG_FUNCTION_INFO_V1(dwf_release_hooks);
+
+/* wf_create_hook(token, metadata, validator, workflow_id) → text, the token */
+DWF_JOURNALLED(wf_create_hook, 0)
+{
+	DwfHook		hook = {0};
+	DwfLife		life;
+
+	hook.token = dwf_arg_optional_name(fcinfo, 0, "token", DWF_KEY_MAX);
+	hook.metadata.isnull = PG_ARGISNULL(1);
+	if (!hook.metadata.isnull)
+		hook.metadata.value = PG_GETARG_DATUM(1);
+	hook.validator = dwf_arg_optional_name(fcinfo, 2, "validator", DWF_KEY_MAX);
+	hook.workflow_id = dwf_identity_argument(fcinfo, 3);
+	hook.respond_with.isnull = true;
+	dwf_store_require_writable("wf_create_hook");
+
+	if (hook.validator)
+	{
+		dwf_identity_check_exists(hook.workflow_id, &life, GetUserId());
+		hook.validator = dwf_validator_resolve(hook.validator, life.owner);
+	}
+	if (hook.token == NULL)
+		hook.token = dwf_token_generate();
+	dwf_token_claim(&hook);
+	PG_RETURN_TEXT_P(hook.token);
+}
+
+/* wf_resume_hook(token, payload, idempotency_key) → text, the workflow */
+DWF_JOURNALLED(wf_resume_hook, 0)
+{
+	DwfResume	resume = {0};
+	Datum		payload;
+
+	resume.token = dwf_arg_name(fcinfo, 0, "token", DWF_KEY_MAX);
+	payload = dwf_arg_payload(fcinfo, 1);
+	resume.idempotency_key = dwf_arg_optional_name(fcinfo, 2,
+												   "idempotency_key",
+												   DWF_KEY_MAX);
+	dwf_store_require_writable("wf_resume_hook");
+
+	dwf_token_open(&resume);
+	dwf_token_claim_key(&resume);
+	dwf_token_deliver(&resume, dwf_token_validate(&resume, payload));
+	PG_RETURN_TEXT_P(resume.hook.workflow_id);
+}
+
+/* Raise WF006 when the hook that is awaited is not there (any more) */
+static void
+check_hook(const DwfReceive *receive)
+{
+	if (!dwf_store_has_hook(&receive->queues[0]))
+		dwf_token_report_no_hook();
+}
+
+/*
+ * The workflow of a hook that the current user may await; raises WF006 and
+ * 42501.  Who executes a workflow awaits that one's hooks: if a token that it
+ * had is another's by now, its own hook is gone.
+ */
+static text *
+own_hook_workflow(text *token)
+{
+	DwfHook		hook;
+	DwfLife		life;
+
+	if (!dwf_store_find_hook(token, &hook) || hook.has_ended ||
+		(dwf_attachment_state() == DWF_EXECUTES &&
+		 !dwf_attachment_executes_that(hook.workflow_id)))
+		dwf_token_report_no_hook();
+	life.owner = hook.owner;
+	dwf_identity_check_owner(hook.workflow_id, &life, GetUserId());
+	return hook.workflow_id;
+}
+
+/* wf_await_hook(token, timeout) → jsonb; also a CALL */
+DWF_JOURNALLED(wf_await_hook, 0)
+{
+	DwfReceive	receive = {.limit = 1,.nqueues = 1,.check = check_hook};
+	DwfAddress	queue = {.door = DWF_DOOR_HOOK};
+	DwfWait		wait;
+	bool		isnull;
+	Datum		payload;
+
+	dwf_wait_init(&wait, fcinfo, "wf_await_hook");
+	queue.key = dwf_arg_name(fcinfo, 0, "token", DWF_KEY_MAX);
+	wait.deadline = dwf_arg_deadline(fcinfo, 1, "timeout");
+	dwf_store_require_writable("wf_await_hook");
+	receive.workflow_id = own_hook_workflow(queue.key);
+	queue.workflow_id = receive.workflow_id;
+	receive.queues = &queue;
+
+	isnull = !dwf_mailbox_receive(&receive, &wait, NULL);
+	payload = isnull ? (Datum) 0 : receive.items[0].payload;
+
+	if (wait.is_call)
+		return dwf_return_row(fcinfo, &payload, &isnull);
+	if (isnull)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(payload);
+}
+
+/* wf_get_hook(token) → a row, or none */
+DWF_JOURNALLED(wf_get_hook, 0)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	text	   *token = dwf_arg_name(fcinfo, 0, "token", DWF_KEY_MAX);
+	DwfHook		hook;
+	Datum		values[4];
+	bool		nulls[4] = {false};
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (!dwf_store_find_hook(token, &hook) || hook.has_ended)
+		return (Datum) 0;
+	values[0] = PointerGetDatum(hook.workflow_id);
+	values[1] = hook.metadata.value;
+	nulls[1] = hook.metadata.isnull;
+	values[2] = BoolGetDatum(hook.is_webhook);
+	values[3] = TimestampTzGetDatum(hook.created_at);
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	return (Datum) 0;
+}
+
+/* wf_dispose_hook(token) → boolean, false when there is none */
+DWF_JOURNALLED(wf_dispose_hook, 0)
+{
+	DwfAddress	address = {.door = DWF_DOOR_HOOK};
+	DwfHook		hook;
+	DwfLife		life;
+
+	address.key = dwf_arg_name(fcinfo, 0, "token", DWF_KEY_MAX);
+	dwf_store_require_writable("wf_dispose_hook");
+
+	for (;;)
+	{
+		address.workflow_id = dwf_store_dispose_hook(address.key, GetUserId());
+		if (address.workflow_id)
+			break;
+		CHECK_FOR_INTERRUPTS();
+		if (!dwf_store_find_hook(address.key, &hook) || hook.has_ended)
+			PG_RETURN_BOOL(false);
+		life.owner = hook.owner;
+		dwf_identity_check_owner(hook.workflow_id, &life, GetUserId());
+	}
+	dwf_store_end_requests(&address);
+	PG_RETURN_BOOL(true);
+}
+
+/*
+ * Trigger function of durable_wf.workflow, AFTER an update that ends a
+ * workflow, which releases its hooks, or lets an ended one live again, and its
+ * hooks with it.
+ */
+Datum
+dwf_release_hooks(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TupleDesc	desc;
+	Datum		workflow_id;
+	bool		isnull;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) ||
+		!TRIGGER_FIRED_AFTER(trigger->tg_event) ||
+		!TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
+		!dwf_plan_is_ours(trigger->tg_relation))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("durable_wf.release_hooks() serves durable_wf.workflow only")));
+
+	desc = RelationGetDescr(trigger->tg_relation);
+	workflow_id = heap_getattr(trigger->tg_newtuple, DWF_WORKFLOW_WORKFLOW_ID,
+							   desc, &isnull);
+	if (heap_attisnull(trigger->tg_newtuple, DWF_WORKFLOW_FINISHED_AT, desc))
+		dwf_store_restore_hooks(DatumGetTextPP(workflow_id));
+	else
+		dwf_store_release_hooks(DatumGetTextPP(workflow_id));
+	return PointerGetDatum(NULL);
+}

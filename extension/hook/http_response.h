@@ -1,0 +1,42 @@
+/*-------------------------------------------------------------------------
+ *
+ * http_response.h
+ *	  The shapes of HTTP requests and responses, as JSON.  Floor 1.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_HTTP_H
+#define DWF_HTTP_H
+
+#include "base/durable_wf.h"
+
+#include "utils/jsonb.h"
+
+#include "base/encoding.h"
+
+/* How a webhook responds */
+typedef enum DwfRespond
+{
+	DWF_RESPOND_ACCEPTED,		/* 202, empty */
+	DWF_RESPOND_FIXED,			/* the same for every request */
+	DWF_RESPOND_MANUAL			/* by wf_respond() */
+} DwfRespond;
+
+extern PGDLLEXPORT char *dwf_http_base_url(void);
+extern text *dwf_http_url(text *token);
+extern DwfRespond dwf_http_respond_mode(const NullableDatum *respond_with);
+extern void dwf_http_check_respond_with(Jsonb *respond_with);
+extern void dwf_http_check_headers(Jsonb *headers);
+extern void dwf_http_check_status(int status);
+extern Datum dwf_http_response(int status, Jsonb *headers, text *body);
+extern Datum dwf_http_immediate_response(const NullableDatum *respond_with);
+extern Datum dwf_http_held_response(int64 request_id);
+extern Datum dwf_http_unsupported_response(void);
+extern void dwf_http_check_request(Jsonb *request);
+extern text *dwf_http_idempotency_key(Jsonb *request);
+extern text *dwf_http_named_key(Jsonb *payload);
+extern bool dwf_http_is_encoded(Jsonb *request);
+extern PGDLLEXPORT char *dwf_http_body_error(DwfConverted converted);
+extern Datum dwf_http_request(Jsonb *request, int64 request_id);
+
+#endif							/* DWF_HTTP_H */

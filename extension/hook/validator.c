@@ -1,0 +1,284 @@
+/*-------------------------------------------------------------------------
+ *
+ * validator.c
+ *	  The functions that check what comes to a hook: find one, run one.
+ *
+ * A validator is code of the hook's owner that runs in the session of whoever
+ * resumes the hook, perhaps a superuser, and in his transaction: what it
+ * writes commits or rolls back with the resume.
+ *
+ *	- it runs as the owner, in a security-restricted operation: it cannot
+ *	  become another role, nor leave a deferred trigger, a temporary table, a
+ *	  LISTEN or a cursor WITH HOLD behind;
+ *	- of the session it finds nothing, and leaves nothing in it
+ *	  (closed_world.c);
+ *	- its time is limited.  The limit is an interrupt that the function could
+ *	  catch; then the session is ended a little later, as nothing else would
+ *	  end it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "hook/validator.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "parser/parse_func.h"
+#include "storage/latch.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/regproc.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/timeout.h"
+#include "utils/timestamp.h"
+#include "utils/varlena.h"
+
+#include "base/portable.h"
+#include "hook/closed_world.h"
+#include "session/journal.h"
+
+/* How long after its time a validator may take to leave, in milliseconds */
+#define GRACE	10000
+
+static TimeoutId validator_timeout = MAX_TIMEOUTS;
+static volatile sig_atomic_t expired = 0;
+
+/* ----- which function ----- */
+
+/* Find the function of this name with one jsonb argument; raises 42883 */
+static Oid
+find_function(text *name)
+{
+	ObjectWithArgs *object = makeNode(ObjectWithArgs);
+	Oid			function;
+
+	object->objname = textToQualifiedNameList(name);
+	object->objargs = list_make1(makeTypeNameFromOid(JSONBOID, -1));
+	function = LookupFuncWithArgs(OBJECT_FUNCTION, object, true);
+	if (!OidIsValid(function))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("there is no function %s(jsonb)",
+						text_to_cstring(name)),
+				 errhint("A validator is a function (jsonb) that returns jsonb.")));
+	return function;
+}
+
+/*
+ * Raise unless a function can validate for this owner: 42809, 42501.  Returns
+ * its qualified name.
+ */
+static text *
+check_function(Oid function, Oid owner)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Form_pg_proc form;
+	text	   *qualified;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", function);
+	form = (Form_pg_proc) GETSTRUCT(tuple);
+	if (form->prokind != PROKIND_FUNCTION || form->proretset ||
+		form->prorettype != JSONBOID)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("%s(jsonb) cannot be a validator",
+						NameStr(form->proname)),
+				 errdetail("A validator is a function (jsonb) that returns one jsonb.")));
+	if (!dwf_compat_can_execute(function, owner))
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FUNCTION,
+					   NameStr(form->proname));
+	qualified = dwf_portable_name(form->pronamespace, NameStr(form->proname));
+	ReleaseSysCache(tuple);
+	return qualified;
+}
+
+/*
+ * The qualified name of a function, found with the current search_path, that
+ * can validate for a hook of this owner's.
+ */
+text *
+dwf_validator_resolve(text *name, Oid owner)
+{
+	return check_function(find_function(name), owner);
+}
+
+/* ----- running it ----- */
+
+/* The time is over: cancel what runs; the second time, end the session */
+static void
+handle_timeout(void)
+{
+	if (expired)
+		ProcDiePending = true;
+	else
+		QueryCancelPending = true;
+	expired = 1;
+	InterruptPending = true;
+	SetLatch(MyLatch);
+}
+
+/* Start the clock of the outermost validator */
+static void
+start_clock(void)
+{
+	if (validator_timeout == MAX_TIMEOUTS)
+		validator_timeout = RegisterTimeout(USER_TIMEOUT, handle_timeout);
+	expired = 0;
+	enable_timeout_every(validator_timeout,
+						 TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													 dwf_setting_validator_timeout),
+						 GRACE);
+}
+
+/*
+ * Stop it.  If it has rung, and the function has returned all the same, that
+ * is an error, too; its interrupt is not to hit anything else.
+ */
+static void
+stop_clock(void)
+{
+	disable_timeout(validator_timeout, false);
+	if (!expired)
+		return;
+	CHECK_FOR_INTERRUPTS();
+	ereport(ERROR,
+			(errcode(ERRCODE_QUERY_CANCELED),
+			 errmsg("the hook's validator took too long")));
+}
+
+/* Call the function; the result, NULL as JSON null, goes to "context" */
+static Datum
+call_function(text *name, Oid owner, Datum payload, MemoryContext context)
+{
+	LOCAL_FCINFO(fcinfo, 1);
+	FmgrInfo	function;
+	Oid			oid = find_function(name);
+	MemoryContext old;
+	Datum		result;
+
+	(void) check_function(oid, owner);
+	fmgr_info(oid, &function);
+	InitFunctionCallInfoData(*fcinfo, &function, 1, InvalidOid, NULL, NULL);
+	fcinfo->args[0].value = payload;
+	fcinfo->args[0].isnull = false;
+
+	PushActiveSnapshot(GetTransactionSnapshot());
+	result = FunctionCallInvoke(fcinfo);
+	old = MemoryContextSwitchTo(context);
+	if (!fcinfo->isnull)
+		result = PointerGetDatum(PG_DETOAST_DATUM_COPY(result));
+	MemoryContextSwitchTo(old);
+	PopActiveSnapshot();
+	return fcinfo->isnull ? (Datum) 0 : result;
+}
+
+/* All of it, in the subtransaction */
+static Datum
+run_restricted(text *name, Oid owner, Datum payload, DwfClosedWorld *world)
+{
+	int			nest_level = NewGUCNestLevel();
+	Oid			user;
+	int			security;
+	Datum		result;
+
+	GetUserIdAndSecContext(&user, &security);
+	SetUserIdAndSecContext(owner, security | SECURITY_RESTRICTED_OPERATION |
+						   SECURITY_LOCAL_USERID_CHANGE);
+	if (world->is_outermost)
+		start_clock();			/* its limit is a setting of the session */
+	dwf_closed_settings_enter(owner, &world->settings);
+	result = call_function(name, owner, payload, world->settings.context);
+	dwf_closed_portals_drop();
+	if (world->is_outermost)
+		stop_clock();
+	dwf_closed_settings_leave(&world->settings);
+	AtEOXact_GUC(false, nest_level);
+	SetUserIdAndSecContext(user, security);
+	return result;
+}
+
+/*
+ * Raise what a validator has raised, now with the context that it could not
+ * see; what its clock did says so
+ */
+static void
+rethrow(ErrorData *error, bool timed_out)
+{
+	if (timed_out && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		ereport(ERROR,
+				(errcode(ERRCODE_QUERY_CANCELED),
+				 errmsg("the hook's validator took too long"),
+				 errdetail("It may take %d ms (durable_wf.validator_timeout).",
+						   dwf_setting_validator_timeout)));
+	ThrowErrorData(error);
+	pg_unreachable();
+}
+
+/*
+ * Run a validator as its owner, and return what it returns: a jsonb, or 0 for
+ * SQL NULL.  Raises what it raises, 57014 when it takes too long, and 42883,
+ * 42809, 42501 and 42704 when it cannot run (any more).
+ */
+Datum
+dwf_validator_run(text *name, Oid owner, Datum payload)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner resources = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+	volatile Datum result = (Datum) 0;
+	DwfClosedWorld world;
+	bool		was_in_command;
+
+	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(owner)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("the owner of the hook does not exist any more")));
+
+	dwf_closed_world_prepare(&world);
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	/* neither may it wait, nor is what it calls a step of its own */
+	was_in_command = dwf_journal_set_in_command(true);
+	dwf_closed_world_enter(&world);
+	PG_TRY();
+	{
+		result = run_restricted(name, owner, payload, &world);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		if (world.is_outermost && validator_timeout != MAX_TIMEOUTS)
+		{
+			disable_timeout(validator_timeout, false);
+			/* an interrupt that came too late for it is for nobody */
+			if (expired && error->sqlerrcode != ERRCODE_QUERY_CANCELED)
+				QueryCancelPending = false;
+		}
+		dwf_closed_settings_leave(&world.settings);
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	dwf_closed_world_leave(&world);
+	(void) dwf_journal_set_in_command(was_in_command);
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = resources;
+
+	if (error)
+		rethrow(error, world.is_outermost && expired);
+	return result;
+}

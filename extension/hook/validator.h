@@ -1,0 +1,16 @@
+/*-------------------------------------------------------------------------
+ *
+ * validator.h
+ *	  The functions that check what comes to a hook.  Floor 4.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_VALIDATOR_H
+#define DWF_VALIDATOR_H
+
+#include "base/durable_wf.h"
+
+extern text *dwf_validator_resolve(text *name, Oid owner);
+extern Datum dwf_validator_run(text *name, Oid owner, Datum payload);
+
+#endif							/* DWF_VALIDATOR_H */

@@ -1,0 +1,320 @@
+/*-------------------------------------------------------------------------
+ *
+ * webhook.c
+ *	  Webhooks: wf_create_webhook, wf_resume_webhook, wf_respond,
+ *	  wf_await_response; and the gateway's share of them.
+ *
+ * A webhook is a hook with a URL.  What comes to it is an HTTP request, as
+ * JSON; the id of that request is the id of the mailbox item.
+ *
+ * A request to a webhook of mode "manual" is held until it is answered, and
+ * has a row in durable_wf.request:
+ *
+ *	(none)	 --wf_resume_webhook------------------------> waiting
+ *	waiting	 --wf_respond-------------------------------> answered
+ *	waiting	 --end of workflow, dispose before the await-> over, no answer
+ *	waiting	 --expires_at, if the gateway holds it------> over
+ *	waiting	 --its client leaves, if the gateway holds it-> over
+ *	over	 --wf_respond (false)-----------------------> answered
+ *
+ * Whoever answers notes a wake at the address of the request; if the gateway
+ * holds it, at the gateway's, too (wakeup.c).
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "hook/webhook.h"
+
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+
+#include "base/args.h"
+#include "hook/http_response.h"
+#include "hook/token.h"
+#include "hook/validator.h"
+#include "session/identity.h"
+#include "session/journal.h"
+#include "session/wait.h"
+#include "store/store.h"
+
+PG_FUNCTION_INFO_V1(dwf_resume_held);
+PG_FUNCTION_INFO_V1(dwf_take_answers);
+
+/*
+ * wf_create_webhook(respond_with, metadata, validator, workflow_id)
+ *	→ (token, url)
+ */
+DWF_JOURNALLED(wf_create_webhook, -1)
+{
+	DwfHook		hook = {.is_webhook = true};
+	Datum		values[2];
+	bool		nulls[2] = {false, false};
+	DwfLife		life;
+
+	hook.respond_with.isnull = PG_ARGISNULL(0);
+	if (!hook.respond_with.isnull)
+	{
+		hook.respond_with.value = PG_GETARG_DATUM(0);
+		dwf_http_check_respond_with(PG_GETARG_JSONB_P(0));
+	}
+	hook.metadata.isnull = PG_ARGISNULL(1);
+	if (!hook.metadata.isnull)
+		hook.metadata.value = PG_GETARG_DATUM(1);
+	hook.validator = dwf_arg_optional_name(fcinfo, 2, "validator", DWF_KEY_MAX);
+	hook.workflow_id = dwf_identity_argument(fcinfo, 3);
+	dwf_store_require_writable("wf_create_webhook");
+
+	if (hook.validator)
+	{
+		dwf_identity_check_exists(hook.workflow_id, &life, GetUserId());
+		hook.validator = dwf_validator_resolve(hook.validator, life.owner);
+	}
+	hook.token = dwf_token_generate();
+	dwf_token_claim(&hook);
+
+	values[0] = PointerGetDatum(hook.token);
+	values[1] = PointerGetDatum(dwf_http_url(hook.token));
+	return dwf_return_row(fcinfo, values, nulls);
+}
+
+/* ----- requests ----- */
+
+/* Let the validator have a request, and the caller know if that is so */
+static Datum
+validate(const DwfResume *resume, Datum payload, DwfWebhookTrace *trace)
+{
+	if (resume->hook.validator == NULL)
+		return payload;
+	if (trace)
+	{
+		trace->workflow_id = resume->hook.workflow_id;
+		trace->validator = resume->hook.validator;
+		trace->is_validating = true;
+	}
+	payload = dwf_token_validate(resume, payload);
+	if (trace)
+		trace->is_validating = false;
+	return payload;
+}
+
+/* Raise WF006 unless there is such a webhook */
+static void
+check_webhook(text *token)
+{
+	DwfHook		hook;
+
+	if (!dwf_store_find_hook(token, &hook) || hook.has_ended ||
+		!hook.is_webhook)
+		dwf_token_report_no_hook();
+}
+
+/*
+ * A request has come to a webhook: deliver it, and return the response to
+ * give.  For a webhook of mode "manual" that has the request's id; the request
+ * is held, by the gateway or for wf_await_response().  A request that repeats
+ * an idempotency key is the one that had it first; the validator may name
+ * another key than the client has.
+ *
+ * Nothing is delivered of a request whose content is encoded, which the
+ * response says: nobody here could read it.
+ *
+ * Raises 22023, WF006 and what the validator raises; "trace" tells which,
+ * where somebody wants to know.  Blocks while another transaction disposes of
+ * the webhook, or uses the same key.
+ */
+Datum
+dwf_webhook_resume(text *token, Datum request, bool by_gateway,
+				   DwfWebhookTrace *trace)
+{
+	DwfResume	resume = {.token = token,.only_webhook = true};
+	Jsonb	   *object = DatumGetJsonbP(request);
+	Datum		payload;
+	text	   *key;
+	bool		is_manual;
+
+	dwf_http_check_request(object);
+	key = dwf_http_idempotency_key(object);
+	if (key)
+		dwf_arg_check_name(key, "idempotency-key", DWF_KEY_MAX, false);
+	if (dwf_http_is_encoded(object))
+	{
+		check_webhook(token);
+		return dwf_http_unsupported_response();
+	}
+
+	dwf_token_open(&resume);
+	payload = validate(&resume, dwf_http_request(object, resume.message_id),
+					   trace);
+	if (resume.hook.validator && dwf_http_named_key(DatumGetJsonbP(payload)))
+	{
+		key = dwf_http_named_key(DatumGetJsonbP(payload));
+		dwf_arg_check_name(key, "idempotency-key", DWF_KEY_MAX, false);
+	}
+	resume.idempotency_key = key;
+	dwf_token_claim_key(&resume);
+	dwf_token_deliver(&resume, payload);
+
+	is_manual = dwf_http_respond_mode(&resume.hook.respond_with) ==
+		DWF_RESPOND_MANUAL;
+	if (!is_manual)
+		return dwf_http_immediate_response(&resume.hook.respond_with);
+	if (!resume.is_repeated || by_gateway)
+		dwf_store_hold_request(resume.hook.workflow_id, resume.message_id,
+							   token, by_gateway);
+	return dwf_http_held_response(resume.message_id);
+}
+
+/* wf_resume_webhook(token, request) → jsonb, the response */
+DWF_JOURNALLED(wf_resume_webhook, 0)
+{
+	text	   *token = dwf_arg_name(fcinfo, 0, "token", DWF_KEY_MAX);
+
+	dwf_arg_require(fcinfo, 1, "request");
+	dwf_store_require_writable("wf_resume_webhook");
+	return dwf_webhook_resume(token, PG_GETARG_DATUM(1), false, NULL);
+}
+
+/*
+ * wf_respond(request_id, status, headers, body) → boolean, false if nobody
+ * waits for it any more
+ */
+DWF_JOURNALLED(wf_respond, -1)
+{
+	int64		request_id;
+	int			status;
+	Jsonb	   *headers;
+	text	   *body;
+	DwfAnswered answered;
+
+	dwf_arg_require(fcinfo, 0, "request_id");
+	dwf_arg_require(fcinfo, 1, "status");
+	request_id = PG_GETARG_INT64(0);
+	status = PG_GETARG_INT32(1);
+	dwf_http_check_status(status);
+	headers = PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2);
+	if (headers)
+		dwf_http_check_headers(headers);
+	body = PG_ARGISNULL(3) ? cstring_to_text("") : PG_GETARG_TEXT_PP(3);
+	dwf_store_require_writable("wf_respond");
+
+	answered = dwf_store_respond(request_id,
+								 dwf_http_response(status, headers, body),
+								 GetUserId());
+	if (answered == DWF_NOT_ANSWERED)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("request " INT64_FORMAT " does not wait for a response of yours",
+						request_id),
+				 errdetail("It was never held, was answered, or it is another role's.")));
+	PG_RETURN_BOOL(answered == DWF_ANSWERED);
+}
+
+/* ----- waiting for the answer ----- */
+
+/* What wf_await_response waits for, and what it found */
+typedef struct ResponseWait
+{
+	text	   *token;
+	DwfAnswer	answer;
+} ResponseWait;
+
+/* An answer, or the certainty that there will be none */
+static bool
+look_for_answer(DwfWait *wait)
+{
+	ResponseWait *response = wait->arg;
+	DwfAnswer	answer;
+
+	response->answer.response.isnull = true;
+	if (!dwf_store_answer_of(response->answer.request_id, response->token,
+							 &answer))
+		return true;
+	response->answer.response = answer.response;
+	return answer.is_over;
+}
+
+/* wf_await_response(token, request_id, timeout) → jsonb; also a CALL */
+DWF_JOURNALLED(wf_await_response, 0)
+{
+	ResponseWait response = {0};
+	DwfWaitKey	keys[2] = {0};
+	DwfWait		wait;
+	int64		request_id;
+
+	dwf_wait_init(&wait, fcinfo, "wf_await_response");
+	response.token = dwf_arg_name(fcinfo, 0, "token", DWF_KEY_MAX);
+	dwf_arg_require(fcinfo, 1, "request_id");
+	request_id = PG_GETARG_INT64(1);
+	wait.deadline = dwf_arg_deadline(fcinfo, 2, "timeout");
+
+	if (!dwf_store_answer_of(request_id, response.token, &response.answer))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("there is no request " INT64_FORMAT " of this webhook",
+						request_id)));
+	keys[0].address.door = DWF_DOOR_RESPONSE;
+	keys[0].address.workflow_id = response.answer.workflow_id;
+	keys[0].address.key =
+		cstring_to_text(psprintf(INT64_FORMAT, request_id));
+	keys[1].address.door = DWF_DOOR_LIFE;
+	keys[1].address.workflow_id = response.answer.workflow_id;
+	keys[1].is_aid = true;
+	wait.keys = keys;
+	wait.nkeys = 2;
+	wait.look = look_for_answer;
+	wait.arg = &response;
+	(void) dwf_wait(&wait);
+
+	if (wait.is_call)
+		return dwf_return_row(fcinfo, &response.answer.response.value,
+							  &response.answer.response.isnull);
+	if (response.answer.response.isnull)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(response.answer.response.value);
+}
+
+/* ----- the gateway ----- */
+
+/*
+ * durable_wf.resume_held(token, request) → jsonb: wf_resume_webhook(), for
+ * who fetches the answers with durable_wf.take_answers()
+ */
+Datum
+dwf_resume_held(PG_FUNCTION_ARGS)
+{
+	text	   *token = dwf_arg_name(fcinfo, 0, "token", DWF_KEY_MAX);
+
+	dwf_arg_require(fcinfo, 1, "request");
+	dwf_store_require_writable("durable_wf.resume_held");
+	return dwf_webhook_resume(token, PG_GETARG_DATUM(1), true, NULL);
+}
+
+/*
+ * durable_wf.take_answers(max_answers) → rows of (request_id, response) that
+ * were not taken yet, of requests that the gateway holds
+ */
+Datum
+dwf_take_answers(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	DwfAnswer  *answers;
+	int			count;
+
+	dwf_arg_require(fcinfo, 0, "max_answers");
+	dwf_store_require_writable("durable_wf.take_answers");
+	InitMaterializedSRF(fcinfo, 0);
+	count = dwf_store_take_answers(PG_GETARG_INT32(0), &answers);
+	for (int i = 0; i < count; i++)
+	{
+		Datum		values[2];
+		bool		nulls[2] = {false, answers[i].response.isnull};
+
+		values[0] = Int64GetDatum(answers[i].request_id);
+		values[1] = answers[i].response.value;
+		tuplestore_putvalues(result->setResult, result->setDesc, values,
+							 nulls);
+	}
+	return (Datum) 0;
+}

@@ -1,0 +1,50 @@
+/*-------------------------------------------------------------------------
+ *
+ * webhook.h
+ *	  Requests to webhooks, for who takes them.  Floor 6.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_WEBHOOK_H
+#define DWF_WEBHOOK_H
+
+#include "base/durable_wf.h"
+
+#include "utils/jsonb.h"
+
+/* How far a request has come, for whoever has to tell of an error */
+typedef struct DwfWebhookTrace
+{
+	bool		is_validating;	/* what is raised is the validator's */
+	text	   *workflow_id;	/* ... of a hook of this workflow */
+	text	   *validator;
+} DwfWebhookTrace;
+
+/* What becomes of a request that came with others */
+typedef enum DwfFate
+{
+	DWF_FATE_UNKNOWN,			/* there is no such webhook */
+	DWF_FATE_LOCKED,			/* another transaction disposes of it */
+	DWF_FATE_ASIDE,				/* it has a validator: nothing was done */
+	DWF_FATE_ACCEPTED,			/* the response is 202, empty */
+	DWF_FATE_RESPONSE			/* the response is ... */
+} DwfFate;
+
+/* A request to a webhook, one of many */
+typedef struct DwfWebhookRequest
+{
+	text	   *token;
+	Jsonb	   *request;
+	bool		has_key;		/* it may bring an idempotency key */
+	DwfFate		fate;
+	Oid			owner;			/* whose validator it waits for, if it does */
+	Datum		response;		/* jsonb */
+} DwfWebhookRequest;
+
+extern PGDLLEXPORT void dwf_webhook_resume_many(DwfWebhookRequest *requests,
+												int count);
+extern PGDLLEXPORT Datum dwf_webhook_resume(text *token, Datum request,
+											bool by_gateway,
+											DwfWebhookTrace *trace);
+
+#endif							/* DWF_WEBHOOK_H */

@@ -1,0 +1,87 @@
+/*-------------------------------------------------------------------------
+ *
+ * event.c
+ *	  What a workflow publishes: wf_set_event, wf_get_event.
+ *
+ * An event is read, not taken, so publishing wakes everyone who waits for it.
+ * Whether the workflow has ended and whether it has published are read in one
+ * snapshot: a value that was published just before the end is never missed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "base/durable_wf.h"
+
+#include "base/args.h"
+#include "mailbox/publish.h"
+#include "session/identity.h"
+#include "session/journal.h"
+#include "session/wait.h"
+#include "store/store.h"
+
+
+/* wf_set_event(key, value, workflow_id) → void */
+DWF_JOURNALLED(wf_set_event, 0)
+{
+	text	   *key = dwf_arg_name(fcinfo, 0, "key", DWF_KEY_MAX);
+	text	   *workflow_id = dwf_identity_argument(fcinfo, 2);
+	Datum		value = dwf_arg_payload(fcinfo, 1);
+
+	dwf_store_require_writable("wf_set_event");
+	dwf_publish_event(workflow_id, key, value);
+	PG_RETURN_VOID();
+}
+
+/* What wf_get_event waits for, and what it found */
+typedef struct EventWait
+{
+	text	   *workflow_id;
+	text	   *key;
+	DwfValue	value;
+} EventWait;
+
+/* A value, or the end of the workflow without one */
+static bool
+look_for_event(DwfWait *wait)
+{
+	EventWait  *event = wait->arg;
+	DwfLife		life;
+
+	event->value.isnull = true;
+	if (!dwf_store_event(event->workflow_id, event->key, &event->value, &life))
+		return false;
+	dwf_identity_check_owner(event->workflow_id, &life, wait->role);
+	return !event->value.isnull || life.finished;
+}
+
+/* wf_get_event(workflow_id, key, timeout) → jsonb; also a CALL */
+DWF_JOURNALLED(wf_get_event, 1)
+{
+	EventWait	event = {0};
+	DwfWaitKey	keys[2] = {0};
+	DwfWait		wait;
+
+	dwf_wait_init(&wait, fcinfo, "wf_get_event");
+	event.workflow_id = dwf_arg_name(fcinfo, 0, "workflow_id",
+									 DWF_WORKFLOW_ID_MAX);
+	event.key = dwf_arg_name(fcinfo, 1, "key", DWF_KEY_MAX);
+	wait.deadline = dwf_arg_deadline(fcinfo, 2, "timeout");
+
+	keys[0].address.door = DWF_DOOR_EVENT;
+	keys[0].address.workflow_id = event.workflow_id;
+	keys[0].address.key = event.key;
+	keys[1].address.door = DWF_DOOR_LIFE;
+	keys[1].address.workflow_id = event.workflow_id;
+	keys[1].is_aid = true;
+	wait.keys = keys;
+	wait.nkeys = 2;
+	wait.look = look_for_event;
+	wait.arg = &event;
+	(void) dwf_wait(&wait);
+
+	if (wait.is_call)
+		return dwf_return_row(fcinfo, &event.value.value,
+							  &event.value.isnull);
+	if (event.value.isnull)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(event.value.value);
+}

@@ -1,0 +1,201 @@
+/*-------------------------------------------------------------------------
+ *
+ * mailbox.c
+ *	  Put an item into a mailbox, and take items out of it.
+ *
+ * A queue is a workflow's items of one door and key; the next item is the one
+ * with the lowest id that is visible and that no other transaction holds.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "mailbox/mailbox.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+
+#include "session/identity.h"
+#include "session/wakeup.h"
+#include "shared/queue_head.h"
+#include "shared/shmem.h"
+#include "store/plan.h"
+#include "store/probe.h"
+
+/* The queue of a topic, or of messages without one when it is NULL */
+DwfAddress
+dwf_mailbox_topic_queue(text *workflow_id, text *topic)
+{
+	DwfAddress	queue;
+
+	queue.door = topic ? DWF_DOOR_TOPIC : DWF_DOOR_NO_TOPIC;
+	queue.workflow_id = workflow_id;
+	queue.key = topic ? topic : cstring_to_text("");
+	return queue;
+}
+
+/*
+ * Put an item into the mailbox of a workflow that the current user may act
+ * on, and return its id.  The wake is noted by the table's trigger.
+ * Raises WF001, WF002, WF003 and 42501.  Does not block.
+ */
+int64
+dwf_mailbox_deliver(const DwfAddress *address, Datum payload)
+{
+	int64		message_id = dwf_store_next_message_id();
+
+	if (!dwf_probe_accepts(address->workflow_id, GetUserId()))
+		dwf_identity_check_live(address->workflow_id, GetUserId());
+	dwf_store_deliver(message_id, address, payload);
+	return message_id;
+}
+
+/* The queue at an address, as the heads know it */
+static DwfQueueId
+queue_id(const DwfAddress *address)
+{
+	DwfQueueId	queue;
+
+	queue.hash = dwf_waiter_hash(address);
+	queue.table = dwf_plan_relation("message");
+	return queue;
+}
+
+/*
+ * The id at which to start to look for the next item; moves the head of the
+ * queue if it is time to.  That takes a new snapshot which shows everything
+ * that somebody may give back, hence not one that has lost sight of what this
+ * transaction itself has deleted: only who has written nothing moves it.
+ */
+static int64
+queue_start(const DwfAddress *address, DwfQueueId queue)
+{
+	DwfHeadCandidate candidate;
+
+	if (!IsolationUsesXactSnapshot() &&
+		!TransactionIdIsValid(GetTopTransactionIdIfAny()) &&
+		dwf_head_ready(queue, &candidate))
+	{
+		/* read after "ready": all that may have lowered it before has ended */
+		int64		bound = dwf_head_bound(queue);
+
+		dwf_head_advance(queue, candidate, dwf_store_lowest(address, bound));
+	}
+	return dwf_head_bound(queue);
+}
+
+/* Take from one queue, ids between "from" and "to"; returns how many */
+static int
+take(DwfReceive *receive, int n, DwfQueueId queue, int64 from, int64 to)
+{
+	DwfAddress *address = &receive->queues[n];
+	int			note = dwf_wakeup_note_take(address);
+
+	receive->count = dwf_store_take(address, from, to, receive->limit,
+									&receive->items);
+	dwf_wakeup_settle_take(note, receive->count);
+	receive->from = n;
+
+	if (receive->count > 0)
+		dwf_head_taken(queue,
+					   receive->items[receive->count - 1].message_id,
+					   receive->count);
+	return receive->count;
+}
+
+/*
+ * Take the oldest item of several queues.  The oldest is found without a lock
+ * and then taken by its id, so that no item of another queue is held even for
+ * a moment; if somebody else holds it, the next oldest is tried.
+ */
+static bool
+take_oldest(DwfReceive *receive)
+{
+	int			n = receive->nqueues;
+	Datum	   *doors = palloc(n * sizeof(Datum));
+	Datum	   *keys = palloc(n * sizeof(Datum));
+	Datum	   *start = palloc(n * sizeof(Datum));
+	DwfQueueId *queues = palloc(n * sizeof(DwfQueueId));
+	Datum		door_array;
+	Datum		key_array;
+
+	for (int i = 0; i < n; i++)
+	{
+		doors[i] = CharGetDatum(receive->queues[i].door);
+		keys[i] = PointerGetDatum(receive->queues[i].key);
+		queues[i] = queue_id(&receive->queues[i]);
+		start[i] = Int64GetDatum(queue_start(&receive->queues[i], queues[i]));
+	}
+	door_array = PointerGetDatum(construct_array(doors, n, CHAROID, 1, true,
+												 TYPALIGN_CHAR));
+	key_array = PointerGetDatum(construct_array(keys, n, TEXTOID, -1, false,
+												TYPALIGN_INT));
+
+	for (;;)
+	{
+		ArrayType  *start_array = construct_array(start, n, INT8OID, 8, true,
+												  TYPALIGN_DOUBLE);
+		int64		message_id;
+		int			queue;
+
+		CHECK_FOR_INTERRUPTS();
+		queue = dwf_store_oldest(receive->workflow_id, door_array, key_array,
+								 PointerGetDatum(start_array), &message_id);
+		if (queue < 0)
+			return false;
+		if (take(receive, queue, queues[queue], message_id, message_id) > 0)
+			return true;
+		start[queue] = Int64GetDatum(message_id + 1);
+		pfree(start_array);
+	}
+}
+
+/* The look of a receive */
+static bool
+look_for_items(DwfWait *wait)
+{
+	DwfReceive *receive = wait->arg;
+
+	if (!dwf_probe_accepts(receive->workflow_id, wait->role))
+		dwf_identity_check_live(receive->workflow_id, wait->role);
+	if (receive->check)
+		receive->check(receive);
+	if (receive->nqueues == 1)
+	{
+		DwfAddress *address = &receive->queues[0];
+		DwfQueueId	queue = queue_id(address);
+
+		return take(receive, 0, queue, queue_start(address, queue),
+					PG_INT64_MAX) > 0;
+	}
+	return take_oldest(receive);
+}
+
+/*
+ * Receive from the queues of one workflow, as that workflow: wait for the
+ * first item, and take what is there up to the limit.  False on timeout.
+ * "aid", if not NULL, is one more address whose news wake the wait.
+ *
+ * The caller has filled in receive's queues and limit, and wait's deadline.
+ */
+bool
+dwf_mailbox_receive(DwfReceive *receive, DwfWait *wait, const DwfWaitKey *aid)
+{
+	DwfWaitKey *keys = palloc0((receive->nqueues + 1) * sizeof(DwfWaitKey));
+
+	Assert(receive->nqueues <= DWF_TOPICS_MAX);
+	Assert(receive->limit == 1 || receive->nqueues == 1);
+	dwf_store_require_writable(wait->function);
+
+	for (int i = 0; i < receive->nqueues; i++)
+		keys[wait->nkeys++].address = receive->queues[i];
+	if (aid)
+		keys[wait->nkeys++] = *aid;
+
+	wait->keys = keys;
+	wait->acts_as = receive->workflow_id;
+	wait->look = look_for_items;
+	wait->arg = receive;
+	return dwf_wait(wait);
+}

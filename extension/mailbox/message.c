@@ -1,0 +1,418 @@
+/*-------------------------------------------------------------------------
+ *
+ * message.c
+ *	  Messages: wf_send, wf_send_many, wf_recv, wf_recv_any, wf_recv_many.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "base/durable_wf.h"
+
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+
+#include "base/args.h"
+#include "mailbox/mailbox.h"
+#include "session/identity.h"
+#include "session/journal.h"
+#include "shared/shmem.h"
+
+
+/* ----- sending ----- */
+
+/* The messages of one call; keys is NULL when none was given */
+typedef struct Batch
+{
+	int			count;
+	Datum	   *destinations;
+	Datum	   *payloads;
+	Datum	   *keys;
+	bool	   *key_nulls;
+	int64	   *ids;
+	DwfAddress	queue;			/* its workflow is each message's own */
+} Batch;
+
+static Datum
+text_array(Datum *values, int count)
+{
+	return PointerGetDatum(construct_array(values, count, TEXTOID, -1, false,
+										   TYPALIGN_INT));
+}
+
+static Datum
+int8_array(const int64 *values, int count)
+{
+	Datum	   *datums = palloc(count * sizeof(Datum));
+
+	for (int i = 0; i < count; i++)
+		datums[i] = Int64GetDatum(values[i]);
+	return PointerGetDatum(construct_array(datums, count, INT8OID, 8, true,
+										   TYPALIGN_DOUBLE));
+}
+
+/* Raise for the first destination that refuses; return if none does */
+static void
+check_destinations(Datum destinations, bool finished_too)
+{
+	text	   *refused;
+	DwfLife		life;
+
+	while ((refused = dwf_store_first_refused(destinations, GetUserId(),
+											  finished_too)) != NULL)
+	{
+		if (finished_too)
+			dwf_identity_check_live(refused, GetUserId());
+		else
+			dwf_identity_check_exists(refused, &life, GetUserId());
+	}
+}
+
+/*
+ * Settle which messages of a batch are new to their idempotency key.  Those
+ * that are not get the id of the first send, and are taken out of the arrays
+ * of what is to be sent.  Returns how many are left.
+ *
+ * Blocks while another transaction claims one of the keys; keys are claimed
+ * in one order by all sessions, so two batches do not deadlock.
+ */
+static int
+drop_repeated(Batch *batch, Datum *destinations, Datum *payloads, int64 *ids)
+{
+	int			keyed = 0;
+	int			left = 0;
+	int		   *position = palloc(batch->count * sizeof(int));
+	Datum	   *owners = palloc(batch->count * sizeof(Datum));
+	Datum	   *scopes = palloc(batch->count * sizeof(Datum));
+	Datum	   *keys = palloc(batch->count * sizeof(Datum));
+	int64	   *claims = palloc(batch->count * sizeof(int64));
+	int64	   *holders = palloc(batch->count * sizeof(int64));
+	Datum		owner_array;
+	Datum		scope_array;
+	Datum		key_array;
+
+	for (int i = 0; i < batch->count; i++)
+	{
+		if (batch->key_nulls[i])
+			continue;
+		position[keyed] = i;
+		owners[keyed] = batch->destinations[i];
+		scopes[keyed] = CStringGetTextDatum("");
+		keys[keyed] = batch->keys[i];
+		claims[keyed] = batch->ids[i];
+		keyed++;
+	}
+
+	owner_array = text_array(owners, keyed);
+	scope_array = text_array(scopes, keyed);
+	key_array = text_array(keys, keyed);
+	check_destinations(owner_array, false);
+	dwf_store_claim_keys(owner_array, scope_array, key_array,
+						 int8_array(claims, keyed));
+	if (dwf_store_claimed_ids(owner_array, scope_array, key_array,
+							  holders) != keyed)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not see an idempotency key that another transaction has used")));
+
+	for (int k = 0; k < keyed; k++)
+		batch->ids[position[k]] = holders[k];
+	for (int i = 0, k = 0; i < batch->count; i++)
+	{
+		bool		is_keyed = k < keyed && position[k] == i;
+
+		if (is_keyed && claims[k++] != batch->ids[i])
+			continue;
+		destinations[left] = batch->destinations[i];
+		payloads[left] = batch->payloads[i];
+		ids[left++] = batch->ids[i];
+	}
+	return left;
+}
+
+/* Send a batch, all or nothing, and fill in its ids */
+static void
+send_batch(Batch *batch)
+{
+	int			count = batch->count;
+	Datum	   *destinations = batch->destinations;
+	Datum	   *payloads = batch->payloads;
+	int64	   *ids;
+	Datum		destination_array;
+
+	ids = batch->ids = palloc(count * sizeof(int64));
+	for (int i = 0; i < count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		ids[i] = dwf_store_next_message_id();
+	}
+
+	if (batch->keys)
+	{
+		destinations = palloc(count * sizeof(Datum));
+		payloads = palloc(count * sizeof(Datum));
+		ids = palloc(count * sizeof(int64));
+		count = drop_repeated(batch, destinations, payloads, ids);
+		if (count == 0)
+			return;
+	}
+
+	destination_array = text_array(destinations, count);
+	if (dwf_store_deliver_many(int8_array(ids, count), destination_array,
+							   PointerGetDatum(construct_array(payloads, count,
+															   JSONBOID, -1,
+															   false,
+															   TYPALIGN_INT)),
+							   &batch->queue, GetUserId()) != (uint64) count)
+	{
+		/* some were refused, and the error undoes the others: say which */
+		check_destinations(destination_array, true);
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("a destination changed while the messages were sent")));
+	}
+}
+
+/* wf_send(destination_id, message, topic, idempotency_key) → bigint */
+DWF_JOURNALLED(wf_send, 0)
+{
+	text	   *destination;
+	text	   *topic;
+	text	   *key;
+	DwfAddress	queue;
+	Batch		batch = {0};
+	Datum		destination_datum;
+	Datum		payload;
+	Datum		key_datum;
+	bool		key_null = false;
+
+	destination = dwf_arg_name(fcinfo, 0, "destination_id",
+							   DWF_WORKFLOW_ID_MAX);
+	topic = dwf_arg_topic(fcinfo, 2);
+	key = dwf_arg_optional_name(fcinfo, 3, "idempotency_key", DWF_KEY_MAX);
+	payload = dwf_arg_payload(fcinfo, 1);
+	dwf_store_require_writable("wf_send");
+
+	queue = dwf_mailbox_topic_queue(destination, topic);
+	if (key == NULL)
+		PG_RETURN_INT64(dwf_mailbox_deliver(&queue, payload));
+
+	destination_datum = PointerGetDatum(destination);
+	key_datum = PointerGetDatum(key);
+	batch.count = 1;
+	batch.destinations = &destination_datum;
+	batch.payloads = &payload;
+	batch.keys = &key_datum;
+	batch.key_nulls = &key_null;
+	batch.queue = queue;
+	send_batch(&batch);
+	PG_RETURN_INT64(batch.ids[0]);
+}
+
+/* Check each element of an array of names; null is refused unless allowed */
+static void
+check_names(Datum *values, bool *nulls, int count, const char *name, int max,
+			bool may_be_null)
+{
+	for (int i = 0; i < count; i++)
+	{
+		if (!nulls[i])
+			dwf_arg_check_name(DatumGetTextPP(values[i]), name, max, false);
+		else if (!may_be_null)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("%s must not be null", name)));
+	}
+}
+
+/* Raise unless an array of "count" elements goes with the destinations */
+static void
+check_array_length(const char *name, int count, int destinations)
+{
+	if (count != destinations)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must have as many elements as destination_ids",
+						name),
+				 errdetail("It has %d, destination_ids has %d.",
+						   count, destinations)));
+}
+
+/* wf_send_many(destination_ids, messages, topic, idempotency_keys) → bigint[] */
+DWF_JOURNALLED(wf_send_many, -1)
+{
+	Batch		batch = {0};
+	bool	   *nulls;
+	bool	   *payload_nulls;
+	int			count;
+
+	batch.count = dwf_arg_array(fcinfo, 0, "destination_ids", TEXTOID,
+								&batch.destinations, &nulls);
+	count = dwf_arg_array(fcinfo, 1, "messages", JSONBOID,
+						  &batch.payloads, &payload_nulls);
+	check_array_length("messages", count, batch.count);
+	batch.queue = dwf_mailbox_topic_queue(NULL, dwf_arg_topic(fcinfo, 2));
+	if (!PG_ARGISNULL(3))
+	{
+		count = dwf_arg_array(fcinfo, 3, "idempotency_keys", TEXTOID,
+							  &batch.keys, &batch.key_nulls);
+		check_array_length("idempotency_keys", count, batch.count);
+		check_names(batch.keys, batch.key_nulls, count, "idempotency_key",
+					DWF_KEY_MAX, true);
+	}
+	check_names(batch.destinations, nulls, batch.count, "destination_id",
+				DWF_WORKFLOW_ID_MAX, false);
+	for (int i = 0; i < batch.count; i++)
+		if (payload_nulls[i])
+			batch.payloads[i] = dwf_arg_json_null();
+	dwf_store_require_writable("wf_send_many");
+
+	if (batch.count == 0)
+		PG_RETURN_ARRAYTYPE_P(construct_empty_array(INT8OID));
+	send_batch(&batch);
+	PG_RETURN_DATUM(int8_array(batch.ids, batch.count));
+}
+
+/* ----- receiving ----- */
+
+/* wf_recv(topic, timeout, workflow_id) → jsonb; also a CALL */
+DWF_JOURNALLED(wf_recv, 0)
+{
+	DwfReceive	receive = {.limit = 1,.nqueues = 1};
+	DwfAddress	queue;
+	DwfWait		wait;
+	text	   *topic;
+	bool		isnull;
+	Datum		message;
+
+	dwf_wait_init(&wait, fcinfo, "wf_recv");
+	topic = dwf_arg_topic(fcinfo, 0);
+	wait.deadline = dwf_arg_deadline(fcinfo, 1, "timeout");
+	receive.workflow_id = dwf_identity_argument(fcinfo, 2);
+	queue = dwf_mailbox_topic_queue(receive.workflow_id, topic);
+	receive.queues = &queue;
+
+	isnull = !dwf_mailbox_receive(&receive, &wait, NULL);
+	message = isnull ? (Datum) 0 : receive.items[0].payload;
+
+	if (wait.is_call)
+		return dwf_return_row(fcinfo, &message, &isnull);
+	if (isnull)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(message);
+}
+
+/* Is this queue among the first "count"? */
+static bool
+is_among(const DwfAddress *queue, const DwfAddress *queues, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (queues[i].door == queue->door &&
+			VARSIZE_ANY_EXHDR(queues[i].key) == VARSIZE_ANY_EXHDR(queue->key) &&
+			memcmp(VARDATA_ANY(queues[i].key), VARDATA_ANY(queue->key),
+				   VARSIZE_ANY_EXHDR(queue->key)) == 0)
+			return true;
+	return false;
+}
+
+/* The different queues that an array of topics names */
+static void
+collect_queues(FunctionCallInfo fcinfo, int n, DwfReceive *receive)
+{
+	Datum	   *topics;
+	bool	   *nulls;
+	int			count;
+	int			bytes = 0;
+
+	count = dwf_arg_array(fcinfo, n, "topics", TEXTOID, &topics, &nulls);
+	if (count == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("topics must not be empty")));
+
+	receive->queues = palloc(DWF_TOPICS_MAX * sizeof(DwfAddress));
+	for (int i = 0; i < count; i++)
+	{
+		text	   *topic = nulls[i] ? NULL : DatumGetTextPP(topics[i]);
+		DwfAddress	queue;
+
+		if (topic)
+			dwf_arg_check_name(topic, "topic", DWF_KEY_MAX, true);
+		queue = dwf_mailbox_topic_queue(receive->workflow_id, topic);
+		if (is_among(&queue, receive->queues, receive->nqueues))
+			continue;
+
+		bytes += VARSIZE_ANY_EXHDR(queue.key);
+		if (receive->nqueues == DWF_TOPICS_MAX || bytes > DWF_TOPIC_BYTES_MAX)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("too many topics"),
+					 errdetail("At most %d different topics of together at most %d bytes can be waited for.",
+							   DWF_TOPICS_MAX, DWF_TOPIC_BYTES_MAX)));
+		receive->queues[receive->nqueues++] = queue;
+	}
+}
+
+/* wf_recv_any(topics, timeout, workflow_id) → (topic, message); also a CALL */
+DWF_JOURNALLED_MANY(wf_recv_any, 0)
+{
+	DwfReceive	receive = {.limit = 1};
+	DwfWait		wait;
+	Datum		values[2] = {0};
+	bool		nulls[2] = {true, true};
+
+	dwf_wait_init(&wait, fcinfo, "wf_recv_any");
+	dwf_arg_require(fcinfo, 0, "topics");
+	wait.deadline = dwf_arg_deadline(fcinfo, 1, "timeout");
+	receive.workflow_id = dwf_identity_argument(fcinfo, 2);
+	collect_queues(fcinfo, 0, &receive);
+
+	if (dwf_mailbox_receive(&receive, &wait, NULL))
+	{
+		DwfAddress *queue = &receive.queues[receive.from];
+
+		values[0] = PointerGetDatum(queue->key);
+		nulls[0] = queue->door == DWF_DOOR_NO_TOPIC;
+		values[1] = receive.items[0].payload;
+		nulls[1] = false;
+	}
+	return dwf_return_row(fcinfo, values, nulls);
+}
+
+/* wf_recv_many(topic, max_messages, timeout, workflow_id) → rows */
+DWF_JOURNALLED(wf_recv_many, 0)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	DwfReceive	receive = {.nqueues = 1};
+	DwfAddress	queue;
+	DwfWait		wait;
+	text	   *topic;
+
+	dwf_wait_init(&wait, fcinfo, "wf_recv_many");
+	topic = dwf_arg_topic(fcinfo, 0);
+	dwf_arg_require(fcinfo, 1, "max_messages");
+	receive.limit = PG_GETARG_INT32(1);
+	if (receive.limit < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("max_messages must be at least 1")));
+	wait.deadline = dwf_arg_deadline(fcinfo, 2, "timeout");
+	receive.workflow_id = dwf_identity_argument(fcinfo, 3);
+	queue = dwf_mailbox_topic_queue(receive.workflow_id, topic);
+	receive.queues = &queue;
+
+	InitMaterializedSRF(fcinfo, 0);
+	(void) dwf_mailbox_receive(&receive, &wait, NULL);
+	for (int i = 0; i < receive.count; i++)
+	{
+		Datum		values[2];
+		bool		nulls[2] = {false, false};
+
+		values[0] = Int64GetDatum(receive.items[i].message_id);
+		values[1] = receive.items[i].payload;
+		tuplestore_putvalues(result->setResult, result->setDesc, values,
+							 nulls);
+	}
+	return (Datum) 0;
+}

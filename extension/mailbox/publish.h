@@ -1,0 +1,29 @@
+/*-------------------------------------------------------------------------
+ *
+ * publish.h
+ *	  Publish events and notifications.  Floor 5.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_PUBLISH_H
+#define DWF_PUBLISH_H
+
+#include "base/durable_wf.h"
+
+#include "shared/waiter.h"
+
+/* A workflow that a notification was given to; waiter is NULL if none waits */
+typedef struct DwfNotified
+{
+	text	   *workflow_id;
+	int64		message_id;
+	DwfWaiterInfo *waiter;
+} DwfNotified;
+
+extern void dwf_publish_event(text *workflow_id, text *key, Datum value);
+extern bool dwf_publish_same(const text *a, const text *b);
+extern List *dwf_publish_waiters(text *event_id);
+extern List *dwf_publish_notify(text *event_id, Datum payload,
+								text *workflow_id);
+
+#endif							/* DWF_PUBLISH_H */

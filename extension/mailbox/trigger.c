@@ -1,0 +1,387 @@
+/*-------------------------------------------------------------------------
+ *
+ * trigger.c
+ *	  Row trigger functions for users' tables: wf_trigger_send,
+ *	  wf_trigger_set_event, wf_trigger_notify.
+ *
+ * Their arguments are templates: literal text with columns of the row in
+ * braces, as in 'order-{id}'; a brace itself is written twice.  The row as
+ * jsonb is what is sent: NEW, or OLD on DELETE.  A template is parsed once
+ * per statement; a column that the table does not have is an error at the
+ * first row.  Both are written in one way, whatever the session has set, so
+ * that a row names the same workflow in each session (portable.c).
+ *
+ * They act as the current user, with the checks and the errors of the
+ * functions that they stand for.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "base/durable_wf.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "base/args.h"
+#include "base/portable.h"
+#include "mailbox/mailbox.h"
+#include "mailbox/publish.h"
+
+#define TEMPLATES_MAX	2
+
+PG_FUNCTION_INFO_V1(wf_trigger_send);
+PG_FUNCTION_INFO_V1(wf_trigger_set_event);
+PG_FUNCTION_INFO_V1(wf_trigger_notify);
+
+/* A piece of a template: literal text, or a column with its output function */
+typedef struct Piece
+{
+	char	   *literal;		/* NULL for a column */
+	int			attnum;
+	FmgrInfo	output;
+} Piece;
+
+typedef struct Template
+{
+	const char *source;
+	int			npieces;
+	Piece	   *pieces;
+	DwfDependence dependence;	/* that of its columns' text */
+} Template;
+
+/* What one trigger needs for each row, kept in fn_extra */
+typedef struct RowPlan
+{
+	int			ntemplates;
+	Template	templates[TEMPLATES_MAX];
+	FmgrInfo	to_jsonb;
+	DwfDependence dependence;	/* that of the row's text */
+} RowPlan;
+
+/* ----- templates ----- */
+
+/* Raise 22023 for a template that cannot be parsed */
+static void
+refuse_template(const char *template, const Trigger *trigger)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("template \"%s\" of trigger \"%s\" has an unmatched brace",
+					template, trigger->tgname),
+			 errhint("Write {column} for a column, {{ and }} for braces.")));
+}
+
+/* The column that a template names; raises 42703 */
+static int
+find_column(TupleDesc desc, const char *column, const char *template,
+			const TriggerData *data)
+{
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+
+		if (!attribute->attisdropped &&
+			strcmp(NameStr(attribute->attname), column) == 0)
+			return attribute->attnum;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_COLUMN),
+			 errmsg("column \"%s\" of template \"%s\" does not exist in table \"%s\"",
+					column, template,
+					RelationGetRelationName(data->tg_relation)),
+			 errdetail("The template is an argument of trigger \"%s\".",
+					   data->tg_trigger->tgname)));
+}
+
+/* Append the literal text gathered so far as a piece, if there is any */
+static void
+end_literal(Template *parsed, StringInfo literal)
+{
+	if (literal->len == 0)
+		return;
+	parsed->pieces[parsed->npieces++].literal = pstrdup(literal->data);
+	resetStringInfo(literal);
+}
+
+/* Parse {column} at "at", just behind the brace; returns what follows it */
+static const char *
+parse_column(Template *parsed, const char *at, const char *template,
+			 const TriggerData *data)
+{
+	TupleDesc	desc = RelationGetDescr(data->tg_relation);
+	const char *end = strchr(at, '}');
+	Piece	   *piece = &parsed->pieces[parsed->npieces++];
+	Oid			type;
+	Oid			function;
+	bool		is_varlena;
+
+	if (end == NULL)
+		refuse_template(template, data->tg_trigger);
+	piece->literal = NULL;
+	piece->attnum = find_column(desc, pnstrdup(at, end - at), template, data);
+	type = TupleDescAttr(desc, piece->attnum - 1)->atttypid;
+	parsed->dependence |= dwf_portable_type(type);
+	getTypeOutputInfo(type, &function, &is_varlena);
+	fmgr_info(function, &piece->output);
+	return end + 1;
+}
+
+/* Parse a template; to be called in the context in which it is kept */
+static void
+parse_template(Template *parsed, const char *template, const TriggerData *data)
+{
+	StringInfoData literal;
+
+	/* each piece takes one byte of the template at least */
+	parsed->source = pstrdup(template);
+	parsed->npieces = 0;
+	parsed->dependence = DWF_DEPENDS_NOT;
+	parsed->pieces = palloc0((strlen(template) + 1) * sizeof(Piece));
+	initStringInfo(&literal);
+
+	for (const char *at = template; *at != '\0';)
+	{
+		if ((*at == '{' || *at == '}') && at[1] == at[0])
+		{
+			appendStringInfoChar(&literal, *at);
+			at += 2;
+		}
+		else if (*at == '{')
+		{
+			end_literal(parsed, &literal);
+			at = parse_column(parsed, at + 1, template, data);
+		}
+		else if (*at == '}')
+			refuse_template(template, data->tg_trigger);
+		else
+			appendStringInfoChar(&literal, *at++);
+	}
+	end_literal(parsed, &literal);
+}
+
+/* Fill a template in for a row; raises 22023 for a column that is null */
+static text *
+expand_template(const Template *parsed, HeapTuple row, const char *argument,
+				const TriggerData *data)
+{
+	TupleDesc	desc = RelationGetDescr(data->tg_relation);
+	int			nest_level = dwf_portable_begin(parsed->dependence);
+	StringInfoData value;
+
+	initStringInfo(&value);
+	for (int i = 0; i < parsed->npieces; i++)
+	{
+		Piece	   *piece = &parsed->pieces[i];
+		Datum		column;
+		bool		isnull;
+
+		if (piece->literal)
+		{
+			appendStringInfoString(&value, piece->literal);
+			continue;
+		}
+		column = heap_getattr(row, piece->attnum, desc, &isnull);
+		if (isnull)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("%s must not be null", argument),
+					 errdetail("Column \"%s\" is null, which template \"%s\" of trigger \"%s\" names.",
+							   NameStr(TupleDescAttr(desc, piece->attnum - 1)->attname),
+							   parsed->source, data->tg_trigger->tgname)));
+		appendStringInfoString(&value,
+							   OutputFunctionCall(&piece->output, column));
+	}
+	dwf_portable_end(nest_level);
+	return cstring_to_text_with_len(value.data, value.len);
+}
+
+/* ----- rows ----- */
+
+/* Raise unless "function" was called by a row trigger with enough arguments */
+static TriggerData *
+check_trigger(FunctionCallInfo fcinfo, const char *function, int min_args)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("%s() can only be called as a trigger", function)));
+	if (!TRIGGER_FIRED_FOR_ROW(data->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("%s() must be fired for each row", function),
+				 errdetail("Trigger \"%s\" fires for each statement.",
+						   data->tg_trigger->tgname),
+				 errhint("Create it with FOR EACH ROW.")));
+	if (data->tg_trigger->tgnargs < min_args ||
+		data->tg_trigger->tgnargs > TEMPLATES_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("wrong number of arguments for %s() in trigger \"%s\"",
+						function, data->tg_trigger->tgname),
+				 min_args == TEMPLATES_MAX ?
+				 errdetail("It takes %d, the trigger gives %d.",
+						   min_args, data->tg_trigger->tgnargs) :
+				 errdetail("It takes %d to %d, the trigger gives %d.",
+						   min_args, TEMPLATES_MAX,
+						   data->tg_trigger->tgnargs)));
+	return data;
+}
+
+/* Prepare to_jsonb for rows of the trigger's table */
+static void
+prepare_to_jsonb(FmgrInfo *to_jsonb, const TriggerData *data)
+{
+	Oid			row_type = RelationGetForm(data->tg_relation)->reltype;
+	Node	   *row = (Node *) makeNullConst(row_type, -1, InvalidOid);
+
+	fmgr_info(F_TO_JSONB, to_jsonb);
+	fmgr_info_set_expr((Node *) makeFuncExpr(F_TO_JSONB, JSONBOID,
+											 list_make1(row), InvalidOid,
+											 InvalidOid,
+											 COERCE_EXPLICIT_CALL),
+					   to_jsonb);
+}
+
+/* The plan of this trigger, made at its first row in a statement */
+static RowPlan *
+row_plan(FunctionCallInfo fcinfo, const TriggerData *data)
+{
+	RowPlan    *plan = fcinfo->flinfo->fn_extra;
+	MemoryContext old;
+
+	if (plan)
+		return plan;
+
+	old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+	plan = palloc0(sizeof(RowPlan));
+	plan->ntemplates = data->tg_trigger->tgnargs;
+	for (int i = 0; i < plan->ntemplates; i++)
+		parse_template(&plan->templates[i], data->tg_trigger->tgargs[i], data);
+	prepare_to_jsonb(&plan->to_jsonb, data);
+	plan->dependence = dwf_portable_row(RelationGetDescr(data->tg_relation));
+	fcinfo->flinfo->fn_extra = plan;
+	MemoryContextSwitchTo(old);
+	return plan;
+}
+
+/* The row that the trigger is about: the new one, or the one deleted */
+static HeapTuple
+trigger_row(const TriggerData *data)
+{
+	return TRIGGER_FIRED_BY_UPDATE(data->tg_event) ?
+		data->tg_newtuple : data->tg_trigtuple;
+}
+
+/*
+ * The row to send.  Before it is written its generated columns have no value
+ * yet; an UPDATE brings along the old ones, which are not to be sent.
+ */
+static HeapTuple
+row_to_send(const TriggerData *data)
+{
+	TupleDesc	desc = RelationGetDescr(data->tg_relation);
+	HeapTuple	row = trigger_row(data);
+	bool		isnull = true;
+	Datum		none = (Datum) 0;
+
+	if (!TRIGGER_FIRED_BEFORE(data->tg_event) ||
+		!TRIGGER_FIRED_BY_UPDATE(data->tg_event) ||
+		desc->constr == NULL || !desc->constr->has_generated_stored)
+		return row;
+	for (int i = 1; i <= desc->natts; i++)
+		if (TupleDescAttr(desc, i - 1)->attgenerated != '\0')
+			row = heap_modify_tuple_by_cols(row, desc, 1, &i, &none, &isnull);
+	return row;
+}
+
+/* Template n filled in for the row and checked as a name, NULL without one */
+static text *
+template_value(RowPlan *plan, int n, const TriggerData *data,
+			   const char *argument, int max, bool may_be_empty)
+{
+	text	   *value;
+
+	if (n >= plan->ntemplates)
+		return NULL;
+	value = expand_template(&plan->templates[n], row_to_send(data), argument,
+							data);
+	dwf_arg_check_name(value, argument, max, may_be_empty);
+	return value;
+}
+
+/* The row as jsonb */
+static Datum
+row_payload(RowPlan *plan, const TriggerData *data)
+{
+	TupleDesc	desc = RelationGetDescr(data->tg_relation);
+	int			nest_level = dwf_portable_begin(plan->dependence);
+	Datum		payload;
+
+	payload = FunctionCall1(&plan->to_jsonb,
+							heap_copy_tuple_as_datum(row_to_send(data), desc));
+	dwf_portable_end(nest_level);
+	return payload;
+}
+
+/* ----- the trigger functions ----- */
+
+/* wf_trigger_send(destination [, topic]) */
+Datum
+wf_trigger_send(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = check_trigger(fcinfo, "wf_trigger_send", 1);
+	RowPlan    *plan = row_plan(fcinfo, data);
+	text	   *destination;
+	text	   *topic;
+	DwfAddress	queue;
+
+	destination = template_value(plan, 0, data, "destination_id",
+								 DWF_WORKFLOW_ID_MAX, false);
+	topic = template_value(plan, 1, data, "topic", DWF_KEY_MAX, true);
+	queue = dwf_mailbox_topic_queue(destination, topic);
+	(void) dwf_mailbox_deliver(&queue, row_payload(plan, data));
+	PG_RETURN_POINTER(trigger_row(data));
+}
+
+/* wf_trigger_set_event(workflow_id, key) */
+Datum
+wf_trigger_set_event(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = check_trigger(fcinfo, "wf_trigger_set_event", 2);
+	RowPlan    *plan = row_plan(fcinfo, data);
+	text	   *workflow_id;
+	text	   *key;
+
+	workflow_id = template_value(plan, 0, data, "workflow_id",
+								 DWF_WORKFLOW_ID_MAX, false);
+	key = template_value(plan, 1, data, "key", DWF_KEY_MAX, false);
+	dwf_publish_event(workflow_id, key, row_payload(plan, data));
+	PG_RETURN_POINTER(trigger_row(data));
+}
+
+/* wf_trigger_notify(event_id [, workflow_id]) */
+Datum
+wf_trigger_notify(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = check_trigger(fcinfo, "wf_trigger_notify", 1);
+	RowPlan    *plan = row_plan(fcinfo, data);
+	text	   *event_id;
+	text	   *workflow_id;
+
+	event_id = template_value(plan, 0, data, "event_id", DWF_KEY_MAX, false);
+	workflow_id = template_value(plan, 1, data, "workflow_id",
+								 DWF_WORKFLOW_ID_MAX, false);
+	(void) dwf_publish_notify(event_id, row_payload(plan, data),
+								workflow_id);
+	PG_RETURN_POINTER(trigger_row(data));
+}

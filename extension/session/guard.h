@@ -1,0 +1,23 @@
+/*-------------------------------------------------------------------------
+ *
+ * guard.h
+ *	  A body writes in its steps only.  Floor 6.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_GUARD_H
+#define DWF_GUARD_H
+
+#include "base/durable_wf.h"
+
+#include "nodes/nodes.h"
+
+extern bool dwf_guard_body(void);
+extern void dwf_guard_begin(ErrorContextCallback *frame);
+extern void dwf_guard_end(ErrorContextCallback *frame, const text *workflow_id);
+extern void dwf_guard_watch_plpgsql(void);
+extern void dwf_guard_check_command(Node *command, const char *statement);
+extern void dwf_guard_explain(const char *statement);
+extern void dwf_guard_init(void);
+
+#endif							/* DWF_GUARD_H */

@@ -1,0 +1,129 @@
+/*-------------------------------------------------------------------------
+ *
+ * identity.c
+ *	  Resolve the workflow that a call acts as, and raise the errors of
+ *	  those that it cannot act as: WF001, WF002, WF003, WF008, 42501.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "session/identity.h"
+
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+#include "base/args.h"
+#include "base/owner.h"
+#include "base/restricted.h"
+#include "shared/claim.h"
+
+/*
+ * The current workflow: the attached one, or the setting's; NULL: none.  What
+ * runs on behalf of somebody else has none of the session's; the setting of a
+ * validator is its own.
+ */
+text *
+dwf_identity_current(void)
+{
+	text	   *attached;
+
+	if (dwf_attachment_executes(&attached))
+		return attached;
+	if (dwf_setting_workflow_id[0] == '\0' ||
+		(dwf_restricted() && !dwf_restricted_is_validator()))
+		return NULL;
+	return cstring_to_text(dwf_setting_workflow_id);
+}
+
+/*
+ * The workflow that a call acts as: argument n if the function has one (else
+ * pass -1) and it was given, or else the current one.  To be resolved before
+ * a CALL commits, which would end a SET LOCAL.
+ */
+text *
+dwf_identity_argument(FunctionCallInfo fcinfo, int n)
+{
+	text	   *workflow_id;
+
+	if (n >= 0 && !PG_ARGISNULL(n))
+		return dwf_arg_name(fcinfo, n, "workflow_id", DWF_WORKFLOW_ID_MAX);
+
+	workflow_id = dwf_identity_current();
+	if (workflow_id == NULL && dwf_restricted() &&
+		!dwf_restricted_is_validator())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("cannot act as the session's workflow within security-restricted operation"),
+				 n >= 0 ?
+				 errhint("Name one in the call (workflow_id => ...).") : 0));
+	if (workflow_id == NULL)
+		ereport(ERROR,
+				(errcode(DWF_ERRCODE_NO_CURRENT),
+				 errmsg("there is no current workflow"),
+				 dwf_attachment_is_body() ?
+				 errhint("This run has ended it, with wf_complete() or its like: let RETURN follow that.") :
+				 n >= 0 ?
+				 errhint("Name one in the call (workflow_id => ...), call wf_attach(), or set durable_wf.workflow_id.") :
+				 errhint("Call wf_attach(), or set durable_wf.workflow_id.")));
+	return workflow_id;
+}
+
+/* Is this the same workflow?  NULL is none. */
+bool
+dwf_identity_same(const text *a, const text *b)
+{
+	return a && b && VARSIZE_ANY_EXHDR(a) == VARSIZE_ANY_EXHDR(b) &&
+		memcmp(VARDATA_ANY(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(a)) == 0;
+}
+
+/* Raise 42501 unless a role, usually the current user, may act on a workflow */
+void
+dwf_identity_check_owner(text *workflow_id, const DwfLife *life, Oid role)
+{
+	if (!dwf_owner_allows(life->owner, role))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for workflow \"%s\"",
+						text_to_cstring(workflow_id)),
+				 errdetail("Role \"%s\" does not have the privileges of its owner.",
+						   GetUserNameFromId(role, false))));
+}
+
+/* Look at a workflow; raise unless it exists and is the role's */
+void
+dwf_identity_check_exists(text *workflow_id, DwfLife *life, Oid role)
+{
+	if (!dwf_store_life(workflow_id, life))
+		ereport(ERROR,
+				(errcode(DWF_ERRCODE_NO_WORKFLOW),
+				 errmsg("workflow \"%s\" does not exist",
+						text_to_cstring(workflow_id))));
+	dwf_identity_check_owner(workflow_id, life, role);
+}
+
+/* Raise WF002 or WF003 for a workflow that has ended */
+void
+dwf_identity_report_end(text *workflow_id, const DwfLife *life)
+{
+	Assert(life->finished);
+	if (strcmp(life->status, DWF_STATUS_CANCELLED) == 0)
+		ereport(ERROR,
+				(errcode(DWF_ERRCODE_CANCELLED),
+				 errmsg("workflow \"%s\" was cancelled",
+						text_to_cstring(workflow_id))));
+	ereport(ERROR,
+			(errcode(DWF_ERRCODE_FINISHED),
+			 errmsg("workflow \"%s\" has already finished",
+					text_to_cstring(workflow_id)),
+			 errdetail("Its status is %s.", life->status)));
+}
+
+/* Raise unless the workflow exists, is the role's and has not ended */
+void
+dwf_identity_check_live(text *workflow_id, Oid role)
+{
+	DwfLife		life;
+
+	dwf_identity_check_exists(workflow_id, &life, role);
+	if (life.finished)
+		dwf_identity_report_end(workflow_id, &life);
+}

@@ -1,0 +1,26 @@
+/*-------------------------------------------------------------------------
+ *
+ * identity.h
+ *	  Which workflow a call acts as, and whether it may.  Floor 2.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_IDENTITY_H
+#define DWF_IDENTITY_H
+
+#include "base/durable_wf.h"
+
+#include "store/store.h"
+
+extern text *dwf_identity_current(void);
+extern text *dwf_identity_argument(FunctionCallInfo fcinfo, int n);
+extern bool dwf_identity_same(const text *a, const text *b);
+extern void dwf_identity_check_owner(text *workflow_id, const DwfLife *life,
+									 Oid role);
+extern void dwf_identity_check_exists(text *workflow_id, DwfLife *life,
+									  Oid role);
+extern void dwf_identity_check_live(text *workflow_id, Oid role);
+DWF_NORETURN extern void dwf_identity_report_end(text *workflow_id,
+												 const DwfLife *life);
+
+#endif							/* DWF_IDENTITY_H */

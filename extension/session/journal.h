@@ -1,0 +1,81 @@
+/*-------------------------------------------------------------------------
+ *
+ * journal.h
+ *	  The journal of the workflow that this session executes.  Floor 3.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_JOURNAL_H
+#define DWF_JOURNAL_H
+
+#include "base/durable_wf.h"
+
+#include "access/xact.h"
+#include "datatype/timestamp.h"
+
+/* A SQL function each call of which is a step of the attached workflow */
+typedef struct DwfCall
+{
+	const char *function;		/* its SQL name */
+	int			naming;			/* the argument that names the call, or -1 */
+	bool		names_array;	/* it is a text[], else a text */
+	PGFunction	body;			/* what it does when it is not replayed */
+	int			saves;			/* the jsonb argument to be recorded as its
+								 * result, or 0 */
+	bool		ends_run;		/* it ends the run: nothing comes after it, and
+								 * it may come where something else did */
+} DwfCall;
+
+/*
+ * Define the SQL function "name", whose calls are steps; its body follows as
+ * that of a static function.
+ */
+#define DWF_JOURNALLED(name, naming_argument) \
+	DWF_JOURNALLED_AS(name, naming_argument, false, false)
+
+/* The same, of a function whose naming argument is an array */
+#define DWF_JOURNALLED_MANY(name, naming_argument) \
+	DWF_JOURNALLED_AS(name, naming_argument, true, false)
+
+/* The same, of a function that ends the run of the workflow */
+#define DWF_JOURNALLED_END(name) \
+	DWF_JOURNALLED_AS(name, -1, false, true)
+
+#define DWF_JOURNALLED_AS(name, naming_argument, is_array, is_end) \
+	static Datum name##_body(PG_FUNCTION_ARGS); \
+	PG_FUNCTION_INFO_V1(name); \
+	Datum \
+	name(PG_FUNCTION_ARGS) \
+	{ \
+		static const DwfCall call = { \
+			#name, naming_argument, is_array, name##_body, 0, is_end \
+		}; \
+		return dwf_journal_call(&call, fcinfo); \
+	} \
+	static Datum \
+	name##_body(PG_FUNCTION_ARGS)
+
+extern Datum dwf_journal_call(const DwfCall *call, FunctionCallInfo fcinfo);
+extern void dwf_journal_begin(text *workflow_id);
+extern text *dwf_journal_require(const char *function);
+extern bool dwf_journal_is_fresh(void);
+extern bool dwf_journal_patch(text *change, bool *value);
+extern void dwf_journal_keep_patch(text *change, bool value);
+extern bool dwf_journal_peek(const char *function, text *name);
+extern bool dwf_journal_look(const char *function, text *name,
+							 const char *caller);
+extern bool dwf_journal_is_done_again(const char *function, text *name);
+extern void dwf_journal_settle_deadline(TimestampTz *deadline,
+										bool may_commit);
+extern void dwf_journal_note_crash(void);
+extern void dwf_journal_note_wait(void);
+extern Datum dwf_journal_attempts(TimestampTz *next_at);
+extern void dwf_journal_note_attempt(Datum attempts, TimestampTz next_at,
+									 bool may_commit);
+extern int	dwf_journal_step(void);
+extern bool dwf_journal_in_command(void);
+extern bool dwf_journal_set_in_command(bool in_command);
+extern void dwf_journal_end_xact(bool commit);
+extern void dwf_journal_end_subxact(SubTransactionId subid);
+
+#endif							/* DWF_JOURNAL_H */

@@ -1,0 +1,543 @@
+/*-------------------------------------------------------------------------
+ *
+ * step_scope.c
+ *	  What the command of a step leaves in the session: nothing.
+ *
+ * A replay takes the step from the journal, in another session.  What the
+ * command had left in this one would be missing there, and what comes next
+ * would do something else than it did: write to another schema, say.  So a
+ * command must leave the session as it was:
+ *
+ *	settings				those that are not LOCAL are compared at the end;
+ *							those that are end with the command
+ *	temporary objects		must be gone at the end; a table that goes at commit
+ *							goes with the command.  Those of others, which the
+ *							session has made outside of steps, are read only
+ *	prepared statements		likewise
+ *	advisory locks			those of the session are counted before and after
+ *	LISTEN, DISCARD and		refused
+ *	others
+ *
+ * What the server does not undo with the command's subtransaction (prepared
+ * statements, locks) is taken back when the command has failed.  Cursors are
+ * not here.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "session/step_scope.h"
+
+#include "access/xact.h"
+#include "catalog/dependency.h"
+#include "catalog/namespace.h"
+#include "catalog/objectaccess.h"
+#include "catalog/objectaddress.h"
+#include "catalog/pg_class.h"
+#include "commands/prepare.h"
+#include "executor/executor.h"
+#include "nodes/parsenodes.h"
+#include "parser/parsetree.h"
+#include "tcop/utility.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/guc_tables.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+
+#include "session/first_row.h"
+#include "session/session_lock.h"
+
+#define REPLAY_DETAIL	"A replay takes the step from the journal, and does not do this again."
+
+/* What is known of a command, in scope_context */
+typedef struct Scope
+{
+	int			nest_level;		/* of what it sets */
+	List	   *created;		/* ObjectAddress: all that can be temporary */
+	List	   *dropped_at_commit;	/* of these, tables, by OID */
+	List	   *prepared;		/* String: what it has PREPAREd */
+	List	   *locks;			/* what the session held before */
+} Scope;
+
+static Scope scope;
+static bool in_scope = false;
+static MemoryContext scope_context = NULL;
+
+static ExecutorStart_hook_type prev_executor_start = NULL;
+static ProcessUtility_hook_type prev_process_utility = NULL;
+static object_access_hook_type prev_object_access = NULL;
+
+/* ----- settings ----- */
+
+/* Has a setting that was SET, and not only LOCAL, another value than before? */
+static bool
+is_changed(struct config_generic *setting)
+{
+	GucStack   *entry = setting->stack;
+	union config_var_val *old;
+	bool		masked;
+
+	if (entry == NULL || entry->nest_level < scope.nest_level ||
+		(entry->state != GUC_SET && entry->state != GUC_SET_LOCAL))
+		return false;
+	old = &entry->prior.val;
+	masked = entry->state == GUC_SET_LOCAL;
+
+#define NEW_VALUE(type, member) \
+	(masked ? entry->masked.val.member : \
+	 *((struct config_##type *) setting)->variable)
+	switch (setting->vartype)
+	{
+		case PGC_BOOL:
+			return old->boolval != NEW_VALUE(bool, boolval);
+		case PGC_INT:
+			return old->intval != NEW_VALUE(int, intval);
+		case PGC_REAL:
+			return old->realval != NEW_VALUE(real, realval);
+		case PGC_ENUM:
+			return old->enumval != NEW_VALUE(enum, enumval);
+		case PGC_STRING:
+			{
+				const char *was = old->stringval ? old->stringval : "";
+				const char *is = NEW_VALUE(string, stringval);
+
+				return strcmp(was, is ? is : "") != 0;
+			}
+	}
+#undef NEW_VALUE
+	return true;
+}
+
+/* What is to be written behind SET or SET LOCAL for the present value */
+static char *
+assignment(struct config_generic *setting)
+{
+	const char *name = setting->name;
+	char	   *value;
+
+	if (setting->flags & GUC_SUPERUSER_ONLY)
+		return psprintf("%s = ...", name);
+	value = GetConfigOptionByName(name, NULL, false);
+	if ((setting->flags & GUC_LIST_INPUT) && value[0] != '\0')
+		return psprintf("%s = %s", name, value);
+	return psprintf("%s = %s", name, quote_literal_cstr(value));
+}
+
+/* Raise WF009 if the command has set something for the session */
+static void
+check_settings(text *step)
+{
+	int			count;
+	struct config_generic **settings = dwf_compat_settings(&count);
+
+	for (int i = 0; i < count; i++)
+		if (is_changed(settings[i]))
+		{
+			char	   *line = assignment(settings[i]);
+
+			ereport(ERROR,
+					(errcode(DWF_ERRCODE_NOT_IN_BODY),
+					 errmsg("step \"%s\" has set \"%s\" for the session",
+							text_to_cstring(step), settings[i]->name),
+					 errdetail(REPLAY_DETAIL),
+					 errhint("For this command only: SET LOCAL %s; for what follows, too, before the step, where each run does it again: SET %s;",
+							 line, line)));
+		}
+}
+
+/* ----- temporary objects ----- */
+
+/* Can objects of this class be in a schema? */
+static bool
+is_namespaced(Oid class)
+{
+	return is_objectclass_supported(class) &&
+		get_object_attnum_namespace(class) != InvalidAttrNumber &&
+		get_object_catcache_oid(class) >= 0;
+}
+
+/* Is it there, and temporary? */
+static bool
+is_temporary(const ObjectAddress *object)
+{
+	return SearchSysCacheExists1(get_object_catcache_oid(object->classId),
+								 ObjectIdGetDatum(object->objectId)) &&
+		isTempOrTempToastNamespace(get_object_namespace(object));
+}
+
+/* Has this command made it? */
+static bool
+is_created(Oid class, Oid id)
+{
+	ListCell   *cell;
+
+	foreach(cell, scope.created)
+	{
+		ObjectAddress *object = lfirst(cell);
+
+		if (object->classId == class && object->objectId == id)
+			return true;
+	}
+	return false;
+}
+
+/* Note that it has */
+static void
+note_created(Oid class, Oid id)
+{
+	MemoryContext old = MemoryContextSwitchTo(scope_context);
+	ObjectAddress *object = palloc(sizeof(ObjectAddress));
+
+	ObjectAddressSet(*object, class, id);
+	scope.created = lappend(scope.created, object);
+	MemoryContextSwitchTo(old);
+}
+
+/* Raise WF009 if it is temporary, and the session's */
+static void
+check_not_sessions(Oid class, Oid id)
+{
+	ObjectAddress object;
+
+	ObjectAddressSet(object, class, id);
+	if (is_created(class, id) || !is_temporary(&object))
+		return;
+	ereport(ERROR,
+			(errcode(DWF_ERRCODE_NOT_IN_BODY),
+			 errmsg("a step cannot change what is temporary and not its own: %s",
+					getObjectDescription(&object, false)),
+			 errdetail(REPLAY_DETAIL),
+			 errhint("Change it outside of steps, where each run does it again; or use an ordinary table.")));
+}
+
+/* A table that goes at commit goes with the command that has made it */
+static void
+drop_tables(void)
+{
+	ObjectAddresses *objects = new_object_addresses();
+	ListCell   *cell;
+
+	foreach(cell, scope.dropped_at_commit)
+	{
+		ObjectAddress table;
+
+		ObjectAddressSet(table, RelationRelationId, lfirst_oid(cell));
+		if (is_created(table.classId, table.objectId) && is_temporary(&table))
+			add_exact_object_address(&table, objects);
+	}
+	performMultipleDeletions(objects, DROP_CASCADE,
+							 PERFORM_DELETION_INTERNAL |
+							 PERFORM_DELETION_QUIETLY);
+	free_object_addresses(objects);
+}
+
+/* Is it what one would name first: a table or view, not what belongs to it? */
+static bool
+is_main(const ObjectAddress *object)
+{
+	char		kind;
+
+	if (object->classId != RelationRelationId)
+		return false;
+	kind = get_rel_relkind(object->objectId);
+	return kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE ||
+		kind == RELKIND_VIEW;
+}
+
+/* Raise WF009 if the command has left something temporary */
+static void
+check_temporary(text *step)
+{
+	ObjectAddress *left = NULL;
+	ListCell   *cell;
+
+	if (scope.created == NIL)
+		return;
+	CommandCounterIncrement();
+	if (scope.dropped_at_commit != NIL)
+		drop_tables();
+	foreach(cell, scope.created)
+	{
+		ObjectAddress *object = lfirst(cell);
+
+		if ((left == NULL || (!is_main(left) && is_main(object))) &&
+			is_temporary(object))
+			left = object;
+	}
+	if (left)
+		ereport(ERROR,
+				(errcode(DWF_ERRCODE_NOT_IN_BODY),
+				 errmsg("step \"%s\" has left something temporary: %s",
+						text_to_cstring(step),
+						getObjectDescription(left, false)),
+				 errdetail(REPLAY_DETAIL),
+				 errhint("For this command only: drop it at its end, or create the table ON COMMIT DROP. For what follows, too: use an ordinary table, with the workflow's id in it.")));
+}
+
+/* ----- prepared statements ----- */
+
+/* Has this command prepared it?  The list without it is the new one then. */
+static bool
+forget_prepared(const char *name)
+{
+	ListCell   *cell;
+
+	foreach(cell, scope.prepared)
+		if (strcmp(lfirst(cell), name) == 0)
+		{
+			scope.prepared = foreach_delete_current(scope.prepared, cell);
+			return true;
+		}
+	return false;
+}
+
+static void
+note_prepared(const char *name)
+{
+	MemoryContext old = MemoryContextSwitchTo(scope_context);
+
+	scope.prepared = lappend(scope.prepared, pstrdup(name));
+	MemoryContextSwitchTo(old);
+}
+
+/* Raise WF009 if the command has left one */
+static void
+check_prepared(text *step)
+{
+	if (scope.prepared != NIL)
+		ereport(ERROR,
+				(errcode(DWF_ERRCODE_NOT_IN_BODY),
+				 errmsg("step \"%s\" has left prepared statement \"%s\"",
+						text_to_cstring(step),
+						(char *) linitial(scope.prepared)),
+				 errdetail(REPLAY_DETAIL),
+				 errhint("DEALLOCATE it in the command; or PREPARE it outside of steps, where each run does it again.")));
+}
+
+/* ----- advisory locks ----- */
+
+/* Raise WF009 if the session holds others than before */
+static void
+check_locks(text *step)
+{
+	List	   *locks = dwf_session_lock_list();
+
+	if (!dwf_session_lock_same(scope.locks, locks))
+		ereport(ERROR,
+				(errcode(DWF_ERRCODE_NOT_IN_BODY),
+				 errmsg("step \"%s\" has changed which advisory locks the session holds",
+						text_to_cstring(step)),
+				 errdetail(REPLAY_DETAIL),
+				 errhint("Take and release a lock in the same command, or use pg_advisory_xact_lock(); or do both outside of steps, where each run does it again.")));
+}
+
+/* ----- hooks ----- */
+
+/* Raise WF009: this is for other places than the command of a step */
+void
+dwf_step_scope_refuse(const char *command)
+{
+	if (in_scope)
+		ereport(ERROR,
+				(errcode(DWF_ERRCODE_NOT_IN_BODY),
+				 errmsg("cannot execute %s inside a step", command),
+				 errdetail(REPLAY_DETAIL),
+				 errhint("Execute it outside of steps, where each run does it again.")));
+}
+
+/* Before a utility statement: raise WF009 if it would leave something */
+static void
+check_utility(Node *node)
+{
+	switch (nodeTag(node))
+	{
+		case T_ListenStmt:
+		case T_UnlistenStmt:
+		case T_LoadStmt:
+			dwf_step_scope_refuse(CreateCommandName(node));
+			break;
+		case T_DiscardStmt:
+			if (((DiscardStmt *) node)->target != DISCARD_PLANS)
+				dwf_step_scope_refuse(CreateCommandName(node));
+			break;
+		case T_VariableSetStmt:
+			if (((VariableSetStmt *) node)->kind == VAR_RESET_ALL)
+				dwf_step_scope_refuse("RESET ALL");
+			break;
+		case T_DeallocateStmt:
+			{
+				const char *name = ((DeallocateStmt *) node)->name;
+
+				if (name == NULL ||
+					(FetchPreparedStatement(name, false) != NULL &&
+					 !forget_prepared(name)))
+					dwf_step_scope_refuse(CreateCommandName(node));
+				break;
+			}
+		case T_CopyStmt:
+			{
+				CopyStmt   *copy = (CopyStmt *) node;
+				Oid			table = InvalidOid;
+
+				if (copy->is_from && copy->relation)
+					table = RangeVarGetRelid(copy->relation, NoLock, true);
+				if (OidIsValid(table))
+					check_not_sessions(RelationRelationId, table);
+				break;
+			}
+		default:
+			break;
+	}
+}
+
+/* After it: note what it has made that has to go again */
+static void
+note_utility(Node *node)
+{
+	RangeVar   *table = NULL;
+
+	if (IsA(node, PrepareStmt))
+		note_prepared(((PrepareStmt *) node)->name);
+	else if (IsA(node, CreateStmt) &&
+			 ((CreateStmt *) node)->oncommit == ONCOMMIT_DROP)
+		table = ((CreateStmt *) node)->relation;
+	else if (IsA(node, CreateTableAsStmt) &&
+			 ((CreateTableAsStmt *) node)->into->onCommit == ONCOMMIT_DROP)
+		table = ((CreateTableAsStmt *) node)->into->rel;
+
+	if (table)
+	{
+		Oid			id = RangeVarGetRelid(table, NoLock, true);
+		MemoryContext old = MemoryContextSwitchTo(scope_context);
+
+		scope.dropped_at_commit = lappend_oid(scope.dropped_at_commit, id);
+		MemoryContextSwitchTo(old);
+	}
+}
+
+static void
+process_utility(PlannedStmt *statement, const char *query_string,
+				bool read_only_tree, ProcessUtilityContext context,
+				ParamListInfo params, QueryEnvironment *query_env,
+				DestReceiver *dest, QueryCompletion *completion)
+{
+	Node	   *node = NULL;
+
+	if (in_scope)
+	{
+		node = statement->utilityStmt;
+		dwf_first_row_begin_statement(dest);
+		check_utility(node);
+	}
+	(prev_process_utility ? prev_process_utility : standard_ProcessUtility)
+		(statement, query_string, read_only_tree, context, params, query_env,
+		 dest, completion);
+	if (node && in_scope)
+		note_utility(node);
+}
+
+static void
+executor_start(QueryDesc *query, int flags)
+{
+	ListCell   *cell;
+
+	if (in_scope)
+		dwf_first_row_begin_statement(query->dest);
+	if (in_scope && !(flags & EXEC_FLAG_EXPLAIN_ONLY))
+		foreach(cell, query->plannedstmt->resultRelations)
+		{
+			RangeTblEntry *entry = rt_fetch(lfirst_int(cell),
+											query->plannedstmt->rtable);
+
+			if (get_rel_persistence(entry->relid) == RELPERSISTENCE_TEMP)
+				check_not_sessions(RelationRelationId, entry->relid);
+		}
+	if (prev_executor_start)
+		prev_executor_start(query, flags);
+	else
+		standard_ExecutorStart(query, flags);
+}
+
+static void
+object_access(ObjectAccessType access, Oid class, Oid object, int sub_object,
+			  void *arg)
+{
+	if (prev_object_access)
+		prev_object_access(access, class, object, sub_object, arg);
+	if (access == OAT_FUNCTION_EXECUTE)
+		dwf_session_lock_note_function(object);
+	else if (!in_scope || access == OAT_NAMESPACE_SEARCH ||
+			 !is_namespaced(class))
+		;
+	else if (access == OAT_POST_CREATE && sub_object == 0)
+		note_created(class, object);
+	else
+		check_not_sessions(class, object);
+}
+
+/* ----- a command ----- */
+
+/* The command of a step begins, in a subtransaction of its own */
+void
+dwf_step_scope_begin(void)
+{
+	if (scope_context == NULL)
+		scope_context = AllocSetContextCreate(TopMemoryContext,
+											  "durable_wf step",
+											  ALLOCSET_SMALL_SIZES);
+	MemoryContextReset(scope_context);
+	memset(&scope, 0, sizeof(scope));
+	if (dwf_session_lock_may_exist())
+	{
+		MemoryContext old = MemoryContextSwitchTo(scope_context);
+
+		scope.locks = dwf_session_lock_list();
+		MemoryContextSwitchTo(old);
+	}
+	scope.nest_level = NewGUCNestLevel();
+	in_scope = true;
+}
+
+/*
+ * It has succeeded: what it has SET LOCAL ends, and WF009 is raised if it has
+ * left something
+ */
+void
+dwf_step_scope_end(text *step)
+{
+	check_settings(step);
+	check_prepared(step);
+	check_temporary(step);
+	if (dwf_session_lock_may_exist())
+		check_locks(step);
+	AtEOXact_GUC(false, scope.nest_level);
+	in_scope = false;
+}
+
+/* It has failed, and its subtransaction was rolled back */
+void
+dwf_step_scope_abort(void)
+{
+	ListCell   *cell;
+
+	if (!in_scope)
+		return;
+	in_scope = false;
+	foreach(cell, scope.prepared)
+		DropPreparedStatement(lfirst(cell), false);
+	if (dwf_session_lock_may_exist())
+		dwf_session_lock_restore(scope.locks);
+}
+
+/* Install the hooks */
+void
+dwf_step_scope_init(void)
+{
+	prev_object_access = object_access_hook;
+	object_access_hook = object_access;
+	prev_executor_start = ExecutorStart_hook;
+	ExecutorStart_hook = executor_start;
+	prev_process_utility = ProcessUtility_hook;
+	ProcessUtility_hook = process_utility;
+}

@@ -1,0 +1,33 @@
+/*-------------------------------------------------------------------------
+ *
+ * wakeup.h
+ *	  What this transaction's end must wake.  Floor 2.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_WAKEUP_H
+#define DWF_WAKEUP_H
+
+#include "base/durable_wf.h"
+
+#include "access/xact.h"
+
+#include "shared/waiter.h"
+
+/* The notes of a transaction that was prepared; what they are is wakeup.c's */
+typedef struct DwfNotes
+{
+	struct Note *notes;
+	int			count;
+	int			max;
+	struct StringInfoData *texts;
+} DwfNotes;
+
+extern bool dwf_wakeup_has_notes(void);
+extern void dwf_wakeup_swap(DwfNotes *notes);
+extern void dwf_wakeup_end_xact(XactEvent event);
+extern void dwf_wakeup_end_subxact(SubTransactionId subid);
+extern int	dwf_wakeup_note_take(const DwfAddress *address);
+extern void dwf_wakeup_settle_take(int position, uint32 taken);
+
+#endif							/* DWF_WAKEUP_H */

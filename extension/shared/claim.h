@@ -1,0 +1,60 @@
+/*-------------------------------------------------------------------------
+ *
+ * claim.h
+ *	  Which workflow this session executes.  Floor 1.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_ATTACHMENT_H
+#define DWF_ATTACHMENT_H
+
+#include "base/durable_wf.h"
+
+#include "access/xact.h"
+#include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
+
+/* A workflow that a session of this database executes */
+typedef struct DwfExecution
+{
+	text	   *workflow_id;
+	int			pid;
+	bool		is_body;		/* by one of our executors, */
+	Oid			role;			/* ... which is that role's */
+	TimestampTz since;
+} DwfExecution;
+
+/* What this session executes, as far as this transaction knows */
+typedef enum DwfAttachmentState
+{
+	DWF_EXECUTES_NOTHING,		/* nothing, and it holds nothing */
+	DWF_EXECUTES,				/* a workflow */
+	DWF_HAS_ENDED_RUN			/* nothing any more; it holds the workflow
+								 * until the transaction has committed */
+} DwfAttachmentState;
+
+extern DwfAttachmentState dwf_attachment_state(void);
+extern bool dwf_attachment_executes(text **workflow_id)
+			__attribute__((warn_unused_result));
+extern bool dwf_attachment_executes_that(const text *workflow_id);
+extern text *dwf_attachment_require(const char *function);
+extern text *dwf_attachment_held(void);
+extern bool dwf_attachment_is_body(void);
+extern void dwf_attachment_set_body(bool is_body);
+extern bool dwf_attachment_is_suspending(void);
+extern void dwf_attachment_set_suspending(bool is_suspending);
+extern void dwf_attachment_interrupt(uint64 life_hash);
+extern bool dwf_attachment_is_interrupted(void);
+extern int	dwf_attachment_count(void);
+extern bool dwf_attachment_is_claimed(text *workflow_id);
+extern List *dwf_attachment_list(void);
+extern bool dwf_attachment_claim(text *workflow_id, text *queue,
+								 int *holder_pid);
+extern void dwf_attachment_evict(text *workflow_id);
+extern void dwf_attachment_end_at_commit(void);
+extern void dwf_attachment_release(void);
+extern void dwf_attachment_pass_by(void);
+extern void dwf_attachment_end_xact(bool commit);
+extern void dwf_attachment_end_subxact(SubTransactionId subid);
+
+#endif							/* DWF_ATTACHMENT_H */

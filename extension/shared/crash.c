@@ -1,0 +1,300 @@
+/*-------------------------------------------------------------------------
+ *
+ * crash.c
+ *	  Which bodies have taken their process along.
+ *
+ * A body is given up after so many crashes, and only those count of which its
+ * own process was the cause.  Three things can end that process:
+ *
+ *	its exit		by an error of its own, by SIGTERM from itself: counts.
+ *					By SIGTERM from elsewhere (a shutdown, the end of our
+ *					worker, pg_terminate_backend): does not.
+ *	SIGQUIT			the server is restarted because some other process has
+ *					crashed, or is shut down at once: does not count.
+ *	anything else	a crash, which runs no code of ours: counts.
+ *
+ * So each executor marks the body that it runs, and removes the mark on each
+ * way out but the last: whoever is still marked when all processes are gone
+ * has crashed.  The marks are in memory that the postmaster maps before it
+ * starts anybody: unlike the server's shared memory it outlives a crash
+ * restart, and it goes with the postmaster, so that a machine that stops, or a
+ * container whose processes are killed all at once, leaves no mark.  What the
+ * postmaster itself can write down as it exits, it does: with
+ * restart_after_crash off a crash ends it, too.
+ *
+ * A mark is a hash of database and workflow, by a seed that outsiders do not
+ * know.  All of it is atomic: the handlers of signals write it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "shared/crash.h"
+
+#include <signal.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "port/atomics.h"
+#include "postmaster/interrupt.h"
+#include "storage/fd.h"
+#include "storage/ipc.h"
+#include "storage/pmsignal.h"
+#include "storage/proc.h"
+#include "tcop/tcopprot.h"
+
+#include "shared/shmem.h"
+
+/* So many crashes are remembered until the bodies are run again */
+#define NOTED_MAX	128
+
+/* Where the postmaster writes them down, and what such a file begins with */
+#define FILE_NAME	PGSTAT_STAT_PERMANENT_DIRECTORY "/durable_wf.stat"
+#define FILE_MAGIC	UINT64CONST(0x6477665F63726173)
+
+/* The memory that outlives a crash restart; a hash of 0 is none */
+typedef struct Marks
+{
+	uint64		seed;
+	pg_atomic_uint32 next;		/* the place that is taken when all are */
+	pg_atomic_uint64 noted[NOTED_MAX];	/* bodies that have crashed */
+	int			nrunning;
+	pg_atomic_uint64 running[FLEXIBLE_ARRAY_MEMBER];	/* by proc number */
+} Marks;
+
+/* What is in the file */
+typedef struct Saved
+{
+	uint64		magic;
+	uint64		seed;
+	uint64		noted[NOTED_MAX];
+} Saved;
+
+static Marks *marks = NULL;
+static pid_t postmaster_pid = 0;
+
+/* This process was told to end by another one */
+static volatile sig_atomic_t told_to_end = false;
+
+/* ----- in the postmaster ----- */
+
+/* A body has crashed */
+static void
+note(uint64 hash)
+{
+	uint32		place;
+
+	for (int i = 0; i < NOTED_MAX; i++)
+	{
+		uint64		none = 0;
+
+		if (pg_atomic_compare_exchange_u64(&marks->noted[i], &none, hash))
+			return;
+	}
+	place = pg_atomic_fetch_add_u32(&marks->next, 1);
+	pg_atomic_write_u64(&marks->noted[place % NOTED_MAX], hash);
+}
+
+/* All processes are gone: what is still marked as running has crashed */
+static void
+note_those_that_ran(void)
+{
+	for (int i = 0; i < marks->nrunning; i++)
+	{
+		uint64		hash = pg_atomic_exchange_u64(&marks->running[i], 0);
+
+		if (hash != 0)
+			note(hash);
+	}
+}
+
+/* The postmaster exits: write down what the next one has to know */
+static void
+save(int code, Datum arg)
+{
+	Saved		saved = {FILE_MAGIC, marks->seed, {0}};
+	bool		any = false;
+	FILE	   *file;
+
+	(void) code;
+	(void) arg;
+	if (getpid() != postmaster_pid)
+		return;
+	note_those_that_ran();
+	for (int i = 0; i < NOTED_MAX; i++)
+	{
+		saved.noted[i] = pg_atomic_read_u64(&marks->noted[i]);
+		any |= saved.noted[i] != 0;
+	}
+	if (!any)
+		return;
+	file = AllocateFile(FILE_NAME, PG_BINARY_W);
+	if (file == NULL || fwrite(&saved, sizeof(saved), 1, file) != 1)
+		ereport(LOG,
+				(errcode_for_file_access(),
+				 errmsg("could not write file \"%s\": %m", FILE_NAME)));
+	if (file)
+		(void) FreeFile(file);
+}
+
+/* Read what the last postmaster has written down, and remove it */
+static void
+load(void)
+{
+	Saved		saved;
+	FILE	   *file = AllocateFile(FILE_NAME, PG_BINARY_R);
+
+	if (file == NULL)
+		return;
+	if (fread(&saved, sizeof(saved), 1, file) == 1 &&
+		saved.magic == FILE_MAGIC)
+	{
+		marks->seed = saved.seed;
+		for (int i = 0; i < NOTED_MAX; i++)
+			pg_atomic_write_u64(&marks->noted[i], saved.noted[i]);
+	}
+	(void) FreeFile(file);
+	(void) unlink(FILE_NAME);
+}
+
+/* Map the memory, for all processes that will be started */
+static void
+map_memory(void)
+{
+	Size		size = offsetof(Marks, running) +
+		MaxBackends * sizeof(pg_atomic_uint64);
+	void	   *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+							  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED)
+		ereport(FATAL,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("could not map %zu bytes: %m", size)));
+	marks = memory;
+	if (!pg_strong_random(&marks->seed, sizeof(marks->seed)))
+		elog(FATAL, "could not get random bytes");
+	pg_atomic_init_u32(&marks->next, 0);
+	for (int i = 0; i < NOTED_MAX; i++)
+		pg_atomic_init_u64(&marks->noted[i], 0);
+	marks->nrunning = MaxBackends;
+	for (int i = 0; i < marks->nrunning; i++)
+		pg_atomic_init_u64(&marks->running[i], 0);
+}
+
+/* The shared memory is being laid out, for the first time or after a crash */
+void
+dwf_crash_init_memory(void)
+{
+	if (marks != NULL)
+	{
+		note_those_that_ran();
+		return;
+	}
+	map_memory();
+	load();
+	postmaster_pid = getpid();
+	on_proc_exit(save, (Datum) 0);
+}
+
+/* ----- in an executor ----- */
+
+static pg_atomic_uint64 *
+my_mark(void)
+{
+	return &marks->running[DWF_MY_PROC_NUMBER];
+}
+
+/* What stands for a workflow of this database */
+static uint64
+hash_of(text *workflow_id)
+{
+	uint64		hash;
+
+	hash = hash_bytes_extended((const unsigned char *) VARDATA_ANY(workflow_id),
+							   VARSIZE_ANY_EXHDR(workflow_id),
+							   marks->seed ^ MyDatabaseId);
+	return hash == 0 ? 1 : hash;
+}
+
+/* SIGTERM, as die(), which does not tell from where it came */
+static void
+handle_terminate(int signal, siginfo_t *info, void *context)
+{
+	(void) context;
+	if (info->si_pid != MyProcPid)
+		told_to_end = true;
+	die(signal);
+}
+
+/* SIGQUIT: another process has crashed, not this one */
+static void
+handle_quit(SIGNAL_ARGS)
+{
+	pg_atomic_write_u64(my_mark(), 0);
+	SignalHandlerForCrashExit(postgres_signal_arg);
+}
+
+/* This process exits in good order */
+static void
+crash_exit(int code, Datum arg)
+{
+	uint64		hash = pg_atomic_exchange_u64(my_mark(), 0);
+
+	(void) code;
+	(void) arg;
+	if (hash != 0 && !told_to_end && PostmasterIsAlive())
+		note(hash);
+}
+
+/* This process, an executor, has connected: watch what ends it */
+void
+dwf_crash_watch(void)
+{
+	struct sigaction terminate = {0};
+
+	terminate.sa_sigaction = handle_terminate;
+	sigemptyset(&terminate.sa_mask);
+	terminate.sa_flags = SA_RESTART | SA_SIGINFO;
+	if (sigaction(SIGTERM, &terminate, NULL) != 0)
+		elog(ERROR, "sigaction failed: %m");
+	pqsignal(SIGQUIT, handle_quit);
+	before_shmem_exit(crash_exit, (Datum) 0);
+}
+
+/* It begins to run a body, whose last crash has been counted */
+void
+dwf_crash_enter(text *workflow_id)
+{
+	uint64		hash = hash_of(workflow_id);
+
+	for (int i = 0; i < NOTED_MAX; i++)
+	{
+		uint64		expected = hash;
+
+		(void) pg_atomic_compare_exchange_u64(&marks->noted[i], &expected, 0);
+	}
+	pg_atomic_write_u64(my_mark(), hash);
+}
+
+/* The body is left */
+void
+dwf_crash_leave(void)
+{
+	pg_atomic_write_u64(my_mark(), 0);
+}
+
+/* Has a body crashed since it was last entered? */
+bool
+dwf_crash_is_noted(text *workflow_id)
+{
+	uint64		hash;
+
+	if (marks == NULL)
+		return false;
+	hash = hash_of(workflow_id);
+	for (int i = 0; i < NOTED_MAX; i++)
+		if (pg_atomic_read_u64(&marks->noted[i]) == hash)
+			return true;
+	return false;
+}

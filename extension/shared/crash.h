@@ -1,0 +1,19 @@
+/*-------------------------------------------------------------------------
+ *
+ * crash.h
+ *	  Which bodies have taken their process along.  Floor 1.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_CRASH_H
+#define DWF_CRASH_H
+
+#include "base/durable_wf.h"
+
+extern void dwf_crash_init_memory(void);
+extern void dwf_crash_watch(void);
+extern void dwf_crash_enter(text *workflow_id);
+extern void dwf_crash_leave(void);
+extern bool dwf_crash_is_noted(text *workflow_id);
+
+#endif							/* DWF_CRASH_H */

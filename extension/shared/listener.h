@@ -1,0 +1,54 @@
+/*-------------------------------------------------------------------------
+ *
+ * listener.h
+ *	  Who wants a NOTIFY for what.  Floor 1.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_LISTENER_H
+#define DWF_LISTENER_H
+
+#include "base/durable_wf.h"
+
+#include "access/xact.h"
+#include "nodes/pg_list.h"
+
+#define DWF_CHANNEL_SIZE	40	/* "wf_" and 32 hexadecimal digits */
+
+/*
+ * What a role listens for: one workflow, as long as it may see it, or all that
+ * it owns
+ */
+typedef struct DwfListenKey
+{
+	Oid			database;
+	Oid			role;
+	uint64		workflow_hash;	/* or 0 */
+} DwfListenKey;
+
+/* ... and the channel that tells of it */
+typedef struct DwfListen
+{
+	DwfListenKey key;
+	char		channel[DWF_CHANNEL_SIZE];
+} DwfListen;
+
+extern Size dwf_listener_size(void);
+extern void dwf_listener_init_shared(void);
+extern uint64 dwf_listener_workflow_hash(const char *id, int length);
+extern DwfListenKey dwf_listener_key(Oid role, uint64 workflow_hash);
+extern void dwf_listener_channel(const DwfListenKey *key, char *channel);
+extern void dwf_listener_add(const DwfListenKey *key);
+extern void dwf_listener_remove(const DwfListenKey *key);
+extern void dwf_listener_remove_channel(const char *channel);
+extern void dwf_listener_end_xact(bool commit);
+extern void dwf_listener_end_subxact(SubTransactionId subid);
+extern void dwf_listener_expect(text *workflow_id);
+extern bool dwf_listener_expects(void);
+extern bool dwf_listener_any(void);
+extern bool dwf_listener_wants(uint64 workflow_hash);
+extern uint32 dwf_listener_count(void);
+extern uint32 dwf_listener_sessions(void);
+extern DwfListen *dwf_listener_list(int *count);
+
+#endif							/* DWF_LISTENER_H */

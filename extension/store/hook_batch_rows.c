@@ -1,0 +1,135 @@
+/*-------------------------------------------------------------------------
+ *
+ * hook_batch_rows.c
+ *	  The tables as C functions: many requests to webhooks at a time, and
+ *	  clients that have gone away.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "store/store.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+
+#include "store/store_sql.h"
+
+#define FIND_MANY_QUERY \
+	"SELECT h.token, h.workflow_id, h.validator, h.respond_with," \
+	" w.owner::pg_catalog.oid" \
+	" FROM pg_catalog.unnest($1) AS u (token)" \
+	" JOIN durable_wf.hook h ON h.token" EQ "u.token" \
+	" JOIN durable_wf.workflow w ON w.workflow_id" EQ "h.workflow_id" \
+	" WHERE h.is_webhook AND w.finished_at IS NULL"
+
+/* tokens */
+static DwfStatement find_many_query = {
+	FIND_MANY_QUERY,
+	1, {TEXTARRAYOID}, NULL
+};
+
+/* tokens; until the transaction ends nobody disposes of them */
+static DwfStatement lock_many_query = {
+	FIND_MANY_QUERY " FOR KEY SHARE OF h SKIP LOCKED",
+	1, {TEXTARRAYOID}, NULL
+};
+
+/* message ids, workflow ids, tokens, payloads */
+static DwfStatement deliver_payloads_query = {
+	"INSERT INTO durable_wf.message"
+	" (message_id, workflow_id, door, key, payload)"
+	" SELECT u.message_id, u.workflow_id, 'h', u.token, u.payload"
+	" FROM unnest($1, $2, $3, $4)"
+	"   AS u (message_id, workflow_id, token, payload)",
+	4, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, JSONBARRAYOID}, NULL
+};
+
+/* requests, but for those that are being answered */
+static DwfStatement leave_query = {
+	"UPDATE durable_wf.request r SET expires_at = pg_catalog.clock_timestamp()"
+	" WHERE r.ctid" EQ "ANY (ARRAY("
+	"   SELECT q.ctid FROM durable_wf.request q"
+	"   WHERE q.request_id" EQ "ANY ($1) AND q.held_by_gateway"
+	"   AND q.responded_at IS NULL AND q.expires_at IS NOT NULL"
+	"   FOR UPDATE SKIP LOCKED))",
+	1, {INT8ARRAYOID}, NULL
+};
+
+static Datum
+text_array(Datum *elements, int count)
+{
+	return PointerGetDatum(construct_array(elements, count, TEXTOID, -1,
+										   false, TYPALIGN_INT));
+}
+
+/*
+ * Look at the webhooks of live workflows among these tokens, each named once.
+ * "lock": keep them from being disposed of until the transaction ends, and pass
+ * by those that another transaction disposes of.  Does not block.
+ */
+DwfHook *
+dwf_store_find_webhooks(text **tokens, int ntokens, bool lock, int *count)
+{
+	Datum	   *elements = palloc(ntokens * sizeof(Datum));
+	Datum		values[1];
+	DwfHook    *hooks;
+	DwfRun		r;
+
+	for (int i = 0; i < ntokens; i++)
+		elements[i] = PointerGetDatum(tokens[i]);
+	values[0] = text_array(elements, ntokens);
+	hooks = palloc0(ntokens * sizeof(DwfHook));
+
+	r = dwf_plan_run(lock ? &lock_many_query : &find_many_query, values, NULL);
+	*count = (int) SPI_processed;
+	Assert(*count <= ntokens);
+	for (int i = 0; i < *count; i++)
+	{
+		DwfValue	validator = dwf_plan_copy_column(r, i, 3);
+		bool		isnull;
+
+		hooks[i].token = DatumGetTextP(dwf_plan_copy_column(r, i, 1).value);
+		hooks[i].workflow_id =
+			DatumGetTextP(dwf_plan_copy_column(r, i, 2).value);
+		hooks[i].validator = validator.isnull ? NULL :
+			DatumGetTextP(validator.value);
+		hooks[i].is_webhook = true;
+		hooks[i].respond_with = dwf_plan_copy_column(r, i, 4);
+		hooks[i].owner = DatumGetObjectId(dwf_plan_column(i, 5, &isnull));
+	}
+	dwf_plan_done(r);
+	return hooks;
+}
+
+/* Insert payloads of hooks; each array has "count" elements */
+void
+dwf_store_deliver_payloads(int count, Datum *message_ids, Datum *workflow_ids,
+						   Datum *tokens, Datum *payloads)
+{
+	Datum		values[] = {
+		PointerGetDatum(construct_array(message_ids, count, INT8OID, 8,
+										FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)),
+		text_array(workflow_ids, count),
+		text_array(tokens, count),
+		PointerGetDatum(construct_array(payloads, count, JSONBOID, -1, false,
+										TYPALIGN_INT))
+	};
+
+	(void) dwf_plan_count(&deliver_payloads_query, values, NULL);
+}
+
+/* The clients of these requests have gone away.  Does not block. */
+void
+dwf_store_leave_requests(int64 *request_ids, int count)
+{
+	Datum	   *elements = palloc(count * sizeof(Datum));
+	Datum		values[1];
+
+	for (int i = 0; i < count; i++)
+		elements[i] = Int64GetDatum(request_ids[i]);
+	values[0] = PointerGetDatum(construct_array(elements, count, INT8OID, 8,
+												FLOAT8PASSBYVAL,
+												TYPALIGN_DOUBLE));
+	(void) dwf_plan_count(&leave_query, values, NULL);
+}

@@ -1,0 +1,275 @@
+/*-------------------------------------------------------------------------
+ *
+ * store.h
+ *	  The tables, as C functions.  Floor 1.
+ *
+ * These functions do not check privileges by themselves unless they take a
+ * role, and do not wait for anything but row locks of concurrent writers.
+ * Results are copied to the memory context that was current at the call.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_STORE_H
+#define DWF_STORE_H
+
+#include "base/durable_wf.h"
+
+#include "shared/service.h"
+#include "shared/waiter.h"
+#include "store/plan.h"
+
+/* Columns that C reads by number; the tables only ever grow to the right */
+#define DWF_MESSAGE_MESSAGE_ID		1
+#define DWF_MESSAGE_WORKFLOW_ID		2
+#define DWF_MESSAGE_DOOR			3
+#define DWF_MESSAGE_KEY				4
+#define DWF_EVENT_WORKFLOW_ID		1
+#define DWF_EVENT_KEY				2
+#define DWF_WORKFLOW_WORKFLOW_ID	1
+#define DWF_WORKFLOW_STATUS			3
+#define DWF_WORKFLOW_BODY			4
+#define DWF_WORKFLOW_QUEUE			5
+#define DWF_WORKFLOW_FINISHED_AT	12
+#define DWF_WORKFLOW_DUE_AT			13
+#define DWF_WORKFLOW_OWNER			2
+#define DWF_HOOK_TOKEN				1
+#define DWF_HOOK_WORKFLOW_ID		2
+#define DWF_REQUEST_WORKFLOW_ID		1
+#define DWF_REQUEST_REQUEST_ID		2
+#define DWF_REQUEST_IS_HELD			4
+
+/* Statuses of a workflow that C names; all of them are in workflow.sql */
+#define DWF_STATUS_SUCCESS		"SUCCESS"
+#define DWF_STATUS_ERROR		"ERROR"
+#define DWF_STATUS_CANCELLED	"CANCELLED"
+
+/* What decides whether one may act in a workflow */
+typedef struct DwfLife
+{
+	Oid			owner;
+	bool		finished;
+	char		status[16];
+} DwfLife;
+
+/* A record of the journal; a moment of 0 is null */
+typedef struct DwfRecord
+{
+	int			step_no;
+	const char *function;
+	text	   *name;			/* or NULL */
+	DwfValue	result;			/* text[] */
+	DwfValue	error;			/* text[] */
+	bool		is_undone;
+	TimestampTz deadline;
+	TimestampTz started_at;
+	TimestampTz completed_at;
+} DwfRecord;
+
+/* Ids of workflows: a text[], or nothing when there is none */
+typedef struct DwfIds
+{
+	int			count;
+	Datum		array;
+} DwfIds;
+
+/* How far a look at all waits has come; at their beginning if it is empty */
+typedef struct DwfWaitCursor
+{
+	int			position;
+	int			length;
+	char		workflow_id[DWF_WORKFLOW_ID_MAX];
+} DwfWaitCursor;
+
+/* How a workflow is started */
+typedef struct DwfStart
+{
+	text	   *workflow_id;
+	DwfValue	input;
+	text	   *body;			/* qualified, or NULL */
+	text	   *queue;			/* or NULL */
+	bool		is_delayed;
+	DwfValue	start_after;	/* interval */
+	DwfValue	timeout;		/* interval */
+} DwfStart;
+
+/*
+ * A search for workflows to execute, the longest due first: those of a queue
+ * that the role may execute or, without a queue, the role's bodies
+ */
+typedef struct DwfSearch
+{
+	text	   *queue;
+	Oid			role;
+
+	/* what was found last */
+	text	   *workflow_id;
+	TimestampTz due;
+
+	/* when there is something to be found, DT_NOEND if there is no telling */
+	TimestampTz next;
+	int			nheld;			/* how many were passed by that are held, */
+	text	   *first_held;		/* ... and which is the first */
+} DwfSearch;
+
+/* A workflow's outcome, or what it was started with */
+typedef struct DwfOutcome
+{
+	DwfLife		life;
+	DwfValue	output;
+	DwfValue	error;
+} DwfOutcome;
+
+/* A mailbox item that was taken */
+typedef struct DwfItem
+{
+	int64		message_id;
+	Datum		payload;
+} DwfItem;
+
+/* A hook; owner and has_ended are its workflow's */
+typedef struct DwfHook
+{
+	text	   *token;
+	text	   *workflow_id;
+	DwfValue	metadata;		/* jsonb */
+	text	   *validator;		/* qualified, or NULL */
+	bool		is_webhook;
+	DwfValue	respond_with;	/* jsonb */
+	TimestampTz created_at;
+	Oid			owner;
+	bool		has_ended;
+} DwfHook;
+
+/* What became of an answer */
+typedef enum DwfAnswered
+{
+	DWF_NOT_ANSWERED,			/* there is no such request, or it has one */
+	DWF_ANSWERED,
+	DWF_ANSWERED_LATE			/* nobody waits for it any more */
+} DwfAnswered;
+
+/* An answer to a webhook's request, if there is one */
+typedef struct DwfAnswer
+{
+	int64		request_id;
+	text	   *workflow_id;
+	bool		is_over;		/* answered, or never will be */
+	DwfValue	response;		/* jsonb */
+} DwfAnswer;
+
+extern void dwf_store_require_writable(const char *function);
+
+/* workflows */
+extern bool dwf_store_start(const DwfStart *start, Oid owner);
+extern bool dwf_store_same_start(const DwfStart *start);
+extern bool dwf_store_life(text *workflow_id, DwfLife *life);
+extern bool dwf_store_outcome(text *workflow_id, DwfOutcome *outcome);
+extern bool dwf_store_finish(text *workflow_id, Oid role, const char *status,
+							 DwfValue output, DwfValue error);
+extern bool dwf_store_attach(text *workflow_id, Oid role);
+extern text *dwf_store_queue(text *workflow_id);
+extern bool dwf_store_attach_free(text *workflow_id, Oid role);
+extern bool dwf_store_lock_free(text *workflow_id);
+extern bool dwf_store_search(DwfSearch *search);
+extern void dwf_store_search_held(DwfSearch *search);
+extern List *dwf_store_roles_with_work(TimestampTz *next);
+extern bool dwf_store_body(text *workflow_id, text **body, DwfValue *input,
+						   int *attempts);
+extern bool dwf_store_fail(text *workflow_id, const char *message,
+						   const char *state, const char *context);
+extern uint64 dwf_store_fail_role(Oid role, const char *message);
+extern void dwf_store_back_off(text *workflow_id, bool counts);
+extern void dwf_store_note_progress(text *workflow_id);
+extern void dwf_store_suspend(text *workflow_id, int step_no,
+							  const DwfWaitKey *keys, int nkeys,
+							  int64 wait_id, TimestampTz deadline);
+extern void dwf_store_unsuspend(text *workflow_id);
+extern DwfIds dwf_store_waiters(Datum doors, Datum targets, Datum keys,
+								Datum aside);
+extern DwfIds dwf_store_due_waiters(int limit, Datum aside);
+extern TimestampTz dwf_store_next_deadline(Datum aside);
+extern bool dwf_store_wait_page(DwfWaitCursor *cursor, const DwfLost *lost,
+								int limit, DwfIds *ids);
+extern DwfIds dwf_store_over_waiters(Datum ids, Datum aside);
+extern uint64 dwf_store_resume(Datum ids, DwfIds *left);
+extern void dwf_store_forget_waits(Datum ids);
+extern List *dwf_store_suspended(text *event_id);
+extern bool dwf_store_is_suspended(const DwfWaiterInfo *waiter);
+extern bool dwf_store_retry(text *workflow_id, Oid role);
+extern bool dwf_store_restart(text *workflow_id, Oid role, DwfValue input);
+extern int	dwf_store_last_step(text *workflow_id);
+extern bool dwf_store_record(text *workflow_id, const DwfRecord *record,
+							 bool even_if_ended);
+extern bool dwf_store_read_record(text *workflow_id, int step_no,
+								  DwfRecord *record);
+extern DwfIds dwf_store_overdue(int limit, Datum aside);
+extern void dwf_store_end_overdue(Datum ids);
+extern TimestampTz dwf_store_next_timeout(Datum aside);
+extern bool dwf_store_set_owner(text *workflow_id, Oid role, Oid owner);
+
+extern void dwf_store_mark_home(void);
+extern bool dwf_store_is_copy(void);
+extern bool dwf_store_has_workflows(void);
+extern void dwf_store_adopt(void);
+extern TransactionId dwf_store_prepared_xid(const char *gid);
+extern uint64 dwf_store_prune(Interval *older_than, int batch,
+							  TransactionId horizon, Oid role);
+
+/* mailbox */
+extern int64 dwf_store_next_message_id(void);
+extern void dwf_store_deliver(int64 message_id, const DwfAddress *address,
+							  Datum payload);
+extern bool dwf_store_answer(int64 message_id, const DwfAddress *address,
+							 Datum payload, Oid role, int64 wait_id);
+extern void dwf_store_withdraw(int64 message_id, const DwfAddress *address);
+extern uint64 dwf_store_deliver_many(Datum message_ids, Datum workflow_ids,
+									 Datum payloads, const DwfAddress *queue,
+									 Oid role);
+extern text *dwf_store_first_refused(Datum workflow_ids, Oid role,
+									 bool finished_too);
+extern void dwf_store_claim_keys(Datum workflow_ids, Datum scopes, Datum keys,
+								 Datum message_ids);
+extern int	dwf_store_claimed_ids(Datum workflow_ids, Datum scopes, Datum keys,
+								  int64 *message_ids);
+extern int	dwf_store_take(const DwfAddress *queue, int64 from, int64 to,
+						   int limit, DwfItem **items);
+extern int64 dwf_store_lowest(const DwfAddress *queue, int64 from);
+extern int	dwf_store_oldest(text *workflow_id, Datum doors, Datum keys,
+							 Datum start, int64 *message_id);
+
+/* events */
+extern bool dwf_store_set_event(text *workflow_id, text *key, Datum value,
+								Oid role);
+extern bool dwf_store_event(text *workflow_id, text *key, DwfValue *value,
+							DwfLife *life);
+
+/* hooks */
+extern bool dwf_store_create_hook(const DwfHook *hook, Oid role);
+extern bool dwf_store_find_hook(text *token, DwfHook *hook);
+extern bool dwf_store_lock_hook(text *token, DwfHook *hook);
+extern bool dwf_store_has_hook(const DwfAddress *address);
+extern bool dwf_store_displace_hook(text *token);
+extern void dwf_store_drop_payloads(const DwfAddress *address);
+extern text *dwf_store_dispose_hook(text *token, Oid role);
+extern void dwf_store_end_requests(const DwfAddress *address);
+extern void dwf_store_release_hooks(text *workflow_id);
+extern void dwf_store_restore_hooks(text *workflow_id);
+extern text *dwf_store_find_unrestored(text *workflow_id);
+
+/* requests to webhooks */
+extern void dwf_store_hold_request(text *workflow_id, int64 request_id,
+								   text *token, bool by_gateway);
+extern DwfAnswered dwf_store_respond(int64 request_id, Datum response,
+									  Oid role);
+extern PGDLLEXPORT void dwf_store_leave_requests(int64 *request_ids,
+												 int count);
+extern bool dwf_store_answer_of(int64 request_id, text *token,
+								DwfAnswer *answer);
+extern PGDLLEXPORT int dwf_store_take_answers(int limit, DwfAnswer **answers);
+extern DwfHook *dwf_store_find_webhooks(text **tokens, int ntokens, bool lock,
+										int *count);
+extern void dwf_store_deliver_payloads(int count, Datum *message_ids,
+									   Datum *workflow_ids, Datum *tokens,
+									   Datum *payloads);
+
+#endif							/* DWF_STORE_H */

@@ -1,0 +1,309 @@
+/*-------------------------------------------------------------------------
+ *
+ * wait_rows.c
+ *	  The tables as C functions: let suspended workflows go on.
+ *
+ * Only the worker calls these.  It first lists the workflows that may go on,
+ * by one of several ways, and then has those go on; whatever has happened in
+ * between, a workflow that goes on for nothing looks and is suspended again.
+ *
+ * The worker never waits for a row that others hold: it passes it by, and
+ * comes back by the clock.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "store/store.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "shared/listener.h"
+#include "store/plan.h"
+#include "store/store_sql.h"
+
+/* So many waits are looked at before others are served */
+#define PAGE	2048
+
+/*
+ * The worker may not know yet that this is a copy: rows that have been restored
+ * are seen together with that.  Asked once a statement.
+ */
+#define RUNS_HERE	"(SELECT NOT durable_wf.is_copy())"
+
+/*
+ * What keeps the planner from another way than by one step in an index for
+ * each row, as it may think best while the tables are small
+ */
+#define BY_INDEX	" OFFSET 0"
+
+/* doors, targets, keys; but not these */
+static DwfStatement waiters_query = {
+	"SELECT pg_catalog.array_agg(DISTINCT a.workflow_id)"
+	" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2),"
+	"   pg_catalog.unnest($3)) AS n (door, target_id, key)"
+	" CROSS JOIN LATERAL (SELECT a.workflow_id FROM durable_wf.wait a"
+	"   WHERE a.target_id" EQ "n.target_id AND a.door" EQ "n.door"
+	"   AND a.key" EQ "n.key" BY_INDEX ") a"
+	" WHERE NOT a.workflow_id" EQ "ANY ($4)",
+	4, {CHARARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}, NULL
+};
+
+/* now, at most so many, but not these */
+static DwfStatement due_query = {
+	"SELECT pg_catalog.array_agg(DISTINCT d.workflow_id) FROM ("
+	" SELECT a.workflow_id FROM durable_wf.wait a"
+	" WHERE " RUNS_HERE " AND a.deadline OPERATOR(pg_catalog.<=) $1"
+	" AND NOT a.workflow_id" EQ "ANY ($3)"
+	" ORDER BY a.deadline LIMIT $2) d",
+	3, {TIMESTAMPTZOID, INT4OID, TEXTARRAYOID}, NULL
+};
+
+/* When the next one is due, but not of these */
+static DwfStatement next_deadline_query = {
+	"SELECT a.deadline FROM durable_wf.wait a"
+	" WHERE a.deadline IS NOT NULL AND NOT a.workflow_id" EQ "ANY ($1)"
+	" ORDER BY a.deadline LIMIT 1",
+	1, {TEXTARRAYOID}, NULL
+};
+
+/* id, position, at most so many */
+static DwfStatement page_query = {
+	"SELECT a.workflow_id, a.position, a.target_id FROM durable_wf.wait a"
+	" WHERE ROW(a.workflow_id, a.position) OPERATOR(pg_catalog.>) ROW($1, $2)"
+	" ORDER BY a.workflow_id, a.position LIMIT $3",
+	3, {TEXTOID, INT4OID, INT4OID}, NULL
+};
+
+/* ids, but not these */
+static DwfStatement over_query = {
+	"SELECT pg_catalog.array_agg(DISTINCT a.workflow_id)"
+	" FROM pg_catalog.unnest($1) AS i (workflow_id)"
+	" CROSS JOIN LATERAL (SELECT a.* FROM durable_wf.wait a"
+	"   WHERE a.workflow_id" EQ "i.workflow_id" BY_INDEX ") a"
+	" WHERE " RUNS_HERE " AND NOT i.workflow_id" EQ "ANY ($2)"
+	" AND (EXISTS (SELECT FROM durable_wf.message m"
+	"   WHERE m.workflow_id" EQ "a.target_id AND m.door" EQ "a.door"
+	"   AND m.key" EQ "a.key" BY_INDEX ")"
+	" OR a.door" EQ "'e' AND EXISTS (SELECT FROM durable_wf.event e"
+	"   WHERE e.workflow_id" EQ "a.target_id AND e.key" EQ "a.key" BY_INDEX ")"
+	" OR a.door" EQ "'h' AND NOT EXISTS (SELECT FROM durable_wf.hook h"
+	"   WHERE h.token" EQ "a.key AND h.workflow_id" EQ "a.target_id" BY_INDEX ")"
+	" OR a.door" EQ "'r' AND NOT EXISTS ("
+	"   SELECT FROM durable_wf.request r"
+	"   WHERE r.workflow_id" EQ "a.target_id AND r.request_id" EQ
+	"     CASE WHEN a.door" EQ "'r' THEN a.key::pg_catalog.int8 END"
+	"   AND r.responded_at IS NULL" BY_INDEX ")"
+	" OR EXISTS (SELECT FROM durable_wf.workflow t"
+	"   WHERE t.workflow_id" EQ "a.target_id"
+	"   AND t.finished_at IS NOT NULL" BY_INDEX ")"
+	" OR NOT EXISTS (SELECT FROM durable_wf.workflow t"
+	"   WHERE t.workflow_id" EQ "a.workflow_id"
+	"   AND t.status" EQ "'WAITING'" BY_INDEX "))",
+	2, {TEXTARRAYOID, TEXTARRAYOID}, NULL
+};
+
+/*
+ * ids.  Those whose row somebody holds are due in a while, so that the clock
+ * comes back to them.  Returns how many go on, and those that the clock is not
+ * going to come back to, as somebody holds their waits, too.
+ */
+static DwfStatement resume_query = {
+	"WITH chosen AS MATERIALIZED ("
+	"   SELECT w.workflow_id FROM durable_wf.workflow w"
+	"   WHERE w.workflow_id" EQ "ANY ($1)"
+	"   ORDER BY w.workflow_id FOR NO KEY UPDATE SKIP LOCKED),"
+	" resumed AS ("
+	"   UPDATE durable_wf.workflow w SET status = 'PENDING',"
+	"   due_at = pg_catalog.clock_timestamp(), updated_at = pg_catalog.now()"
+	"   FROM chosen c"
+	"   WHERE w.workflow_id" EQ "c.workflow_id AND w.status" EQ "'WAITING'"
+	"   RETURNING w.workflow_id),"
+	" gone AS ("
+	"   DELETE FROM durable_wf.wait a USING chosen c"
+	"   WHERE a.workflow_id" EQ "c.workflow_id),"
+	" passed AS MATERIALIZED ("
+	"   SELECT i.workflow_id FROM pg_catalog.unnest($1) AS i (workflow_id)"
+	"   WHERE NOT EXISTS (SELECT FROM chosen c"
+	"     WHERE c.workflow_id" EQ "i.workflow_id)),"
+	" free AS MATERIALIZED ("
+	"   SELECT a.workflow_id, a.position FROM durable_wf.wait a"
+	"   WHERE a.workflow_id" EQ "ANY (ARRAY("
+	"     SELECT p.workflow_id FROM passed p))"
+	"   FOR NO KEY UPDATE SKIP LOCKED),"
+	" held AS ("
+	"   UPDATE durable_wf.wait a SET deadline = pg_catalog.clock_timestamp()"
+	"   OPERATOR(pg_catalog.+) '500 ms'::pg_catalog.interval"
+	"   FROM free f"
+	"   WHERE a.workflow_id" EQ "f.workflow_id AND a.position" EQ "f.position"
+	"   RETURNING a.workflow_id)"
+	" SELECT (SELECT pg_catalog.count(*) FROM resumed),"
+	" (SELECT pg_catalog.array_agg(p.workflow_id) FROM passed p"
+	"   WHERE NOT EXISTS (SELECT FROM held h"
+	"     WHERE h.workflow_id" EQ "p.workflow_id)"
+	"   AND EXISTS (SELECT FROM durable_wf.wait a"
+	"     WHERE a.workflow_id" EQ "p.workflow_id" BY_INDEX "))",
+	1, {TEXTARRAYOID}, NULL
+};
+
+/* ids */
+static DwfStatement forget_waits_query = {
+	"WITH free AS MATERIALIZED ("
+	"   SELECT a.workflow_id, a.position FROM durable_wf.wait a"
+	"   WHERE a.workflow_id" EQ "ANY ($1)"
+	"   AND NOT EXISTS (SELECT FROM durable_wf.workflow w"
+	"     WHERE w.workflow_id" EQ "a.workflow_id"
+	"     AND w.finished_at IS NULL" BY_INDEX ")"
+	"   FOR UPDATE SKIP LOCKED)"
+	" DELETE FROM durable_wf.wait a USING free f"
+	" WHERE a.workflow_id" EQ "f.workflow_id AND a.position" EQ "f.position",
+	1, {TEXTARRAYOID}, NULL
+};
+
+/* A column of ids, copied for the caller */
+static DwfIds
+column_ids(DwfRun r, int n)
+{
+	DwfValue	value = dwf_plan_copy_column(r, 0, n);
+	DwfIds		ids = {0, (Datum) 0};
+
+	if (value.isnull)
+		return ids;
+	ids.array = value.value;
+	ids.count = ArrayGetNItems(ARR_NDIM(DatumGetArrayTypeP(ids.array)),
+							   ARR_DIMS(DatumGetArrayTypeP(ids.array)));
+	return ids;
+}
+
+/* The ids that a statement lists, in its only row and column */
+DwfIds
+dwf_store_list_ids(DwfStatement *statement, Datum *values)
+{
+	DwfRun		r = dwf_plan_run(statement, values, NULL);
+	DwfIds		ids = column_ids(r, 1);
+
+	dwf_plan_done(r);
+	return ids;
+}
+
+/* Those, but not of "aside", that wait at an address; arrays of a length */
+DwfIds
+dwf_store_waiters(Datum doors, Datum targets, Datum keys, Datum aside)
+{
+	Datum		values[] = {doors, targets, keys, aside};
+
+	return dwf_store_list_ids(&waiters_query, values);
+}
+
+/* A batch of those whose deadline has come, but not of "aside" */
+DwfIds
+dwf_store_due_waiters(int limit, Datum aside)
+{
+	Datum		values[] = {TimestampTzGetDatum(GetCurrentTimestamp()),
+	Int32GetDatum(limit), aside};
+
+	return dwf_store_list_ids(&due_query, values);
+}
+
+/* The next deadline, but not of "aside"; or DT_NOEND */
+TimestampTz
+dwf_store_next_deadline(Datum aside)
+{
+	Datum		values[] = {aside};
+
+	return dwf_plan_moment(&next_deadline_query, values);
+}
+
+/* Those of them, but not of "aside", whose wait is over, whoever was told */
+DwfIds
+dwf_store_over_waiters(Datum ids, Datum aside)
+{
+	Datum		values[] = {ids, aside};
+
+	return dwf_store_list_ids(&over_query, values);
+}
+
+/* Was news lost of this workflow? */
+static bool
+was_lost(const DwfLost *lost, text *workflow_id)
+{
+	uint64		hash = dwf_listener_workflow_hash(VARDATA_ANY(workflow_id),
+												  VARSIZE_ANY_EXHDR(workflow_id));
+
+	return dwf_service_has_lost(lost, hash);
+}
+
+/*
+ * Go on through all waits, by a page: those that wait for something of which
+ * news were lost, at most so many.  When all news were, have them told from now
+ * on.  False at the end, when the cursor is at the beginning again.
+ */
+bool
+dwf_store_wait_page(DwfWaitCursor *cursor, const DwfLost *lost, int limit,
+					DwfIds *ids)
+{
+	text	   *after = cstring_to_text_with_len(cursor->workflow_id,
+												cursor->length);
+	Datum		values[] = {PointerGetDatum(after),
+	Int32GetDatum(cursor->length > 0 ? cursor->position : -1),
+	Int32GetDatum(PAGE)};
+	Datum	   *found = palloc(limit * sizeof(Datum));
+	DwfRun		r = dwf_plan_run(&page_query, values, NULL);
+	MemoryContext old = MemoryContextSwitchTo(r.caller_context);
+	int			count = 0;
+	uint64		i;
+
+	for (i = 0; i < SPI_processed && count < limit; i++)
+	{
+		bool		isnull;
+		text	   *id = DatumGetTextPP(dwf_plan_column(i, 1, &isnull));
+		text	   *target = DatumGetTextPP(dwf_plan_column(i, 3, &isnull));
+
+		cursor->position = DatumGetInt32(dwf_plan_column(i, 2, &isnull));
+		cursor->length = VARSIZE_ANY_EXHDR(id);
+		memcpy(cursor->workflow_id, VARDATA_ANY(id), cursor->length);
+		if (lost->all)
+		{
+			dwf_listener_expect(id);
+			if (VARSIZE_ANY_EXHDR(target) > 0)
+				dwf_listener_expect(target);
+		}
+		if (was_lost(lost, id) || was_lost(lost, target))
+			found[count++] =
+				PointerGetDatum(cstring_to_text_with_len(cursor->workflow_id,
+														 cursor->length));
+	}
+	ids->count = count;
+	ids->array = PointerGetDatum(construct_array(found, count, TEXTOID, -1,
+												 false, TYPALIGN_INT));
+	if (i == SPI_processed && SPI_processed < PAGE)
+		cursor->length = 0;
+	MemoryContextSwitchTo(old);
+	dwf_plan_done(r);
+	return cursor->length > 0;
+}
+
+/*
+ * Let these go on; returns how many do.  "left" are those that it could not do
+ * anything about.
+ */
+uint64
+dwf_store_resume(Datum ids, DwfIds *left)
+{
+	DwfRun		r = dwf_plan_run(&resume_query, &ids, NULL);
+	bool		isnull;
+	uint64		resumed = DatumGetInt64(dwf_plan_column(0, 1, &isnull));
+
+	*left = column_ids(r, 2);
+	dwf_plan_done(r);
+	return resumed;
+}
+
+/* These workflows may have ended while they were suspended */
+void
+dwf_store_forget_waits(Datum ids)
+{
+	(void) dwf_plan_count(&forget_waits_query, &ids, NULL);
+}

@@ -1,0 +1,158 @@
+/*-------------------------------------------------------------------------
+ *
+ * observe.c
+ *	  What the views wf_waiters, wf_executions and wf_stat read.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "base/durable_wf.h"
+
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "base/args.h"
+#include "base/owner.h"
+#include "shared/claim.h"
+#include "shared/listener.h"
+#include "shared/shmem.h"
+#include "shared/waiter.h"
+#include "store/store.h"
+
+PG_FUNCTION_INFO_V1(dwf_waiters);
+PG_FUNCTION_INFO_V1(dwf_executions);
+PG_FUNCTION_INFO_V1(dwf_stat);
+PG_FUNCTION_INFO_V1(dwf_listens);
+
+/* May the current user see this waiter: by the workflow, or as its own? */
+static bool
+may_see(const DwfWaiterInfo *waiter)
+{
+	DwfLife		life;
+
+	if (dwf_owner_allows(waiter->role, GetUserId()))
+		return true;
+	return dwf_store_life(waiter->workflow_id, &life) &&
+		dwf_owner_allows(life.owner, GetUserId());
+}
+
+/* durable_wf.waiters() → rows of wf_waiters */
+Datum
+dwf_waiters(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	ListCell   *cell;
+
+	dwf_shmem_require("wf_waiters");
+	InitMaterializedSRF(fcinfo, 0);
+
+	foreach(cell, dwf_waiter_list())
+	{
+		DwfWaiterInfo *waiter = lfirst(cell);
+		DwfSubject	subject = dwf_shmem_subject(waiter->door);
+		Datum		values[7];
+		bool		nulls[7] = {false};
+
+		if (!may_see(waiter))
+			continue;
+		values[0] = PointerGetDatum(waiter->workflow_id);
+		nulls[0] = waiter->door == DWF_DOOR_QUEUE;
+		values[1] = CStringGetTextDatum(dwf_shmem_subject_name(subject));
+		values[2] = PointerGetDatum(waiter->key);
+		nulls[2] = waiter->door == DWF_DOOR_NO_TOPIC ||
+			waiter->door == DWF_DOOR_LIFE || waiter->door == DWF_DOOR_TIMER;
+		values[3] = Int32GetDatum(waiter->pid);
+		values[4] = BoolGetDatum(false);
+		values[5] = TimestampTzGetDatum(waiter->since);
+		values[6] = TimestampTzGetDatum(waiter->deadline);
+		nulls[6] = waiter->deadline == DWF_WAIT_FOREVER;
+		tuplestore_putvalues(result->setResult, result->setDesc, values,
+							 nulls);
+	}
+	return (Datum) 0;
+}
+
+/* durable_wf.executions() → what wf_executions knows from shared memory */
+Datum
+dwf_executions(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	ListCell   *cell;
+
+	dwf_shmem_require("wf_executions");
+	InitMaterializedSRF(fcinfo, 0);
+
+	foreach(cell, dwf_attachment_list())
+	{
+		DwfExecution *execution = lfirst(cell);
+		Datum		values[4];
+		bool		nulls[4] = {false};
+		DwfLife		life;
+
+		if (!dwf_store_life(execution->workflow_id, &life) ||
+			!dwf_owner_allows(life.owner, GetUserId()))
+			continue;
+		values[0] = PointerGetDatum(execution->workflow_id);
+		values[1] = Int32GetDatum(execution->pid);
+		values[2] = CStringGetTextDatum(execution->is_body ? "executor" :
+										"client");
+		values[3] = TimestampTzGetDatum(execution->since);
+		tuplestore_putvalues(result->setResult, result->setDesc, values,
+							 nulls);
+	}
+	return (Datum) 0;
+}
+
+/* A counter of all backends that there have been */
+static uint64
+sum_counter(DwfSubject subject, DwfCounter counter)
+{
+	uint64		sum = 0;
+
+	for (int i = 0; i < dwf_shared->nslots; i++)
+		sum += pg_atomic_read_u64(&dwf_shared->slots[i].counters[subject][counter]);
+	return sum;
+}
+
+/*
+ * durable_wf.counters() → rows of wf_stat.  Until ALTER EXTENSION UPDATE the
+ * function is that of 0.1.0, with fewer columns and no row for all doors.
+ */
+Datum
+dwf_stat(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	int			ncounters;
+
+	dwf_shmem_require("wf_stat");
+	InitMaterializedSRF(fcinfo, 0);
+	ncounters = Min(DWF_COUNT_COUNT, result->setDesc->natts - 1);
+
+	for (int subject = 0; subject < DWF_SUBJECT_COUNT; subject++)
+	{
+		Datum		values[DWF_COUNT_COUNT + 1];
+		bool		nulls[DWF_COUNT_COUNT + 1] = {false};
+
+		if (subject == DWF_SUBJECT_ALL && ncounters <= DWF_COUNT_NOTIFICATIONS)
+			continue;
+		nulls[0] = subject == DWF_SUBJECT_ALL;
+		if (!nulls[0])
+			values[0] = CStringGetTextDatum(dwf_shmem_subject_name(subject));
+		for (int counter = 0; counter < ncounters; counter++)
+			values[counter + 1] = Int64GetDatum((int64) sum_counter(subject,
+																	counter));
+		tuplestore_putvalues(result->setResult, result->setDesc, values,
+							 nulls);
+	}
+	return (Datum) 0;
+}
+
+/* durable_wf.listens() → how many interests there are */
+Datum
+dwf_listens(PG_FUNCTION_ARGS)
+{
+	(void) fcinfo;
+	dwf_shmem_require("wf_stat");
+	PG_RETURN_INT64(dwf_listener_count());
+}

@@ -1,0 +1,335 @@
+/*-------------------------------------------------------------------------
+ *
+ * attach.c
+ *	  Sessions that execute workflows: wf_attach, wf_detach, wf_attach_next,
+ *	  wf_retry, wf_continue_as_new.
+ *
+ *	PENDING  --wf_attach, wf_attach_next-->  RUNNING
+ *	RUNNING  --wf_attach, wf_attach_next-->  RUNNING  after its holder is gone
+ *	RUNNING  --wf_continue_as_new-------->   PENDING
+ *	ERROR, CANCELLED  --wf_retry--------->   PENDING
+ *
+ * RUNNING says that the workflow was executed, not that it is: a session that
+ * dies leaves it so.  Who executes it now, attachment.c knows.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "workflow/attach.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+#include "base/args.h"
+#include "base/client.h"
+#include "base/restricted.h"
+#include "hook/token.h"
+#include "session/identity.h"
+#include "session/journal.h"
+#include "session/wait.h"
+#include "shared/claim.h"
+#include "shared/shmem.h"
+#include "store/store.h"
+
+PG_FUNCTION_INFO_V1(wf_attach);
+PG_FUNCTION_INFO_V1(wf_detach);
+PG_FUNCTION_INFO_V1(wf_attach_next);
+
+/* Raise WF009 in the body of a SQL workflow: its executor has it, to its end */
+static void
+refuse_in_body(const char *function)
+{
+	if (dwf_attachment_is_body())
+		ereport(ERROR,
+				(errcode(DWF_ERRCODE_NOT_IN_BODY),
+				 errmsg("cannot call %s() in the body of a workflow",
+						function)));
+}
+
+/* Raise unless this session can begin to execute something */
+static void
+check_can_attach(const char *function)
+{
+	text	   *current;
+	DwfLife		life;
+
+	refuse_in_body(function);
+	dwf_store_require_writable(function);
+	dwf_shmem_require(function);
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("cannot attach in a REPEATABLE READ or SERIALIZABLE transaction"),
+				 errhint("Begin it, and all that follow, with BEGIN ISOLATION LEVEL READ COMMITTED, or SET default_transaction_isolation = 'read committed'.")));
+	if (dwf_journal_in_command())
+		ereport(ERROR,
+				(errcode(DWF_ERRCODE_NOT_IN_BODY),
+				 errmsg("cannot attach inside a step")));
+	if (dwf_attachment_state() == DWF_EXECUTES_NOTHING)
+		return;
+
+	current = dwf_attachment_held();
+	if (dwf_attachment_state() == DWF_HAS_ENDED_RUN)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("this session is attached to workflow \"%s\" until the transaction commits",
+						text_to_cstring(current)),
+				 errhint("Commit, and attach then.")));
+
+	/* what somebody else has ended is left by itself */
+	if (!dwf_store_life(current, &life) || life.finished)
+		dwf_attachment_release();
+	else
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("this session is attached to workflow \"%s\"",
+						text_to_cstring(current)),
+				 errhint("Call wf_detach(), or finish it, first.")));
+}
+
+/*
+ * Execute a workflow in this session from now on.  Returns 0, or who executes
+ * it; *ended tells that it has ended and nobody does.
+ */
+int
+dwf_attach_try(text *workflow_id, Oid role, bool *ended)
+{
+	int			holder_pid;
+
+	*ended = false;
+	if (!dwf_attachment_claim(workflow_id, dwf_store_queue(workflow_id),
+							  &holder_pid))
+		return holder_pid;
+
+	/* nobody else is at it now, so what the journal has is all there is */
+	if (dwf_store_attach(workflow_id, role))
+	{
+		dwf_journal_begin(workflow_id);
+		dwf_client_note_taken();
+	}
+	else
+	{
+		dwf_attachment_release();
+		*ended = true;
+	}
+	return 0;
+}
+
+/*
+ * The same for whoever looks for work, any work: false if it is executed by
+ * another session, has ended, or is held: somebody has locked its row, for
+ * which this does not wait.
+ */
+bool
+dwf_attach_pass(text *workflow_id, Oid role, bool *held)
+{
+	int			holder_pid;
+	DwfLife		life;
+
+	*held = false;
+	if (!dwf_attachment_claim(workflow_id, dwf_store_queue(workflow_id),
+							  &holder_pid))
+		return false;
+	if (dwf_store_attach_free(workflow_id, role))
+	{
+		dwf_journal_begin(workflow_id);
+		return true;
+	}
+	dwf_attachment_pass_by();
+	*held = dwf_store_life(workflow_id, &life) && !life.finished;
+	return false;
+}
+
+/* wf_attach(workflow_id, takeover) → text, the status */
+Datum
+wf_attach(PG_FUNCTION_ARGS)
+{
+	text	   *workflow_id;
+	bool		takeover;
+	bool		ended;
+	int			holder_pid;
+	DwfLife		life;
+
+	dwf_restricted_refuse("wf_attach");
+	workflow_id = dwf_arg_name(fcinfo, 0, "workflow_id", DWF_WORKFLOW_ID_MAX);
+	dwf_arg_require(fcinfo, 1, "takeover");
+	takeover = PG_GETARG_BOOL(1);
+	dwf_identity_check_exists(workflow_id, &life, GetUserId());
+	if (life.finished || dwf_attachment_executes_that(workflow_id))
+		PG_RETURN_TEXT_P(cstring_to_text(life.status));
+	check_can_attach("wf_attach");
+
+	holder_pid = dwf_attach_try(workflow_id, GetUserId(), &ended);
+	if (holder_pid != 0 && takeover)
+	{
+		dwf_attachment_evict(workflow_id);
+		holder_pid = dwf_attach_try(workflow_id, GetUserId(), &ended);
+	}
+	if (holder_pid != 0)
+		ereport(ERROR,
+				(errcode(DWF_ERRCODE_ELSEWHERE),
+				 errmsg("workflow \"%s\" is executed by another session",
+						text_to_cstring(workflow_id)),
+				 errdetail("Its process id is %d.", holder_pid),
+				 errhint("If it hangs, end it with takeover => true.")));
+	if (!ended)
+		PG_RETURN_TEXT_P(cstring_to_text("RUNNING"));
+	dwf_identity_check_exists(workflow_id, &life, GetUserId());
+	PG_RETURN_TEXT_P(cstring_to_text(life.status));
+}
+
+/* wf_detach() → void */
+Datum
+wf_detach(PG_FUNCTION_ARGS)
+{
+	dwf_restricted_refuse("wf_detach");
+	refuse_in_body("wf_detach");
+	if (dwf_journal_in_command())
+		ereport(ERROR,
+				(errcode(DWF_ERRCODE_NOT_IN_BODY),
+				 errmsg("cannot detach inside a step")));
+	dwf_attachment_end_at_commit();
+	PG_RETURN_VOID();
+}
+
+/* What wf_attach_next waits for */
+typedef struct NextWait
+{
+	text	   *queue;
+	text	   *workflow_id;	/* what it has got */
+	MemoryContext context;		/* where to keep that */
+} NextWait;
+
+/*
+ * Attach the oldest workflow that is due, that nobody executes and whose row
+ * nobody holds.  *held is the first that somebody does hold, or NULL.
+ */
+static bool
+attach_free_work(DwfWait *wait, DwfSearch *search, text **held)
+{
+	*held = NULL;
+	while (dwf_store_search(search))
+	{
+		bool		is_held;
+
+		CHECK_FOR_INTERRUPTS();
+		if (dwf_attach_pass(search->workflow_id, wait->role, &is_held))
+			return true;
+		if (is_held)
+			dwf_store_search_held(search);
+	}
+	*held = search->first_held;
+	wait->look_at = search->next;
+	return false;
+}
+
+/*
+ * The same, for wf_attach_next.  A call that would sleep comes back to those
+ * that are held; one that does not sleep, and finds nothing else, waits until
+ * it is known what becomes of the first of them.
+ */
+static bool
+look_for_work(DwfWait *wait)
+{
+	NextWait   *next = wait->arg;
+	text	   *attached;
+
+	check_can_attach(wait->function);
+	for (;;)
+	{
+		DwfSearch	search = {.queue = next->queue, .role = wait->role};
+		text	   *held;
+		bool		ended;
+
+		if (attach_free_work(wait, &search, &held))
+		{
+			attached = search.workflow_id;
+			break;
+		}
+		if (held == NULL || wait->deadline != DWF_WAIT_NEVER)
+			return false;
+		if (dwf_attach_try(held, wait->role, &ended) == 0 && !ended)
+		{
+			attached = held;
+			break;
+		}
+	}
+	next->workflow_id = (text *) MemoryContextAlloc(next->context,
+													VARSIZE(attached));
+	memcpy(next->workflow_id, attached, VARSIZE(attached));
+	return true;
+}
+
+/* wf_attach_next(queue, timeout) → text, the workflow; also a CALL */
+Datum
+wf_attach_next(PG_FUNCTION_ARGS)
+{
+	NextWait	next = {0};
+	DwfWaitKey	key = {0};
+	DwfWait		wait;
+	Datum		value;
+	bool		isnull;
+
+	dwf_restricted_refuse("wf_attach_next");
+	next.queue = dwf_arg_name(fcinfo, 0, "queue", DWF_KEY_MAX);
+	dwf_wait_init(&wait, fcinfo, "wf_attach_next");
+	wait.deadline = dwf_arg_deadline(fcinfo, 1, "timeout");
+	wait.current = NULL;
+	next.context = CurrentMemoryContext;
+
+	key.address.door = DWF_DOOR_QUEUE;
+	key.address.key = next.queue;
+	wait.keys = &key;
+	wait.nkeys = 1;
+	wait.look = look_for_work;
+	wait.arg = &next;
+	isnull = !dwf_wait(&wait);
+	value = PointerGetDatum(next.workflow_id);
+
+	if (wait.is_call)
+		return dwf_return_row(fcinfo, &value, &isnull);
+	if (isnull)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(value);
+}
+
+/* wf_retry(workflow_id) → void */
+DWF_JOURNALLED(wf_retry, 0)
+{
+	text	   *workflow_id;
+	DwfLife		life;
+
+	workflow_id = dwf_arg_name(fcinfo, 0, "workflow_id", DWF_WORKFLOW_ID_MAX);
+	dwf_store_require_writable("wf_retry");
+	if (!dwf_store_retry(workflow_id, GetUserId()))
+	{
+		dwf_identity_check_exists(workflow_id, &life, GetUserId());
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("workflow \"%s\" did not end with an error or a cancellation",
+						text_to_cstring(workflow_id)),
+				 errdetail("Its status is %s.", life.status)));
+	}
+	dwf_token_restore(workflow_id);
+	PG_RETURN_VOID();
+}
+
+/* wf_continue_as_new(input) → void */
+DWF_JOURNALLED_END(wf_continue_as_new)
+{
+	text	   *workflow_id;
+	DwfValue	input = {.isnull = PG_ARGISNULL(0)};
+
+	workflow_id = dwf_journal_require("wf_continue_as_new");
+	dwf_store_require_writable("wf_continue_as_new");
+	if (dwf_journal_in_command())
+		ereport(ERROR,
+				(errcode(DWF_ERRCODE_NOT_IN_BODY),
+				 errmsg("cannot continue as new inside a step")));
+	if (!input.isnull)
+		input.value = PG_GETARG_DATUM(0);
+	while (!dwf_store_restart(workflow_id, GetUserId(), input))
+		dwf_identity_check_live(workflow_id, GetUserId());
+	dwf_attachment_end_at_commit();
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,16 @@
+/*-------------------------------------------------------------------------
+ *
+ * attach.h
+ *	  Sessions that execute workflows.  Floor 6.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_ATTACH_H
+#define DWF_ATTACH_H
+
+#include "base/durable_wf.h"
+
+extern int	dwf_attach_try(text *workflow_id, Oid role, bool *ended);
+extern bool dwf_attach_pass(text *workflow_id, Oid role, bool *held);
+
+#endif							/* DWF_ATTACH_H */

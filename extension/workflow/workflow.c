@@ -1,0 +1,314 @@
+/*-------------------------------------------------------------------------
+ *
+ * workflow.c
+ *	  Identity and life: wf_start, wf_status, wf_current, wf_complete,
+ *	  wf_fail, wf_cancel, wf_set_owner, wf_result.
+ *
+ *	(none)  --wf_start-->  PENDING  --wf_complete-->  SUCCESS
+ *	                                --wf_fail----->   ERROR
+ *	                                --wf_cancel--->   CANCELLED
+ *
+ * RUNNING and WAITING are states of workflows that something executes, see
+ * attach.c and executor.c.  The
+ * three ends are final.  Each transition is one UPDATE of one row; that row's
+ * trigger notes the wake of everyone who awaits it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "base/durable_wf.h"
+
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+#include "base/args.h"
+#include "base/owner.h"
+#include "session/identity.h"
+#include "session/journal.h"
+#include "session/wait.h"
+#include "shared/claim.h"
+#include "shared/presence.h"
+#include "shared/service.h"
+#include "shared/shmem.h"
+#include "store/home.h"
+#include "store/store.h"
+#include "workflow/body.h"
+
+PG_FUNCTION_INFO_V1(wf_current);
+
+/* Argument n, of whichever type passes by reference, as a value */
+static DwfValue
+argument_value(FunctionCallInfo fcinfo, int n)
+{
+	DwfValue	value = {0};
+
+	value.isnull = PG_ARGISNULL(n);
+	if (!value.isnull)
+		value.value = PG_GETARG_DATUM(n);
+	return value;
+}
+
+/* The arguments of wf_start */
+static DwfStart
+start_arguments(FunctionCallInfo fcinfo)
+{
+	DwfStart	start;
+
+	start.workflow_id = dwf_arg_optional_name(fcinfo, 0, "workflow_id",
+											  DWF_WORKFLOW_ID_MAX);
+	start.body = dwf_arg_optional_name(fcinfo, 1, "body", DWF_KEY_MAX);
+	if (start.body)
+		start.body = dwf_body_resolve(start.body, GetUserId());
+	start.input = argument_value(fcinfo, 2);
+	start.queue = dwf_arg_optional_name(fcinfo, 3, "queue", DWF_KEY_MAX);
+	if (start.body && start.queue)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a workflow cannot have both a body and a queue"),
+				 errdetail("Workers run a body; client processes take what is in a queue.")));
+	dwf_arg_require(fcinfo, 4, "start_after");
+	start.is_delayed = dwf_arg_is_positive(PG_GETARG_INTERVAL_P(4),
+										   "start_after");
+	start.start_after = argument_value(fcinfo, 4);
+	if (!PG_ARGISNULL(5))
+		(void) dwf_arg_is_positive(PG_GETARG_INTERVAL_P(5), "timeout");
+	start.timeout = argument_value(fcinfo, 5);
+	return start;
+}
+
+/* A new random id */
+static text *
+generate_id(void)
+{
+	Datum		uuid = DirectFunctionCall1(gen_random_uuid, (Datum) 0);
+
+	return cstring_to_text(DatumGetCString(DirectFunctionCall1(uuid_out,
+															   uuid)));
+}
+
+/* Raise unless an existing workflow is what this call would start */
+static void
+check_same_start(const DwfStart *start)
+{
+	if (!dwf_store_same_start(start))
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("workflow \"%s\" already exists with a different body, input or queue",
+						text_to_cstring(start->workflow_id)),
+				 errhint("Pass null to take the workflow as it is.")));
+}
+
+/*
+ * wf_start(workflow_id, body, input, queue, start_after, timeout) → text
+ */
+DWF_JOURNALLED(wf_start, 0)
+{
+	DwfStart	start = start_arguments(fcinfo);
+	DwfLife		life;
+	bool		runs_here;
+
+	dwf_store_require_writable("wf_start");
+	runs_here = dwf_home_prepare_start();
+	if (start.workflow_id == NULL)
+		start.workflow_id = generate_id();
+
+	/* it can be gone again by the time that the insert has met it */
+	while (!dwf_store_start(&start, GetUserId()))
+	{
+		if (!dwf_store_life(start.workflow_id, &life))
+			continue;
+		dwf_identity_check_owner(start.workflow_id, &life, GetUserId());
+		check_same_start(&start);
+		PG_RETURN_TEXT_P(start.workflow_id);
+	}
+	if (!start.timeout.isnull)
+		dwf_presence_changed(MyDatabaseId);
+	if (start.body && dwf_shared == NULL)
+		ereport(WARNING,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("workflow \"%s\" will not run before durable_wf is preloaded",
+						text_to_cstring(start.workflow_id)),
+				 errhint("Add durable_wf to shared_preload_libraries and restart the server.")));
+	else if (start.body && (!runs_here || dwf_service_is_copy()))
+		ereport(WARNING,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("workflow \"%s\" will not run before wf_adopt() is called",
+						text_to_cstring(start.workflow_id)),
+				 errdetail("Workflows of this database come from another one, and may run there."),
+				 errhint("When they no longer do, have the owner of the database call wf_adopt().")));
+	PG_RETURN_TEXT_P(start.workflow_id);
+}
+
+/* wf_status(workflow_id) → text */
+DWF_JOURNALLED(wf_status, 0)
+{
+	text	   *workflow_id;
+	DwfLife		life;
+
+	workflow_id = dwf_arg_name(fcinfo, 0, "workflow_id", DWF_WORKFLOW_ID_MAX);
+	dwf_identity_check_exists(workflow_id, &life, GetUserId());
+	PG_RETURN_TEXT_P(cstring_to_text(life.status));
+}
+
+/* wf_current() → text, or null */
+Datum
+wf_current(PG_FUNCTION_ARGS)
+{
+	text	   *workflow_id = dwf_identity_current();
+
+	if (workflow_id == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(workflow_id);
+}
+
+/* End the current workflow, or raise why it cannot be ended */
+static void
+finish_current(FunctionCallInfo fcinfo, const char *status, DwfValue output,
+			   DwfValue error)
+{
+	text	   *workflow_id = dwf_identity_argument(fcinfo, -1);
+
+	while (!dwf_store_finish(workflow_id, GetUserId(), status, output, error))
+		dwf_identity_check_live(workflow_id, GetUserId());
+	dwf_attachment_end_at_commit();
+}
+
+/* wf_complete(output) → void */
+DWF_JOURNALLED_END(wf_complete)
+{
+	DwfValue	none = {.isnull = true};
+
+	dwf_store_require_writable("wf_complete");
+	finish_current(fcinfo, DWF_STATUS_SUCCESS, argument_value(fcinfo, 0),
+				   none);
+	PG_RETURN_VOID();
+}
+
+/* wf_fail(error) → void */
+DWF_JOURNALLED_END(wf_fail)
+{
+	DwfValue	none = {.isnull = true};
+
+	dwf_arg_require(fcinfo, 0, "error");
+	dwf_store_require_writable("wf_fail");
+	finish_current(fcinfo, DWF_STATUS_ERROR, none, argument_value(fcinfo, 0));
+	PG_RETURN_VOID();
+}
+
+/* wf_cancel(workflow_id) → boolean, false when it has ended already */
+DWF_JOURNALLED(wf_cancel, 0)
+{
+	DwfValue	none = {.isnull = true};
+	text	   *workflow_id;
+	DwfLife		life;
+
+	workflow_id = dwf_arg_name(fcinfo, 0, "workflow_id", DWF_WORKFLOW_ID_MAX);
+	dwf_store_require_writable("wf_cancel");
+
+	while (!dwf_store_finish(workflow_id, GetUserId(), DWF_STATUS_CANCELLED,
+							 none, none))
+	{
+		dwf_identity_check_exists(workflow_id, &life, GetUserId());
+		if (life.finished)
+			PG_RETURN_BOOL(false);
+	}
+	if (dwf_attachment_executes_that(workflow_id))
+		dwf_attachment_end_at_commit();
+	PG_RETURN_BOOL(true);
+}
+
+/* Raise 42501 if a workflow has a body that this role cannot run */
+static void
+check_new_owner(text *workflow_id, Oid owner)
+{
+	text	   *body;
+	DwfValue	input;
+	int			attempts;
+
+	if (dwf_store_body(workflow_id, &body, &input, &attempts))
+		dwf_body_check_owner(body, owner);
+}
+
+/* wf_set_owner(workflow_id, owner) → void */
+DWF_JOURNALLED(wf_set_owner, 0)
+{
+	text	   *workflow_id;
+	char	   *owner_name;
+	Oid			owner;
+	DwfLife		life;
+
+	workflow_id = dwf_arg_name(fcinfo, 0, "workflow_id", DWF_WORKFLOW_ID_MAX);
+	dwf_arg_require(fcinfo, 1, "owner");
+	owner_name = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	dwf_store_require_writable("wf_set_owner");
+
+	dwf_identity_check_exists(workflow_id, &life, GetUserId());
+	owner = dwf_owner_role(owner_name);
+	if (!dwf_owner_allows(owner, GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to give a workflow to role \"%s\"",
+						owner_name),
+				 errdetail("Role \"%s\" does not have its privileges.",
+						   GetUserNameFromId(GetUserId(), false))));
+	check_new_owner(workflow_id, owner);
+
+	while (!dwf_store_set_owner(workflow_id, GetUserId(), owner))
+		dwf_identity_check_exists(workflow_id, &life, GetUserId());
+	PG_RETURN_VOID();
+}
+
+/* What wf_result waits for, and what it last saw */
+typedef struct ResultWait
+{
+	text	   *workflow_id;
+	DwfOutcome	outcome;
+} ResultWait;
+
+static bool
+look_for_end(DwfWait *wait)
+{
+	ResultWait *result = wait->arg;
+
+	if (!dwf_store_outcome(result->workflow_id, &result->outcome))
+		ereport(ERROR,
+				(errcode(DWF_ERRCODE_NO_WORKFLOW),
+				 errmsg("workflow \"%s\" does not exist",
+						text_to_cstring(result->workflow_id))));
+	dwf_identity_check_owner(result->workflow_id, &result->outcome.life,
+							 wait->role);
+	return result->outcome.life.finished;
+}
+
+/* wf_result(workflow_id, timeout) → (status, output, error); also a CALL */
+DWF_JOURNALLED(wf_result, 0)
+{
+	ResultWait	result = {0};
+	DwfWaitKey	key = {0};
+	DwfWait		wait;
+	Datum		values[3];
+	bool		nulls[3];
+
+	dwf_wait_init(&wait, fcinfo, "wf_result");
+	result.workflow_id = dwf_arg_name(fcinfo, 0, "workflow_id",
+									  DWF_WORKFLOW_ID_MAX);
+	wait.deadline = dwf_arg_deadline(fcinfo, 1, "timeout");
+
+	key.address.door = DWF_DOOR_LIFE;
+	key.address.workflow_id = result.workflow_id;
+	wait.keys = &key;
+	wait.nkeys = 1;
+	wait.look = look_for_end;
+	wait.arg = &result;
+	(void) dwf_wait(&wait);
+
+	values[0] = CStringGetTextDatum(result.outcome.life.status);
+	nulls[0] = false;
+	values[1] = result.outcome.output.value;
+	nulls[1] = result.outcome.output.isnull;
+	values[2] = result.outcome.error.value;
+	nulls[2] = result.outcome.error.isnull;
+	return dwf_return_row(fcinfo, values, nulls);
+}

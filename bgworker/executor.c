@@ -227,7 +227,7 @@ run_body(void)
 	char	   *call;
 
 	dwf_crash_enter(claimed);
-	dwf_attachment_set_body(true);
+	dwf_claim_set_body(true);
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -239,14 +239,14 @@ run_body(void)
 	{
 		ErrorContextCallback frame;
 
-		dwf_clock_start();
+		dwf_body_timeout_start();
 		dwf_guard_begin(&frame);
 		execute_statement(call);
 		dwf_guard_end(&frame, claimed);
-		dwf_clock_stop();
+		dwf_body_timeout_stop();
 		pfree(call);
 	}
-	dwf_attachment_set_body(false);
+	dwf_claim_set_body(false);
 	dwf_crash_leave();
 }
 
@@ -274,7 +274,7 @@ succeed(void)
 {
 	DwfValue	none = {.isnull = true};
 
-	if (dwf_attachment_state() != DWF_EXECUTES)
+	if (dwf_claim_state() != DWF_EXECUTES)
 		return;
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
@@ -330,7 +330,7 @@ fail(const ErrorData *error, bool was_interrupted)
 	DwfLife		life;
 	bool		again;
 
-	if (dwf_attachment_state() != DWF_EXECUTES)
+	if (dwf_claim_state() != DWF_EXECUTES)
 		return;
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
@@ -367,31 +367,31 @@ run_claimed(void)
 	{
 		MemoryContextSwitchTo(context);
 		HOLD_INTERRUPTS();
-		dwf_clock_stop();
+		dwf_body_timeout_stop();
 		QueryCancelPending = false;
-		if (!dwf_attachment_is_suspending())
+		if (!dwf_claim_is_suspending())
 			EmitErrorReport();
 		error = CopyErrorData();
 		AbortCurrentTransaction();
 		PortalErrorCleanup();
 		FlushErrorState();
-		was_interrupted = dwf_attachment_is_interrupted();
-		dwf_attachment_set_body(false);
+		was_interrupted = dwf_claim_is_interrupted();
+		dwf_claim_set_body(false);
 		dwf_crash_leave();
 		RESUME_INTERRUPTS();
 	}
 	PG_END_TRY();
 
 	MemoryContextSwitchTo(context);
-	if (error && !dwf_attachment_is_suspending())
+	if (error && !dwf_claim_is_suspending())
 	{
 		reset_settings();
 		fail(error, was_interrupted);
 	}
 	if (error)
 		FreeErrorData(error);
-	dwf_attachment_set_suspending(false);
-	dwf_attachment_release();
+	dwf_claim_set_suspending(false);
+	dwf_claim_release();
 	QueryCancelPending = false; /* who meant this body is not to meet the next */
 	pfree(claimed);
 	claimed = NULL;
@@ -417,7 +417,7 @@ dwf_executor_main(Datum arg)
 										 ALLOCSET_DEFAULT_SIZES);
 
 	/* the role's settings are for its bodies, not for what is ours */
-	dwf_session_begin(true);
+	dwf_process_settings_begin(true);
 	dwf_plan_is_patient = true;
 
 	while (claim_work())

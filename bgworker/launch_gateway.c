@@ -39,7 +39,7 @@ static bool warned_no_slot = false;
 
 /* The settings were read again: what was in vain may not be any more */
 void
-dwf_front_reload(void)
+dwf_launch_gateway_reload(void)
 {
 	lacks_library = false;
 	if (handle == NULL)
@@ -172,7 +172,7 @@ try_start(uint32 generation, Oid database)
  * can be.  One that is not wanted any more by the settings leaves by itself.
  */
 long
-dwf_front_tend(uint32 generation, Oid database, bool is_settled)
+dwf_launch_gateway_tend(uint32 generation, Oid database, bool is_settled)
 {
 	reap();
 	if (handle && is_settled && started_in != database)

@@ -5,8 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef DWF_FRONT_H
-#define DWF_FRONT_H
+#ifndef DWF_LAUNCH_GATEWAY_H
+#define DWF_LAUNCH_GATEWAY_H
 
 #include "base/durable_wf.h"
 
@@ -17,7 +17,7 @@ typedef struct DwfGatewayStart
 	Oid			owner;			/* of the extension */
 } DwfGatewayStart;
 
-extern long dwf_front_tend(uint32 generation, Oid database, bool is_settled);
-extern void dwf_front_reload(void);
+extern long dwf_launch_gateway_tend(uint32 generation, Oid database, bool is_settled);
+extern void dwf_launch_gateway_reload(void);
 
-#endif							/* DWF_FRONT_H */
+#endif							/* DWF_LAUNCH_GATEWAY_H */

@@ -408,10 +408,10 @@ tend_gateway(void)
 	bool		serves;
 
 	if (database == NULL || dwf_presence_is_held(database->oid))
-		return dwf_front_tend(generation, InvalidOid, true);
+		return dwf_launch_gateway_tend(generation, InvalidOid, true);
 	serves = database->state == STARTED &&
 		dwf_service_is_serving(database->oid);
-	return dwf_front_tend(generation, serves ? database->oid : InvalidOid,
+	return dwf_launch_gateway_tend(generation, serves ? database->oid : InvalidOid,
 						  serves || database->state == IDLE);
 }
 
@@ -458,7 +458,7 @@ dwf_launcher_main(Datum arg)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
-			dwf_front_reload();
+			dwf_launch_gateway_reload();
 		}
 
 		/* to read them may wait for a lock, and that resets the latch */

@@ -254,7 +254,7 @@ lose_news(bool is_wanted)
 
 /* Initialise; allocates for the life of the process */
 void
-dwf_tell_init(void)
+dwf_notifier_init(void)
 {
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 
@@ -265,7 +265,7 @@ dwf_tell_init(void)
 
 /* Keep news for those who listen; "resync": some were lost */
 void
-dwf_tell_add(const char *news, uint32 length, bool resync)
+dwf_notifier_add(const char *news, uint32 length, bool resync)
 {
 	pending_resync |= resync;
 	if (telling.failures > 0 || pending.len + length > PENDING_MAX)
@@ -283,7 +283,7 @@ dwf_tell_add(const char *news, uint32 length, bool resync)
  * never take more than a small part of one CPU.
  */
 long
-dwf_tell_time_left(void)
+dwf_notifier_time_left(void)
 {
 	double		gap = dwf_setting_notify_min_gap *
 		(1 + dwf_listener_sessions() / SESSIONS_PER_GAP);
@@ -302,22 +302,22 @@ has_news(void)
 
 /* Is it to be told now, as far as the gap is concerned? */
 bool
-dwf_tell_is_due(void)
+dwf_notifier_is_due(void)
 {
 	return has_news() && dwf_attempt_may(&telling) &&
-		dwf_tell_time_left() == 0;
+		dwf_notifier_time_left() == 0;
 }
 
 /* When there will be something to tell, as far as is known; or DT_NOEND */
 TimestampTz
-dwf_tell_next(void)
+dwf_notifier_next(void)
 {
 	if (!has_news())
 		return DT_NOEND;
 	if (telling.failures > 0)
 		return telling.again_at;
 	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-									   dwf_tell_time_left());
+									   dwf_notifier_time_left());
 }
 
 /*
@@ -326,7 +326,7 @@ dwf_tell_next(void)
  * made a sender leave news was counted before that.
  */
 void
-dwf_tell(void)
+dwf_notifier_tell(void)
 {
 	int			end;
 

@@ -245,7 +245,7 @@ serve(Piece *piece)
 
 /* Are there news that are to be heeded yet? */
 bool
-dwf_resume_has_news(void)
+dwf_suspended_has_news(void)
 {
 	return heeded < news.len;
 }
@@ -262,9 +262,9 @@ lose(const DwfLost *lost)
 
 /* Take over news from the ring, and what was lost */
 void
-dwf_resume_add(const char *more, uint32 length, const DwfLost *lost)
+dwf_suspended_add(const char *more, uint32 length, const DwfLost *lost)
 {
-	Assert(!dwf_resume_has_news());
+	Assert(!dwf_suspended_has_news());
 	resetStringInfo(&news);
 	heeded = 0;
 	lose(lost);
@@ -315,7 +315,7 @@ list_by_news(Piece *piece)
  * that could not be heeded are lost, and a pass follows, later each time.
  */
 bool
-dwf_resume_news(void)
+dwf_suspended_news(void)
 {
 	Piece		piece = {.attempt = &by_news,.list = list_by_news,
 	.serve = resume};
@@ -406,7 +406,7 @@ try_aside(Piece *piece)
 
 /* When those set aside want the clock to be looked at; or DT_NOEND */
 TimestampTz
-dwf_resume_aside(void)
+dwf_suspended_aside(void)
 {
 	return runs ? dwf_aside_at() : DT_NOEND;
 }
@@ -472,7 +472,7 @@ do_each(ByClock *todo)
  * when to come again.
  */
 bool
-dwf_resume_by_clock(bool is_copy, TimestampTz *next)
+dwf_suspended_by_clock(bool is_copy, TimestampTz *next)
 {
 	ByClock		todo = {.is_copy = is_copy,
 		.late = {.attempt = &by_end,.list = list_overdue,.serve = end_overdue},
@@ -483,7 +483,7 @@ dwf_resume_by_clock(bool is_copy, TimestampTz *next)
 	bool		is_well = by_end.failures == 0 && by_clock.failures == 0;
 
 	*next = DT_NOEND;
-	if (dwf_resume_aside() <= GetCurrentTimestamp())
+	if (dwf_suspended_aside() <= GetCurrentTimestamp())
 		try_aside(&again);
 	if (is_well && dwf_attempt(&whole, do_all, &todo, NULL))
 	{
@@ -518,7 +518,7 @@ list_page(Piece *piece)
 
 /* Is there a pass to go on with, or to begin? */
 bool
-dwf_resume_is_due(void)
+dwf_suspended_is_due(void)
 {
 	return runs && (passing.any || next_lost.any) &&
 		dwf_attempt_may(&by_pass);
@@ -526,14 +526,14 @@ dwf_resume_is_due(void)
 
 /* When that will be, after a failure; or DT_NOEND */
 TimestampTz
-dwf_resume_next(void)
+dwf_suspended_next(void)
 {
 	return runs && (passing.any || next_lost.any) ? by_pass.again_at : DT_NOEND;
 }
 
 /* Go on with a pass by a page, or begin one; does a workflow go on? */
 bool
-dwf_resume_lost(void)
+dwf_suspended_lost(void)
 {
 	Piece		piece = {.attempt = &by_pass,.list = list_page,
 	.serve = resume};
@@ -556,7 +556,7 @@ dwf_resume_lost(void)
 
 /* Initialise; allocates for the life of the process */
 void
-dwf_resume_init(void)
+dwf_suspended_init(void)
 {
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 

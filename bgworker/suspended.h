@@ -14,15 +14,15 @@
 
 #include "shared/service.h"
 
-extern void dwf_resume_init(void);
-extern bool dwf_resume_has_news(void);
-extern void dwf_resume_add(const char *news, uint32 length,
+extern void dwf_suspended_init(void);
+extern bool dwf_suspended_has_news(void);
+extern void dwf_suspended_add(const char *news, uint32 length,
 						   const DwfLost *lost);
-extern bool dwf_resume_news(void);
-extern bool dwf_resume_by_clock(bool is_copy, TimestampTz *next);
-extern TimestampTz dwf_resume_aside(void);
-extern bool dwf_resume_is_due(void);
-extern bool dwf_resume_lost(void);
-extern TimestampTz dwf_resume_next(void);
+extern bool dwf_suspended_news(void);
+extern bool dwf_suspended_by_clock(bool is_copy, TimestampTz *next);
+extern TimestampTz dwf_suspended_aside(void);
+extern bool dwf_suspended_is_due(void);
+extern bool dwf_suspended_lost(void);
+extern TimestampTz dwf_suspended_next(void);
 
 #endif							/* DWF_RESUME_H */

@@ -5,7 +5,7 @@
  *
  * It sleeps until its latch is set, by whoever puts news into its ring or has
  * an order for it, or until something is due.  Whatever there is to do, it does
- * a piece of each kind in turn (resume.c, tell.c, pool.c), none of which can
+ * a piece of each kind in turn (resume.c, notifier.c, pool.c), none of which can
  * end it by failing (attempt.c).
  *
  *-------------------------------------------------------------------------
@@ -175,7 +175,7 @@ recheck_bodies(void *argument)
 	ListCell   *cell;
 
 	(void) argument;
-	foreach(cell, dwf_attachment_list())
+	foreach(cell, dwf_claim_list())
 	{
 		DwfExecution *execution = lfirst(cell);
 		DwfAddress	address = {DWF_DOOR_LIFE, execution->workflow_id, NULL};
@@ -184,7 +184,7 @@ recheck_bodies(void *argument)
 		if (execution->is_body &&
 			(!dwf_store_life(execution->workflow_id, &life) ||
 			 life.finished || life.owner != execution->role))
-			dwf_attachment_interrupt(dwf_waiter_hash(&address));
+			dwf_claim_interrupt(dwf_waiter_hash(&address));
 	}
 }
 
@@ -196,8 +196,8 @@ take_news(DwfWorker *place)
 	static DwfLost lost;
 	uint32		length = dwf_service_take_ring(place, ring, &lost);
 
-	dwf_resume_add(ring, length, &lost);
-	dwf_tell_add(ring, length, lost.any);
+	dwf_suspended_add(ring, length, &lost);
+	dwf_notifier_add(ring, length, lost.any);
 }
 
 /* Connect, and find out whether this database wants a worker */
@@ -214,7 +214,7 @@ begin_work(Oid database)
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	before_shmem_exit(worker_exit, (Datum) 0);
-	dwf_session_begin(false);
+	dwf_process_settings_begin(false);
 
 	/* a lost notification is told as a resync after the crash */
 	SetConfigOption("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION);
@@ -233,8 +233,8 @@ begin_work(Oid database)
 	place = dwf_service_worker_begin(generation, owner);
 	if (place == NULL || dwf_presence_is_held(database))
 		leave();
-	dwf_resume_init();
-	dwf_tell_init();
+	dwf_suspended_init();
+	dwf_notifier_init();
 	return place;
 }
 
@@ -242,11 +242,11 @@ begin_work(Oid database)
 static void
 sleep_until(bool has_news, TimestampTz next_clock, TimestampTz next_body)
 {
-	long		timeout = has_news ? dwf_tell_time_left() : -1;
+	long		timeout = has_news ? dwf_notifier_time_left() : -1;
 
 	timeout = sooner(sooner(timeout, next_clock), next_body);
-	timeout = sooner(sooner(timeout, dwf_tell_next()), dwf_resume_next());
-	timeout = sooner(timeout, dwf_resume_aside());
+	timeout = sooner(sooner(timeout, dwf_notifier_next()), dwf_suspended_next());
+	timeout = sooner(timeout, dwf_suspended_aside());
 	if (must_recheck)
 		timeout = sooner(timeout, rechecking.again_at);
 	if (must_look)
@@ -301,15 +301,15 @@ dwf_worker_main(Datum arg)
 		if (is_copy != said_copy)
 			dwf_service_say_copy(place, is_copy);
 		said_copy = is_copy;
-		if (orders.has_news && !dwf_resume_has_news() &&
-			(dwf_listener_expects() || dwf_tell_time_left() == 0))
+		if (orders.has_news && !dwf_suspended_has_news() &&
+			(dwf_listener_expects() || dwf_notifier_time_left() == 0))
 		{
 			take_news(place);
 			busy = true;
 		}
-		if (dwf_resume_has_news())
+		if (dwf_suspended_has_news())
 		{
-			run |= dwf_resume_news();
+			run |= dwf_suspended_news();
 			busy = true;
 		}
 		if (must_recheck && dwf_attempt_may(&rechecking))
@@ -319,27 +319,27 @@ dwf_worker_main(Datum arg)
 			next_body = serve_bodies();
 			busy = true;
 		}
-		next_clock = Min(next_clock, dwf_resume_aside());
+		next_clock = Min(next_clock, dwf_suspended_aside());
 		if (orders.run || orders.check || next_clock <= GetCurrentTimestamp())
 		{
 			bool		resumed;
 
 			dwf_service_plan_clock(place, DT_NOEND);
-			resumed = dwf_resume_by_clock(is_copy, &next_clock);
+			resumed = dwf_suspended_by_clock(is_copy, &next_clock);
 			dwf_service_plan_clock(place, next_clock);
 			if (resumed)
 				next_body = serve_bodies();
 			busy = true;
 		}
-		if (dwf_resume_is_due())
+		if (dwf_suspended_is_due())
 		{
-			if (dwf_resume_lost())
+			if (dwf_suspended_lost())
 				next_body = serve_bodies();
 			busy = true;
 		}
-		if (dwf_tell_is_due())
+		if (dwf_notifier_is_due())
 		{
-			dwf_tell();
+			dwf_notifier_tell();
 			busy = true;
 		}
 		if (!busy)

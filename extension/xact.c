@@ -32,7 +32,7 @@ before_prepare(void)
 	Oid			database;
 	bool		has_notes = dwf_wakeup_has_notes();
 
-	if (dwf_attachment_state() != DWF_EXECUTES_NOTHING)
+	if (dwf_claim_state() != DWF_EXECUTES_NOTHING)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot PREPARE a transaction of a session that is attached to a workflow")));
@@ -65,7 +65,7 @@ xact_callback(XactEvent event, void *arg)
 	dwf_listener_end_xact(event != XACT_EVENT_ABORT);
 	dwf_presence_end_xact();
 	dwf_journal_end_xact(event != XACT_EVENT_ABORT);
-	dwf_attachment_end_xact(event != XACT_EVENT_ABORT);
+	dwf_claim_end_xact(event != XACT_EVENT_ABORT);
 }
 
 /* A subtransaction aborts */
@@ -80,7 +80,7 @@ subxact_callback(SubXactEvent event, SubTransactionId subid,
 	dwf_wakeup_end_subxact(subid);
 	dwf_listener_end_subxact(subid);
 	dwf_journal_end_subxact(subid);
-	dwf_attachment_end_subxact(subid);
+	dwf_claim_end_subxact(subid);
 }
 
 /* Register the callbacks */

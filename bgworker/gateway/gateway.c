@@ -20,7 +20,7 @@
  * that is how one transaction comes to take many.
  *
  * A gateway without a database has nothing to resume with and answers 503; see
- * front.c for when there is which.
+ * launch_gateway.c for when there is which.
  *
  *-------------------------------------------------------------------------
  */
@@ -124,7 +124,7 @@ connect_to(Oid database, Oid owner)
 	my_role = MemoryContextStrdup(TopMemoryContext, dwf_setting_http_role);
 
 	/* whatever the role's settings are */
-	dwf_session_begin(false);
+	dwf_process_settings_begin(false);
 }
 
 /* Can this gateway resume webhooks?  Says so if not. */
@@ -186,8 +186,8 @@ watch(void)
 					  unconstify(Watched *, &watched[WATCH_CLIENTS]));
 	AddWaitEventToSet(events, WL_SOCKET_READABLE, dwf_conn_gone_fd(), NULL,
 					  unconstify(Watched *, &watched[WATCH_GONE]));
-	for (int i = 0; i < dwf_listen_count; i++)
-		AddWaitEventToSet(events, WL_SOCKET_READABLE, dwf_listen_fds[i], NULL,
+	for (int i = 0; i < dwf_sockets_count; i++)
+		AddWaitEventToSet(events, WL_SOCKET_READABLE, dwf_sockets_fds[i], NULL,
 						  unconstify(Watched *, &watched[WATCH_LISTEN]));
 }
 
@@ -290,7 +290,7 @@ dwf_gateway_main(Datum arg)
 		long		validate_after;
 
 		take_orders();
-		if (dwf_listen_open(&retry_after) || events == NULL)
+		if (dwf_sockets_open(&retry_after) || events == NULL)
 			watch();
 
 		dwf_server_run();

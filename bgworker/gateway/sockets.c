@@ -28,8 +28,8 @@
 #define DELAY_FIRST		1000
 #define DELAY_MAX		60000
 
-int			dwf_listen_fds[DWF_LISTEN_MAX];
-int			dwf_listen_count = 0;
+int			dwf_sockets_fds[DWF_LISTEN_MAX];
+int			dwf_sockets_count = 0;
 
 /* Where each of them listens, as it is shown */
 static char names[DWF_LISTEN_MAX][NI_MAXHOST + 16];
@@ -57,7 +57,7 @@ warn_not_listening(const char *name, const char *why)
 static bool
 is_open(const char *name)
 {
-	for (int i = 0; i < dwf_listen_count; i++)
+	for (int i = 0; i < dwf_sockets_count; i++)
 		if (strcmp(names[i], name) == 0)
 			return true;
 	return false;
@@ -86,8 +86,8 @@ open_socket(const struct addrinfo *where, const char *name)
 		errno = saved;
 		return false;
 	}
-	strlcpy(names[dwf_listen_count], name, sizeof(names[0]));
-	dwf_listen_fds[dwf_listen_count++] = fd;
+	strlcpy(names[dwf_sockets_count], name, sizeof(names[0]));
+	dwf_sockets_fds[dwf_sockets_count++] = fd;
 	ereport(LOG, (errmsg("durable_wf gateway listens on %s", name)));
 	return true;
 }
@@ -123,7 +123,7 @@ open_name(const char *host)
 			continue;
 		snprintf(name, sizeof(name),
 				 where->ai_family == AF_INET6 ? "[%s]:%s" : "%s:%s", ip, port);
-		if (is_open(name) || dwf_listen_count == DWF_LISTEN_MAX)
+		if (is_open(name) || dwf_sockets_count == DWF_LISTEN_MAX)
 			continue;
 		if (!open_socket(where, name))
 		{
@@ -151,9 +151,9 @@ is_out_of_date(void)
  * than before; "retry_after" is when to call it again, -1 for never.
  */
 bool
-dwf_listen_open(long *retry_after)
+dwf_sockets_open(long *retry_after)
 {
-	int			before = dwf_listen_count;
+	int			before = dwf_sockets_count;
 	bool		changed = is_out_of_date();
 	TimestampTz now = GetCurrentTimestamp();
 	List	   *hosts;
@@ -163,7 +163,7 @@ dwf_listen_open(long *retry_after)
 	*retry_after = -1;
 	if (changed)
 	{
-		dwf_listen_close();
+		dwf_sockets_close();
 		if (opened_addresses)
 			pfree(opened_addresses);
 		opened_addresses = MemoryContextStrdup(TopMemoryContext,
@@ -204,14 +204,14 @@ dwf_listen_open(long *retry_after)
 		try_at = TimestampTzPlusMilliseconds(now, *retry_after);
 		failures++;
 	}
-	return changed || dwf_listen_count != before;
+	return changed || dwf_sockets_count != before;
 }
 
 /* Do not listen any more */
 void
-dwf_listen_close(void)
+dwf_sockets_close(void)
 {
-	for (int i = 0; i < dwf_listen_count; i++)
-		close(dwf_listen_fds[i]);
-	dwf_listen_count = 0;
+	for (int i = 0; i < dwf_sockets_count; i++)
+		close(dwf_sockets_fds[i]);
+	dwf_sockets_count = 0;
 }

@@ -5,17 +5,17 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef DWF_LISTEN_H
-#define DWF_LISTEN_H
+#ifndef DWF_SOCKETS_H
+#define DWF_SOCKETS_H
 
 #include "postgres.h"
 
 #define DWF_LISTEN_MAX	16
 
-extern int	dwf_listen_fds[DWF_LISTEN_MAX];
-extern int	dwf_listen_count;
+extern int	dwf_sockets_fds[DWF_LISTEN_MAX];
+extern int	dwf_sockets_count;
 
-extern bool dwf_listen_open(long *retry_after);
-extern void dwf_listen_close(void);
+extern bool dwf_sockets_open(long *retry_after);
+extern void dwf_sockets_close(void);
 
-#endif							/* DWF_LISTEN_H */
+#endif							/* DWF_SOCKETS_H */

@@ -544,7 +544,7 @@ dwf_validate_main(Datum arg)
 	to = shm_mq_attach(queue, segment, NULL);
 
 	BackgroundWorkerInitializeConnectionByOid(start.database, start.role, 0);
-	dwf_session_begin(false);
+	dwf_process_settings_begin(false);
 	if (!dwf_resume_begin())
 		proc_exit(0);
 	context = AllocSetContextCreate(TopMemoryContext, "durable_wf request",

@@ -26,7 +26,7 @@
 
 /* Raise unless argument n was given */
 void
-dwf_arg_require(FunctionCallInfo fcinfo, int n, const char *name)
+dwf_args_require(FunctionCallInfo fcinfo, int n, const char *name)
 {
 	if (PG_ARGISNULL(n))
 		ereport(ERROR,
@@ -36,7 +36,7 @@ dwf_arg_require(FunctionCallInfo fcinfo, int n, const char *name)
 
 /* Raise unless "value" has at most "max" bytes, and one at least */
 void
-dwf_arg_check_name(text *value, const char *name, int max, bool may_be_empty)
+dwf_args_check_name(text *value, const char *name, int max, bool may_be_empty)
 {
 	int			length = VARSIZE_ANY_EXHDR(value);
 
@@ -54,49 +54,49 @@ dwf_arg_check_name(text *value, const char *name, int max, bool may_be_empty)
 
 /* A required name: not null, not empty, at most "max" bytes */
 text *
-dwf_arg_name(FunctionCallInfo fcinfo, int n, const char *name, int max)
+dwf_args_name(FunctionCallInfo fcinfo, int n, const char *name, int max)
 {
 	text	   *value;
 
-	dwf_arg_require(fcinfo, n, name);
+	dwf_args_require(fcinfo, n, name);
 	value = PG_GETARG_TEXT_PP(n);
-	dwf_arg_check_name(value, name, max, false);
+	dwf_args_check_name(value, name, max, false);
 	return value;
 }
 
 /* The same, or NULL when it was not given */
 text *
-dwf_arg_optional_name(FunctionCallInfo fcinfo, int n, const char *name,
+dwf_args_optional_name(FunctionCallInfo fcinfo, int n, const char *name,
 					  int max)
 {
-	return PG_ARGISNULL(n) ? NULL : dwf_arg_name(fcinfo, n, name, max);
+	return PG_ARGISNULL(n) ? NULL : dwf_args_name(fcinfo, n, name, max);
 }
 
 /* A topic, which may be empty, or NULL for 'no topic' */
 text *
-dwf_arg_topic(FunctionCallInfo fcinfo, int n)
+dwf_args_topic(FunctionCallInfo fcinfo, int n)
 {
 	text	   *topic;
 
 	if (PG_ARGISNULL(n))
 		return NULL;
 	topic = PG_GETARG_TEXT_PP(n);
-	dwf_arg_check_name(topic, "topic", DWF_KEY_MAX, true);
+	dwf_args_check_name(topic, "topic", DWF_KEY_MAX, true);
 	return topic;
 }
 
 /* The jsonb value null */
 Datum
-dwf_arg_json_null(void)
+dwf_args_json_null(void)
 {
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum("null"));
 }
 
 /* A jsonb argument; SQL NULL becomes JSON null */
 Datum
-dwf_arg_payload(FunctionCallInfo fcinfo, int n)
+dwf_args_payload(FunctionCallInfo fcinfo, int n)
 {
-	return PG_ARGISNULL(n) ? dwf_arg_json_null() : PG_GETARG_DATUM(n);
+	return PG_ARGISNULL(n) ? dwf_args_json_null() : PG_GETARG_DATUM(n);
 }
 
 /*
@@ -104,7 +104,7 @@ dwf_arg_payload(FunctionCallInfo fcinfo, int n)
  * Returns false when it is zero.
  */
 bool
-dwf_arg_is_positive(Interval *span, const char *name)
+dwf_args_is_positive(Interval *span, const char *name)
 {
 	double		months = (double) span->month * DAYS_PER_MONTH;
 	double		days = months + span->day +
@@ -129,7 +129,7 @@ dwf_arg_is_positive(Interval *span, const char *name)
  * waits, else the time from now, by this server's clock.
  */
 TimestampTz
-dwf_arg_deadline(FunctionCallInfo fcinfo, int n, const char *name)
+dwf_args_deadline(FunctionCallInfo fcinfo, int n, const char *name)
 {
 	Interval   *span;
 
@@ -138,7 +138,7 @@ dwf_arg_deadline(FunctionCallInfo fcinfo, int n, const char *name)
 	span = PG_GETARG_INTERVAL_P(n);
 	if (dwf_compat_interval_is_infinite(span))
 		return DWF_WAIT_FOREVER;
-	if (!dwf_arg_is_positive(span, name))
+	if (!dwf_args_is_positive(span, name))
 		return DWF_WAIT_NEVER;
 
 	return dwf_portable_after(GetCurrentTimestamp(), span);
@@ -149,7 +149,7 @@ dwf_arg_deadline(FunctionCallInfo fcinfo, int n, const char *name)
  * number of its elements, which may be null.
  */
 int
-dwf_arg_array(FunctionCallInfo fcinfo, int n, const char *name, Oid type,
+dwf_args_array(FunctionCallInfo fcinfo, int n, const char *name, Oid type,
 			  Datum **values, bool **nulls)
 {
 	ArrayType  *array;
@@ -158,7 +158,7 @@ dwf_arg_array(FunctionCallInfo fcinfo, int n, const char *name, Oid type,
 	char		align;
 	int			count;
 
-	dwf_arg_require(fcinfo, n, name);
+	dwf_args_require(fcinfo, n, name);
 	array = PG_GETARG_ARRAYTYPE_P(n);
 	if (ARR_NDIM(array) > 1)
 		ereport(ERROR,
@@ -176,7 +176,7 @@ dwf_arg_array(FunctionCallInfo fcinfo, int n, const char *name, Oid type,
  * with INOUT arguments: values and nulls hold one entry per result column.
  */
 Datum
-dwf_return_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
+dwf_args_return_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
 {
 	TupleDesc	desc;
 

@@ -91,7 +91,7 @@ dwf_call_hint(FunctionCallInfo fcinfo, const char *function)
 
 /* How a statement that writes is to be written */
 char *
-dwf_step_hint(const char *statement)
+dwf_call_hint_step(const char *statement)
 {
 	while (*statement == ' ' || *statement == '\n' || *statement == '\t')
 		statement++;

@@ -11,6 +11,6 @@
 #include "base/durable_wf.h"
 
 extern char *dwf_call_hint(FunctionCallInfo fcinfo, const char *function);
-extern char *dwf_step_hint(const char *statement);
+extern char *dwf_call_hint_step(const char *statement);
 
 #endif							/* DWF_CALL_HINT_H */

@@ -45,7 +45,7 @@ static const Setting settings[] = {
  * keeps what is for these.
  */
 void
-dwf_session_begin(bool runs_bodies)
+dwf_process_settings_begin(bool runs_bodies)
 {
 	for (size_t i = 0; i < lengthof(settings); i++)
 		if ((settings[i].is_for_bodies || !runs_bodies) &&

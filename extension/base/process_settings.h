@@ -5,11 +5,11 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef DWF_SESSION_H
-#define DWF_SESSION_H
+#ifndef DWF_PROCESS_SETTINGS_H
+#define DWF_PROCESS_SETTINGS_H
 
 #include "base/durable_wf.h"
 
-extern PGDLLEXPORT void dwf_session_begin(bool runs_bodies);
+extern PGDLLEXPORT void dwf_process_settings_begin(bool runs_bodies);
 
-#endif							/* DWF_SESSION_H */
+#endif							/* DWF_PROCESS_SETTINGS_H */

@@ -11,12 +11,12 @@
  *	- it changes what the session executes or listens to, or is a step of the
  *	  session's workflow: it is refused (dwf_restricted_refuse);
  *	- it acts as a workflow: only as one that is named in the call, since the
- *	  session has no current workflow there (identity.c, attachment.c).  A
+ *	  session has no current workflow there (identity.c, claim.c).  A
  *	  validator has a setting durable_wf.workflow_id of its own;
  *	- all others act as the current role, as anywhere.
  *
  * None of their calls is a step of the session's workflow (journal.c), and
- * what they end is not what the session executes (attachment.c).
+ * what they end is not what the session executes (claim.c).
  * sql/restricted.sql goes through all functions.
  *
  *-------------------------------------------------------------------------

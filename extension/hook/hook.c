@@ -32,16 +32,18 @@
 PG_FUNCTION_INFO_V1(dwf_release_hooks);
 
 /* wf_create_hook(token, metadata, validator, workflow_id) → text, the token */
-DWF_JOURNALLED(wf_create_hook, 0)
+DWF_JOURNALLED(wf_create_hook, 0);
+static Datum
+do_wf_create_hook(PG_FUNCTION_ARGS)
 {
 	DwfHook		hook = {0};
 	DwfLife		life;
 
-	hook.token = dwf_arg_optional_name(fcinfo, 0, "token", DWF_KEY_MAX);
+	hook.token = dwf_args_optional_name(fcinfo, 0, "token", DWF_KEY_MAX);
 	hook.metadata.isnull = PG_ARGISNULL(1);
 	if (!hook.metadata.isnull)
 		hook.metadata.value = PG_GETARG_DATUM(1);
-	hook.validator = dwf_arg_optional_name(fcinfo, 2, "validator", DWF_KEY_MAX);
+	hook.validator = dwf_args_optional_name(fcinfo, 2, "validator", DWF_KEY_MAX);
 	hook.workflow_id = dwf_identity_argument(fcinfo, 3);
 	hook.respond_with.isnull = true;
 	dwf_store_require_writable("wf_create_hook");
@@ -58,14 +60,16 @@ DWF_JOURNALLED(wf_create_hook, 0)
 }
 
 /* wf_resume_hook(token, payload, idempotency_key) → text, the workflow */
-DWF_JOURNALLED(wf_resume_hook, 0)
+DWF_JOURNALLED(wf_resume_hook, 0);
+static Datum
+do_wf_resume_hook(PG_FUNCTION_ARGS)
 {
 	DwfResume	resume = {0};
 	Datum		payload;
 
-	resume.token = dwf_arg_name(fcinfo, 0, "token", DWF_KEY_MAX);
-	payload = dwf_arg_payload(fcinfo, 1);
-	resume.idempotency_key = dwf_arg_optional_name(fcinfo, 2,
+	resume.token = dwf_args_name(fcinfo, 0, "token", DWF_KEY_MAX);
+	payload = dwf_args_payload(fcinfo, 1);
+	resume.idempotency_key = dwf_args_optional_name(fcinfo, 2,
 												   "idempotency_key",
 												   DWF_KEY_MAX);
 	dwf_store_require_writable("wf_resume_hook");
@@ -96,8 +100,8 @@ own_hook_workflow(text *token)
 	DwfLife		life;
 
 	if (!dwf_store_find_hook(token, &hook) || hook.has_ended ||
-		(dwf_attachment_state() == DWF_EXECUTES &&
-		 !dwf_attachment_executes_that(hook.workflow_id)))
+		(dwf_claim_state() == DWF_EXECUTES &&
+		 !dwf_claim_executes_that(hook.workflow_id)))
 		dwf_token_report_no_hook();
 	life.owner = hook.owner;
 	dwf_identity_check_owner(hook.workflow_id, &life, GetUserId());
@@ -105,7 +109,9 @@ own_hook_workflow(text *token)
 }
 
 /* wf_await_hook(token, timeout) → jsonb; also a CALL */
-DWF_JOURNALLED(wf_await_hook, 0)
+DWF_JOURNALLED(wf_await_hook, 0);
+static Datum
+do_wf_await_hook(PG_FUNCTION_ARGS)
 {
 	DwfReceive	receive = {.limit = 1,.nqueues = 1,.check = check_hook};
 	DwfAddress	queue = {.door = DWF_DOOR_HOOK};
@@ -114,8 +120,8 @@ DWF_JOURNALLED(wf_await_hook, 0)
 	Datum		payload;
 
 	dwf_wait_init(&wait, fcinfo, "wf_await_hook");
-	queue.key = dwf_arg_name(fcinfo, 0, "token", DWF_KEY_MAX);
-	wait.deadline = dwf_arg_deadline(fcinfo, 1, "timeout");
+	queue.key = dwf_args_name(fcinfo, 0, "token", DWF_KEY_MAX);
+	wait.deadline = dwf_args_deadline(fcinfo, 1, "timeout");
 	dwf_store_require_writable("wf_await_hook");
 	receive.workflow_id = own_hook_workflow(queue.key);
 	queue.workflow_id = receive.workflow_id;
@@ -125,17 +131,19 @@ DWF_JOURNALLED(wf_await_hook, 0)
 	payload = isnull ? (Datum) 0 : receive.items[0].payload;
 
 	if (wait.is_call)
-		return dwf_return_row(fcinfo, &payload, &isnull);
+		return dwf_args_return_row(fcinfo, &payload, &isnull);
 	if (isnull)
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(payload);
 }
 
 /* wf_get_hook(token) → a row, or none */
-DWF_JOURNALLED(wf_get_hook, 0)
+DWF_JOURNALLED(wf_get_hook, 0);
+static Datum
+do_wf_get_hook(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	text	   *token = dwf_arg_name(fcinfo, 0, "token", DWF_KEY_MAX);
+	text	   *token = dwf_args_name(fcinfo, 0, "token", DWF_KEY_MAX);
 	DwfHook		hook;
 	Datum		values[4];
 	bool		nulls[4] = {false};
@@ -153,13 +161,15 @@ DWF_JOURNALLED(wf_get_hook, 0)
 }
 
 /* wf_dispose_hook(token) → boolean, false when there is none */
-DWF_JOURNALLED(wf_dispose_hook, 0)
+DWF_JOURNALLED(wf_dispose_hook, 0);
+static Datum
+do_wf_dispose_hook(PG_FUNCTION_ARGS)
 {
 	DwfAddress	address = {.door = DWF_DOOR_HOOK};
 	DwfHook		hook;
 	DwfLife		life;
 
-	address.key = dwf_arg_name(fcinfo, 0, "token", DWF_KEY_MAX);
+	address.key = dwf_args_name(fcinfo, 0, "token", DWF_KEY_MAX);
 	dwf_store_require_writable("wf_dispose_hook");
 
 	for (;;)

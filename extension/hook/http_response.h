@@ -5,8 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef DWF_HTTP_H
-#define DWF_HTTP_H
+#ifndef DWF_HTTP_RESPONSE_H
+#define DWF_HTTP_RESPONSE_H
 
 #include "base/durable_wf.h"
 
@@ -39,4 +39,4 @@ extern bool dwf_http_is_encoded(Jsonb *request);
 extern PGDLLEXPORT char *dwf_http_body_error(DwfConverted converted);
 extern Datum dwf_http_request(Jsonb *request, int64 request_id);
 
-#endif							/* DWF_HTTP_H */
+#endif							/* DWF_HTTP_RESPONSE_H */

@@ -255,7 +255,7 @@ dwf_token_validate(const DwfResume *resume, Datum payload)
 	if (hook->validator == NULL)
 		return payload;
 	payload = dwf_validator_run(hook->validator, hook->owner, payload);
-	return payload == (Datum) 0 ? dwf_arg_json_null() : payload;
+	return payload == (Datum) 0 ? dwf_args_json_null() : payload;
 }
 
 /* Deliver a payload, unless it repeats a key */

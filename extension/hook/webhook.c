@@ -46,7 +46,9 @@ PG_FUNCTION_INFO_V1(dwf_take_answers);
  * wf_create_webhook(respond_with, metadata, validator, workflow_id)
  *	→ (token, url)
  */
-DWF_JOURNALLED(wf_create_webhook, -1)
+DWF_JOURNALLED(wf_create_webhook, -1);
+static Datum
+do_wf_create_webhook(PG_FUNCTION_ARGS)
 {
 	DwfHook		hook = {.is_webhook = true};
 	Datum		values[2];
@@ -62,7 +64,7 @@ DWF_JOURNALLED(wf_create_webhook, -1)
 	hook.metadata.isnull = PG_ARGISNULL(1);
 	if (!hook.metadata.isnull)
 		hook.metadata.value = PG_GETARG_DATUM(1);
-	hook.validator = dwf_arg_optional_name(fcinfo, 2, "validator", DWF_KEY_MAX);
+	hook.validator = dwf_args_optional_name(fcinfo, 2, "validator", DWF_KEY_MAX);
 	hook.workflow_id = dwf_identity_argument(fcinfo, 3);
 	dwf_store_require_writable("wf_create_webhook");
 
@@ -76,7 +78,7 @@ DWF_JOURNALLED(wf_create_webhook, -1)
 
 	values[0] = PointerGetDatum(hook.token);
 	values[1] = PointerGetDatum(dwf_http_url(hook.token));
-	return dwf_return_row(fcinfo, values, nulls);
+	return dwf_args_return_row(fcinfo, values, nulls);
 }
 
 /* ----- requests ----- */
@@ -137,7 +139,7 @@ dwf_webhook_resume(text *token, Datum request, bool by_gateway,
 	dwf_http_check_request(object);
 	key = dwf_http_idempotency_key(object);
 	if (key)
-		dwf_arg_check_name(key, "idempotency-key", DWF_KEY_MAX, false);
+		dwf_args_check_name(key, "idempotency-key", DWF_KEY_MAX, false);
 	if (dwf_http_is_encoded(object))
 	{
 		check_webhook(token);
@@ -150,7 +152,7 @@ dwf_webhook_resume(text *token, Datum request, bool by_gateway,
 	if (resume.hook.validator && dwf_http_named_key(DatumGetJsonbP(payload)))
 	{
 		key = dwf_http_named_key(DatumGetJsonbP(payload));
-		dwf_arg_check_name(key, "idempotency-key", DWF_KEY_MAX, false);
+		dwf_args_check_name(key, "idempotency-key", DWF_KEY_MAX, false);
 	}
 	resume.idempotency_key = key;
 	dwf_token_claim_key(&resume);
@@ -167,11 +169,13 @@ dwf_webhook_resume(text *token, Datum request, bool by_gateway,
 }
 
 /* wf_resume_webhook(token, request) → jsonb, the response */
-DWF_JOURNALLED(wf_resume_webhook, 0)
+DWF_JOURNALLED(wf_resume_webhook, 0);
+static Datum
+do_wf_resume_webhook(PG_FUNCTION_ARGS)
 {
-	text	   *token = dwf_arg_name(fcinfo, 0, "token", DWF_KEY_MAX);
+	text	   *token = dwf_args_name(fcinfo, 0, "token", DWF_KEY_MAX);
 
-	dwf_arg_require(fcinfo, 1, "request");
+	dwf_args_require(fcinfo, 1, "request");
 	dwf_store_require_writable("wf_resume_webhook");
 	return dwf_webhook_resume(token, PG_GETARG_DATUM(1), false, NULL);
 }
@@ -180,7 +184,9 @@ DWF_JOURNALLED(wf_resume_webhook, 0)
  * wf_respond(request_id, status, headers, body) → boolean, false if nobody
  * waits for it any more
  */
-DWF_JOURNALLED(wf_respond, -1)
+DWF_JOURNALLED(wf_respond, -1);
+static Datum
+do_wf_respond(PG_FUNCTION_ARGS)
 {
 	int64		request_id;
 	int			status;
@@ -188,8 +194,8 @@ DWF_JOURNALLED(wf_respond, -1)
 	text	   *body;
 	DwfAnswered answered;
 
-	dwf_arg_require(fcinfo, 0, "request_id");
-	dwf_arg_require(fcinfo, 1, "status");
+	dwf_args_require(fcinfo, 0, "request_id");
+	dwf_args_require(fcinfo, 1, "status");
 	request_id = PG_GETARG_INT64(0);
 	status = PG_GETARG_INT32(1);
 	dwf_http_check_status(status);
@@ -236,7 +242,9 @@ look_for_answer(DwfWait *wait)
 }
 
 /* wf_await_response(token, request_id, timeout) → jsonb; also a CALL */
-DWF_JOURNALLED(wf_await_response, 0)
+DWF_JOURNALLED(wf_await_response, 0);
+static Datum
+do_wf_await_response(PG_FUNCTION_ARGS)
 {
 	ResponseWait response = {0};
 	DwfWaitKey	keys[2] = {0};
@@ -244,10 +252,10 @@ DWF_JOURNALLED(wf_await_response, 0)
 	int64		request_id;
 
 	dwf_wait_init(&wait, fcinfo, "wf_await_response");
-	response.token = dwf_arg_name(fcinfo, 0, "token", DWF_KEY_MAX);
-	dwf_arg_require(fcinfo, 1, "request_id");
+	response.token = dwf_args_name(fcinfo, 0, "token", DWF_KEY_MAX);
+	dwf_args_require(fcinfo, 1, "request_id");
 	request_id = PG_GETARG_INT64(1);
-	wait.deadline = dwf_arg_deadline(fcinfo, 2, "timeout");
+	wait.deadline = dwf_args_deadline(fcinfo, 2, "timeout");
 
 	if (!dwf_store_answer_of(request_id, response.token, &response.answer))
 		ereport(ERROR,
@@ -268,7 +276,7 @@ DWF_JOURNALLED(wf_await_response, 0)
 	(void) dwf_wait(&wait);
 
 	if (wait.is_call)
-		return dwf_return_row(fcinfo, &response.answer.response.value,
+		return dwf_args_return_row(fcinfo, &response.answer.response.value,
 							  &response.answer.response.isnull);
 	if (response.answer.response.isnull)
 		PG_RETURN_NULL();
@@ -284,9 +292,9 @@ DWF_JOURNALLED(wf_await_response, 0)
 Datum
 dwf_resume_held(PG_FUNCTION_ARGS)
 {
-	text	   *token = dwf_arg_name(fcinfo, 0, "token", DWF_KEY_MAX);
+	text	   *token = dwf_args_name(fcinfo, 0, "token", DWF_KEY_MAX);
 
-	dwf_arg_require(fcinfo, 1, "request");
+	dwf_args_require(fcinfo, 1, "request");
 	dwf_store_require_writable("durable_wf.resume_held");
 	return dwf_webhook_resume(token, PG_GETARG_DATUM(1), true, NULL);
 }
@@ -302,7 +310,7 @@ dwf_take_answers(PG_FUNCTION_ARGS)
 	DwfAnswer  *answers;
 	int			count;
 
-	dwf_arg_require(fcinfo, 0, "max_answers");
+	dwf_args_require(fcinfo, 0, "max_answers");
 	dwf_store_require_writable("durable_wf.take_answers");
 	InitMaterializedSRF(fcinfo, 0);
 	count = dwf_store_take_answers(PG_GETARG_INT32(0), &answers);

@@ -20,11 +20,13 @@
 
 
 /* wf_set_event(key, value, workflow_id) → void */
-DWF_JOURNALLED(wf_set_event, 0)
+DWF_JOURNALLED(wf_set_event, 0);
+static Datum
+do_wf_set_event(PG_FUNCTION_ARGS)
 {
-	text	   *key = dwf_arg_name(fcinfo, 0, "key", DWF_KEY_MAX);
+	text	   *key = dwf_args_name(fcinfo, 0, "key", DWF_KEY_MAX);
 	text	   *workflow_id = dwf_identity_argument(fcinfo, 2);
-	Datum		value = dwf_arg_payload(fcinfo, 1);
+	Datum		value = dwf_args_payload(fcinfo, 1);
 
 	dwf_store_require_writable("wf_set_event");
 	dwf_publish_event(workflow_id, key, value);
@@ -54,17 +56,19 @@ look_for_event(DwfWait *wait)
 }
 
 /* wf_get_event(workflow_id, key, timeout) → jsonb; also a CALL */
-DWF_JOURNALLED(wf_get_event, 1)
+DWF_JOURNALLED(wf_get_event, 1);
+static Datum
+do_wf_get_event(PG_FUNCTION_ARGS)
 {
 	EventWait	event = {0};
 	DwfWaitKey	keys[2] = {0};
 	DwfWait		wait;
 
 	dwf_wait_init(&wait, fcinfo, "wf_get_event");
-	event.workflow_id = dwf_arg_name(fcinfo, 0, "workflow_id",
+	event.workflow_id = dwf_args_name(fcinfo, 0, "workflow_id",
 									 DWF_WORKFLOW_ID_MAX);
-	event.key = dwf_arg_name(fcinfo, 1, "key", DWF_KEY_MAX);
-	wait.deadline = dwf_arg_deadline(fcinfo, 2, "timeout");
+	event.key = dwf_args_name(fcinfo, 1, "key", DWF_KEY_MAX);
+	wait.deadline = dwf_args_deadline(fcinfo, 2, "timeout");
 
 	keys[0].address.door = DWF_DOOR_EVENT;
 	keys[0].address.workflow_id = event.workflow_id;
@@ -79,7 +83,7 @@ DWF_JOURNALLED(wf_get_event, 1)
 	(void) dwf_wait(&wait);
 
 	if (wait.is_call)
-		return dwf_return_row(fcinfo, &event.value.value,
+		return dwf_args_return_row(fcinfo, &event.value.value,
 							  &event.value.isnull);
 	if (event.value.isnull)
 		PG_RETURN_NULL();

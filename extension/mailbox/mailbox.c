@@ -71,18 +71,18 @@ queue_id(const DwfAddress *address)
 static int64
 queue_start(const DwfAddress *address, DwfQueueId queue)
 {
-	DwfHeadCandidate candidate;
+	DwfQueueHeadCandidate candidate;
 
 	if (!IsolationUsesXactSnapshot() &&
 		!TransactionIdIsValid(GetTopTransactionIdIfAny()) &&
-		dwf_head_ready(queue, &candidate))
+		dwf_queue_head_ready(queue, &candidate))
 	{
 		/* read after "ready": all that may have lowered it before has ended */
-		int64		bound = dwf_head_bound(queue);
+		int64		bound = dwf_queue_head_bound(queue);
 
-		dwf_head_advance(queue, candidate, dwf_store_lowest(address, bound));
+		dwf_queue_head_advance(queue, candidate, dwf_store_lowest(address, bound));
 	}
-	return dwf_head_bound(queue);
+	return dwf_queue_head_bound(queue);
 }
 
 /* Take from one queue, ids between "from" and "to"; returns how many */
@@ -98,7 +98,7 @@ take(DwfReceive *receive, int n, DwfQueueId queue, int64 from, int64 to)
 	receive->from = n;
 
 	if (receive->count > 0)
-		dwf_head_taken(queue,
+		dwf_queue_head_taken(queue,
 					   receive->items[receive->count - 1].message_id,
 					   receive->count);
 	return receive->count;

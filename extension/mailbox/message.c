@@ -175,7 +175,9 @@ send_batch(Batch *batch)
 }
 
 /* wf_send(destination_id, message, topic, idempotency_key) → bigint */
-DWF_JOURNALLED(wf_send, 0)
+DWF_JOURNALLED(wf_send, 0);
+static Datum
+do_wf_send(PG_FUNCTION_ARGS)
 {
 	text	   *destination;
 	text	   *topic;
@@ -187,11 +189,11 @@ DWF_JOURNALLED(wf_send, 0)
 	Datum		key_datum;
 	bool		key_null = false;
 
-	destination = dwf_arg_name(fcinfo, 0, "destination_id",
+	destination = dwf_args_name(fcinfo, 0, "destination_id",
 							   DWF_WORKFLOW_ID_MAX);
-	topic = dwf_arg_topic(fcinfo, 2);
-	key = dwf_arg_optional_name(fcinfo, 3, "idempotency_key", DWF_KEY_MAX);
-	payload = dwf_arg_payload(fcinfo, 1);
+	topic = dwf_args_topic(fcinfo, 2);
+	key = dwf_args_optional_name(fcinfo, 3, "idempotency_key", DWF_KEY_MAX);
+	payload = dwf_args_payload(fcinfo, 1);
 	dwf_store_require_writable("wf_send");
 
 	queue = dwf_mailbox_topic_queue(destination, topic);
@@ -218,7 +220,7 @@ check_names(Datum *values, bool *nulls, int count, const char *name, int max,
 	for (int i = 0; i < count; i++)
 	{
 		if (!nulls[i])
-			dwf_arg_check_name(DatumGetTextPP(values[i]), name, max, false);
+			dwf_args_check_name(DatumGetTextPP(values[i]), name, max, false);
 		else if (!may_be_null)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -240,22 +242,24 @@ check_array_length(const char *name, int count, int destinations)
 }
 
 /* wf_send_many(destination_ids, messages, topic, idempotency_keys) → bigint[] */
-DWF_JOURNALLED(wf_send_many, -1)
+DWF_JOURNALLED(wf_send_many, -1);
+static Datum
+do_wf_send_many(PG_FUNCTION_ARGS)
 {
 	Batch		batch = {0};
 	bool	   *nulls;
 	bool	   *payload_nulls;
 	int			count;
 
-	batch.count = dwf_arg_array(fcinfo, 0, "destination_ids", TEXTOID,
+	batch.count = dwf_args_array(fcinfo, 0, "destination_ids", TEXTOID,
 								&batch.destinations, &nulls);
-	count = dwf_arg_array(fcinfo, 1, "messages", JSONBOID,
+	count = dwf_args_array(fcinfo, 1, "messages", JSONBOID,
 						  &batch.payloads, &payload_nulls);
 	check_array_length("messages", count, batch.count);
-	batch.queue = dwf_mailbox_topic_queue(NULL, dwf_arg_topic(fcinfo, 2));
+	batch.queue = dwf_mailbox_topic_queue(NULL, dwf_args_topic(fcinfo, 2));
 	if (!PG_ARGISNULL(3))
 	{
-		count = dwf_arg_array(fcinfo, 3, "idempotency_keys", TEXTOID,
+		count = dwf_args_array(fcinfo, 3, "idempotency_keys", TEXTOID,
 							  &batch.keys, &batch.key_nulls);
 		check_array_length("idempotency_keys", count, batch.count);
 		check_names(batch.keys, batch.key_nulls, count, "idempotency_key",
@@ -265,7 +269,7 @@ DWF_JOURNALLED(wf_send_many, -1)
 				DWF_WORKFLOW_ID_MAX, false);
 	for (int i = 0; i < batch.count; i++)
 		if (payload_nulls[i])
-			batch.payloads[i] = dwf_arg_json_null();
+			batch.payloads[i] = dwf_args_json_null();
 	dwf_store_require_writable("wf_send_many");
 
 	if (batch.count == 0)
@@ -277,7 +281,9 @@ DWF_JOURNALLED(wf_send_many, -1)
 /* ----- receiving ----- */
 
 /* wf_recv(topic, timeout, workflow_id) → jsonb; also a CALL */
-DWF_JOURNALLED(wf_recv, 0)
+DWF_JOURNALLED(wf_recv, 0);
+static Datum
+do_wf_recv(PG_FUNCTION_ARGS)
 {
 	DwfReceive	receive = {.limit = 1,.nqueues = 1};
 	DwfAddress	queue;
@@ -287,8 +293,8 @@ DWF_JOURNALLED(wf_recv, 0)
 	Datum		message;
 
 	dwf_wait_init(&wait, fcinfo, "wf_recv");
-	topic = dwf_arg_topic(fcinfo, 0);
-	wait.deadline = dwf_arg_deadline(fcinfo, 1, "timeout");
+	topic = dwf_args_topic(fcinfo, 0);
+	wait.deadline = dwf_args_deadline(fcinfo, 1, "timeout");
 	receive.workflow_id = dwf_identity_argument(fcinfo, 2);
 	queue = dwf_mailbox_topic_queue(receive.workflow_id, topic);
 	receive.queues = &queue;
@@ -297,7 +303,7 @@ DWF_JOURNALLED(wf_recv, 0)
 	message = isnull ? (Datum) 0 : receive.items[0].payload;
 
 	if (wait.is_call)
-		return dwf_return_row(fcinfo, &message, &isnull);
+		return dwf_args_return_row(fcinfo, &message, &isnull);
 	if (isnull)
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(message);
@@ -325,7 +331,7 @@ collect_queues(FunctionCallInfo fcinfo, int n, DwfReceive *receive)
 	int			count;
 	int			bytes = 0;
 
-	count = dwf_arg_array(fcinfo, n, "topics", TEXTOID, &topics, &nulls);
+	count = dwf_args_array(fcinfo, n, "topics", TEXTOID, &topics, &nulls);
 	if (count == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -338,7 +344,7 @@ collect_queues(FunctionCallInfo fcinfo, int n, DwfReceive *receive)
 		DwfAddress	queue;
 
 		if (topic)
-			dwf_arg_check_name(topic, "topic", DWF_KEY_MAX, true);
+			dwf_args_check_name(topic, "topic", DWF_KEY_MAX, true);
 		queue = dwf_mailbox_topic_queue(receive->workflow_id, topic);
 		if (is_among(&queue, receive->queues, receive->nqueues))
 			continue;
@@ -355,7 +361,9 @@ collect_queues(FunctionCallInfo fcinfo, int n, DwfReceive *receive)
 }
 
 /* wf_recv_any(topics, timeout, workflow_id) → (topic, message); also a CALL */
-DWF_JOURNALLED_MANY(wf_recv_any, 0)
+DWF_JOURNALLED_MANY(wf_recv_any, 0);
+static Datum
+do_wf_recv_any(PG_FUNCTION_ARGS)
 {
 	DwfReceive	receive = {.limit = 1};
 	DwfWait		wait;
@@ -363,8 +371,8 @@ DWF_JOURNALLED_MANY(wf_recv_any, 0)
 	bool		nulls[2] = {true, true};
 
 	dwf_wait_init(&wait, fcinfo, "wf_recv_any");
-	dwf_arg_require(fcinfo, 0, "topics");
-	wait.deadline = dwf_arg_deadline(fcinfo, 1, "timeout");
+	dwf_args_require(fcinfo, 0, "topics");
+	wait.deadline = dwf_args_deadline(fcinfo, 1, "timeout");
 	receive.workflow_id = dwf_identity_argument(fcinfo, 2);
 	collect_queues(fcinfo, 0, &receive);
 
@@ -377,11 +385,13 @@ DWF_JOURNALLED_MANY(wf_recv_any, 0)
 		values[1] = receive.items[0].payload;
 		nulls[1] = false;
 	}
-	return dwf_return_row(fcinfo, values, nulls);
+	return dwf_args_return_row(fcinfo, values, nulls);
 }
 
 /* wf_recv_many(topic, max_messages, timeout, workflow_id) → rows */
-DWF_JOURNALLED(wf_recv_many, 0)
+DWF_JOURNALLED(wf_recv_many, 0);
+static Datum
+do_wf_recv_many(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	DwfReceive	receive = {.nqueues = 1};
@@ -390,14 +400,14 @@ DWF_JOURNALLED(wf_recv_many, 0)
 	text	   *topic;
 
 	dwf_wait_init(&wait, fcinfo, "wf_recv_many");
-	topic = dwf_arg_topic(fcinfo, 0);
-	dwf_arg_require(fcinfo, 1, "max_messages");
+	topic = dwf_args_topic(fcinfo, 0);
+	dwf_args_require(fcinfo, 1, "max_messages");
 	receive.limit = PG_GETARG_INT32(1);
 	if (receive.limit < 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("max_messages must be at least 1")));
-	wait.deadline = dwf_arg_deadline(fcinfo, 2, "timeout");
+	wait.deadline = dwf_args_deadline(fcinfo, 2, "timeout");
 	receive.workflow_id = dwf_identity_argument(fcinfo, 3);
 	queue = dwf_mailbox_topic_queue(receive.workflow_id, topic);
 	receive.queues = &queue;

@@ -25,7 +25,9 @@
 
 
 /* wf_wait_for_event(event_id, timeout, workflow_id) → (event_data, timed_out) */
-DWF_JOURNALLED(wf_wait_for_event, 0)
+DWF_JOURNALLED(wf_wait_for_event, 0);
+static Datum
+do_wf_wait_for_event(PG_FUNCTION_ARGS)
 {
 	DwfReceive	receive = {.limit = 1,.nqueues = 1};
 	DwfAddress	queue = {.door = DWF_DOOR_NOTIFY};
@@ -36,8 +38,8 @@ DWF_JOURNALLED(wf_wait_for_event, 0)
 	bool		timed_out;
 
 	dwf_wait_init(&wait, fcinfo, "wf_wait_for_event");
-	queue.key = dwf_arg_name(fcinfo, 0, "event_id", DWF_KEY_MAX);
-	wait.deadline = dwf_arg_deadline(fcinfo, 1, "timeout");
+	queue.key = dwf_args_name(fcinfo, 0, "event_id", DWF_KEY_MAX);
+	wait.deadline = dwf_args_deadline(fcinfo, 1, "timeout");
 	receive.workflow_id = dwf_identity_argument(fcinfo, 2);
 	queue.workflow_id = receive.workflow_id;
 	receive.queues = &queue;
@@ -48,7 +50,7 @@ DWF_JOURNALLED(wf_wait_for_event, 0)
 	values[0] = timed_out ? (Datum) 0 : receive.items[0].payload;
 	nulls[0] = timed_out;
 	values[1] = BoolGetDatum(timed_out);
-	return dwf_return_row(fcinfo, values, nulls);
+	return dwf_args_return_row(fcinfo, values, nulls);
 }
 
 /* Add a row about a waiter; message_id 0 is null, as is an endless deadline */
@@ -73,15 +75,17 @@ put_waiter(ReturnSetInfo *result, text *workflow_id, int64 message_id,
 }
 
 /* wf_notify(event_id, event_data, workflow_id) → rows of who gets it */
-DWF_JOURNALLED(wf_notify, 0)
+DWF_JOURNALLED(wf_notify, 0);
+static Datum
+do_wf_notify(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	text	   *event_id = dwf_arg_name(fcinfo, 0, "event_id", DWF_KEY_MAX);
-	Datum		payload = dwf_arg_payload(fcinfo, 1);
+	text	   *event_id = dwf_args_name(fcinfo, 0, "event_id", DWF_KEY_MAX);
+	Datum		payload = dwf_args_payload(fcinfo, 1);
 	text	   *workflow_id;
 	ListCell   *cell;
 
-	workflow_id = dwf_arg_optional_name(fcinfo, 2, "workflow_id",
+	workflow_id = dwf_args_optional_name(fcinfo, 2, "workflow_id",
 										DWF_WORKFLOW_ID_MAX);
 	dwf_store_require_writable("wf_notify");
 	InitMaterializedSRF(fcinfo, 0);
@@ -97,10 +101,12 @@ DWF_JOURNALLED(wf_notify, 0)
 }
 
 /* wf_event_waiters(event_id) → rows of who would get a broadcast */
-DWF_JOURNALLED(wf_event_waiters, 0)
+DWF_JOURNALLED(wf_event_waiters, 0);
+static Datum
+do_wf_event_waiters(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	text	   *event_id = dwf_arg_name(fcinfo, 0, "event_id", DWF_KEY_MAX);
+	text	   *event_id = dwf_args_name(fcinfo, 0, "event_id", DWF_KEY_MAX);
 	text	   *last = NULL;
 	ListCell   *cell;
 

@@ -315,7 +315,7 @@ template_value(RowPlan *plan, int n, const TriggerData *data,
 		return NULL;
 	value = expand_template(&plan->templates[n], row_to_send(data), argument,
 							data);
-	dwf_arg_check_name(value, argument, max, may_be_empty);
+	dwf_args_check_name(value, argument, max, may_be_empty);
 	return value;
 }
 

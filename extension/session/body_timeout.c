@@ -33,14 +33,14 @@ start(int timeout)
 
 /* A stretch begins */
 void
-dwf_clock_start(void)
+dwf_body_timeout_start(void)
 {
 	start(StatementTimeout);
 }
 
 /* A step's command begins */
 void
-dwf_clock_start_step(void)
+dwf_body_timeout_start_step(void)
 {
 	start(dwf_setting_step_timeout > 0 ? dwf_setting_step_timeout :
 		  StatementTimeout);
@@ -48,14 +48,14 @@ dwf_clock_start_step(void)
 
 /* Neither runs: the body waits, or has ended */
 void
-dwf_clock_stop(void)
+dwf_body_timeout_stop(void)
 {
 	disable_timeout(STATEMENT_TIMEOUT, false);
 }
 
 /* Has the last command, or stretch, taken too long? */
 bool
-dwf_clock_has_run_out(void)
+dwf_body_timeout_has_run_out(void)
 {
 	return limit != 0 && GetCurrentTimestamp() >= limit;
 }

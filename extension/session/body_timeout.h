@@ -5,14 +5,14 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef DWF_CLOCK_H
-#define DWF_CLOCK_H
+#ifndef DWF_BODY_TIMEOUT_H
+#define DWF_BODY_TIMEOUT_H
 
 #include "base/durable_wf.h"
 
-extern void dwf_clock_start(void);
-extern void dwf_clock_start_step(void);
-extern void dwf_clock_stop(void);
-extern bool dwf_clock_has_run_out(void);
+extern void dwf_body_timeout_start(void);
+extern void dwf_body_timeout_start_step(void);
+extern void dwf_body_timeout_stop(void);
+extern bool dwf_body_timeout_has_run_out(void);
 
-#endif							/* DWF_CLOCK_H */
+#endif							/* DWF_BODY_TIMEOUT_H */

@@ -57,7 +57,7 @@ static ErrorData *refused = NULL;
 bool
 dwf_guard_body(void)
 {
-	if (!dwf_attachment_is_body() || dwf_journal_in_command() ||
+	if (!dwf_claim_is_body() || dwf_journal_in_command() ||
 		dwf_plan_is_running() || !IsTransactionState())
 		return false;
 	XactReadOnly = true;
@@ -72,7 +72,7 @@ refuse(const char *effect, const char *statement)
 			(errcode(DWF_ERRCODE_NOT_IN_BODY),
 			 errmsg("the body of a workflow can write in its steps only"),
 			 errdetail("A replay would repeat what %s does.", effect),
-			 errhint("%s", dwf_step_hint(statement))));
+			 errhint("%s", dwf_call_hint_step(statement))));
 }
 
 /*
@@ -93,7 +93,7 @@ dwf_guard_explain(const char *statement)
 			(errcode(DWF_ERRCODE_NOT_IN_BODY),
 			 errmsg("the body of a workflow can write in its steps only"),
 			 errdetail_internal("%s", error->message),
-			 errhint("%s", dwf_step_hint(statement))));
+			 errhint("%s", dwf_call_hint_step(statement))));
 }
 
 /*
@@ -176,7 +176,7 @@ executor_start(QueryDesc *query, int flags)
 	bool		is_guarded = dwf_guard_body();
 	bool		was_starting = starts_query;
 
-	if (!dwf_attachment_is_body())
+	if (!dwf_claim_is_body())
 	{
 		start_query(query, flags);
 		return;
@@ -206,7 +206,7 @@ object_access(ObjectAccessType access, Oid class, Oid object, int sub_object,
 {
 	if (prev_object_access)
 		prev_object_access(access, class, object, sub_object, arg);
-	if (access != OAT_FUNCTION_EXECUTE || !dwf_attachment_is_body() ||
+	if (access != OAT_FUNCTION_EXECUTE || !dwf_claim_is_body() ||
 		dwf_plan_is_running() || !IsTransactionState() ||
 		!dwf_effect_is_possible(object))
 		return;
@@ -231,7 +231,7 @@ note_refusal(void *arg)
 	(void) arg;
 	if ((code != DWF_ERRCODE_NOT_IN_BODY &&
 		 code != ERRCODE_READ_ONLY_SQL_TRANSACTION) ||
-		!dwf_attachment_is_body() || dwf_journal_in_command() ||
+		!dwf_claim_is_body() || dwf_journal_in_command() ||
 		(refused && refused->sqlerrcode == DWF_ERRCODE_NOT_IN_BODY))
 		return;
 	old = MemoryContextSwitchTo(TopMemoryContext);
@@ -287,7 +287,7 @@ begin_statement(PLpgSQL_execstate *estate, PLpgSQL_stmt *statement)
 	starts_query = false;		/* it may have called this as it began */
 	(void) dwf_guard_body();
 	ExitOnAnyError = false;		/* what a body may set: its errors are its own */
-	if (dwf_attachment_is_interrupted())
+	if (dwf_claim_is_interrupted())
 		ereport(ERROR,
 				(errcode(ERRCODE_QUERY_CANCELED),
 				 errmsg("the workflow has ended, or changed hands")));

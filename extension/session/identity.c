@@ -26,7 +26,7 @@ dwf_identity_current(void)
 {
 	text	   *attached;
 
-	if (dwf_attachment_executes(&attached))
+	if (dwf_claim_executes(&attached))
 		return attached;
 	if (dwf_setting_workflow_id[0] == '\0' ||
 		(dwf_restricted() && !dwf_restricted_is_validator()))
@@ -45,7 +45,7 @@ dwf_identity_argument(FunctionCallInfo fcinfo, int n)
 	text	   *workflow_id;
 
 	if (n >= 0 && !PG_ARGISNULL(n))
-		return dwf_arg_name(fcinfo, n, "workflow_id", DWF_WORKFLOW_ID_MAX);
+		return dwf_args_name(fcinfo, n, "workflow_id", DWF_WORKFLOW_ID_MAX);
 
 	workflow_id = dwf_identity_current();
 	if (workflow_id == NULL && dwf_restricted() &&
@@ -59,7 +59,7 @@ dwf_identity_argument(FunctionCallInfo fcinfo, int n)
 		ereport(ERROR,
 				(errcode(DWF_ERRCODE_NO_CURRENT),
 				 errmsg("there is no current workflow"),
-				 dwf_attachment_is_body() ?
+				 dwf_claim_is_body() ?
 				 errhint("This run has ended it, with wf_complete() or its like: let RETURN follow that.") :
 				 n >= 0 ?
 				 errhint("Name one in the call (workflow_id => ...), call wf_attach(), or set durable_wf.workflow_id.") :

@@ -21,7 +21,7 @@
  *		that is tried again leaves one with what its attempts said, too.
  *	J5	Whoever replays must make the same calls: function and naming argument
  *		are compared (WF004).
- *	J6	Two sessions never write one journal: attachment.c sees to that, and
+ *	J6	Two sessions never write one journal: claim.c sees to that, and
  *		the primary key is the fence behind it.
  *
  *-------------------------------------------------------------------------
@@ -141,8 +141,8 @@ mark_written(void)
 static void
 write_row(const DwfRecord *row)
 {
-	text	   *workflow_id = dwf_attachment_held();
-	bool		ends_here = dwf_attachment_state() == DWF_HAS_ENDED_RUN;
+	text	   *workflow_id = dwf_claim_held();
+	bool		ends_here = dwf_claim_state() == DWF_HAS_ENDED_RUN;
 
 	if (dwf_store_record(workflow_id, row, ends_here))
 		return;
@@ -191,7 +191,7 @@ check_access(void)
 {
 	text	   *workflow_id;
 
-	if (dwf_attachment_executes(&workflow_id) &&
+	if (dwf_claim_executes(&workflow_id) &&
 		!dwf_probe_accepts(workflow_id, GetUserId()))
 		dwf_identity_check_live(workflow_id, GetUserId());
 }
@@ -227,7 +227,7 @@ report_divergence(void)
 	ereport(ERROR,
 			(errcode(DWF_ERRCODE_REPLAY_MISMATCH),
 			 errmsg("workflow \"%s\" was executed differently before",
-					text_to_cstring(dwf_attachment_held())),
+					text_to_cstring(dwf_claim_held())),
 			 errdetail_internal("%s", divergence),
 			 errhint("Call what was called then; wf_patched() lets code change under running workflows.")));
 }
@@ -260,7 +260,7 @@ look_at_place(int step_no, const char *function, text *name,
 			  DwfRecord *recorded)
 {
 	bool		found = step_no <= recorded_to &&
-		dwf_store_read_record(dwf_attachment_held(), step_no, recorded);
+		dwf_store_read_record(dwf_claim_held(), step_no, recorded);
 
 	if (divergence)
 		return PLACE_HAS_OTHER;
@@ -311,7 +311,7 @@ commit_call(FunctionCallInfo fcinfo, bool is_new)
 		castNode(CallContext, fcinfo->context)->atomic)
 		return;
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
-	if (is_new && has_crashed && dwf_attachment_executes(&workflow_id))
+	if (is_new && has_crashed && dwf_claim_executes(&workflow_id))
 	{
 		dwf_store_note_progress(workflow_id);
 		has_crashed = false;
@@ -326,19 +326,19 @@ static Datum
 execute(FunctionCallInfo fcinfo, int step_no)
 {
 	MemoryContext context = CurrentMemoryContext;
-	bool		writes = dwf_attachment_state() == DWF_EXECUTES &&
+	bool		writes = dwf_claim_state() == DWF_EXECUTES &&
 		!current_call->ends_run;
 	DwfRecord	row;
 	Datum		result = (Datum) 0;
 
-	if (dwf_attachment_is_body())
+	if (dwf_claim_is_body())
 		XactReadOnly = false;	/* it is, but our calls are not (guard.c) */
 	PG_TRY();
 	{
 		check_access();
 		result = current_call->body(fcinfo);
 		record_result(fcinfo, result, step_no, writes);
-		if (dwf_attachment_is_body())
+		if (dwf_claim_is_body())
 			commit_call(fcinfo, true);
 	}
 	PG_CATCH();
@@ -348,7 +348,7 @@ execute(FunctionCallInfo fcinfo, int step_no)
 		(void) dwf_journal_set_in_command(false);
 
 		MemoryContextSwitchTo(context);
-		if (dwf_attachment_is_suspending())
+		if (dwf_claim_is_suspending())
 			PG_RE_THROW();		/* it is called again, and goes on */
 		row.is_undone = true;
 		row.error.isnull = false;
@@ -359,7 +359,7 @@ execute(FunctionCallInfo fcinfo, int step_no)
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	if (dwf_attachment_is_body())
+	if (dwf_claim_is_body())
 		XactReadOnly = true;
 	return result;
 }
@@ -401,7 +401,7 @@ journal_call(const DwfCall *call, FunctionCallInfo fcinfo)
 	{
 		note_divergence(step_no, &recorded, call->function, name);
 		/* it may end the run, and then it is an ordinary session */
-		if (dwf_attachment_state() == DWF_EXECUTES && !call->ends_run)
+		if (dwf_claim_state() == DWF_EXECUTES && !call->ends_run)
 			report_divergence();
 	}
 	found = place == PLACE_HAS_CALL;
@@ -410,7 +410,7 @@ journal_call(const DwfCall *call, FunctionCallInfo fcinfo)
 	if (found && !recorded.result.isnull)
 	{
 		/* as then, it ends the transaction, SET LOCAL and locks with it */
-		if (dwf_attachment_is_body() && !recorded.is_undone)
+		if (dwf_claim_is_body() && !recorded.is_undone)
 			commit_call(fcinfo, false);
 		return dwf_result_decode(fcinfo, recorded.result.value);
 	}
@@ -435,7 +435,7 @@ journal_call(const DwfCall *call, FunctionCallInfo fcinfo)
 Datum
 dwf_journal_call(const DwfCall *call, FunctionCallInfo fcinfo)
 {
-	if (dwf_attachment_state() == DWF_EXECUTES_NOTHING ||
+	if (dwf_claim_state() == DWF_EXECUTES_NOTHING ||
 		current_call != NULL)
 		return call->body(fcinfo);
 	return journal_call(call, fcinfo);
@@ -451,7 +451,7 @@ dwf_journal_require(const char *function)
 	text	   *workflow_id;
 
 	dwf_restricted_refuse(function);
-	workflow_id = dwf_attachment_require(function);
+	workflow_id = dwf_claim_require(function);
 	check_access();
 	return workflow_id;
 }
@@ -504,7 +504,7 @@ dwf_journal_peek(const char *function, text *name)
 	DwfRecord	recorded = {0};
 	Place		place;
 
-	(void) dwf_attachment_require(function);
+	(void) dwf_claim_require(function);
 	check_isolation();
 	place = look_at_place(last_no + 1, function, name, &recorded);
 	if (divergence)
@@ -541,7 +541,7 @@ dwf_journal_look(const char *function, text *name, const char *caller)
 	Place		place;
 	MemoryContext old;
 
-	(void) dwf_attachment_require(caller);
+	(void) dwf_claim_require(caller);
 	check_isolation();
 	place = look_at_place(last_no + 1, function, name, &recorded);
 	if (place == PLACE_HAS_OTHER)
@@ -594,7 +594,7 @@ dwf_journal_settle_deadline(TimestampTz *deadline, bool may_commit)
 	DwfRecord	row;
 
 	if (current_call == NULL || in_command ||
-		dwf_attachment_state() != DWF_EXECUTES ||
+		dwf_claim_state() != DWF_EXECUTES ||
 		TIMESTAMP_NOT_FINITE(*deadline))
 		return;
 	if (current_deadline != 0)
@@ -662,7 +662,7 @@ dwf_journal_note_attempt(Datum attempts, TimestampTz next_at, bool may_commit)
 	current_attempts = attempts;
 	current_deadline = next_at;
 	attempts_are_over = next_at == 0;
-	if (!may_commit || dwf_attachment_state() != DWF_EXECUTES)
+	if (!may_commit || dwf_claim_state() != DWF_EXECUTES)
 		return;
 	row = make_row(last_no);
 	row.deadline = next_at;
@@ -672,7 +672,7 @@ dwf_journal_note_attempt(Datum attempts, TimestampTz next_at, bool may_commit)
 	write_row(&row);
 	if (has_crashed)
 	{
-		dwf_store_note_progress(dwf_attachment_held());
+		dwf_store_note_progress(dwf_claim_held());
 		has_crashed = false;
 	}
 }
@@ -703,7 +703,7 @@ dwf_journal_set_in_command(bool value)
 	in_command = value;
 	if (!value)
 		dwf_leftover_drop();
-	if (dwf_attachment_is_body())
+	if (dwf_claim_is_body())
 		dwf_plan_is_patient = !value;
 	return old;
 }

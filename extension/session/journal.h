@@ -27,8 +27,8 @@ typedef struct DwfCall
 } DwfCall;
 
 /*
- * Define the SQL function "name", whose calls are steps; its body follows as
- * that of a static function.
+ * Declare the SQL function "name", each call of which is a step.  What it does
+ * when it is not replayed is the static function do_<name>, which follows.
  */
 #define DWF_JOURNALLED(name, naming_argument) \
 	DWF_JOURNALLED_AS(name, naming_argument, false, false)
@@ -42,18 +42,17 @@ typedef struct DwfCall
 	DWF_JOURNALLED_AS(name, -1, false, true)
 
 #define DWF_JOURNALLED_AS(name, naming_argument, is_array, is_end) \
-	static Datum name##_body(PG_FUNCTION_ARGS); \
+	static Datum do_##name(PG_FUNCTION_ARGS); \
 	PG_FUNCTION_INFO_V1(name); \
 	Datum \
 	name(PG_FUNCTION_ARGS) \
 	{ \
 		static const DwfCall call = { \
-			#name, naming_argument, is_array, name##_body, 0, is_end \
+			#name, naming_argument, is_array, do_##name, 0, is_end \
 		}; \
 		return dwf_journal_call(&call, fcinfo); \
 	} \
-	static Datum \
-	name##_body(PG_FUNCTION_ARGS)
+	extern Datum name(PG_FUNCTION_ARGS)
 
 extern Datum dwf_journal_call(const DwfCall *call, FunctionCallInfo fcinfo);
 extern void dwf_journal_begin(text *workflow_id);

@@ -262,7 +262,7 @@ wait_for_news(DwfWait *wait)
 		dwf_waiter_end();
 		/* a latch event that we slept through may not have been ours */
 		SetLatch(MyLatch);
-		if (dwf_attachment_state() == DWF_EXECUTES_NOTHING)
+		if (dwf_claim_state() == DWF_EXECUTES_NOTHING)
 			dwf_client_keep_as_set();
 	}
 	PG_END_TRY();
@@ -298,7 +298,7 @@ check_called(const DwfWait *wait)
 static void
 check_run(const DwfWait *wait)
 {
-	if (dwf_attachment_state() != DWF_EXECUTES)
+	if (dwf_claim_state() != DWF_EXECUTES)
 		ereport(ERROR,
 				(errcode(DWF_ERRCODE_FINISHED),
 				 errmsg("cannot wait in %s() after the end of the run",
@@ -314,7 +314,7 @@ check_run(const DwfWait *wait)
 static void
 write_suspension(DwfWait *wait)
 {
-	text	   *workflow_id = dwf_attachment_require(wait->function);
+	text	   *workflow_id = dwf_claim_require(wait->function);
 	int64		wait_id = 0;
 
 	if (wait->wants_id)
@@ -380,16 +380,16 @@ wait_in_body(DwfWait *wait)
 		if (!peek(wait))
 			break;
 
-		dwf_store_unsuspend(dwf_attachment_require(wait->function));
+		dwf_store_unsuspend(dwf_claim_require(wait->function));
 		commit();
 		if (look(wait, wait->acts_as))
 			return true;
 	}
-	dwf_attachment_set_suspending(true);
+	dwf_claim_set_suspending(true);
 	ereport(ERROR,
 			(errcode(ERRCODE_QUERY_CANCELED),
 			 errmsg("workflow \"%s\" is suspended",
-					text_to_cstring(dwf_attachment_require(wait->function)))));
+					text_to_cstring(dwf_claim_require(wait->function)))));
 }
 
 /* ----- both ----- */
@@ -407,7 +407,7 @@ bool
 dwf_wait(DwfWait *wait)
 {
 	MemoryContext context = CurrentMemoryContext;
-	bool		in_body = dwf_attachment_is_body() &&
+	bool		in_body = dwf_claim_is_body() &&
 		!dwf_journal_in_command();
 	bool		found;
 
@@ -427,12 +427,12 @@ dwf_wait(DwfWait *wait)
 		if (in_body)
 		{
 			check_run(wait);
-			dwf_clock_stop();
+			dwf_body_timeout_stop();
 		}
 		found = in_body ? wait_in_body(wait) : wait_for_news(wait);
 	}
 	if (in_body)
-		dwf_clock_start();
+		dwf_body_timeout_start();
 	if (found)
 		dwf_client_note_taken();
 

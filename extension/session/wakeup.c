@@ -259,7 +259,7 @@ report_item(HeapTuple row, Relation table, uint64 hash)
 										  RelationGetDescr(table), &isnull);
 
 	if (!isnull)
-		dwf_head_inserting(queue, DatumGetInt64(message_id));
+		dwf_queue_head_inserting(queue, DatumGetInt64(message_id));
 }
 
 /* A workflow is about to be inserted: was it started here, or does it come? */
@@ -463,7 +463,7 @@ wake_notes(int bottom, bool takes)
 								notes[i].wakes_all ? PG_UINT64_MAX :
 								notes[i].count);
 		if (notes[i].interrupts)
-			dwf_attachment_interrupt(notes[i].hash);
+			dwf_claim_interrupt(notes[i].hash);
 		else if (notes[i].door == DWF_DOOR_WORK && woken == 0 && dwf_shared)
 			dwf_service_ask_run();
 	}

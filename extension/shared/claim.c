@@ -63,7 +63,7 @@ static bool is_suspending = false;
  * else it is nothing.
  */
 DwfAttachmentState
-dwf_attachment_state(void)
+dwf_claim_state(void)
 {
 	if (attached_id == NULL || dwf_restricted())
 		return DWF_EXECUTES_NOTHING;
@@ -83,9 +83,9 @@ copy_id(const text *workflow_id)
 
 /* Does this session execute a workflow?  If so, it is *workflow_id. */
 bool
-dwf_attachment_executes(text **workflow_id)
+dwf_claim_executes(text **workflow_id)
 {
-	bool		executes = dwf_attachment_state() == DWF_EXECUTES;
+	bool		executes = dwf_claim_state() == DWF_EXECUTES;
 
 	*workflow_id = executes ? copy_id(attached_id) : NULL;
 	return executes;
@@ -93,9 +93,9 @@ dwf_attachment_executes(text **workflow_id)
 
 /* Does this session execute that workflow? */
 bool
-dwf_attachment_executes_that(const text *workflow_id)
+dwf_claim_executes_that(const text *workflow_id)
 {
-	return dwf_attachment_state() == DWF_EXECUTES &&
+	return dwf_claim_state() == DWF_EXECUTES &&
 		VARSIZE_ANY_EXHDR(workflow_id) == VARSIZE_ANY_EXHDR(attached_id) &&
 		memcmp(VARDATA_ANY(workflow_id), VARDATA_ANY(attached_id),
 			   VARSIZE_ANY_EXHDR(attached_id)) == 0;
@@ -103,9 +103,9 @@ dwf_attachment_executes_that(const text *workflow_id)
 
 /* The workflow that this session executes; raises WF008 if there is none */
 text *
-dwf_attachment_require(const char *function)
+dwf_claim_require(const char *function)
 {
-	if (dwf_attachment_state() != DWF_EXECUTES)
+	if (dwf_claim_state() != DWF_EXECUTES)
 		ereport(ERROR,
 				(errcode(DWF_ERRCODE_NO_CURRENT),
 				 errmsg("%s() is for sessions that are attached to a workflow",
@@ -121,9 +121,9 @@ dwf_attachment_require(const char *function)
  * in this transaction.  Raises WF008 if there is none (any more).
  */
 text *
-dwf_attachment_held(void)
+dwf_claim_held(void)
 {
-	if (dwf_attachment_state() == DWF_EXECUTES_NOTHING)
+	if (dwf_claim_state() == DWF_EXECUTES_NOTHING)
 		ereport(ERROR,
 				(errcode(DWF_ERRCODE_NO_CURRENT),
 				 errmsg("this session has left the workflow that it executed"),
@@ -133,14 +133,14 @@ dwf_attachment_held(void)
 
 /* Does this session run the body of a SQL workflow? */
 bool
-dwf_attachment_is_body(void)
+dwf_claim_is_body(void)
 {
 	return is_body;
 }
 
 /* It begins, or ends, to do so */
 void
-dwf_attachment_set_body(bool value)
+dwf_claim_set_body(bool value)
 {
 	DwfSlot    *slot = dwf_shmem_my_slot();
 
@@ -156,13 +156,13 @@ dwf_attachment_set_body(bool value)
 
 /* Is the body being left because it is suspended? */
 bool
-dwf_attachment_is_suspending(void)
+dwf_claim_is_suspending(void)
 {
 	return is_suspending;
 }
 
 void
-dwf_attachment_set_suspending(bool value)
+dwf_claim_set_suspending(bool value)
 {
 	is_suspending = value;
 }
@@ -191,33 +191,33 @@ find_claim(uint64 hash)
  * hash: if an executor runs its body, interrupt that.  Cannot fail.
  */
 void
-dwf_attachment_interrupt(uint64 life_hash)
+dwf_claim_interrupt(uint64 life_hash)
 {
 	DwfSlot    *holder;
 
 	if (dwf_shared == NULL ||
 		pg_atomic_read_u32(&dwf_shared->nbodies) == 0)
 		return;
-	LWLockAcquire(dwf_shmem_attachment_lock(), LW_SHARED);
+	LWLockAcquire(dwf_shmem_claim_lock(), LW_SHARED);
 	holder = find_claim(life_hash | 1);
 	if (holder && holder->runs_body && holder->attached_pid != MyProcPid)
 	{
 		holder->is_interrupted = true;	/* all who write it write the same */
 		(void) kill(holder->attached_pid, SIGINT);
 	}
-	LWLockRelease(dwf_shmem_attachment_lock());
+	LWLockRelease(dwf_shmem_claim_lock());
 }
 
 /* Was the body that this session runs told to end? */
 bool
-dwf_attachment_is_interrupted(void)
+dwf_claim_is_interrupted(void)
 {
 	return is_body && dwf_shmem_my_slot()->is_interrupted;
 }
 
 /* How many sessions execute a workflow, in all databases */
 int
-dwf_attachment_count(void)
+dwf_claim_count(void)
 {
 	int			count = 0;
 
@@ -229,13 +229,13 @@ dwf_attachment_count(void)
 
 /* Does a session execute that workflow now? */
 bool
-dwf_attachment_is_claimed(text *workflow_id)
+dwf_claim_exists(text *workflow_id)
 {
 	bool		claimed;
 
-	LWLockAcquire(dwf_shmem_attachment_lock(), LW_SHARED);
+	LWLockAcquire(dwf_shmem_claim_lock(), LW_SHARED);
 	claimed = find_claim(claim_hash(workflow_id)) != NULL;
-	LWLockRelease(dwf_shmem_attachment_lock());
+	LWLockRelease(dwf_shmem_claim_lock());
 	return claimed;
 }
 
@@ -244,11 +244,11 @@ dwf_attachment_is_claimed(text *workflow_id)
  * memory, the abort unlocks.
  */
 List *
-dwf_attachment_list(void)
+dwf_claim_list(void)
 {
 	List	   *list = NIL;
 
-	LWLockAcquire(dwf_shmem_attachment_lock(), LW_SHARED);
+	LWLockAcquire(dwf_shmem_claim_lock(), LW_SHARED);
 	for (int i = 0; i < dwf_shared->nslots; i++)
 	{
 		DwfSlot    *slot = &dwf_shared->slots[i];
@@ -266,7 +266,7 @@ dwf_attachment_list(void)
 		execution->since = slot->attached_since;
 		list = lappend(list, execution);
 	}
-	LWLockRelease(dwf_shmem_attachment_lock());
+	LWLockRelease(dwf_shmem_claim_lock());
 	return list;
 }
 
@@ -278,9 +278,9 @@ give_back(bool is_work)
 
 	if (attached_id == NULL)
 		return;
-	LWLockAcquire(dwf_shmem_attachment_lock(), LW_EXCLUSIVE);
+	LWLockAcquire(dwf_shmem_claim_lock(), LW_EXCLUSIVE);
 	pg_atomic_write_u64(&dwf_shmem_my_slot()->attached, 0);
-	LWLockRelease(dwf_shmem_attachment_lock());
+	LWLockRelease(dwf_shmem_claim_lock());
 	ConditionVariableBroadcast(&dwf_shared->attachment_ended);
 	if (!is_work)
 		;
@@ -299,7 +299,7 @@ give_back(bool is_work)
 
 /* Give the claim back, and wake whom it concerns.  Cannot fail. */
 void
-dwf_attachment_release(void)
+dwf_claim_release(void)
 {
 	give_back(true);
 }
@@ -309,7 +309,7 @@ dwf_attachment_release(void)
  * have the next one try the same.  Cannot fail.
  */
 void
-dwf_attachment_pass_by(void)
+dwf_claim_pass_by(void)
 {
 	give_back(false);
 }
@@ -320,8 +320,8 @@ attachment_exit(int code, Datum arg)
 {
 	(void) code;
 	(void) arg;
-	dwf_attachment_set_body(false);
-	dwf_attachment_release();
+	dwf_claim_set_body(false);
+	dwf_claim_release();
 }
 
 /* A copy that outlives the transaction; NULL stays NULL */
@@ -342,7 +342,7 @@ copy_to_top(text *value)
  * session has it: then holder_pid says which.
  */
 bool
-dwf_attachment_claim(text *workflow_id, text *queue, int *holder_pid)
+dwf_claim_take(text *workflow_id, text *queue, int *holder_pid)
 {
 	uint64		hash = claim_hash(workflow_id);
 	text	   *id_copy = copy_to_top(workflow_id);
@@ -357,7 +357,7 @@ dwf_attachment_claim(text *workflow_id, text *queue, int *holder_pid)
 		exit_callback_registered = true;
 	}
 
-	LWLockAcquire(dwf_shmem_attachment_lock(), LW_EXCLUSIVE);
+	LWLockAcquire(dwf_shmem_claim_lock(), LW_EXCLUSIVE);
 	holder = find_claim(hash);
 	if (holder)
 		*holder_pid = holder->attached_pid;
@@ -373,7 +373,7 @@ dwf_attachment_claim(text *workflow_id, text *queue, int *holder_pid)
 		slot->is_interrupted = false;
 		pg_atomic_write_u64(&slot->attached, hash);
 	}
-	LWLockRelease(dwf_shmem_attachment_lock());
+	LWLockRelease(dwf_shmem_claim_lock());
 
 	if (holder)
 	{
@@ -394,7 +394,7 @@ dwf_attachment_claim(text *workflow_id, text *queue, int *holder_pid)
  * has given it back.  Interruptible; the caller may act on the workflow.
  */
 void
-dwf_attachment_evict(text *workflow_id)
+dwf_claim_evict(text *workflow_id)
 {
 	uint64		hash = claim_hash(workflow_id);
 	int			evicted = 0;
@@ -406,7 +406,7 @@ dwf_attachment_evict(text *workflow_id)
 		bool		gone;
 
 		/* under the lock the holder is there, and its pid not another's */
-		LWLockAcquire(dwf_shmem_attachment_lock(), LW_SHARED);
+		LWLockAcquire(dwf_shmem_claim_lock(), LW_SHARED);
 		holder = find_claim(hash);
 		gone = holder == NULL ||
 			(evicted != 0 && holder->attached_pid != evicted);
@@ -415,7 +415,7 @@ dwf_attachment_evict(text *workflow_id)
 			evicted = holder->attached_pid;
 			(void) kill(evicted, SIGTERM);
 		}
-		LWLockRelease(dwf_shmem_attachment_lock());
+		LWLockRelease(dwf_shmem_claim_lock());
 		if (gone)
 			break;
 		ConditionVariableSleep(&dwf_shared->attachment_ended,
@@ -429,7 +429,7 @@ dwf_attachment_evict(text *workflow_id)
  * runs in it on behalf of somebody else cannot do that.
  */
 void
-dwf_attachment_end_at_commit(void)
+dwf_claim_end_at_commit(void)
 {
 	if (attached_id && !dwf_restricted() && ended_by == InvalidSubTransactionId)
 		ended_by = GetCurrentSubTransactionId();
@@ -437,21 +437,21 @@ dwf_attachment_end_at_commit(void)
 
 /* The transaction has ended.  Cannot fail. */
 void
-dwf_attachment_end_xact(bool commit)
+dwf_claim_end_xact(bool commit)
 {
 	SubTransactionId ends = commit ? ended_by : begun_by;
 
 	begun_by = ended_by = InvalidSubTransactionId;
 	if (ends != InvalidSubTransactionId)
-		dwf_attachment_release();
+		dwf_claim_release();
 }
 
 /* A subtransaction has aborted, with what it and its children began or ended */
 void
-dwf_attachment_end_subxact(SubTransactionId subid)
+dwf_claim_end_subxact(SubTransactionId subid)
 {
 	if (ended_by != InvalidSubTransactionId && ended_by >= subid)
 		ended_by = InvalidSubTransactionId;
 	if (begun_by != InvalidSubTransactionId && begun_by >= subid)
-		dwf_attachment_release();
+		dwf_claim_release();
 }

@@ -5,8 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef DWF_ATTACHMENT_H
-#define DWF_ATTACHMENT_H
+#ifndef DWF_CLAIM_H
+#define DWF_CLAIM_H
 
 #include "base/durable_wf.h"
 
@@ -33,28 +33,28 @@ typedef enum DwfAttachmentState
 								 * until the transaction has committed */
 } DwfAttachmentState;
 
-extern DwfAttachmentState dwf_attachment_state(void);
-extern bool dwf_attachment_executes(text **workflow_id)
+extern DwfAttachmentState dwf_claim_state(void);
+extern bool dwf_claim_executes(text **workflow_id)
 			__attribute__((warn_unused_result));
-extern bool dwf_attachment_executes_that(const text *workflow_id);
-extern text *dwf_attachment_require(const char *function);
-extern text *dwf_attachment_held(void);
-extern bool dwf_attachment_is_body(void);
-extern void dwf_attachment_set_body(bool is_body);
-extern bool dwf_attachment_is_suspending(void);
-extern void dwf_attachment_set_suspending(bool is_suspending);
-extern void dwf_attachment_interrupt(uint64 life_hash);
-extern bool dwf_attachment_is_interrupted(void);
-extern int	dwf_attachment_count(void);
-extern bool dwf_attachment_is_claimed(text *workflow_id);
-extern List *dwf_attachment_list(void);
-extern bool dwf_attachment_claim(text *workflow_id, text *queue,
+extern bool dwf_claim_executes_that(const text *workflow_id);
+extern text *dwf_claim_require(const char *function);
+extern text *dwf_claim_held(void);
+extern bool dwf_claim_is_body(void);
+extern void dwf_claim_set_body(bool is_body);
+extern bool dwf_claim_is_suspending(void);
+extern void dwf_claim_set_suspending(bool is_suspending);
+extern void dwf_claim_interrupt(uint64 life_hash);
+extern bool dwf_claim_is_interrupted(void);
+extern int	dwf_claim_count(void);
+extern bool dwf_claim_exists(text *workflow_id);
+extern List *dwf_claim_list(void);
+extern bool dwf_claim_take(text *workflow_id, text *queue,
 								 int *holder_pid);
-extern void dwf_attachment_evict(text *workflow_id);
-extern void dwf_attachment_end_at_commit(void);
-extern void dwf_attachment_release(void);
-extern void dwf_attachment_pass_by(void);
-extern void dwf_attachment_end_xact(bool commit);
-extern void dwf_attachment_end_subxact(SubTransactionId subid);
+extern void dwf_claim_evict(text *workflow_id);
+extern void dwf_claim_end_at_commit(void);
+extern void dwf_claim_release(void);
+extern void dwf_claim_pass_by(void);
+extern void dwf_claim_end_xact(bool commit);
+extern void dwf_claim_end_subxact(SubTransactionId subid);
 
-#endif							/* DWF_ATTACHMENT_H */
+#endif							/* DWF_CLAIM_H */

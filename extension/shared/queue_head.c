@@ -24,7 +24,7 @@
  *
  * Losing a bound (restart, eviction by another queue) costs one walk.
  *
- * Each set of heads has a spinlock.  dwf_head_inserting(), which every send
+ * Each set of heads has a spinlock.  dwf_queue_head_inserting(), which every send
  * calls, takes it only if there is something to correct.
  *
  *-------------------------------------------------------------------------
@@ -43,13 +43,13 @@
 
 /* Shared memory for the heads of up to 4096 queues */
 Size
-dwf_head_size(void)
+dwf_queue_head_size(void)
 {
-	return MAXALIGN(mul_size(HEAD_SETS, sizeof(DwfHeadSet)));
+	return MAXALIGN(mul_size(HEAD_SETS, sizeof(DwfQueueHeadSet)));
 }
 
 static void
-clear_head(DwfHead *head, DwfQueueId queue)
+clear_head(DwfQueueHead *head, DwfQueueId queue)
 {
 	head->queue = queue;
 	head->bound = NO_BOUND;
@@ -61,7 +61,7 @@ clear_head(DwfHead *head, DwfQueueId queue)
 
 /* Initialise the shared memory; runs in the postmaster */
 void
-dwf_head_init_shared(DwfHeadSet *sets)
+dwf_queue_head_init_shared(DwfQueueHeadSet *sets)
 {
 	DwfQueueId	none = {0, InvalidOid};
 
@@ -74,15 +74,15 @@ dwf_head_init_shared(DwfHeadSet *sets)
 	}
 }
 
-static DwfHeadSet *
+static DwfQueueHeadSet *
 set_of(DwfQueueId queue)
 {
 	return &dwf_shared->heads[queue.hash & (HEAD_SETS - 1)];
 }
 
 /* The queue's head in its set, or NULL */
-static DwfHead *
-find_head(DwfHeadSet *set, DwfQueueId queue)
+static DwfQueueHead *
+find_head(DwfQueueHeadSet *set, DwfQueueId queue)
 {
 	for (int way = 0; way < DWF_HEAD_WAYS; way++)
 		if (set->heads[way].queue.hash == queue.hash &&
@@ -92,10 +92,10 @@ find_head(DwfHeadSet *set, DwfQueueId queue)
 }
 
 /* A head for a new queue: that of the queue that was at work longest ago */
-static DwfHead *
-evict_head(DwfHeadSet *set, DwfQueueId queue)
+static DwfQueueHead *
+evict_head(DwfQueueHeadSet *set, DwfQueueId queue)
 {
-	DwfHead    *oldest = &set->heads[0];
+	DwfQueueHead    *oldest = &set->heads[0];
 
 	for (int way = 1; way < DWF_HEAD_WAYS; way++)
 		if (set->tick - set->heads[way].used > set->tick - oldest->used)
@@ -106,10 +106,10 @@ evict_head(DwfHeadSet *set, DwfQueueId queue)
 
 /* No item of the queue with a smaller id can be received by a new snapshot */
 int64
-dwf_head_bound(DwfQueueId queue)
+dwf_queue_head_bound(DwfQueueId queue)
 {
-	DwfHeadSet *set;
-	DwfHead    *head;
+	DwfQueueHeadSet *set;
+	DwfQueueHead    *head;
 	int64		bound = NO_BOUND;
 
 	if (dwf_shared == NULL)
@@ -127,8 +127,8 @@ dwf_head_bound(DwfQueueId queue)
 static bool
 publish_limit(DwfQueueId queue, int64 message_id, uint32 count)
 {
-	DwfHeadSet *set = set_of(queue);
-	DwfHead    *head;
+	DwfQueueHeadSet *set = set_of(queue);
+	DwfQueueHead    *head;
 	bool		published = false;
 
 	SpinLockAcquire(&set->lock);
@@ -152,8 +152,8 @@ publish_limit(DwfQueueId queue, int64 message_id, uint32 count)
 static void
 publish_xid(DwfQueueId queue, int64 limit, TransactionId xid)
 {
-	DwfHeadSet *set = set_of(queue);
-	DwfHead    *head;
+	DwfQueueHeadSet *set = set_of(queue);
+	DwfQueueHead    *head;
 
 	SpinLockAcquire(&set->lock);
 	head = find_head(set, queue);
@@ -168,22 +168,22 @@ publish_xid(DwfQueueId queue, int64 limit, TransactionId xid)
  * a while this notes a candidate.  Whether the take commits does not matter.
  */
 void
-dwf_head_taken(DwfQueueId queue, int64 message_id, uint32 count)
+dwf_queue_head_taken(DwfQueueId queue, int64 message_id, uint32 count)
 {
 	if (dwf_shared == NULL || !publish_limit(queue, message_id, count))
 		return;
 
-	/* L is there for all to see before X is read: see dwf_head_inserting() */
+	/* L is there for all to see before X is read: see dwf_queue_head_inserting() */
 	pg_memory_barrier();
 	publish_xid(queue, message_id, ReadNextTransactionId());
 }
 
 /* Has the queue a candidate whose older transactions have all ended? */
 bool
-dwf_head_ready(DwfQueueId queue, DwfHeadCandidate *candidate)
+dwf_queue_head_ready(DwfQueueId queue, DwfQueueHeadCandidate *candidate)
 {
-	DwfHeadSet *set;
-	DwfHead    *head;
+	DwfQueueHeadSet *set;
+	DwfQueueHead    *head;
 
 	if (dwf_shared == NULL)
 		return false;
@@ -202,14 +202,14 @@ dwf_head_ready(DwfQueueId queue, DwfHeadCandidate *candidate)
 
 /*
  * Move the bound.  "lowest" is the lowest id from the present bound on that a
- * snapshot shows which was made after dwf_head_ready() said yes, by a
+ * snapshot shows which was made after dwf_queue_head_ready() said yes, by a
  * transaction that has written nothing; PG_INT64_MAX if there is none.
  */
 void
-dwf_head_advance(DwfQueueId queue, DwfHeadCandidate candidate, int64 lowest)
+dwf_queue_head_advance(DwfQueueId queue, DwfQueueHeadCandidate candidate, int64 lowest)
 {
-	DwfHeadSet *set = set_of(queue);
-	DwfHead    *head;
+	DwfQueueHeadSet *set = set_of(queue);
+	DwfQueueHead    *head;
 
 	SpinLockAcquire(&set->lock);
 	head = find_head(set, queue);
@@ -234,10 +234,10 @@ dwf_head_advance(DwfQueueId queue, DwfHeadCandidate candidate, int64 lowest)
  * void.
  */
 void
-dwf_head_inserting(DwfQueueId queue, int64 message_id)
+dwf_queue_head_inserting(DwfQueueId queue, int64 message_id)
 {
-	DwfHeadSet *set;
-	DwfHead    *head;
+	DwfQueueHeadSet *set;
+	DwfQueueHead    *head;
 	TransactionId xid;
 	int64		limit;
 

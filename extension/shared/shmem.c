@@ -48,7 +48,7 @@ shared_size(void)
 	size = add_size(size, MAXALIGN(mul_size(bucket_count(),
 											sizeof(DwfBucket))));
 	size = add_size(size, MAXALIGN(mul_size(MaxBackends, sizeof(DwfSlot))));
-	size = add_size(size, dwf_head_size());
+	size = add_size(size, dwf_queue_head_size());
 	size = add_size(size, dwf_service_size());
 	return add_size(size, mul_size(dwf_prepared_count(), sizeof(DwfPrepared)));
 }
@@ -106,9 +106,9 @@ init_shared(DwfShared *shared)
 	}
 	next += MAXALIGN(mul_size(shared->nslots, sizeof(DwfSlot)));
 
-	shared->heads = (DwfHeadSet *) next;
-	dwf_head_init_shared(shared->heads);
-	next += dwf_head_size();
+	shared->heads = (DwfQueueHeadSet *) next;
+	dwf_queue_head_init_shared(shared->heads);
+	next += dwf_queue_head_size();
 
 	shared->service = (DwfService *) next;
 	dwf_service_init_shared(shared->service);
@@ -196,7 +196,7 @@ dwf_shmem_listener_lock(void)
 
 /* The lock under which sessions claim workflows */
 LWLock *
-dwf_shmem_attachment_lock(void)
+dwf_shmem_claim_lock(void)
 {
 	return &dwf_shared->partitions[DWF_PARTITIONS + 3].lock;
 }

@@ -17,7 +17,7 @@
  *						bucket's partition lock.
  *	signalled, nlinks	atomics.
  *	wait_id				atomic: zero as soon as the wait is over.
- *	heads				each set by its spinlock; see head.c.
+ *	heads				each set by its spinlock; see queue_head.c.
  *	horizon				its spinlock; see horizon.c.
  *	attached, _id, ...	by the slot's backend, under the attachment lock.
  *	prepared, service,	a lock each, after the partition locks; never two of
@@ -99,7 +99,7 @@ typedef struct DwfSlot
 	pg_atomic_uint32 dismissed; /* it must not wait any longer */
 	pg_atomic_uint32 dismisses; /* a database in which it lets nobody wait */
 	pg_atomic_uint32 holds;		/* a database that our worker must leave */
-	pg_atomic_uint64 attached;	/* what it executes; see attachment.c */
+	pg_atomic_uint64 attached;	/* what it executes; see claim.c */
 	int			attached_pid;	/* its pid, while it does, and the like */
 	Oid			attached_database;
 	Oid			attached_role;
@@ -107,7 +107,7 @@ typedef struct DwfSlot
 	int			attached_length;
 	char		attached_id[DWF_WORKFLOW_ID_MAX];
 	bool		runs_body;		/* it is an executor that runs the body */
-	bool		is_interrupted; /* the body has to end; see attachment.c */
+	bool		is_interrupted; /* the body has to end; see claim.c */
 	int			pid;
 	Oid			database;
 	Oid			role;
@@ -138,7 +138,7 @@ typedef struct DwfShared
 	LWLockPadded *partitions;
 	DwfBucket  *buckets;
 	DwfSlot    *slots;
-	DwfHeadSet *heads;
+	DwfQueueHeadSet *heads;
 	DwfHorizon	horizon;
 	DwfPrepared *prepared;		/* max_prepared_transactions of them */
 	pg_atomic_uint64 own_from;	/* full xid; see prepared.c */
@@ -164,7 +164,7 @@ extern void dwf_shmem_require(const char *function);
 extern LWLock *dwf_shmem_prepared_lock(void);
 extern LWLock *dwf_shmem_service_lock(void);
 extern LWLock *dwf_shmem_listener_lock(void);
-extern LWLock *dwf_shmem_attachment_lock(void);
+extern LWLock *dwf_shmem_claim_lock(void);
 extern DwfSlot *dwf_shmem_my_slot(void);
 extern DwfSubject dwf_shmem_subject(char door);
 extern const char *dwf_shmem_subject_name(DwfSubject subject);

@@ -59,7 +59,7 @@ dwf_here(PG_FUNCTION_ARGS)
 
 	values[0] = Int64GetDatum((int64) GetSystemIdentifier());
 	values[1] = ObjectIdGetDatum(MyDatabaseId);
-	return dwf_return_row(fcinfo, values, nulls);
+	return dwf_args_return_row(fcinfo, values, nulls);
 }
 
 /* Trigger function of durable_wf.home: have the worker look at commit */

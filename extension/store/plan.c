@@ -266,7 +266,7 @@ our_settings(void)
 	ours.replication_role = SESSION_REPLICATION_ROLE_ORIGIN;
 	if (dwf_plan_is_patient)
 		ours.lock_timeout = 0;
-	if (dwf_attachment_is_body())
+	if (dwf_claim_is_body())
 		ours.read_only = false; /* a body is read-only, our calls are not */
 	return ours;
 }

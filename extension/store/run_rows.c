@@ -364,7 +364,7 @@ search_page(DwfSearch *search, int limit, bool *found)
 		}
 		search->due = due;
 		search->workflow_id = DatumGetTextP(dwf_plan_copy_column(r, i, 1).value);
-		if (dwf_attachment_is_claimed(search->workflow_id))
+		if (dwf_claim_exists(search->workflow_id))
 			continue;
 		*found = !is_held(dwf_plan_column(i, 3, &isnull));
 		if (*found)
@@ -384,7 +384,7 @@ bool
 dwf_store_search(DwfSearch *search)
 {
 	bool		found = false;
-	int			limit = dwf_attachment_count() + 1;
+	int			limit = dwf_claim_count() + 1;
 
 	if (search->workflow_id == NULL)
 		begin_search(search);

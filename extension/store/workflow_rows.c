@@ -234,7 +234,7 @@ dwf_store_require_writable(const char *function)
 		return;					/* the usual case; in recovery it is set */
 	command = psprintf("%s()", function);
 	PreventCommandDuringRecovery(command);
-	if (!dwf_attachment_is_body())
+	if (!dwf_claim_is_body())
 		PreventCommandIfReadOnly(command);
 }
 

@@ -83,7 +83,7 @@ dwf_executions(PG_FUNCTION_ARGS)
 	dwf_shmem_require("wf_executions");
 	InitMaterializedSRF(fcinfo, 0);
 
-	foreach(cell, dwf_attachment_list())
+	foreach(cell, dwf_claim_list())
 	{
 		DwfExecution *execution = lfirst(cell);
 		Datum		values[4];

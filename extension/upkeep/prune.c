@@ -29,10 +29,10 @@ wf_prune(PG_FUNCTION_ARGS)
 	TransactionId horizon;
 	int			batch;
 
-	dwf_arg_require(fcinfo, 0, "older_than");
+	dwf_args_require(fcinfo, 0, "older_than");
 	older_than = PG_GETARG_INTERVAL_P(0);
-	(void) dwf_arg_is_positive(older_than, "older_than");
-	dwf_arg_require(fcinfo, 1, "batch");
+	(void) dwf_args_is_positive(older_than, "older_than");
+	dwf_args_require(fcinfo, 1, "batch");
 	batch = PG_GETARG_INT32(1);
 	if (batch < 1)
 		ereport(ERROR,

@@ -10,7 +10,7 @@
  *	ERROR, CANCELLED  --wf_retry--------->   PENDING
  *
  * RUNNING says that the workflow was executed, not that it is: a session that
- * dies leaves it so.  Who executes it now, attachment.c knows.
+ * dies leaves it so.  Who executes it now, claim.c knows.
  *
  *-------------------------------------------------------------------------
  */
@@ -39,7 +39,7 @@ PG_FUNCTION_INFO_V1(wf_attach_next);
 static void
 refuse_in_body(const char *function)
 {
-	if (dwf_attachment_is_body())
+	if (dwf_claim_is_body())
 		ereport(ERROR,
 				(errcode(DWF_ERRCODE_NOT_IN_BODY),
 				 errmsg("cannot call %s() in the body of a workflow",
@@ -65,11 +65,11 @@ check_can_attach(const char *function)
 		ereport(ERROR,
 				(errcode(DWF_ERRCODE_NOT_IN_BODY),
 				 errmsg("cannot attach inside a step")));
-	if (dwf_attachment_state() == DWF_EXECUTES_NOTHING)
+	if (dwf_claim_state() == DWF_EXECUTES_NOTHING)
 		return;
 
-	current = dwf_attachment_held();
-	if (dwf_attachment_state() == DWF_HAS_ENDED_RUN)
+	current = dwf_claim_held();
+	if (dwf_claim_state() == DWF_HAS_ENDED_RUN)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("this session is attached to workflow \"%s\" until the transaction commits",
@@ -78,7 +78,7 @@ check_can_attach(const char *function)
 
 	/* what somebody else has ended is left by itself */
 	if (!dwf_store_life(current, &life) || life.finished)
-		dwf_attachment_release();
+		dwf_claim_release();
 	else
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -97,7 +97,7 @@ dwf_attach_try(text *workflow_id, Oid role, bool *ended)
 	int			holder_pid;
 
 	*ended = false;
-	if (!dwf_attachment_claim(workflow_id, dwf_store_queue(workflow_id),
+	if (!dwf_claim_take(workflow_id, dwf_store_queue(workflow_id),
 							  &holder_pid))
 		return holder_pid;
 
@@ -109,7 +109,7 @@ dwf_attach_try(text *workflow_id, Oid role, bool *ended)
 	}
 	else
 	{
-		dwf_attachment_release();
+		dwf_claim_release();
 		*ended = true;
 	}
 	return 0;
@@ -127,7 +127,7 @@ dwf_attach_pass(text *workflow_id, Oid role, bool *held)
 	DwfLife		life;
 
 	*held = false;
-	if (!dwf_attachment_claim(workflow_id, dwf_store_queue(workflow_id),
+	if (!dwf_claim_take(workflow_id, dwf_store_queue(workflow_id),
 							  &holder_pid))
 		return false;
 	if (dwf_store_attach_free(workflow_id, role))
@@ -135,7 +135,7 @@ dwf_attach_pass(text *workflow_id, Oid role, bool *held)
 		dwf_journal_begin(workflow_id);
 		return true;
 	}
-	dwf_attachment_pass_by();
+	dwf_claim_pass_by();
 	*held = dwf_store_life(workflow_id, &life) && !life.finished;
 	return false;
 }
@@ -151,18 +151,18 @@ wf_attach(PG_FUNCTION_ARGS)
 	DwfLife		life;
 
 	dwf_restricted_refuse("wf_attach");
-	workflow_id = dwf_arg_name(fcinfo, 0, "workflow_id", DWF_WORKFLOW_ID_MAX);
-	dwf_arg_require(fcinfo, 1, "takeover");
+	workflow_id = dwf_args_name(fcinfo, 0, "workflow_id", DWF_WORKFLOW_ID_MAX);
+	dwf_args_require(fcinfo, 1, "takeover");
 	takeover = PG_GETARG_BOOL(1);
 	dwf_identity_check_exists(workflow_id, &life, GetUserId());
-	if (life.finished || dwf_attachment_executes_that(workflow_id))
+	if (life.finished || dwf_claim_executes_that(workflow_id))
 		PG_RETURN_TEXT_P(cstring_to_text(life.status));
 	check_can_attach("wf_attach");
 
 	holder_pid = dwf_attach_try(workflow_id, GetUserId(), &ended);
 	if (holder_pid != 0 && takeover)
 	{
-		dwf_attachment_evict(workflow_id);
+		dwf_claim_evict(workflow_id);
 		holder_pid = dwf_attach_try(workflow_id, GetUserId(), &ended);
 	}
 	if (holder_pid != 0)
@@ -188,7 +188,7 @@ wf_detach(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(DWF_ERRCODE_NOT_IN_BODY),
 				 errmsg("cannot detach inside a step")));
-	dwf_attachment_end_at_commit();
+	dwf_claim_end_at_commit();
 	PG_RETURN_VOID();
 }
 
@@ -271,9 +271,9 @@ wf_attach_next(PG_FUNCTION_ARGS)
 	bool		isnull;
 
 	dwf_restricted_refuse("wf_attach_next");
-	next.queue = dwf_arg_name(fcinfo, 0, "queue", DWF_KEY_MAX);
+	next.queue = dwf_args_name(fcinfo, 0, "queue", DWF_KEY_MAX);
 	dwf_wait_init(&wait, fcinfo, "wf_attach_next");
-	wait.deadline = dwf_arg_deadline(fcinfo, 1, "timeout");
+	wait.deadline = dwf_args_deadline(fcinfo, 1, "timeout");
 	wait.current = NULL;
 	next.context = CurrentMemoryContext;
 
@@ -287,19 +287,21 @@ wf_attach_next(PG_FUNCTION_ARGS)
 	value = PointerGetDatum(next.workflow_id);
 
 	if (wait.is_call)
-		return dwf_return_row(fcinfo, &value, &isnull);
+		return dwf_args_return_row(fcinfo, &value, &isnull);
 	if (isnull)
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(value);
 }
 
 /* wf_retry(workflow_id) → void */
-DWF_JOURNALLED(wf_retry, 0)
+DWF_JOURNALLED(wf_retry, 0);
+static Datum
+do_wf_retry(PG_FUNCTION_ARGS)
 {
 	text	   *workflow_id;
 	DwfLife		life;
 
-	workflow_id = dwf_arg_name(fcinfo, 0, "workflow_id", DWF_WORKFLOW_ID_MAX);
+	workflow_id = dwf_args_name(fcinfo, 0, "workflow_id", DWF_WORKFLOW_ID_MAX);
 	dwf_store_require_writable("wf_retry");
 	if (!dwf_store_retry(workflow_id, GetUserId()))
 	{
@@ -315,7 +317,9 @@ DWF_JOURNALLED(wf_retry, 0)
 }
 
 /* wf_continue_as_new(input) → void */
-DWF_JOURNALLED_END(wf_continue_as_new)
+DWF_JOURNALLED_END(wf_continue_as_new);
+static Datum
+do_wf_continue_as_new(PG_FUNCTION_ARGS)
 {
 	text	   *workflow_id;
 	DwfValue	input = {.isnull = PG_ARGISNULL(0)};
@@ -330,6 +334,6 @@ DWF_JOURNALLED_END(wf_continue_as_new)
 		input.value = PG_GETARG_DATUM(0);
 	while (!dwf_store_restart(workflow_id, GetUserId(), input))
 		dwf_identity_check_live(workflow_id, GetUserId());
-	dwf_attachment_end_at_commit();
+	dwf_claim_end_at_commit();
 	PG_RETURN_VOID();
 }

@@ -254,7 +254,7 @@ dwf_body_check_owner(text *body, Oid role)
 Datum
 dwf_resolve_body(PG_FUNCTION_ARGS)
 {
-	text	   *body = dwf_arg_optional_name(fcinfo, 0, "body", DWF_KEY_MAX);
+	text	   *body = dwf_args_optional_name(fcinfo, 0, "body", DWF_KEY_MAX);
 
 	if (body == NULL)
 		PG_RETURN_NULL();
@@ -268,7 +268,7 @@ dwf_resolve_body(PG_FUNCTION_ARGS)
 Datum
 dwf_waits_for(PG_FUNCTION_ARGS)
 {
-	text	   *workflow_id = dwf_arg_name(fcinfo, 0, "workflow_id",
+	text	   *workflow_id = dwf_args_name(fcinfo, 0, "workflow_id",
 										   DWF_WORKFLOW_ID_MAX);
 	const char *refusal;
 	bool		is_gone;
@@ -276,7 +276,7 @@ dwf_waits_for(PG_FUNCTION_ARGS)
 
 	if (dwf_shared == NULL || !dwf_store_life(workflow_id, &life) ||
 		life.finished || !dwf_owner_allows(life.owner, GetUserId()) ||
-		dwf_attachment_is_claimed(workflow_id))
+		dwf_claim_exists(workflow_id))
 		PG_RETURN_NULL();
 	if (dwf_setting_paused)
 		PG_RETURN_TEXT_P(cstring_to_text("waits: workflows are paused"));

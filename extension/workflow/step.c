@@ -138,7 +138,7 @@ static void
 begin_command(void)
 {
 	XactReadOnly = false;
-	dwf_clock_start_step();
+	dwf_body_timeout_start_step();
 }
 
 /*
@@ -152,7 +152,7 @@ end_command(void)
 
 	AfterTriggerSetState(&immediate);
 	dwf_leftover_close_cursors();
-	dwf_clock_start();
+	dwf_body_timeout_start();
 }
 
 /*
@@ -172,11 +172,11 @@ try_command(Step *step)
 	PG_TRY();
 	{
 		(void) dwf_journal_set_in_command(true);
-		if (dwf_attachment_is_body())
+		if (dwf_claim_is_body())
 			begin_command();
 		dwf_step_scope_begin();
 		output = run_command(step, context);
-		if (dwf_attachment_is_body())
+		if (dwf_claim_is_body())
 			end_command();
 		dwf_step_scope_end(step->name);
 		(void) dwf_journal_set_in_command(false);
@@ -185,10 +185,10 @@ try_command(Step *step)
 	PG_CATCH();
 	{
 		(void) dwf_journal_set_in_command(false);
-		if (dwf_attachment_is_body())
+		if (dwf_claim_is_body())
 		{
-			step->ran_out = dwf_clock_has_run_out();
-			dwf_clock_start();
+			step->ran_out = dwf_body_timeout_has_run_out();
+			dwf_body_timeout_start();
 		}
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
@@ -201,7 +201,7 @@ try_command(Step *step)
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
 
-	step->output = output != (Datum) 0 ? output : dwf_arg_json_null();
+	step->output = output != (Datum) 0 ? output : dwf_args_json_null();
 	return error;
 }
 
@@ -232,7 +232,7 @@ static void
 sleep_until_deadline(DwfWait *wait)
 {
 	DwfWaitKey	key = {0};
-	text	   *workflow_id = dwf_attachment_require(wait->function);
+	text	   *workflow_id = dwf_claim_require(wait->function);
 
 	key.address.door = DWF_DOOR_TIMER;
 	key.address.workflow_id = workflow_id;
@@ -344,22 +344,22 @@ step_arguments(FunctionCallInfo fcinfo)
 {
 	Step		step = {0};
 
-	step.name = dwf_arg_name(fcinfo, 0, "name", DWF_KEY_MAX);
-	dwf_arg_require(fcinfo, 1, "command");
+	step.name = dwf_args_name(fcinfo, 0, "name", DWF_KEY_MAX);
+	dwf_args_require(fcinfo, 1, "command");
 	step.command = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	step.args.isnull = PG_ARGISNULL(2);
 	if (!step.args.isnull)
 		step.args.value = PG_GETARG_DATUM(2);
-	dwf_arg_require(fcinfo, 3, "max_attempts");
+	dwf_args_require(fcinfo, 3, "max_attempts");
 	step.max_attempts = PG_GETARG_INT32(3);
 	if (step.max_attempts < 1 || step.max_attempts > ATTEMPTS_MAX)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("max_attempts must be between 1 and %d",
 						ATTEMPTS_MAX)));
-	dwf_arg_require(fcinfo, 4, "retry_delay");
+	dwf_args_require(fcinfo, 4, "retry_delay");
 	step.retry_delay = PG_GETARG_INTERVAL_P(4);
-	(void) dwf_arg_is_positive(step.retry_delay, "retry_delay");
+	(void) dwf_args_is_positive(step.retry_delay, "retry_delay");
 	return step;
 }
 
@@ -377,7 +377,9 @@ check_called(FunctionCallInfo fcinfo)
 /*
  * wf_step(name, command, args, max_attempts, retry_delay) → jsonb; also a CALL
  */
-DWF_JOURNALLED(wf_step, 0)
+DWF_JOURNALLED(wf_step, 0);
+static Datum
+do_wf_step(PG_FUNCTION_ARGS)
 {
 	Step		step = step_arguments(fcinfo);
 	MemoryContext context;
@@ -391,7 +393,7 @@ DWF_JOURNALLED(wf_step, 0)
 				(errcode(DWF_ERRCODE_NOT_IN_BODY),
 				 errmsg("a step cannot contain another one")));
 
-	if (dwf_attachment_is_body() && step.max_attempts > 1)
+	if (dwf_claim_is_body() && step.max_attempts > 1)
 		check_called(fcinfo);
 
 	resume_attempts(&step, fcinfo);
@@ -408,7 +410,7 @@ DWF_JOURNALLED(wf_step, 0)
 	MemoryContextDelete(context);
 
 	if (fcinfo->context && IsA(fcinfo->context, CallContext))
-		return dwf_return_row(fcinfo, &step.output, &isnull);
+		return dwf_args_return_row(fcinfo, &step.output, &isnull);
 	PG_RETURN_DATUM(step.output);
 }
 
@@ -418,7 +420,7 @@ DWF_JOURNALLED(wf_step, 0)
 static Datum
 save_step_body(PG_FUNCTION_ARGS)
 {
-	(void) dwf_arg_name(fcinfo, 0, "name", DWF_KEY_MAX);
+	(void) dwf_args_name(fcinfo, 0, "name", DWF_KEY_MAX);
 	dwf_store_require_writable("wf_save_step");
 	PG_RETURN_VOID();
 }
@@ -431,7 +433,7 @@ static const DwfCall save_step = {
 Datum
 wf_get_step(PG_FUNCTION_ARGS)
 {
-	text	   *name = dwf_arg_name(fcinfo, 0, "name", DWF_KEY_MAX);
+	text	   *name = dwf_args_name(fcinfo, 0, "name", DWF_KEY_MAX);
 
 	dwf_journal_require("wf_get_step");
 	if (dwf_journal_in_command() ||
@@ -454,7 +456,9 @@ wf_save_step(PG_FUNCTION_ARGS)
 /* ----- time and chance ----- */
 
 /* wf_sleep(duration) → timestamptz, when it is over; also a CALL */
-DWF_JOURNALLED(wf_sleep, -1)
+DWF_JOURNALLED(wf_sleep, -1);
+static Datum
+do_wf_sleep(PG_FUNCTION_ARGS)
 {
 	DwfWait		wait;
 	Datum		value;
@@ -462,9 +466,9 @@ DWF_JOURNALLED(wf_sleep, -1)
 
 	dwf_journal_require("wf_sleep");
 	dwf_store_require_writable("wf_sleep");
-	dwf_arg_require(fcinfo, 0, "duration");
+	dwf_args_require(fcinfo, 0, "duration");
 	dwf_wait_init(&wait, fcinfo, "wf_sleep");
-	wait.deadline = dwf_arg_deadline(fcinfo, 0, "duration");
+	wait.deadline = dwf_args_deadline(fcinfo, 0, "duration");
 	if (wait.deadline == DWF_WAIT_FOREVER)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -474,12 +478,14 @@ DWF_JOURNALLED(wf_sleep, -1)
 	value = TimestampTzGetDatum(wait.deadline == DWF_WAIT_NEVER ?
 								GetCurrentTimestamp() : wait.deadline);
 	if (wait.is_call)
-		return dwf_return_row(fcinfo, &value, &isnull);
+		return dwf_args_return_row(fcinfo, &value, &isnull);
 	PG_RETURN_DATUM(value);
 }
 
 /* wf_now() → timestamptz */
-DWF_JOURNALLED(wf_now, -1)
+DWF_JOURNALLED(wf_now, -1);
+static Datum
+do_wf_now(PG_FUNCTION_ARGS)
 {
 	dwf_journal_require("wf_now");
 	dwf_store_require_writable("wf_now");
@@ -487,7 +493,9 @@ DWF_JOURNALLED(wf_now, -1)
 }
 
 /* wf_random() → double precision */
-DWF_JOURNALLED(wf_random, -1)
+DWF_JOURNALLED(wf_random, -1);
+static Datum
+do_wf_random(PG_FUNCTION_ARGS)
 {
 	dwf_journal_require("wf_random");
 	dwf_store_require_writable("wf_random");
@@ -495,7 +503,9 @@ DWF_JOURNALLED(wf_random, -1)
 }
 
 /* wf_uuid() → uuid */
-DWF_JOURNALLED(wf_uuid, -1)
+DWF_JOURNALLED(wf_uuid, -1);
+static Datum
+do_wf_uuid(PG_FUNCTION_ARGS)
 {
 	dwf_journal_require("wf_uuid");
 	dwf_store_require_writable("wf_uuid");
@@ -518,7 +528,7 @@ wf_patched(PG_FUNCTION_ARGS)
 	static const DwfCall call = {
 		"wf_patched", 0, false, patched_body, 0, false
 	};
-	text	   *change = dwf_arg_name(fcinfo, 0, "change", DWF_KEY_MAX);
+	text	   *change = dwf_args_name(fcinfo, 0, "change", DWF_KEY_MAX);
 	bool		known;
 
 	dwf_journal_require("wf_patched");
@@ -549,7 +559,7 @@ dwf_check_visible(PG_FUNCTION_ARGS)
 	text	   *workflow_id;
 	DwfLife		life;
 
-	workflow_id = dwf_arg_name(fcinfo, 0, "workflow_id", DWF_WORKFLOW_ID_MAX);
+	workflow_id = dwf_args_name(fcinfo, 0, "workflow_id", DWF_WORKFLOW_ID_MAX);
 	dwf_identity_check_exists(workflow_id, &life, GetUserId());
 	PG_RETURN_VOID();
 }

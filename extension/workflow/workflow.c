@@ -56,24 +56,24 @@ start_arguments(FunctionCallInfo fcinfo)
 {
 	DwfStart	start;
 
-	start.workflow_id = dwf_arg_optional_name(fcinfo, 0, "workflow_id",
+	start.workflow_id = dwf_args_optional_name(fcinfo, 0, "workflow_id",
 											  DWF_WORKFLOW_ID_MAX);
-	start.body = dwf_arg_optional_name(fcinfo, 1, "body", DWF_KEY_MAX);
+	start.body = dwf_args_optional_name(fcinfo, 1, "body", DWF_KEY_MAX);
 	if (start.body)
 		start.body = dwf_body_resolve(start.body, GetUserId());
 	start.input = argument_value(fcinfo, 2);
-	start.queue = dwf_arg_optional_name(fcinfo, 3, "queue", DWF_KEY_MAX);
+	start.queue = dwf_args_optional_name(fcinfo, 3, "queue", DWF_KEY_MAX);
 	if (start.body && start.queue)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("a workflow cannot have both a body and a queue"),
 				 errdetail("Workers run a body; client processes take what is in a queue.")));
-	dwf_arg_require(fcinfo, 4, "start_after");
-	start.is_delayed = dwf_arg_is_positive(PG_GETARG_INTERVAL_P(4),
+	dwf_args_require(fcinfo, 4, "start_after");
+	start.is_delayed = dwf_args_is_positive(PG_GETARG_INTERVAL_P(4),
 										   "start_after");
 	start.start_after = argument_value(fcinfo, 4);
 	if (!PG_ARGISNULL(5))
-		(void) dwf_arg_is_positive(PG_GETARG_INTERVAL_P(5), "timeout");
+		(void) dwf_args_is_positive(PG_GETARG_INTERVAL_P(5), "timeout");
 	start.timeout = argument_value(fcinfo, 5);
 	return start;
 }
@@ -103,7 +103,9 @@ check_same_start(const DwfStart *start)
 /*
  * wf_start(workflow_id, body, input, queue, start_after, timeout) → text
  */
-DWF_JOURNALLED(wf_start, 0)
+DWF_JOURNALLED(wf_start, 0);
+static Datum
+do_wf_start(PG_FUNCTION_ARGS)
 {
 	DwfStart	start = start_arguments(fcinfo);
 	DwfLife		life;
@@ -142,12 +144,14 @@ DWF_JOURNALLED(wf_start, 0)
 }
 
 /* wf_status(workflow_id) → text */
-DWF_JOURNALLED(wf_status, 0)
+DWF_JOURNALLED(wf_status, 0);
+static Datum
+do_wf_status(PG_FUNCTION_ARGS)
 {
 	text	   *workflow_id;
 	DwfLife		life;
 
-	workflow_id = dwf_arg_name(fcinfo, 0, "workflow_id", DWF_WORKFLOW_ID_MAX);
+	workflow_id = dwf_args_name(fcinfo, 0, "workflow_id", DWF_WORKFLOW_ID_MAX);
 	dwf_identity_check_exists(workflow_id, &life, GetUserId());
 	PG_RETURN_TEXT_P(cstring_to_text(life.status));
 }
@@ -172,11 +176,13 @@ finish_current(FunctionCallInfo fcinfo, const char *status, DwfValue output,
 
 	while (!dwf_store_finish(workflow_id, GetUserId(), status, output, error))
 		dwf_identity_check_live(workflow_id, GetUserId());
-	dwf_attachment_end_at_commit();
+	dwf_claim_end_at_commit();
 }
 
 /* wf_complete(output) → void */
-DWF_JOURNALLED_END(wf_complete)
+DWF_JOURNALLED_END(wf_complete);
+static Datum
+do_wf_complete(PG_FUNCTION_ARGS)
 {
 	DwfValue	none = {.isnull = true};
 
@@ -187,24 +193,28 @@ DWF_JOURNALLED_END(wf_complete)
 }
 
 /* wf_fail(error) → void */
-DWF_JOURNALLED_END(wf_fail)
+DWF_JOURNALLED_END(wf_fail);
+static Datum
+do_wf_fail(PG_FUNCTION_ARGS)
 {
 	DwfValue	none = {.isnull = true};
 
-	dwf_arg_require(fcinfo, 0, "error");
+	dwf_args_require(fcinfo, 0, "error");
 	dwf_store_require_writable("wf_fail");
 	finish_current(fcinfo, DWF_STATUS_ERROR, none, argument_value(fcinfo, 0));
 	PG_RETURN_VOID();
 }
 
 /* wf_cancel(workflow_id) → boolean, false when it has ended already */
-DWF_JOURNALLED(wf_cancel, 0)
+DWF_JOURNALLED(wf_cancel, 0);
+static Datum
+do_wf_cancel(PG_FUNCTION_ARGS)
 {
 	DwfValue	none = {.isnull = true};
 	text	   *workflow_id;
 	DwfLife		life;
 
-	workflow_id = dwf_arg_name(fcinfo, 0, "workflow_id", DWF_WORKFLOW_ID_MAX);
+	workflow_id = dwf_args_name(fcinfo, 0, "workflow_id", DWF_WORKFLOW_ID_MAX);
 	dwf_store_require_writable("wf_cancel");
 
 	while (!dwf_store_finish(workflow_id, GetUserId(), DWF_STATUS_CANCELLED,
@@ -214,8 +224,8 @@ DWF_JOURNALLED(wf_cancel, 0)
 		if (life.finished)
 			PG_RETURN_BOOL(false);
 	}
-	if (dwf_attachment_executes_that(workflow_id))
-		dwf_attachment_end_at_commit();
+	if (dwf_claim_executes_that(workflow_id))
+		dwf_claim_end_at_commit();
 	PG_RETURN_BOOL(true);
 }
 
@@ -232,15 +242,17 @@ check_new_owner(text *workflow_id, Oid owner)
 }
 
 /* wf_set_owner(workflow_id, owner) → void */
-DWF_JOURNALLED(wf_set_owner, 0)
+DWF_JOURNALLED(wf_set_owner, 0);
+static Datum
+do_wf_set_owner(PG_FUNCTION_ARGS)
 {
 	text	   *workflow_id;
 	char	   *owner_name;
 	Oid			owner;
 	DwfLife		life;
 
-	workflow_id = dwf_arg_name(fcinfo, 0, "workflow_id", DWF_WORKFLOW_ID_MAX);
-	dwf_arg_require(fcinfo, 1, "owner");
+	workflow_id = dwf_args_name(fcinfo, 0, "workflow_id", DWF_WORKFLOW_ID_MAX);
+	dwf_args_require(fcinfo, 1, "owner");
 	owner_name = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	dwf_store_require_writable("wf_set_owner");
 
@@ -283,7 +295,9 @@ look_for_end(DwfWait *wait)
 }
 
 /* wf_result(workflow_id, timeout) → (status, output, error); also a CALL */
-DWF_JOURNALLED(wf_result, 0)
+DWF_JOURNALLED(wf_result, 0);
+static Datum
+do_wf_result(PG_FUNCTION_ARGS)
 {
 	ResultWait	result = {0};
 	DwfWaitKey	key = {0};
@@ -292,9 +306,9 @@ DWF_JOURNALLED(wf_result, 0)
 	bool		nulls[3];
 
 	dwf_wait_init(&wait, fcinfo, "wf_result");
-	result.workflow_id = dwf_arg_name(fcinfo, 0, "workflow_id",
+	result.workflow_id = dwf_args_name(fcinfo, 0, "workflow_id",
 									  DWF_WORKFLOW_ID_MAX);
-	wait.deadline = dwf_arg_deadline(fcinfo, 1, "timeout");
+	wait.deadline = dwf_args_deadline(fcinfo, 1, "timeout");
 
 	key.address.door = DWF_DOOR_LIFE;
 	key.address.workflow_id = result.workflow_id;
@@ -310,5 +324,5 @@ DWF_JOURNALLED(wf_result, 0)
 	nulls[1] = result.outcome.output.isnull;
 	values[2] = result.outcome.error.value;
 	nulls[2] = result.outcome.error.isnull;
-	return dwf_return_row(fcinfo, values, nulls);
+	return dwf_args_return_row(fcinfo, values, nulls);
 }

@@ -57,7 +57,9 @@ dwf_aside_ids(void)
 	ListCell   *cell;
 
 	foreach(cell, aside)
+	{
 		ids[count++] = PointerGetDatum(lfirst(cell));
+	}
 	return PointerGetDatum(construct_array(ids, count, TEXTOID, -1, false,
 										   TYPALIGN_INT));
 }

@@ -86,8 +86,10 @@ find_database(Oid oid)
 	ListCell   *cell;
 
 	foreach(cell, databases)
+	{
 		if (((Database *) lfirst(cell))->oid == oid)
 			return lfirst(cell);
+	}
 	return NULL;
 }
 
@@ -121,7 +123,9 @@ list_databases(void)
 	ListCell   *cell;
 
 	foreach(cell, databases)
+	{
 		((Database *) lfirst(cell))->listed = false;
+	}
 
 	StartTransactionCommand();
 	(void) GetTransactionSnapshot();
@@ -412,7 +416,7 @@ tend_gateway(void)
 	serves = database->state == STARTED &&
 		dwf_service_is_serving(database->oid);
 	return dwf_launch_gateway_tend(generation, serves ? database->oid : InvalidOid,
-						  serves || database->state == IDLE);
+								   serves || database->state == IDLE);
 }
 
 /* The shorter of two times to sleep, -1 for ever */
@@ -452,7 +456,8 @@ dwf_launcher_main(Datum arg)
 		ResetLatch(MyLatch);
 		if (ProcDiePending)
 			proc_exit(1);		/* 0 would mean: never again */
-		QueryCancelPending = false;	/* nothing to cancel, as in an idle session */
+		QueryCancelPending = false; /* nothing to cancel, as in an idle
+									 * session */
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
 		{

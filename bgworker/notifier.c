@@ -144,7 +144,7 @@ notify_news(const Listens *listens, const DwfNews *news)
 												  news->workflow_length);
 	int			first = find_listens(listens, hash);
 	bool		wanted = first < listens->count &&
-		listens->all[first].key.workflow_hash == hash;
+	listens->all[first].key.workflow_hash == hash;
 	char	   *payload;
 	bool		exists;
 	DwfLife		life;
@@ -286,7 +286,7 @@ long
 dwf_notifier_time_left(void)
 {
 	double		gap = dwf_setting_notify_min_gap *
-		(1 + dwf_listener_sessions() / SESSIONS_PER_GAP);
+	(1 + dwf_listener_sessions() / SESSIONS_PER_GAP);
 
 	if (INSTR_TIME_IS_ZERO(last_batch))
 		return 0;

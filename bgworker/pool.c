@@ -97,8 +97,10 @@ find_trouble(Oid role)
 	ListCell   *cell;
 
 	foreach(cell, troubles)
+	{
 		if (((Trouble *) lfirst(cell))->role == role)
 			return lfirst(cell);
+	}
 	return NULL;
 }
 
@@ -397,11 +399,11 @@ dwf_pool_start(void)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (OidIsValid(dwf_plan_find_relation("wait")))
 		foreach(cell, dwf_store_roles_with_work(&next))
-		{
-			TimestampTz again = serve_role(lfirst_oid(cell));
+	{
+		TimestampTz again = serve_role(lfirst_oid(cell));
 
-			next = Min(next, again);
-		}
+		next = Min(next, again);
+	}
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	return next;
@@ -414,7 +416,9 @@ dwf_pool_end(void)
 	ListCell   *cell;
 
 	foreach(cell, executors)
+	{
 		TerminateBackgroundWorker(((Executor *) lfirst(cell))->handle);
+	}
 	foreach(cell, executors)
 	{
 		Executor   *executor = lfirst(cell);

@@ -207,7 +207,9 @@ set_left_aside(Piece *piece)
 	ListCell   *cell;
 
 	foreach(cell, piece->left)
+	{
 		all_well &= dwf_aside_add(lfirst(cell));
+	}
 	list_free_deep(piece->left);
 	piece->left = NIL;
 	return all_well;

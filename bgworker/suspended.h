@@ -17,7 +17,7 @@
 extern void dwf_suspended_init(void);
 extern bool dwf_suspended_has_news(void);
 extern void dwf_suspended_add(const char *news, uint32 length,
-						   const DwfLost *lost);
+							  const DwfLost *lost);
 extern bool dwf_suspended_news(void);
 extern bool dwf_suspended_by_clock(bool is_copy, TimestampTz *next);
 extern TimestampTz dwf_suspended_aside(void);

@@ -277,19 +277,22 @@ dwf_worker_main(Datum arg)
 		bool		busy = false;
 
 		ResetLatch(MyLatch);
-		QueryCancelPending = false;	/* nothing to cancel, as in an idle session */
+		QueryCancelPending = false; /* nothing to cancel, as in an idle
+									 * session */
 		if (ProcDiePending)
 		{
 			ProcDiePending = false; /* it is being heeded */
 			dwf_pool_end();
-			proc_exit(0);		/* without leave(): the launcher starts another */
+			proc_exit(0);		/* without leave(): the launcher starts
+								 * another */
 		}
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
-			next_clock = next_body = DT_NOBEGIN;	/* perhaps no longer paused */
+			next_clock = next_body = DT_NOBEGIN;	/* perhaps no longer
+													 * paused */
 		}
 
 		dwf_service_take_orders(place, &orders);

@@ -95,8 +95,10 @@ concerns_extension(Node *node)
 		((DropStmt *) node)->removeType != OBJECT_EXTENSION)
 		return false;
 	foreach(cell, ((DropStmt *) node)->objects)
+	{
 		if (strcmp(strVal(lfirst(cell)), DWF_EXTENSION) == 0)
 			return true;
+	}
 	return false;
 }
 
@@ -209,8 +211,10 @@ moves_database(AlterDatabaseStmt *alter)
 	ListCell   *cell;
 
 	foreach(cell, alter->options)
+	{
 		if (strcmp(((DefElem *) lfirst(cell))->defname, "tablespace") == 0)
 			return true;
+	}
 	return false;
 }
 
@@ -329,7 +333,7 @@ run_statement(PlannedStmt *statement, const char *query_string,
 {
 	Node	   *node = statement->utilityStmt;
 	TransactionStmt *end = IsA(node, TransactionStmt) ?
-		(TransactionStmt *) node : NULL;
+	(TransactionStmt *) node : NULL;
 
 	if (end && end->kind == TRANS_STMT_PREPARE)
 	{
@@ -415,7 +419,7 @@ process_utility(PlannedStmt *statement, const char *query_string,
 				DestReceiver *dest, QueryCompletion *completion)
 {
 	bool		may_change = dwf_shared &&
-		can_change_extension(statement->utilityStmt);
+	can_change_extension(statement->utilityStmt);
 	bool		had_extension = may_change && has_extension();
 
 	dwf_closed_world_check_command(statement->utilityStmt);

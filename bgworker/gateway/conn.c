@@ -82,10 +82,10 @@ static Plain plains[] = {
 	{403, "refused\n", NULL, NULL, NULL},
 	{404, "no such webhook\n", NULL, NULL, NULL},
 	{405, "method not allowed\n",
-		"Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS", NULL},
+	"Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS", NULL},
 	{413, "the body is too large\n", NULL, NULL, NULL},
 	{415, "content codings are not taken\n",
-		"Accept-Encoding", "identity", NULL},
+	"Accept-Encoding", "identity", NULL},
 	{500, "the answer cannot be sent\n", NULL, NULL, NULL},
 	{503, "try again later\n", "Retry-After", "1", NULL},
 	{504, "no answer in time\n", NULL, NULL, NULL}
@@ -97,7 +97,7 @@ static Plain plains[] = {
 static const char raw_timeout[] = RAW("408 Request Timeout", "");
 static const char raw_too_large[] = RAW("413 Content Too Large", "");
 static const char raw_unavailable[] =
-	RAW("503 Service Unavailable", "Retry-After: 1\r\n");
+RAW("503 Service Unavailable", "Retry-After: 1\r\n");
 static const char raw_no_answer[] = RAW("504 Gateway Timeout", "");
 
 /* Milliseconds by a clock that nobody sets */
@@ -414,7 +414,7 @@ dwf_conn_answer(DwfConn *conn, const DwfReply *answer)
 void
 dwf_conn_hold(DwfConn *conn, int64 request_id)
 {
-	struct epoll_event event = {.events = EPOLLRDHUP, .data.ptr = conn};
+	struct epoll_event event = {.events = EPOLLRDHUP,.data.ptr = conn};
 	Held	   *entry;
 	bool		found;
 
@@ -543,7 +543,9 @@ say_to_all(DwfConnState state, const char *text, size_t length)
 	dlist_iter	iter;
 
 	dlist_foreach(iter, &conns[state])
+	{
 		say(dlist_container(DwfConn, node, iter.cur)->fd, text, length);
+	}
 }
 
 /*

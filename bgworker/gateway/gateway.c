@@ -220,7 +220,7 @@ take_orders(void)
 	bool		check;
 
 	ResetLatch(MyLatch);
-	QueryCancelPending = false;	/* nothing to cancel, as in an idle session */
+	QueryCancelPending = false; /* nothing to cancel, as in an idle session */
 	if (ProcDiePending)
 	{
 		ProcDiePending = false; /* it is being heeded */

@@ -191,7 +191,7 @@ static bool
 is_new(const char *token, const DwfRefusal *refusal)
 {
 	uint32		reason = string_hash(refusal->message, PART_MAX + 1) ^
-		(uint32) refusal->sqlstate;
+	(uint32) refusal->sqlstate;
 	Logged	   *entry;
 	bool		found;
 

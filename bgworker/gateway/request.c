@@ -226,7 +226,7 @@ static void
 write_base64(StringInfo json, const char *bytes, size_t length)
 {
 	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	const unsigned char *s = (const unsigned char *) bytes;
 	char	   *out;
 
@@ -429,9 +429,9 @@ skip_key(Reader *r)
  * Without recursion; what is open stands in a stack of brackets.
  */
 bool
-dwf_request_is_json(const char *text, size_t length)
+dwf_request_is_json(const char *json, size_t length)
 {
-	Reader		r = {text, text + length, 0};
+	Reader		r = {json, json + length, 0};
 	char		open[DWF_JSON_DEPTH_MAX];
 	int			depth = 0;
 

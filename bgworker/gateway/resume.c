@@ -252,7 +252,7 @@ resume_each(DwfTask *tasks, int count)
 static void
 resume_apart(DwfTask *tasks, int count)
 {
-	dwf_transaction_is_locked = true;			/* if it was that, it will be again */
+	dwf_transaction_is_locked = true;	/* if it was that, it will be again */
 	PG_TRY();
 	{
 		dwf_transaction_begin();

@@ -60,7 +60,7 @@ connection_changed(void *arg, struct MHD_Connection *connection,
 	if (code == MHD_CONNECTION_NOTIFY_STARTED)
 	{
 		const union MHD_ConnectionInfo *info =
-			MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 
 		*context = dwf_conn_new(connection, info->connect_fd);
 	}
@@ -76,7 +76,7 @@ static void *
 request_begins(void *arg, const char *target, struct MHD_Connection *connection)
 {
 	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 	DwfConn    *conn = info->socket_context;
 
 	(void) arg;

@@ -41,7 +41,7 @@ static int	opened_port = 0;
 static bool is_complete = false;
 static int	failures = 0;		/* in a row */
 static TimestampTz try_at = 0;
-static bool	names_are_bad = false;
+static bool names_are_bad = false;
 
 /* Say that an address cannot be listened on; errno or a text says why */
 static void
@@ -193,8 +193,10 @@ dwf_sockets_open(long *retry_after)
 	}
 	is_complete = true;
 	foreach(cell, hosts)
+	{
 		if (!open_name(lfirst(cell)))
 			is_complete = false;
+	}
 	list_free(hosts);
 	pfree(copy);
 

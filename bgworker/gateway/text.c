@@ -76,6 +76,7 @@ dwf_text_of_header(const char *value)
 	if (converted == DWF_CONVERTED)
 		return text;
 	text = pstrdup(value);
+
 	for (char *c = text; *c; c++)
 		if (IS_HIGHBIT_SET(*c))
 			*c = '?';

@@ -67,7 +67,7 @@ dwf_args_name(FunctionCallInfo fcinfo, int n, const char *name, int max)
 /* The same, or NULL when it was not given */
 text *
 dwf_args_optional_name(FunctionCallInfo fcinfo, int n, const char *name,
-					  int max)
+					   int max)
 {
 	return PG_ARGISNULL(n) ? NULL : dwf_args_name(fcinfo, n, name, max);
 }
@@ -108,7 +108,7 @@ dwf_args_is_positive(Interval *span, const char *name)
 {
 	double		months = (double) span->month * DAYS_PER_MONTH;
 	double		days = months + span->day +
-		(double) span->time / USECS_PER_DAY;
+	(double) span->time / USECS_PER_DAY;
 
 	if (days < 0)
 		ereport(ERROR,
@@ -150,7 +150,7 @@ dwf_args_deadline(FunctionCallInfo fcinfo, int n, const char *name)
  */
 int
 dwf_args_array(FunctionCallInfo fcinfo, int n, const char *name, Oid type,
-			  Datum **values, bool **nulls)
+			   Datum **values, bool **nulls)
 {
 	ArrayType  *array;
 	int16		length;

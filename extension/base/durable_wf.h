@@ -51,13 +51,13 @@
 #define DWF_DOOR_QUEUE		'q' /* a workflow to execute; workflow '', key is
 								 * the queue: for one waiter, too */
 
-#define DWF_DOOR_WORK		'x' /* a body to run; workflow '', key is the OID of
-								 * the owner: for one executor */
+#define DWF_DOOR_WORK		'x' /* a body to run; workflow '', key is the OID
+								 * of the owner: for one executor */
 
 #define DWF_DOOR_EVENT		'e' /* a published event; key is its key */
 #define DWF_DOOR_LIFE		'w' /* start, end, change of owner; key '' */
-#define DWF_DOOR_RESPONSE	'r' /* the answer to a webhook's request; key is the
-								 * request's id */
+#define DWF_DOOR_RESPONSE	'r' /* the answer to a webhook's request; key is
+								 * the request's id */
 #define DWF_DOOR_GATEWAY	'g' /* answers for whoever holds HTTP requests;
 								 * workflow '', key '' */
 #define DWF_DOOR_TIMER		't' /* nothing: only time ends the wait; key '' */

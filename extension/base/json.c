@@ -63,7 +63,7 @@ void
 dwf_json_push_text(JsonbParseState **state, const char *name, text *string)
 {
 	JsonbValue	value = dwf_json_string(VARDATA_ANY(string),
-									 VARSIZE_ANY_EXHDR(string));
+										VARSIZE_ANY_EXHDR(string));
 
 	dwf_json_push(state, name, &value);
 }

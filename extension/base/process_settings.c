@@ -35,7 +35,11 @@ static const Setting settings[] = {
 	{"default_transaction_deferrable", "off", true},
 	/* an error ends what it is at, not the process */
 	{"exit_on_error", "off", true},
-	/* it waits as long as it has to; from PostgreSQL 17 on there is the second */
+
+	/*
+	 * it waits as long as it has to; from PostgreSQL 17 on there is the
+	 * second
+	 */
 	{"lock_timeout", "0", false},
 	{"transaction_timeout", "0", true}
 };

@@ -80,7 +80,9 @@ check_all(List *exprs)
 	ListCell   *cell;
 
 	foreach(cell, exprs)
+	{
 		check(lfirst(cell));
+	}
 }
 
 /* ----- statements ----- */
@@ -96,7 +98,9 @@ check_block(PLpgSQL_stmt_block *block)
 	check_statements(block->body);
 	if (block->exceptions)
 		foreach(cell, block->exceptions->exc_list)
-			check_statements(((PLpgSQL_exception *) lfirst(cell))->action);
+	{
+		check_statements(((PLpgSQL_exception *) lfirst(cell))->action);
+	}
 }
 
 /* IF and CASE */
@@ -175,7 +179,9 @@ check_raise(PLpgSQL_stmt_raise *raise)
 
 	check_all(raise->params);
 	foreach(cell, raise->options)
+	{
 		check(((PLpgSQL_raise_option *) lfirst(cell))->expr);
+	}
 }
 
 /* Any statement, with those that it contains */
@@ -242,21 +248,23 @@ check_statements(List *statements)
 	ListCell   *cell;
 
 	foreach(cell, statements)
+	{
 		check_statement(lfirst(cell));
+	}
 }
 
 /* ----- the plugin ----- */
 
-static void
-set_up_function(PLpgSQL_execstate *estate, PLpgSQL_function *function);
-static void
-begin_function(PLpgSQL_execstate *estate, PLpgSQL_function *function);
-static void
-end_function(PLpgSQL_execstate *estate, PLpgSQL_function *function);
-static void
-begin_statement(PLpgSQL_execstate *estate, PLpgSQL_stmt *statement);
-static void
-end_statement(PLpgSQL_execstate *estate, PLpgSQL_stmt *statement);
+static void set_up_function(PLpgSQL_execstate *estate,
+							PLpgSQL_function *function);
+static void begin_function(PLpgSQL_execstate *estate,
+						   PLpgSQL_function *function);
+static void end_function(PLpgSQL_execstate *estate,
+						 PLpgSQL_function *function);
+static void begin_statement(PLpgSQL_execstate *estate,
+							PLpgSQL_stmt *statement);
+static void end_statement(PLpgSQL_execstate *estate,
+						  PLpgSQL_stmt *statement);
 
 static PLpgSQL_plugin plugin = {
 	.func_setup = set_up_function,

@@ -70,8 +70,8 @@ do_wf_resume_hook(PG_FUNCTION_ARGS)
 	resume.token = dwf_args_name(fcinfo, 0, "token", DWF_KEY_MAX);
 	payload = dwf_args_payload(fcinfo, 1);
 	resume.idempotency_key = dwf_args_optional_name(fcinfo, 2,
-												   "idempotency_key",
-												   DWF_KEY_MAX);
+													"idempotency_key",
+													DWF_KEY_MAX);
 	dwf_store_require_writable("wf_resume_hook");
 
 	dwf_token_open(&resume);

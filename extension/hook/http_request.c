@@ -156,7 +156,7 @@ text *
 dwf_http_named_key(Jsonb *payload)
 {
 	JsonbValue *headers = JB_ROOT_IS_OBJECT(payload) ?
-		dwf_json_find(payload, "headers") : NULL;
+	dwf_json_find(payload, "headers") : NULL;
 	JsonbValue *key;
 
 	if (headers == NULL || !dwf_json_is_object(headers))
@@ -386,6 +386,7 @@ text_of_body(const JsonbValue *body, int *length)
 	if (body->type == jbvBinary)
 		text = JsonbToCString(NULL, body->val.binary.data,
 							  body->val.binary.len);
+
 	else
 	{
 		JsonbValue	copy = *body;

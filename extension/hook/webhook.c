@@ -277,7 +277,7 @@ do_wf_await_response(PG_FUNCTION_ARGS)
 
 	if (wait.is_call)
 		return dwf_args_return_row(fcinfo, &response.answer.response.value,
-							  &response.answer.response.isnull);
+								   &response.answer.response.isnull);
 	if (response.answer.response.isnull)
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(response.answer.response.value);

@@ -66,7 +66,7 @@ do_wf_get_event(PG_FUNCTION_ARGS)
 
 	dwf_wait_init(&wait, fcinfo, "wf_get_event");
 	event.workflow_id = dwf_args_name(fcinfo, 0, "workflow_id",
-									 DWF_WORKFLOW_ID_MAX);
+									  DWF_WORKFLOW_ID_MAX);
 	event.key = dwf_args_name(fcinfo, 1, "key", DWF_KEY_MAX);
 	wait.deadline = dwf_args_deadline(fcinfo, 2, "timeout");
 
@@ -84,7 +84,7 @@ do_wf_get_event(PG_FUNCTION_ARGS)
 
 	if (wait.is_call)
 		return dwf_args_return_row(fcinfo, &event.value.value,
-							  &event.value.isnull);
+								   &event.value.isnull);
 	if (event.value.isnull)
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(event.value.value);

@@ -99,8 +99,8 @@ take(DwfReceive *receive, int n, DwfQueueId queue, int64 from, int64 to)
 
 	if (receive->count > 0)
 		dwf_queue_head_taken(queue,
-					   receive->items[receive->count - 1].message_id,
-					   receive->count);
+							 receive->items[receive->count - 1].message_id,
+							 receive->count);
 	return receive->count;
 }
 

@@ -190,7 +190,7 @@ do_wf_send(PG_FUNCTION_ARGS)
 	bool		key_null = false;
 
 	destination = dwf_args_name(fcinfo, 0, "destination_id",
-							   DWF_WORKFLOW_ID_MAX);
+								DWF_WORKFLOW_ID_MAX);
 	topic = dwf_args_topic(fcinfo, 2);
 	key = dwf_args_optional_name(fcinfo, 3, "idempotency_key", DWF_KEY_MAX);
 	payload = dwf_args_payload(fcinfo, 1);
@@ -252,15 +252,15 @@ do_wf_send_many(PG_FUNCTION_ARGS)
 	int			count;
 
 	batch.count = dwf_args_array(fcinfo, 0, "destination_ids", TEXTOID,
-								&batch.destinations, &nulls);
+								 &batch.destinations, &nulls);
 	count = dwf_args_array(fcinfo, 1, "messages", JSONBOID,
-						  &batch.payloads, &payload_nulls);
+						   &batch.payloads, &payload_nulls);
 	check_array_length("messages", count, batch.count);
 	batch.queue = dwf_mailbox_topic_queue(NULL, dwf_args_topic(fcinfo, 2));
 	if (!PG_ARGISNULL(3))
 	{
 		count = dwf_args_array(fcinfo, 3, "idempotency_keys", TEXTOID,
-							  &batch.keys, &batch.key_nulls);
+							   &batch.keys, &batch.key_nulls);
 		check_array_length("idempotency_keys", count, batch.count);
 		check_names(batch.keys, batch.key_nulls, count, "idempotency_key",
 					DWF_KEY_MAX, true);

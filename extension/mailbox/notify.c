@@ -86,7 +86,7 @@ do_wf_notify(PG_FUNCTION_ARGS)
 	ListCell   *cell;
 
 	workflow_id = dwf_args_optional_name(fcinfo, 2, "workflow_id",
-										DWF_WORKFLOW_ID_MAX);
+										 DWF_WORKFLOW_ID_MAX);
 	dwf_store_require_writable("wf_notify");
 	InitMaterializedSRF(fcinfo, 0);
 

@@ -382,6 +382,6 @@ wf_trigger_notify(PG_FUNCTION_ARGS)
 	workflow_id = template_value(plan, 1, data, "workflow_id",
 								 DWF_WORKFLOW_ID_MAX, false);
 	(void) dwf_publish_notify(event_id, row_payload(plan, data),
-								workflow_id);
+							  workflow_id);
 	PG_RETURN_POINTER(trigger_row(data));
 }

@@ -136,7 +136,7 @@ is_trusted(Oid language)
 {
 	HeapTuple	row = SearchSysCache1(LANGOID, ObjectIdGetDatum(language));
 	bool		trusted = HeapTupleIsValid(row) &&
-		((Form_pg_language) GETSTRUCT(row))->lanpltrusted;
+	((Form_pg_language) GETSTRUCT(row))->lanpltrusted;
 
 	if (HeapTupleIsValid(row))
 		ReleaseSysCache(row);

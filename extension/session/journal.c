@@ -260,7 +260,7 @@ look_at_place(int step_no, const char *function, text *name,
 			  DwfRecord *recorded)
 {
 	bool		found = step_no <= recorded_to &&
-		dwf_store_read_record(dwf_claim_held(), step_no, recorded);
+	dwf_store_read_record(dwf_claim_held(), step_no, recorded);
 
 	if (divergence)
 		return PLACE_HAS_OTHER;
@@ -327,7 +327,7 @@ execute(FunctionCallInfo fcinfo, int step_no)
 {
 	MemoryContext context = CurrentMemoryContext;
 	bool		writes = dwf_claim_state() == DWF_EXECUTES &&
-		!current_call->ends_run;
+	!current_call->ends_run;
 	DwfRecord	row;
 	Datum		result = (Datum) 0;
 
@@ -520,12 +520,14 @@ forget_done(const char *function, text *name)
 	ListCell   *cell;
 
 	foreach(cell, done_places)
+	{
 		if (look_at_place(lfirst_int(cell), function, name,
 						  &recorded) == PLACE_HAS_CALL)
 		{
 			done_places = foreach_delete_current(done_places, cell);
 			return true;
 		}
+	}
 	return false;
 }
 

@@ -22,8 +22,8 @@ typedef struct DwfCall
 	PGFunction	body;			/* what it does when it is not replayed */
 	int			saves;			/* the jsonb argument to be recorded as its
 								 * result, or 0 */
-	bool		ends_run;		/* it ends the run: nothing comes after it, and
-								 * it may come where something else did */
+	bool		ends_run;		/* it ends the run: nothing comes after it,
+								 * and it may come where something else did */
 } DwfCall;
 
 /*

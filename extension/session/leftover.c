@@ -59,7 +59,7 @@ dwf_leftover_close_cursors(void)
 	while (context)
 	{
 		Portal		portal = context->ident ? GetPortalByName(context->ident) :
-			NULL;
+		NULL;
 
 		context = context->nextchild;
 		if (PortalIsValid(portal) && portal->createSubid >= subid &&

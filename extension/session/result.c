@@ -87,7 +87,7 @@ dwf_result_encode(FunctionCallInfo fcinfo, Datum result)
 	ArrayBuildState *texts = initArrayResult(TEXTOID, CurrentMemoryContext,
 											 false);
 	ReturnSetInfo *set = fcinfo->flinfo->fn_retset ?
-		(ReturnSetInfo *) fcinfo->resultinfo : NULL;
+	(ReturnSetInfo *) fcinfo->resultinfo : NULL;
 	TupleDesc	desc;
 	Oid			type;
 
@@ -117,7 +117,7 @@ Datum
 dwf_result_encode_argument(FunctionCallInfo fcinfo, int n)
 {
 	Datum		json = PG_ARGISNULL(n) ? CStringGetDatum("null") :
-		DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(n));
+	DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(n));
 	Datum		value = CStringGetTextDatum(DatumGetCString(json));
 
 	return PointerGetDatum(construct_array(&value, 1, TEXTOID, -1, false,
@@ -154,7 +154,7 @@ Datum
 dwf_result_decode(FunctionCallInfo fcinfo, Datum result)
 {
 	ReturnSetInfo *set = fcinfo->flinfo->fn_retset ?
-		(ReturnSetInfo *) fcinfo->resultinfo : NULL;
+	(ReturnSetInfo *) fcinfo->resultinfo : NULL;
 	Datum	   *texts;
 	bool	   *text_nulls;
 	Datum	   *values;
@@ -273,7 +273,8 @@ dwf_result_encode_attempt(const ErrorData *error, Datum earlier)
 	{
 		Datum		line = parts[i];
 
-		if (i == ERROR_PARTS)	/* how many there were: now, what the last said */
+		if (i == ERROR_PARTS)	/* how many there were: now, what the last
+								 * said */
 			line = CStringGetTextDatum(psprintf("%s %s",
 												TextDatumGetCString(parts[0]),
 												TextDatumGetCString(parts[1])));

@@ -284,11 +284,13 @@ forget_prepared(const char *name)
 	ListCell   *cell;
 
 	foreach(cell, scope.prepared)
+	{
 		if (strcmp(lfirst(cell), name) == 0)
 		{
 			scope.prepared = foreach_delete_current(scope.prepared, cell);
 			return true;
 		}
+	}
 	return false;
 }
 
@@ -446,13 +448,13 @@ executor_start(QueryDesc *query, int flags)
 		dwf_first_row_begin_statement(query->dest);
 	if (in_scope && !(flags & EXEC_FLAG_EXPLAIN_ONLY))
 		foreach(cell, query->plannedstmt->resultRelations)
-		{
-			RangeTblEntry *entry = rt_fetch(lfirst_int(cell),
-											query->plannedstmt->rtable);
+	{
+		RangeTblEntry *entry = rt_fetch(lfirst_int(cell),
+										query->plannedstmt->rtable);
 
-			if (get_rel_persistence(entry->relid) == RELPERSISTENCE_TEMP)
-				check_not_sessions(RelationRelationId, entry->relid);
-		}
+		if (get_rel_persistence(entry->relid) == RELPERSISTENCE_TEMP)
+			check_not_sessions(RelationRelationId, entry->relid);
+	}
 	if (prev_executor_start)
 		prev_executor_start(query, flags);
 	else
@@ -525,7 +527,9 @@ dwf_step_scope_abort(void)
 		return;
 	in_scope = false;
 	foreach(cell, scope.prepared)
+	{
 		DropPreparedStatement(lfirst(cell), false);
+	}
 	if (dwf_session_lock_may_exist())
 		dwf_session_lock_restore(scope.locks);
 }

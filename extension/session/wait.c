@@ -408,7 +408,7 @@ dwf_wait(DwfWait *wait)
 {
 	MemoryContext context = CurrentMemoryContext;
 	bool		in_body = dwf_claim_is_body() &&
-		!dwf_journal_in_command();
+	!dwf_journal_in_command();
 	bool		found;
 
 	if (in_body)

@@ -49,7 +49,7 @@ extern int	dwf_claim_count(void);
 extern bool dwf_claim_exists(text *workflow_id);
 extern List *dwf_claim_list(void);
 extern bool dwf_claim_take(text *workflow_id, text *queue,
-								 int *holder_pid);
+						   int *holder_pid);
 extern void dwf_claim_evict(text *workflow_id);
 extern void dwf_claim_end_at_commit(void);
 extern void dwf_claim_release(void);

@@ -163,7 +163,7 @@ static void
 map_memory(void)
 {
 	Size		size = offsetof(Marks, running) +
-		MaxBackends * sizeof(pg_atomic_uint64);
+	MaxBackends * sizeof(pg_atomic_uint64);
 	void	   *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
 							  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
@@ -219,7 +219,7 @@ hash_of(text *workflow_id)
 
 /* SIGTERM, as die(), which does not tell from where it came */
 static void
-handle_terminate(int signal, siginfo_t *info, void *context)
+handle_terminate(int signal, siginfo_t * info, void *context)
 {
 	(void) context;
 	if (info->si_pid != MyProcPid)

@@ -160,7 +160,7 @@ filter_of(uint64 workflow_hash)
 {
 	/* interests in a role's workflows are interests in any workflow */
 	uint32		i = workflow_hash == 0 ? MyDatabaseId :
-		(uint32) (workflow_hash >> 8) ^ MyDatabaseId;
+	(uint32) (workflow_hash >> 8) ^ MyDatabaseId;
 
 	return &dwf_shared->filter[i % DWF_FILTER_SIZE];
 }
@@ -279,8 +279,8 @@ void
 dwf_listener_expect(text *workflow_id)
 {
 	pg_atomic_uint32 *counter =
-		filter_of(dwf_listener_workflow_hash(VARDATA_ANY(workflow_id),
-											 VARSIZE_ANY_EXHDR(workflow_id)));
+	filter_of(dwf_listener_workflow_hash(VARDATA_ANY(workflow_id),
+										 VARSIZE_ANY_EXHDR(workflow_id)));
 
 	if (pg_atomic_read_u32(counter) < PG_INT32_MAX)
 		pg_atomic_fetch_add_u32(counter, 1);
@@ -392,7 +392,9 @@ listener_exit(int code, Datum arg)
 	(void) code;
 	(void) arg;
 	foreach(cell, my_listens)
+	{
 		unshare_listen(&((MyListen *) lfirst(cell))->listen);
+	}
 	my_listens = NIL;
 	nchanges = 0;
 	count_session();
@@ -576,7 +578,9 @@ dwf_listener_end_xact(bool commit)
 				changes[i].mine->ends = changes[i].ends;
 			else
 				foreach(cell, my_listens)
-					((MyListen *) lfirst(cell))->ends = true;
+			{
+				((MyListen *) lfirst(cell))->ends = true;
+			}
 		}
 		end_listens(ends_at_commit, InvalidSubTransactionId);
 	}

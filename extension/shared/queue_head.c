@@ -95,7 +95,7 @@ find_head(DwfQueueHeadSet *set, DwfQueueId queue)
 static DwfQueueHead *
 evict_head(DwfQueueHeadSet *set, DwfQueueId queue)
 {
-	DwfQueueHead    *oldest = &set->heads[0];
+	DwfQueueHead *oldest = &set->heads[0];
 
 	for (int way = 1; way < DWF_HEAD_WAYS; way++)
 		if (set->tick - set->heads[way].used > set->tick - oldest->used)
@@ -109,7 +109,7 @@ int64
 dwf_queue_head_bound(DwfQueueId queue)
 {
 	DwfQueueHeadSet *set;
-	DwfQueueHead    *head;
+	DwfQueueHead *head;
 	int64		bound = NO_BOUND;
 
 	if (dwf_shared == NULL)
@@ -128,7 +128,7 @@ static bool
 publish_limit(DwfQueueId queue, int64 message_id, uint32 count)
 {
 	DwfQueueHeadSet *set = set_of(queue);
-	DwfQueueHead    *head;
+	DwfQueueHead *head;
 	bool		published = false;
 
 	SpinLockAcquire(&set->lock);
@@ -153,7 +153,7 @@ static void
 publish_xid(DwfQueueId queue, int64 limit, TransactionId xid)
 {
 	DwfQueueHeadSet *set = set_of(queue);
-	DwfQueueHead    *head;
+	DwfQueueHead *head;
 
 	SpinLockAcquire(&set->lock);
 	head = find_head(set, queue);
@@ -173,7 +173,10 @@ dwf_queue_head_taken(DwfQueueId queue, int64 message_id, uint32 count)
 	if (dwf_shared == NULL || !publish_limit(queue, message_id, count))
 		return;
 
-	/* L is there for all to see before X is read: see dwf_queue_head_inserting() */
+	/*
+	 * L is there for all to see before X is read: see
+	 * dwf_queue_head_inserting()
+	 */
 	pg_memory_barrier();
 	publish_xid(queue, message_id, ReadNextTransactionId());
 }
@@ -183,7 +186,7 @@ bool
 dwf_queue_head_ready(DwfQueueId queue, DwfQueueHeadCandidate *candidate)
 {
 	DwfQueueHeadSet *set;
-	DwfQueueHead    *head;
+	DwfQueueHead *head;
 
 	if (dwf_shared == NULL)
 		return false;
@@ -209,7 +212,7 @@ void
 dwf_queue_head_advance(DwfQueueId queue, DwfQueueHeadCandidate candidate, int64 lowest)
 {
 	DwfQueueHeadSet *set = set_of(queue);
-	DwfQueueHead    *head;
+	DwfQueueHead *head;
 
 	SpinLockAcquire(&set->lock);
 	head = find_head(set, queue);
@@ -237,7 +240,7 @@ void
 dwf_queue_head_inserting(DwfQueueId queue, int64 message_id)
 {
 	DwfQueueHeadSet *set;
-	DwfQueueHead    *head;
+	DwfQueueHead *head;
 	TransactionId xid;
 	int64		limit;
 

@@ -42,7 +42,7 @@ typedef struct DwfQueueHeadSet
 {
 	slock_t		lock;
 	uint32		tick;
-	DwfQueueHead		heads[DWF_HEAD_WAYS];
+	DwfQueueHead heads[DWF_HEAD_WAYS];
 } DwfQueueHeadSet;
 
 extern Size dwf_queue_head_size(void);
@@ -51,7 +51,7 @@ extern int64 dwf_queue_head_bound(DwfQueueId queue);
 extern void dwf_queue_head_taken(DwfQueueId queue, int64 message_id, uint32 count);
 extern bool dwf_queue_head_ready(DwfQueueId queue, DwfQueueHeadCandidate *candidate);
 extern void dwf_queue_head_advance(DwfQueueId queue, DwfQueueHeadCandidate candidate,
-							 int64 lowest);
+								   int64 lowest);
 extern void dwf_queue_head_inserting(DwfQueueId queue, int64 message_id);
 
 #endif							/* DWF_QUEUE_HEAD_H */

@@ -52,8 +52,8 @@ typedef struct DwfWorker
 	bool		must_run;		/* there is a body to run, and nobody runs it */
 	bool		must_recheck;	/* bodies that run may have been ended */
 	DwfLost		lost;			/* who waits for these has to look */
-	TimestampTz next_clock;		/* it wakes up then at the latest; or DT_NOEND,
-								 * also while it finds out */
+	TimestampTz next_clock;		/* it wakes up then at the latest; or
+								 * DT_NOEND, also while it finds out */
 	bool		was_idle;		/* while news are put: nothing was there, */
 	uint32		share;			/* ... so many bytes are for this commit, */
 	uint32		used;			/* ... which has put so many */

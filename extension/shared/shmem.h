@@ -44,7 +44,7 @@
 
 #define DWF_PARTITIONS		64
 #define DWF_FILTER_SIZE		4096	/* a power of two */
-#define DWF_DATABASES		64		/* a power of two: counters by database */
+#define DWF_DATABASES		64	/* a power of two: counters by database */
 
 /* What one call can wait for: topics, and room for the doors behind them */
 #define DWF_TOPICS_MAX		128
@@ -77,7 +77,8 @@ typedef enum DwfCounter
 	DWF_COUNT_PASSED_ON,		/* wakes it handed on as it left */
 	DWF_COUNT_NOTIFICATIONS,	/* NOTIFYs to listeners */
 	DWF_COUNT_RESYNCS,			/* times that listeners had to look themselves */
-	DWF_COUNT_RECONCILES,		/* ... and that all waiters of a database had to */
+	DWF_COUNT_RECONCILES,		/* ... and that all waiters of a database had
+								 * to */
 	DWF_COUNT_COUNT
 } DwfCounter;
 

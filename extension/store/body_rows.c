@@ -174,7 +174,7 @@ dwf_store_roles_with_work(TimestampTz *next)
  * before 0.3.0
  */
 bool
-dwf_store_body(text *workflow_id, text **body, DwfValue *input, int *attempts)
+dwf_store_body(text *workflow_id, text **body, DwfValue * input, int *attempts)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id)};
 	DwfRun		r;
@@ -265,7 +265,7 @@ dwf_store_suspend(text *workflow_id, int step_no, const DwfWaitKey *keys,
 		const DwfAddress *address = &keys[i].address;
 		text	   *key = address->key ? address->key : cstring_to_text("");
 		text	   *target = address->workflow_id ? address->workflow_id :
-			cstring_to_text("");
+		cstring_to_text("");
 		Datum		values[] = {PointerGetDatum(workflow_id),
 			Int32GetDatum(i), Int32GetDatum(step_no),
 			CharGetDatum(address->door), PointerGetDatum(target),

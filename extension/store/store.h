@@ -173,7 +173,7 @@ extern bool dwf_store_lock_free(text *workflow_id);
 extern bool dwf_store_search(DwfSearch *search);
 extern void dwf_store_search_held(DwfSearch *search);
 extern List *dwf_store_roles_with_work(TimestampTz *next);
-extern bool dwf_store_body(text *workflow_id, text **body, DwfValue *input,
+extern bool dwf_store_body(text *workflow_id, text **body, DwfValue * input,
 						   int *attempts);
 extern bool dwf_store_fail(text *workflow_id, const char *message,
 						   const char *state, const char *context);
@@ -240,7 +240,7 @@ extern int	dwf_store_oldest(text *workflow_id, Datum doors, Datum keys,
 /* events */
 extern bool dwf_store_set_event(text *workflow_id, text *key, Datum value,
 								Oid role);
-extern bool dwf_store_event(text *workflow_id, text *key, DwfValue *value,
+extern bool dwf_store_event(text *workflow_id, text *key, DwfValue * value,
 							DwfLife *life);
 
 /* hooks */
@@ -260,7 +260,7 @@ extern text *dwf_store_find_unrestored(text *workflow_id);
 extern void dwf_store_hold_request(text *workflow_id, int64 request_id,
 								   text *token, bool by_gateway);
 extern DwfAnswered dwf_store_respond(int64 request_id, Datum response,
-									  Oid role);
+									 Oid role);
 extern PGDLLEXPORT void dwf_store_leave_requests(int64 *request_ids,
 												 int count);
 extern bool dwf_store_answer_of(int64 request_id, text *token,

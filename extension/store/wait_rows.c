@@ -245,9 +245,9 @@ dwf_store_wait_page(DwfWaitCursor *cursor, const DwfLost *lost, int limit,
 					DwfIds *ids)
 {
 	text	   *after = cstring_to_text_with_len(cursor->workflow_id,
-												cursor->length);
+												 cursor->length);
 	Datum		values[] = {PointerGetDatum(after),
-	Int32GetDatum(cursor->length > 0 ? cursor->position : -1),
+		Int32GetDatum(cursor->length > 0 ? cursor->position : -1),
 	Int32GetDatum(PAGE)};
 	Datum	   *found = palloc(limit * sizeof(Datum));
 	DwfRun		r = dwf_plan_run(&page_query, values, NULL);

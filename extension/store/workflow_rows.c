@@ -252,7 +252,7 @@ dwf_store_start(const DwfStart *start, Oid owner)
 		start->queue ? ' ' : 'n', start->start_after.isnull ? 'n' : ' ',
 	start->timeout.isnull ? 'n' : ' ', start->body ? ' ' : 'n'};
 	bool		is_plain = start->body == NULL && start->queue == NULL &&
-		!start->is_delayed && start->timeout.isnull;
+	!start->is_delayed && start->timeout.isnull;
 
 	return dwf_plan_count(is_plain ? &start_query : &start_timed_query,
 						  values, nulls) > 0;
@@ -309,7 +309,7 @@ dwf_store_finish(text *workflow_id, Oid role, const char *status,
 				 DwfValue output, DwfValue error)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id),
-	ObjectIdGetDatum(role), CStringGetTextDatum(status), output.value,
+		ObjectIdGetDatum(role), CStringGetTextDatum(status), output.value,
 	error.value};
 	char		nulls[] = {' ', ' ', ' ', output.isnull ? 'n' : ' ',
 	error.isnull ? 'n' : ' '};
@@ -410,7 +410,7 @@ dwf_store_set_event(text *workflow_id, text *key, Datum value, Oid role)
 
 /* Look at a workflow and one of its events; false if there is no workflow */
 bool
-dwf_store_event(text *workflow_id, text *key, DwfValue *value, DwfLife *life)
+dwf_store_event(text *workflow_id, text *key, DwfValue * value, DwfLife *life)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id), PointerGetDatum(key)};
 	DwfRun		r = dwf_plan_run(&event_query, values, NULL);

@@ -31,7 +31,7 @@ listen_key(FunctionCallInfo fcinfo, const char *function, bool check)
 
 	dwf_shmem_require(function);
 	workflow_id = dwf_args_optional_name(fcinfo, 0, "workflow_id",
-										DWF_WORKFLOW_ID_MAX);
+										 DWF_WORKFLOW_ID_MAX);
 	if (workflow_id == NULL)
 		return dwf_listener_key(GetUserId(), 0);
 	if (check)

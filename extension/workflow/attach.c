@@ -98,7 +98,7 @@ dwf_attach_try(text *workflow_id, Oid role, bool *ended)
 
 	*ended = false;
 	if (!dwf_claim_take(workflow_id, dwf_store_queue(workflow_id),
-							  &holder_pid))
+						&holder_pid))
 		return holder_pid;
 
 	/* nobody else is at it now, so what the journal has is all there is */
@@ -128,7 +128,7 @@ dwf_attach_pass(text *workflow_id, Oid role, bool *held)
 
 	*held = false;
 	if (!dwf_claim_take(workflow_id, dwf_store_queue(workflow_id),
-							  &holder_pid))
+						&holder_pid))
 		return false;
 	if (dwf_store_attach_free(workflow_id, role))
 	{
@@ -237,7 +237,7 @@ look_for_work(DwfWait *wait)
 	check_can_attach(wait->function);
 	for (;;)
 	{
-		DwfSearch	search = {.queue = next->queue, .role = wait->role};
+		DwfSearch	search = {.queue = next->queue,.role = wait->role};
 		text	   *held;
 		bool		ended;
 

@@ -269,7 +269,7 @@ Datum
 dwf_waits_for(PG_FUNCTION_ARGS)
 {
 	text	   *workflow_id = dwf_args_name(fcinfo, 0, "workflow_id",
-										   DWF_WORKFLOW_ID_MAX);
+											DWF_WORKFLOW_ID_MAX);
 	const char *refusal;
 	bool		is_gone;
 	DwfLife		life;

@@ -57,7 +57,7 @@ start_arguments(FunctionCallInfo fcinfo)
 	DwfStart	start;
 
 	start.workflow_id = dwf_args_optional_name(fcinfo, 0, "workflow_id",
-											  DWF_WORKFLOW_ID_MAX);
+											   DWF_WORKFLOW_ID_MAX);
 	start.body = dwf_args_optional_name(fcinfo, 1, "body", DWF_KEY_MAX);
 	if (start.body)
 		start.body = dwf_body_resolve(start.body, GetUserId());
@@ -70,7 +70,7 @@ start_arguments(FunctionCallInfo fcinfo)
 				 errdetail("Workers run a body; client processes take what is in a queue.")));
 	dwf_args_require(fcinfo, 4, "start_after");
 	start.is_delayed = dwf_args_is_positive(PG_GETARG_INTERVAL_P(4),
-										   "start_after");
+											"start_after");
 	start.start_after = argument_value(fcinfo, 4);
 	if (!PG_ARGISNULL(5))
 		(void) dwf_args_is_positive(PG_GETARG_INTERVAL_P(5), "timeout");
@@ -307,7 +307,7 @@ do_wf_result(PG_FUNCTION_ARGS)
 
 	dwf_wait_init(&wait, fcinfo, "wf_result");
 	result.workflow_id = dwf_args_name(fcinfo, 0, "workflow_id",
-									  DWF_WORKFLOW_ID_MAX);
+									   DWF_WORKFLOW_ID_MAX);
 	wait.deadline = dwf_args_deadline(fcinfo, 1, "timeout");
 
 	key.address.door = DWF_DOOR_LIFE;

@@ -156,11 +156,14 @@ sql(q{SET ROLE worker; SELECT wf_start('of worker', 'who')});
 is(result('of worker'), 'SUCCESS|["worker", "worker"]|', 'a body runs as its owner');
 like(error_of(q{SET ROLE dreamer; SELECT wf_start('dream', 'who')}),
 	qr/42501: role "dreamer" cannot own a workflow with a body/, 'who cannot log in is refused');
-sql(q{BEGIN; SET LOCAL ROLE worker; SELECT wf_start('later', 'who'); RESET ROLE; ALTER ROLE worker NOLOGIN; COMMIT});
+sql(q{SET ROLE worker; SELECT wf_start('later', 'waits')});
+suspended('later');
+sql('ALTER ROLE worker NOLOGIN');
+sql(q{SELECT wf_send('later', '1', 't')});
 poll(q{SELECT error = 'waits: role "worker" may not log in' FROM wf_workflows WHERE workflow_id = 'later'});
 pass('who cannot any more waits until he can again');
 sql('ALTER ROLE worker LOGIN');
-is(result('later'), 'SUCCESS|["worker", "worker"]|', 'and goes on at once');
+is(result('later'), 'SUCCESS|1|', 'and goes on at once');
 
 # Bodies that are none.
 sql(q{CREATE FUNCTION f(jsonb) RETURNS void LANGUAGE sql AS '';

@@ -15,6 +15,7 @@
 
 #include "miscadmin.h"
 #include "storage/ipc.h"
+#include "utils/resowner.h"
 
 #include "shared/service.h"
 #include "shared/shmem.h"
@@ -41,11 +42,32 @@ dwf_presence_changed(Oid database)
 	changed = true;
 }
 
-/* Somebody may log in, or connect, who could not: tell the workers */
+/*
+ * The end of the transaction, after the caches of others were told of what it
+ * has changed: only now may the workers look at roles
+ */
+static void
+after_invalidation(ResourceReleasePhase phase, bool is_commit,
+				   bool is_top_level, void *arg)
+{
+	(void) arg;
+	if (phase != RESOURCE_RELEASE_AFTER_LOCKS || !is_top_level ||
+		!roles_changed)
+		return;
+	roles_changed = false;
+	if (is_commit)
+		dwf_service_ask_all();
+}
+
+/* Somebody may log in, or connect, who could not: tell the workers at commit */
 void
 dwf_presence_roles_changed(void)
 {
-	roles_changed = true;
+	static bool registered = false;
+
+	if (!registered)
+		RegisterResourceReleaseCallback(after_invalidation, NULL);
+	registered = roles_changed = true;
 }
 
 /* Is the launcher to be asked, and about which database? */
@@ -64,9 +86,6 @@ dwf_presence_end_xact(void)
 
 	if (slot && pg_atomic_read_u32(&slot->holds) != InvalidOid)
 		pg_atomic_write_u32(&slot->holds, InvalidOid);
-	if (roles_changed)
-		dwf_service_ask_all();
-	roles_changed = false;
 	if (!changed)
 		return;
 	changed = false;

@@ -202,6 +202,11 @@ SHOW intervalstyle;
 SHOW regress_dwf.begun;
 SHOW client_encoding;
 DROP VIEW test.seen;
+-- one that cannot be changed any more does not stand in the way
+\c -reuse-previous=on "options='-c temp_buffers=10MB'"
+CREATE TEMP TABLE local (i int);
+INSERT INTO local VALUES (1);
+SELECT * FROM test.guest('SELECT 1');
 \c -reuse-previous=on "options=''"
 ALTER ROLE regress_dwf_bob RESET ALL;
 DO $$BEGIN

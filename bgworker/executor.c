@@ -45,6 +45,7 @@
 #include "clock.h"
 #include "guard.h"
 #include "journal.h"
+#include "plan.h"
 #include "service.h"
 #include "store.h"
 #include "wait.h"
@@ -396,6 +397,7 @@ dwf_executor_main(Datum arg)
 					PGC_USERSET, PGC_S_OVERRIDE);
 	SetConfigOption("default_transaction_deferrable", "off",
 					PGC_USERSET, PGC_S_OVERRIDE);
+	dwf_plan_set_patient();
 
 	while (claim_work())
 	{

@@ -477,6 +477,7 @@ begin_work(Oid database)
 	/* whatever the database's default is: nothing here can fail to serialize */
 	SetConfigOption("default_transaction_isolation", "read committed",
 					PGC_USERSET, PGC_S_SESSION);
+	dwf_plan_set_patient();
 
 	if (!look_around())
 		leave();

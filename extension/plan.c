@@ -24,6 +24,7 @@
 #include "jit/jit.h"
 #include "miscadmin.h"
 #include "optimizer/cost.h"
+#include "storage/proc.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -215,6 +216,19 @@ dwf_plan_extension_owner(void)
 
 /* ----- statements ----- */
 
+/* In this process no statement of ours ends by lock_timeout */
+static bool is_patient = false;
+
+/*
+ * This is a process of ours.  The lock_timeout of its role or database is for
+ * what it runs for others: what holds up a statement of ours is waited for.
+ */
+void
+dwf_plan_set_patient(void)
+{
+	is_patient = true;
+}
+
 /* The planner's settings that we do not leave to the session */
 typedef struct PlannerSettings
 {
@@ -256,6 +270,7 @@ execute_plan(DwfStatement *statement, Datum *values, const char *nulls,
 	};
 	bool		was_running = is_running;
 	bool		was_read_only = XactReadOnly;
+	int			lock_timeout = LockTimeout;
 	int			result = 0;
 
 	PG_TRY();
@@ -263,6 +278,8 @@ execute_plan(DwfStatement *statement, Datum *values, const char *nulls,
 		is_running = true;
 		if (dwf_attachment_is_body())
 			XactReadOnly = false;	/* a body is read-only, our calls are not */
+		if (is_patient)
+			LockTimeout = 0;
 		enable_seqscan = enable_bitmapscan = jit_enabled = false;
 		enable_indexscan = enable_tidscan = true;
 		enable_nestloop = enable_sort = true;
@@ -287,6 +304,7 @@ execute_plan(DwfStatement *statement, Datum *values, const char *nulls,
 		jit_enabled = saved.jit;
 		is_running = was_running;
 		XactReadOnly = was_read_only;
+		LockTimeout = lock_timeout;
 	}
 	PG_END_TRY();
 

@@ -43,6 +43,7 @@ extern uint64 dwf_plan_count_latest(DwfStatement *statement, Datum *values);
 extern Datum dwf_plan_column(uint64 row, int n, bool *isnull);
 extern DwfValue dwf_plan_copy_column(DwfRun run, uint64 row, int n);
 extern TimestampTz dwf_plan_moment(DwfStatement *statement, Datum *values);
+extern void dwf_plan_set_patient(void);
 extern bool dwf_plan_is_running(void);
 extern bool dwf_plan_is_installed(void);
 extern Oid	dwf_plan_extension_owner(void);

@@ -552,6 +552,10 @@ is(response($socket)->{status}, 504, 'the end of the workflow is an answer');
 
 # On time, though nothing else is to be done
 $manual = webhook('"manual"');
+$socket = dial();
+syswrite $socket, bytes('POST', $manual, 'given more time');
+until_true(sub { depth($manual) == 1 }, 'it is there');
+my $shortened = payload($manual)->{request_id};
 set('http_request_timeout', '1h');
 set('http_response_timeout', '200ms');
 until_true(
@@ -561,6 +565,8 @@ until_true(
 	},
 	'an answer that does not come is 504');
 pass('an answer that does not come is 504');
+is(response($socket)->{status}, 504, '... also for one that came when there was more time');
+is(sql("SELECT wf_respond($shortened)"), 'f', '... as who answers it is told');
 my $late = payload($manual)->{request_id};
 is(sql("SELECT wf_respond($late)"), 'f', '... and then it is too late');
 # ... also for a body, which does not end of that, nor when it is retried
@@ -1056,7 +1062,14 @@ is(response($socket)->{status}, 201, '... for held requests, too');
 
 $locker->quit;
 
+$manual = webhook('"manual"');
+$socket = dial();
+syswrite $socket, bytes('POST', $manual, 'x');
+until_true(sub { depth($manual) == 1 }, 'it is held');
+my $sent_away = payload($manual)->{request_id};
 sql('CREATE DATABASE copy TEMPLATE postgres');
+is(response($socket)->{status}, 504, 'who is held does not hold it up');
+is(sql("SELECT wf_respond($sent_away)"), 'f', '... and who answers him is told so');
 pass('a database with a gateway can be copied');
 health_is(200, '... and the gateway comes back');
 set('http_database', 'copy');
@@ -1164,6 +1177,7 @@ foreach my $mode (qw(smart fast immediate))
 	syswrite $open[0], bytes('POST', $manual, 'x');
 	syswrite $open[1], "POST $manual HTTP/1.1\r\nHo";
 	until_true(sub { depth($manual) == 1 }, 'it is held');
+	my $held = payload($manual)->{request_id};
 	$node->stop($mode);
 	pass("$mode shutdown with open connections");
 	$answer = response($open[0]);
@@ -1171,6 +1185,7 @@ foreach my $mode (qw(smart fast immediate))
 	  unless $mode eq 'immediate';
 	$node->start;
 	until_true(sub { status('GET', '/healthz') == 200 }, 'it is back');
+	is(sql("SELECT wf_respond($held)"), 'f', '... and who answers it later is told so');
 }
 
 # A commit that a standby has to confirm, and there is none: who asks hears

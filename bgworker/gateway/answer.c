@@ -325,21 +325,10 @@ dwf_answer_settle(DwfTask *task)
 
 /* ----- answers to held requests ----- */
 
-/* Have this process's latch set when there are answers */
-void
-dwf_answer_watch(void)
-{
-	DwfWaitKey	key = {0};
-
-	answer_context = AllocSetContextCreate(TopMemoryContext,
-										   "durable_wf answers",
-										   ALLOCSET_DEFAULT_SIZES);
-	key.address.door = DWF_DOOR_GATEWAY;
-	key.is_aid = true;			/* nothing that users have to see */
-	dwf_waiter_begin(&key, 1, DT_NOEND, GetUserId(), false);
-}
-
-/* Note of requests that nobody waits for an answer to */
+/*
+ * Note of requests that nobody waits for an answer to; a count of -1: of all
+ * that a gateway has held
+ */
 static void
 note_gone(int64 *request_ids, int count)
 {
@@ -349,7 +338,10 @@ note_gone(int64 *request_ids, int count)
 		enable_timeout_after(STATEMENT_TIMEOUT, FETCH_TIMEOUT);
 		MemoryContextSwitchTo(answer_context);
 		PushActiveSnapshot(GetTransactionSnapshot());
-		dwf_store_leave_requests(request_ids, count);
+		if (count < 0)
+			dwf_store_leave_all_requests();
+		else
+			dwf_store_leave_requests(request_ids, count);
 		PopActiveSnapshot();
 		disable_timeout(STATEMENT_TIMEOUT, false);
 		dwf_transaction_commit(false);
@@ -366,6 +358,23 @@ note_gone(int64 *request_ids, int count)
 	MemoryContextReset(answer_context);
 }
 
+/* Have this process's latch set when there are answers */
+void
+dwf_answer_watch(void)
+{
+	DwfWaitKey	key = {0};
+
+	answer_context = AllocSetContextCreate(TopMemoryContext,
+										   "durable_wf answers",
+										   ALLOCSET_DEFAULT_SIZES);
+	key.address.door = DWF_DOOR_GATEWAY;
+	key.is_aid = true;			/* nothing that users have to see */
+	dwf_waiter_begin(&key, 1, DT_NOEND, GetUserId(), false);
+
+	/* those of a gateway that has crashed */
+	note_gone(NULL, -1);
+}
+
 /* Let go held clients that have gone away: who answers them is to know that */
 void
 dwf_answer_drop_gone(void)
@@ -375,6 +384,23 @@ dwf_answer_drop_gone(void)
 
 	if (count > 0 && dwf_server_is_open)
 		note_gone(request_ids, count);
+}
+
+/*
+ * Held clients are about to be told that there is no answer in time: who
+ * answers them from now on is to know that.  (The time that the request was
+ * given when it was delivered may be a longer one, as settings change.)
+ */
+void
+dwf_answer_note_late(void)
+{
+	int64	   *request_ids;
+	int			count = dwf_conn_late(&request_ids);
+
+	if (count > 0 && dwf_server_is_open)
+		note_gone(request_ids, count);
+	if (request_ids)
+		pfree(request_ids);
 }
 
 /* Send answers; returns how many were taken.  Raises. */
@@ -452,4 +478,17 @@ dwf_answer_held(long *retry_after)
 	MemoryContextSwitchTo(TopMemoryContext);
 	MemoryContextReset(answer_context);
 	return count > 0;
+}
+
+/* The gateway ends: send what has come, and none of the others can be sent */
+void
+dwf_answer_end(void)
+{
+	long		retry_after;
+
+	if (!dwf_server_is_open)
+		return;
+	note_gone(NULL, -1);
+	while (dwf_answer_held(&retry_after))
+		dwf_server_run();
 }

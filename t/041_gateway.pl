@@ -777,6 +777,21 @@ like($logged, qr/refused a request: it says 42501\n.*DETAIL: .*Webhook \Q$shown\
 like($logged, qr/WARNING: .*permission denied for table not_yours\n.*DETAIL: .*of workflow "plain", validator public\.says: 503\.\n.*CONTEXT/, 'a broken one likewise');
 unlike($logged, qr/\Q${\token($says)}\E/, '... and no token is in the log');
 
+# What a stranger makes a validator say is not logged without end, and leaves
+# room for what is wrong with the validator.
+sql(q{CREATE FUNCTION repeats(request jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN
+	IF request->>'query' = 'reads' THEN
+		PERFORM 1 FROM not_yours.nothing;
+	END IF;
+	RAISE EXCEPTION 'no such thing: %', request->>'query';
+END $$});
+my $repeats = "$path/" . sql(q{SELECT token FROM wf_create_webhook(validator => 'repeats', workflow_id => 'plain')});
+status('POST', "$repeats?$_", 'x') foreach 1 .. 20;
+is(status('POST', "$repeats?reads", 'x'), 503, 'a validator that is broken after many refusals');
+$logged = slurp_file($log, $log_position);
+is(scalar(() = $logged =~ /no such thing: /g), 16, '... of which not all are in the log');
+like($logged, qr/WARNING: .*permission denied for schema not_yours\n.*validator \S*repeats: 503/, '... which has that');
+
 # The validator itself may not be called any more, or is out of reach
 sql(q{CREATE FUNCTION not_yours.gone(jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT $1'; GRANT USAGE ON SCHEMA not_yours TO plain});
 my $gone = "$path/" . sql(q{SELECT token FROM wf_create_webhook(validator => 'not_yours.gone', workflow_id => 'plain')});

@@ -100,6 +100,8 @@ is_broken(const ErrorData *error)
 		"WF", "XX"
 	};
 
+	if (strncmp(unpack_sql_state(error->sqlerrcode), "PT5", 3) == 0)
+		return true;			/* it says so itself */
 	if (error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE)
 		return !is_raised(error);
 	if (error->sqlerrcode == ERRCODE_NO_DATA_FOUND ||

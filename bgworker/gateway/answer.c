@@ -387,20 +387,40 @@ dwf_answer_drop_gone(void)
 }
 
 /*
- * Held clients are about to be told that there is no answer in time: who
- * answers them from now on is to know that.  (The time that the request was
- * given when it was delivered may be a longer one, as settings change.)
+ * Held clients are about to be told that there is no answer in time (by
+ * dwf_conn_cut_slow): who answers them from now on is to know that.  (The time
+ * that a request was given as it was delivered may be a longer one, as settings
+ * change.)
  */
 void
 dwf_answer_note_late(void)
 {
+	int64		until = dwf_conn_now() - dwf_setting_http_response_timeout;
+	DwfConn    *oldest;
+	DwfConn   **held;
 	int64	   *request_ids;
-	int			count = dwf_conn_late(&request_ids);
+	int			nheld;
+	int			count = 0;
 
-	if (count > 0 && dwf_server_is_open)
+	if (!dwf_server_is_open || dwf_setting_http_response_timeout <= 0 ||
+		dwf_conn_ready(DWF_CONN_HELD, &oldest, 1) == 0 ||
+		oldest->since > until)
+		return;
+
+	nheld = dwf_conn_count(DWF_CONN_HELD);
+	held = palloc(nheld * sizeof(DwfConn *));
+	request_ids = palloc(nheld * sizeof(int64));
+	nheld = dwf_conn_ready(DWF_CONN_HELD, held, nheld);
+	for (int i = 0; i < nheld && held[i]->since <= until; i++)
+	{
+		/* but for those that somebody else still waits for */
+		if (dwf_conn_held(held[i]->request_id)->since <= until)
+			request_ids[count++] = held[i]->request_id;
+	}
+	if (count > 0)
 		note_gone(request_ids, count);
-	if (request_ids)
-		pfree(request_ids);
+	pfree(held);
+	pfree(request_ids);
 }
 
 /* Send answers; returns how many were taken.  Raises. */

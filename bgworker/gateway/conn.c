@@ -488,36 +488,6 @@ time_allowed(DwfConnState state)
 	}
 }
 
-/*
- * The held requests whose time is over, into memory of the caller's, and how
- * many: those that dwf_conn_cut_slow() is about to give up, but for what
- * another connection is held for, too
- */
-int
-dwf_conn_late(int64 **request_ids)
-{
-	int64		until = dwf_conn_now() - dwf_setting_http_response_timeout;
-	int			count = 0;
-	dlist_iter	iter;
-
-	*request_ids = NULL;
-	if (dwf_setting_http_response_timeout <= 0)
-		return 0;
-	dlist_foreach(iter, &conns[DWF_CONN_HELD])
-	{
-		DwfConn    *conn = dlist_container(DwfConn, node, iter.cur);
-
-		if (conn->since > until)
-			break;				/* they are in the order of time */
-		if (dwf_conn_held(conn->request_id)->since > until)
-			continue;
-		if (*request_ids == NULL)
-			*request_ids = palloc(counts[DWF_CONN_HELD] * sizeof(int64));
-		(*request_ids)[count++] = conn->request_id;
-	}
-	return count;
-}
-
 /* One has been in its state for too long */
 static void
 end_slow(DwfConn *conn)

@@ -87,7 +87,6 @@ extern void dwf_conn_hang_up(DwfConn *conn);
 extern void dwf_conn_hold(DwfConn *conn, int64 request_id);
 extern DwfConn *dwf_conn_held(int64 request_id);
 extern int	dwf_conn_gone_fd(void);
-extern int	dwf_conn_late(int64 **request_ids);
 extern int	dwf_conn_drop_gone(int64 *request_ids, int max);
 extern long dwf_conn_cut_slow(void);
 extern void dwf_conn_say_goodbye(bool in_doubt);

@@ -13,8 +13,9 @@
  *	anything else		400
  *
  * or it is broken, and then nobody knows whether the request is a good one:
- * 503, so that the sender tries again.  That is so when what it uses is not
- * there, or has lost a privilege, when it took too long, and the like.
+ * 503, so that the sender tries again.  So it is if it says so itself (PT5nn),
+ * when what it uses is not there, or has lost a privilege, when it took too
+ * long, and the like.
  * "Itself" is RAISE of PL/pgSQL: the same SQLSTATE from anywhere else is the
  * server's word.
  *

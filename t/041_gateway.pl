@@ -552,6 +552,10 @@ is(response($socket)->{status}, 504, 'the end of the workflow is an answer');
 
 # On time, though nothing else is to be done
 $manual = webhook('"manual"');
+$socket = dial();
+syswrite $socket, bytes('POST', $manual, 'given more time');
+until_true(sub { depth($manual) == 1 }, 'it is there');
+my $shortened = payload($manual)->{request_id};
 set('http_request_timeout', '1h');
 set('http_response_timeout', '200ms');
 until_true(
@@ -561,6 +565,8 @@ until_true(
 	},
 	'an answer that does not come is 504');
 pass('an answer that does not come is 504');
+is(response($socket)->{status}, 504, '... also for one that came when there was more time');
+is(sql("SELECT wf_respond($shortened)"), 'f', '... as who answers it is told');
 my $late = payload($manual)->{request_id};
 is(sql("SELECT wf_respond($late)"), 'f', '... and then it is too late');
 # ... also for a body, which does not end of that, nor when it is retried
@@ -751,7 +757,7 @@ my $says = "$path/" . sql(q{SELECT token FROM wf_create_webhook(validator => 'sa
 foreach my $case (
 	[ P0001 => 400 ], [ 42501 => 403 ], [ 28000 => 401 ], [ '28P01' => 401 ],
 	[ PT400 => 400 ], [ PT401 => 401 ], [ PT404 => 404 ], [ PT406 => 406 ],
-	[ PT410 => 410 ], [ PT499 => 499 ], [ PT500 => 400 ], [ PT4X0 => 400 ],
+	[ PT410 => 410 ], [ PT499 => 499 ], [ PT500 => 503 ], [ PT503 => 503 ], [ PT4X0 => 400 ],
 	[ 23505 => 400 ], [ 55000 => 503 ], [ WF006 => 503 ], [ P0002 => 400 ],
 	[ 'strict' => 503 ], [ 're-raised' => 503 ], [ 'reads' => 503 ],
 	[ 'schema' => 503 ], [ 'calls' => 503 ], [ 'bad' => 400 ], [ 'wf' => 503 ])
@@ -770,6 +776,21 @@ is(scalar(() = $logged =~ /LOG: .*refused a request: it says 42501/g), 2, 'a rea
 like($logged, qr/refused a request: it says 42501\n.*DETAIL: .*Webhook \Q$shown\E\.\.\. of workflow "plain", validator public\.says: 403\./, '... which is named');
 like($logged, qr/WARNING: .*permission denied for table not_yours\n.*DETAIL: .*of workflow "plain", validator public\.says: 503\.\n.*CONTEXT/, 'a broken one likewise');
 unlike($logged, qr/\Q${\token($says)}\E/, '... and no token is in the log');
+
+# What a stranger makes a validator say is not logged without end, and leaves
+# room for what is wrong with the validator.
+sql(q{CREATE FUNCTION repeats(request jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN
+	IF request->>'query' = 'reads' THEN
+		PERFORM 1 FROM not_yours.nothing;
+	END IF;
+	RAISE EXCEPTION 'no such thing: %', request->>'query';
+END $$});
+my $repeats = "$path/" . sql(q{SELECT token FROM wf_create_webhook(validator => 'repeats', workflow_id => 'plain')});
+status('POST', "$repeats?$_", 'x') foreach 1 .. 20;
+is(status('POST', "$repeats?reads", 'x'), 503, 'a validator that is broken after many refusals');
+$logged = slurp_file($log, $log_position);
+is(scalar(() = $logged =~ /no such thing: /g), 16, '... of which not all are in the log');
+like($logged, qr/WARNING: .*permission denied for schema not_yours\n.*validator \S*repeats: 503/, '... which has that');
 
 # The validator itself may not be called any more, or is out of reach
 sql(q{CREATE FUNCTION not_yours.gone(jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT $1'; GRANT USAGE ON SCHEMA not_yours TO plain});
@@ -1056,7 +1077,14 @@ is(response($socket)->{status}, 201, '... for held requests, too');
 
 $locker->quit;
 
+$manual = webhook('"manual"');
+$socket = dial();
+syswrite $socket, bytes('POST', $manual, 'x');
+until_true(sub { depth($manual) == 1 }, 'it is held');
+my $sent_away = payload($manual)->{request_id};
 sql('CREATE DATABASE copy TEMPLATE postgres');
+is(response($socket)->{status}, 504, 'who is held does not hold it up');
+is(sql("SELECT wf_respond($sent_away)"), 'f', '... and who answers him is told so');
 pass('a database with a gateway can be copied');
 health_is(200, '... and the gateway comes back');
 set('http_database', 'copy');
@@ -1164,6 +1192,7 @@ foreach my $mode (qw(smart fast immediate))
 	syswrite $open[0], bytes('POST', $manual, 'x');
 	syswrite $open[1], "POST $manual HTTP/1.1\r\nHo";
 	until_true(sub { depth($manual) == 1 }, 'it is held');
+	my $held = payload($manual)->{request_id};
 	$node->stop($mode);
 	pass("$mode shutdown with open connections");
 	$answer = response($open[0]);
@@ -1171,6 +1200,7 @@ foreach my $mode (qw(smart fast immediate))
 	  unless $mode eq 'immediate';
 	$node->start;
 	until_true(sub { status('GET', '/healthz') == 200 }, 'it is back');
+	is(sql("SELECT wf_respond($held)"), 'f', '... and who answers it later is told so');
 }
 
 # A commit that a standby has to confirm, and there is none: who asks hears

@@ -90,10 +90,10 @@ static bool attempts_are_over = false;
 static bool in_command = false;
 
 /*
- * Work that was said to be done by the last calls, as it is recorded: their
- * numbers, in patch_context, and the last of them
+ * Of the work that the last calls have said to be done, what a client may take
+ * for nothing yet: the names, in patch_context; and the last number
  */
-static List *done_places = NIL;
+static List *done_names = NIL;
 static int	done_to = 0;
 
 /* The body has crashed before, and has not got further since */
@@ -512,19 +512,18 @@ dwf_journal_peek(const char *function, text *name)
 	return place == PLACE_HAS_CALL;
 }
 
-/* Forget that this work was said to be done; false if it was not */
+/* Forget that such work was said to be done, once; false if it was not */
 static bool
-forget_done(const char *function, text *name)
+forget_done(text *name)
 {
-	DwfRecord	recorded = {0};
 	ListCell   *cell;
 
-	foreach(cell, done_places)
+	foreach(cell, done_names)
 	{
-		if (look_at_place(lfirst_int(cell), function, name,
-						  &recorded) == PLACE_HAS_CALL)
+		if (dwf_identity_same(lfirst(cell), name))
 		{
-			done_places = foreach_delete_current(done_places, cell);
+			pfree(lfirst(cell));
+			done_names = foreach_delete_current(done_names, cell);
 			return true;
 		}
 	}
@@ -541,7 +540,6 @@ dwf_journal_look(const char *function, text *name, const char *caller)
 {
 	DwfRecord	recorded = {0};
 	Place		place;
-	MemoryContext old;
 
 	(void) dwf_claim_require(caller);
 	check_isolation();
@@ -554,19 +552,30 @@ dwf_journal_look(const char *function, text *name, const char *caller)
 
 	if (done_to != last_no)
 	{
-		list_free(done_places);
-		done_places = NIL;
+		list_free_deep(done_names);
+		done_names = NIL;
 	}
 	if (place == PLACE_IS_FREE)
 	{
-		(void) forget_done(function, name);
+		/* from now on it is this that a client does, by this name */
+		while (forget_done(name))
+			;
 		return false;
 	}
-	old = MemoryContextSwitchTo(patch_context);
 	done_to = last_no + 1;
-	done_places = lappend_int(done_places, done_to);
-	MemoryContextSwitchTo(old);
 	return true;
+}
+
+/* The client may take the work that it was just told of for nothing yet */
+void
+dwf_journal_note_done(text *name)
+{
+	MemoryContext old = MemoryContextSwitchTo(patch_context);
+
+	done_names = lappend(done_names,
+						 DatumGetPointer(datumCopy(PointerGetDatum(name),
+												   false, -1)));
+	MemoryContextSwitchTo(old);
 }
 
 /*
@@ -582,7 +591,7 @@ dwf_journal_is_done_again(const char *function, text *name)
 	return done_to == last_no && divergence == NULL &&
 		look_at_place(last_no + 1, function, name,
 					  &recorded) != PLACE_HAS_CALL &&
-		forget_done(function, name);
+		forget_done(name);
 }
 
 /*
@@ -739,7 +748,7 @@ dwf_journal_begin(text *workflow_id)
 	divergence = NULL;
 	has_crashed = false;
 	last_no = done_to = 0;
-	done_places = NIL;
+	done_names = NIL;
 	recorded_to = dwf_store_last_step(workflow_id);
 }
 

@@ -51,9 +51,21 @@ static DwfStatement leave_query = {
 	" WHERE r.ctid" EQ "ANY (ARRAY("
 	"   SELECT q.ctid FROM durable_wf.request q"
 	"   WHERE q.request_id" EQ "ANY ($1) AND q.held_by_gateway"
-	"   AND q.responded_at IS NULL AND q.expires_at IS NOT NULL"
+	"   AND q.responded_at IS NULL"
+	"   AND q.expires_at OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()"
 	"   FOR UPDATE SKIP LOCKED))",
 	1, {INT8ARRAYOID}, NULL
+};
+
+/* all that a gateway held, but for those that are being answered */
+static DwfStatement leave_all_query = {
+	"UPDATE durable_wf.request r SET expires_at = pg_catalog.clock_timestamp()"
+	" WHERE r.ctid" EQ "ANY (ARRAY("
+	"   SELECT q.ctid FROM durable_wf.request q"
+	"   WHERE q.held_by_gateway AND q.responded_at IS NULL"
+	"   AND q.expires_at OPERATOR(pg_catalog.>) pg_catalog.statement_timestamp()"
+	"   FOR UPDATE SKIP LOCKED))",
+	0, {0}, NULL
 };
 
 static Datum
@@ -132,4 +144,11 @@ dwf_store_leave_requests(int64 *request_ids, int count)
 												FLOAT8PASSBYVAL,
 												TYPALIGN_DOUBLE));
 	(void) dwf_plan_count(&leave_query, values, NULL);
+}
+
+/* The gateway has gone, and all its clients with it.  Does not block. */
+void
+dwf_store_leave_all_requests(void)
+{
+	(void) dwf_plan_count(&leave_all_query, NULL, NULL);
 }

@@ -261,6 +261,7 @@ extern void dwf_store_hold_request(text *workflow_id, int64 request_id,
 								   text *token, bool by_gateway);
 extern DwfAnswered dwf_store_respond(int64 request_id, Datum response,
 									 Oid role);
+extern PGDLLEXPORT void dwf_store_leave_all_requests(void);
 extern PGDLLEXPORT void dwf_store_leave_requests(int64 *request_ids,
 												 int count);
 extern bool dwf_store_answer_of(int64 request_id, text *token,

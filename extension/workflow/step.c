@@ -20,6 +20,7 @@
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/fmgroids.h"
+#include "utils/jsonb.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
@@ -429,17 +430,31 @@ static const DwfCall save_step = {
 	"wf_save_step", 0, false, save_step_body, 1, false
 };
 
+/* Do many drivers show it as they show SQL NULL? */
+static bool
+is_json_null(Jsonb *json)
+{
+	JsonbValue	value;
+
+	return JB_ROOT_IS_SCALAR(json) && JsonbExtractScalar(&json->root, &value) &&
+		value.type == jbvNull;
+}
+
 /* wf_get_step(name) → jsonb; what wf_save_step has recorded here, or null */
 Datum
 wf_get_step(PG_FUNCTION_ARGS)
 {
 	text	   *name = dwf_args_name(fcinfo, 0, "name", DWF_KEY_MAX);
+	Datum		output;
 
 	dwf_journal_require("wf_get_step");
 	if (dwf_journal_in_command() ||
 		!dwf_journal_look(save_step.function, name, "wf_get_step"))
 		PG_RETURN_NULL();
-	return dwf_journal_call(&save_step, fcinfo);
+	output = dwf_journal_call(&save_step, fcinfo);
+	if (is_json_null(DatumGetJsonbP(output)))
+		dwf_journal_note_done(name);
+	return output;
 }
 
 /* wf_save_step(name, output) → void */

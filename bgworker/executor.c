@@ -43,6 +43,7 @@
 
 #include "base/args.h"
 #include "base/process_settings.h"
+#include "base/settings.h"
 #include "session/body_timeout.h"
 #include "session/guard.h"
 #include "session/journal.h"

@@ -45,6 +45,7 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
+#include "base/settings.h"
 #include "shared/executors.h"
 #include "shared/waiter.h"
 #include "store/plan.h"

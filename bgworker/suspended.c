@@ -32,6 +32,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "base/settings.h"
 #include "bgworker/aside.h"
 #include "bgworker/attempt.h"
 #include "shared/listener.h"

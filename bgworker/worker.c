@@ -30,6 +30,7 @@
 #include "utils/timestamp.h"
 
 #include "base/process_settings.h"
+#include "base/settings.h"
 #include "bgworker/attempt.h"
 #include "bgworker/notifier.h"
 #include "bgworker/pool.h"

@@ -42,6 +42,7 @@
 #include "utils/timeout.h"
 
 #include "base/durable_wf.h"
+#include "base/settings.h"
 #include "bgworker/gateway/prepare.h"
 #include "bgworker/gateway/refusal.h"
 #include "bgworker/gateway/server.h"

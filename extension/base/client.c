@@ -42,6 +42,8 @@
 #include "storage/latch.h"
 #include "utils/guc.h"
 
+#include "base/settings.h"
+
 /* This transaction has taken something for the client */
 static bool has_taken = false;
 

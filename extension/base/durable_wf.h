@@ -80,35 +80,4 @@ dwf_door_serves_one(char door)
 		door == DWF_DOOR_WORK;
 }
 
-/* Setting durable_wf.workflow_id; '' when there is none */
-extern char *dwf_setting_workflow_id;
-
-/* Setting durable_wf.notify_min_gap, in milliseconds */
-extern int	dwf_setting_notify_min_gap;
-
-/* Settings about SQL workflows; times in milliseconds */
-extern int	dwf_setting_max_executors;
-extern int	dwf_setting_suspend_after;
-extern int	dwf_setting_executor_idle_timeout;
-extern int	dwf_setting_max_attempts;
-extern int	dwf_setting_step_timeout;
-extern int	dwf_setting_attach_keepalive;
-
-/* Setting durable_wf.validator_timeout, in milliseconds */
-extern PGDLLEXPORT int dwf_setting_validator_timeout;
-
-/* Settings about HTTP; times in milliseconds, sizes in bytes */
-extern PGDLLEXPORT int dwf_setting_http_port;
-extern PGDLLEXPORT char *dwf_setting_http_listen_addresses;
-extern PGDLLEXPORT char *dwf_setting_http_database;
-extern PGDLLEXPORT char *dwf_setting_http_role;
-extern PGDLLEXPORT char *dwf_setting_http_base_url;
-extern PGDLLEXPORT int dwf_setting_http_max_body;
-extern PGDLLEXPORT int dwf_setting_http_max_connections;
-extern PGDLLEXPORT int dwf_setting_http_request_timeout;
-extern PGDLLEXPORT int dwf_setting_http_response_timeout;
-
-/* Setting durable_wf.paused */
-extern bool dwf_setting_paused;
-
 #endif							/* DURABLE_WF_H */

@@ -14,6 +14,7 @@
 #include "base/args.h"
 #include "base/owner.h"
 #include "base/restricted.h"
+#include "base/settings.h"
 #include "shared/claim.h"
 
 /*

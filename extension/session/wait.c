@@ -40,6 +40,7 @@
 #include "base/call_hint.h"
 #include "base/client.h"
 #include "base/owner.h"
+#include "base/settings.h"
 #include "session/body_timeout.h"
 #include "session/identity.h"
 #include "session/journal.h"

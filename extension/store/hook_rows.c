@@ -11,6 +11,7 @@
 #include "executor/spi.h"
 #include "utils/builtins.h"
 
+#include "base/settings.h"
 #include "store/store_sql.h"
 
 /* How long an answer is kept for who asks again */

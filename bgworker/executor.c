@@ -44,6 +44,7 @@
 #include "base/args.h"
 #include "base/process_settings.h"
 #include "base/settings.h"
+#include "base/texts.h"
 #include "session/body_timeout.h"
 #include "session/guard.h"
 #include "session/journal.h"
@@ -135,9 +136,7 @@ look_for_body(DwfWait *wait)
 		CHECK_FOR_INTERRUPTS();
 		if (dwf_attach_pass(search.workflow_id, role, &held))
 		{
-			claimed = (text *) MemoryContextAlloc(TopMemoryContext,
-												  VARSIZE(search.workflow_id));
-			memcpy(claimed, search.workflow_id, VARSIZE(search.workflow_id));
+			claimed = dwf_texts_copy_to_top(search.workflow_id);
 			return true;
 		}
 		if (held)

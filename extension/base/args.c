@@ -12,8 +12,8 @@
 
 #include <math.h>
 
-#include "catalog/pg_type.h"
 #include "funcapi.h"
+#include "nodes/parsenodes.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
@@ -184,4 +184,18 @@ dwf_args_return_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
 		elog(ERROR, "return type must be a row type");
 	desc = BlessTupleDesc(desc);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
+}
+
+/*
+ * The result of a waiting function, which may be a SELECTed value or, for a
+ * CALL, the one INOUT argument of its procedure
+ */
+Datum
+dwf_args_return_value(FunctionCallInfo fcinfo, Datum value, bool isnull)
+{
+	if (fcinfo->context && IsA(fcinfo->context, CallContext))
+		return dwf_args_return_row(fcinfo, &value, &isnull);
+	if (isnull)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(value);
 }

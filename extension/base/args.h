@@ -35,5 +35,7 @@ extern int	dwf_args_array(FunctionCallInfo fcinfo, int n, const char *name,
 						   Oid type, Datum **values, bool **nulls);
 extern Datum dwf_args_return_row(FunctionCallInfo fcinfo, Datum *values,
 								 bool *nulls);
+extern Datum dwf_args_return_value(FunctionCallInfo fcinfo, Datum value,
+								   bool isnull);
 
 #endif							/* DWF_ARGS_H */

@@ -130,11 +130,7 @@ do_wf_await_hook(PG_FUNCTION_ARGS)
 	isnull = !dwf_mailbox_receive(&receive, &wait, NULL);
 	payload = isnull ? (Datum) 0 : receive.items[0].payload;
 
-	if (wait.is_call)
-		return dwf_args_return_row(fcinfo, &payload, &isnull);
-	if (isnull)
-		PG_RETURN_NULL();
-	PG_RETURN_DATUM(payload);
+	return dwf_args_return_value(fcinfo, payload, isnull);
 }
 
 /* wf_get_hook(token) → a row, or none */

@@ -68,14 +68,6 @@ dwf_identity_argument(FunctionCallInfo fcinfo, int n)
 	return workflow_id;
 }
 
-/* Is this the same workflow?  NULL is none. */
-bool
-dwf_identity_same(const text *a, const text *b)
-{
-	return a && b && VARSIZE_ANY_EXHDR(a) == VARSIZE_ANY_EXHDR(b) &&
-		memcmp(VARDATA_ANY(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(a)) == 0;
-}
-
 /* Raise 42501 unless a role, usually the current user, may act on a workflow */
 void
 dwf_identity_check_owner(text *workflow_id, const DwfLife *life, Oid role)

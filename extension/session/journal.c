@@ -38,6 +38,7 @@
 #include "utils/timestamp.h"
 
 #include "base/restricted.h"
+#include "base/texts.h"
 #include "session/identity.h"
 #include "session/leftover.h"
 #include "session/result.h"
@@ -267,7 +268,7 @@ look_at_place(int step_no, const char *function, text *name,
 	if (!found)
 		return PLACE_IS_FREE;
 	return strcmp(recorded->function, function) == 0 &&
-		(recorded->name == name || dwf_identity_same(recorded->name, name)) ?
+		(recorded->name == name || dwf_texts_equal(recorded->name, name)) ?
 		PLACE_HAS_CALL : PLACE_HAS_OTHER;
 }
 
@@ -474,7 +475,7 @@ dwf_journal_patch(text *change, bool *value)
 		Patch	   *patch = lfirst(cell);
 
 		*value = patch->value;
-		if (dwf_identity_same(patch->change, change))
+		if (dwf_texts_equal(patch->change, change))
 			return true;
 	}
 	return false;
@@ -487,8 +488,7 @@ dwf_journal_keep_patch(text *change, bool value)
 	MemoryContext old = MemoryContextSwitchTo(patch_context);
 	Patch	   *patch = palloc(sizeof(Patch));
 
-	patch->change = (text *) DatumGetPointer(datumCopy(PointerGetDatum(change),
-													   false, -1));
+	patch->change = dwf_texts_copy(change);
 	patch->value = value;
 	patches = lappend(patches, patch);
 	MemoryContextSwitchTo(old);

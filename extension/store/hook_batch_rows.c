@@ -10,9 +10,9 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 
+#include "base/arrays.h"
 #include "store/store_sql.h"
 
 #define FIND_MANY_QUERY \
@@ -56,13 +56,6 @@ static DwfStatement leave_query = {
 	1, {INT8ARRAYOID}, NULL
 };
 
-static Datum
-text_array(Datum *elements, int count)
-{
-	return PointerGetDatum(construct_array(elements, count, TEXTOID, -1,
-										   false, TYPALIGN_INT));
-}
-
 /*
  * Look at the webhooks of live workflows among these tokens, each named once.
  * "lock": keep them from being disposed of until the transaction ends, and pass
@@ -78,7 +71,7 @@ dwf_store_find_webhooks(text **tokens, int ntokens, bool lock, int *count)
 
 	for (int i = 0; i < ntokens; i++)
 		elements[i] = PointerGetDatum(tokens[i]);
-	values[0] = text_array(elements, ntokens);
+	values[0] = dwf_arrays_of_text(elements, ntokens);
 	hooks = palloc0(ntokens * sizeof(DwfHook));
 
 	r = dwf_plan_run(lock ? &lock_many_query : &find_many_query, values, NULL);
@@ -104,16 +97,14 @@ dwf_store_find_webhooks(text **tokens, int ntokens, bool lock, int *count)
 
 /* Insert payloads of hooks; each array has "count" elements */
 void
-dwf_store_deliver_payloads(int count, Datum *message_ids, Datum *workflow_ids,
+dwf_store_deliver_payloads(int count, const int64 *message_ids, Datum *workflow_ids,
 						   Datum *tokens, Datum *payloads)
 {
 	Datum		values[] = {
-		PointerGetDatum(construct_array(message_ids, count, INT8OID, 8,
-										FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)),
-		text_array(workflow_ids, count),
-		text_array(tokens, count),
-		PointerGetDatum(construct_array(payloads, count, JSONBOID, -1, false,
-										TYPALIGN_INT))
+		dwf_arrays_of_int8(message_ids, count),
+		dwf_arrays_of_text(workflow_ids, count),
+		dwf_arrays_of_text(tokens, count),
+		dwf_arrays_of_jsonb(payloads, count)
 	};
 
 	(void) dwf_plan_count(&deliver_payloads_query, values, NULL);
@@ -121,15 +112,9 @@ dwf_store_deliver_payloads(int count, Datum *message_ids, Datum *workflow_ids,
 
 /* The clients of these requests have gone away.  Does not block. */
 void
-dwf_store_leave_requests(int64 *request_ids, int count)
+dwf_store_leave_requests(const int64 *request_ids, int count)
 {
-	Datum	   *elements = palloc(count * sizeof(Datum));
-	Datum		values[1];
+	Datum		values[] = {dwf_arrays_of_int8(request_ids, count)};
 
-	for (int i = 0; i < count; i++)
-		elements[i] = Int64GetDatum(request_ids[i]);
-	values[0] = PointerGetDatum(construct_array(elements, count, INT8OID, 8,
-												FLOAT8PASSBYVAL,
-												TYPALIGN_DOUBLE));
 	(void) dwf_plan_count(&leave_query, values, NULL);
 }

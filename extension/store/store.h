@@ -261,14 +261,15 @@ extern void dwf_store_hold_request(text *workflow_id, int64 request_id,
 								   text *token, bool by_gateway);
 extern DwfAnswered dwf_store_respond(int64 request_id, Datum response,
 									 Oid role);
-extern PGDLLEXPORT void dwf_store_leave_requests(int64 *request_ids,
+extern PGDLLEXPORT void dwf_store_leave_requests(const int64 *request_ids,
 												 int count);
 extern bool dwf_store_answer_of(int64 request_id, text *token,
 								DwfAnswer *answer);
 extern PGDLLEXPORT int dwf_store_take_answers(int limit, DwfAnswer **answers);
 extern DwfHook *dwf_store_find_webhooks(text **tokens, int ntokens, bool lock,
 										int *count);
-extern void dwf_store_deliver_payloads(int count, Datum *message_ids,
+extern void dwf_store_deliver_payloads(int count,
+									   const int64 *message_ids,
 									   Datum *workflow_ids, Datum *tokens,
 									   Datum *payloads);
 

@@ -20,6 +20,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "base/arrays.h"
 #include "shared/listener.h"
 #include "store/plan.h"
 #include "store/store_sql.h"
@@ -276,8 +277,7 @@ dwf_store_wait_page(DwfWaitCursor *cursor, const DwfLost *lost, int limit,
 														 cursor->length));
 	}
 	ids->count = count;
-	ids->array = PointerGetDatum(construct_array(found, count, TEXTOID, -1,
-												 false, TYPALIGN_INT));
+	ids->array = dwf_arrays_of_text(found, count);
 	if (i == SPI_processed && SPI_processed < PAGE)
 		cursor->length = 0;
 	MemoryContextSwitchTo(old);

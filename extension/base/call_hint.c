@@ -89,7 +89,14 @@ dwf_call_hint(FunctionCallInfo fcinfo, const char *function)
 	return "CALL wf_recv() in a loop, or pass a timeout of 0.";
 }
 
-/* How a statement that writes is to be written */
+/* The statement that calls a function, for a hint that does not know more */
+char *
+dwf_call_hint_select(const char *function)
+{
+	return psprintf("SELECT %s(...)", function);
+}
+
+/* How a statement that writes is to be written: as a step */
 char *
 dwf_call_hint_step(const char *statement)
 {

@@ -212,7 +212,7 @@ object_access(ObjectAccessType access, Oid class, Oid object, int sub_object,
 		return;
 	if (dwf_guard_body())
 		refuse(psprintf("%s()", get_func_name(object)),
-			   psprintf("SELECT %s(...)", get_func_name(object)));
+			   dwf_call_hint_select(get_func_name(object)));
 	if (!starts_query)
 		dwf_leftover_note();
 }

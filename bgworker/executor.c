@@ -53,7 +53,7 @@
 #include "shared/crash.h"
 #include "shared/executors.h"
 #include "shared/service.h"
-#include "store/plan.h"
+#include "store/statement.h"
 #include "store/store.h"
 #include "workflow/attach.h"
 #include "workflow/body.h"

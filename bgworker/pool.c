@@ -48,7 +48,7 @@
 #include "base/settings.h"
 #include "shared/executors.h"
 #include "shared/waiter.h"
-#include "store/plan.h"
+#include "store/statement.h"
 #include "store/store.h"
 #include "workflow/body.h"
 

@@ -36,7 +36,7 @@
 #include "bgworker/attempt.h"
 #include "shared/listener.h"
 #include "shared/shmem.h"
-#include "store/plan.h"
+#include "store/statement.h"
 #include "store/store.h"
 
 /* So many are served in one transaction */

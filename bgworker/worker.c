@@ -41,7 +41,7 @@
 #include "shared/service.h"
 #include "shared/waiter.h"
 #include "store/home.h"
-#include "store/plan.h"
+#include "store/statement.h"
 #include "store/store.h"
 
 /* The extension's owner */

@@ -47,7 +47,7 @@
 #include "shared/service.h"
 #include "shared/shmem.h"
 #include "shared/waiter.h"
-#include "store/plan.h"
+#include "store/statement.h"
 #include "store/store.h"
 
 #define DWF_EXTENSION	"durable_wf"

@@ -30,7 +30,7 @@
 #include "utils/syscache.h"
 
 #include "base/restricted.h"
-#include "store/plan.h"
+#include "store/statement.h"
 
 static object_access_hook_type prev_object_access = NULL;
 static needs_fmgr_hook_type prev_needs_fmgr = NULL;

@@ -38,7 +38,7 @@
 #include "base/restricted.h"
 #include "hook/closed_functions.h"
 #include "hook/closed_plpgsql.h"
-#include "store/plan.h"
+#include "store/statement.h"
 
 static ExecutorStart_hook_type prev_executor_start = NULL;
 

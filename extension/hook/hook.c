@@ -26,7 +26,7 @@
 #include "session/identity.h"
 #include "session/journal.h"
 #include "shared/claim.h"
-#include "store/plan.h"
+#include "store/statement.h"
 #include "store/store.h"
 
 PG_FUNCTION_INFO_V1(dwf_release_hooks);

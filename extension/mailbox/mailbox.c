@@ -19,7 +19,7 @@
 #include "session/wakeup.h"
 #include "shared/queue_head.h"
 #include "shared/shmem.h"
-#include "store/plan.h"
+#include "store/statement.h"
 #include "store/probe.h"
 
 /* The queue of a topic, or of messages without one when it is NULL */

@@ -24,7 +24,7 @@
 #include "mailbox/mailbox.h"
 #include "session/identity.h"
 #include "shared/shmem.h"
-#include "store/plan.h"
+#include "store/statement.h"
 #include "store/store.h"
 
 /*

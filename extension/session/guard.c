@@ -39,7 +39,7 @@
 #include "session/journal.h"
 #include "session/leftover.h"
 #include "shared/claim.h"
-#include "store/plan.h"
+#include "store/statement.h"
 
 static ExecutorStart_hook_type prev_executor_start = NULL;
 static object_access_hook_type prev_object_access = NULL;

@@ -43,7 +43,7 @@
 #include "session/leftover.h"
 #include "session/result.h"
 #include "shared/claim.h"
-#include "store/plan.h"
+#include "store/statement.h"
 #include "store/probe.h"
 #include "store/store.h"
 

@@ -43,7 +43,7 @@
 #include "shared/service.h"
 #include "shared/shmem.h"
 #include "store/home.h"
-#include "store/plan.h"
+#include "store/statement.h"
 #include "store/store.h"
 
 #define NOTES_AT_FIRST	16

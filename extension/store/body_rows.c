@@ -16,7 +16,7 @@
 #include "utils/timestamp.h"
 
 #include "shared/claim.h"
-#include "store/plan.h"
+#include "store/statement.h"
 #include "store/store_sql.h"
 
 /* What an index has, in the order in which it is due */

@@ -27,7 +27,7 @@
 
 #include "base/args.h"
 #include "shared/presence.h"
-#include "store/plan.h"
+#include "store/statement.h"
 #include "store/store.h"
 
 PG_FUNCTION_INFO_V1(dwf_here);

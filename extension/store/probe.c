@@ -33,7 +33,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/owner.h"
-#include "store/plan.h"
+#include "store/statement.h"
 #include "store/store.h"
 
 #define PLACES		4096		/* a power of two */

@@ -19,7 +19,7 @@
 #include "shared/claim.h"
 #include "shared/crash.h"
 #include "shared/listener.h"
-#include "store/plan.h"
+#include "store/statement.h"
 #include "store/store_sql.h"
 
 /* Workflows whose row somebody holds are looked at again after this, in ms */

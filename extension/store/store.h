@@ -16,7 +16,7 @@
 
 #include "shared/service.h"
 #include "shared/waiter.h"
-#include "store/plan.h"
+#include "store/statement.h"
 
 /* Columns that C reads by number; the tables only ever grow to the right */
 #define DWF_MESSAGE_MESSAGE_ID		1

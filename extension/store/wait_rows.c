@@ -22,7 +22,7 @@
 
 #include "base/arrays.h"
 #include "shared/listener.h"
-#include "store/plan.h"
+#include "store/statement.h"
 #include "store/store_sql.h"
 
 /* So many waits are looked at before others are served */

@@ -15,7 +15,7 @@
 
 #include "base/args.h"
 #include "shared/horizon.h"
-#include "store/plan.h"
+#include "store/statement.h"
 #include "store/store.h"
 
 PG_FUNCTION_INFO_V1(wf_prune);

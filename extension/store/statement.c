@@ -14,7 +14,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "store/plan.h"
+#include "store/statement.h"
 
 #include "access/htup_details.h"
 #include "access/xact.h"

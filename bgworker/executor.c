@@ -418,7 +418,7 @@ dwf_executor_main(Datum arg)
 
 	/* the role's settings are for its bodies, not for what is ours */
 	dwf_process_settings_begin(true);
-	dwf_plan_is_patient = true;
+	dwf_statement_is_patient = true;
 
 	while (claim_work())
 	{

@@ -48,7 +48,7 @@
 #include "base/settings.h"
 #include "shared/executors.h"
 #include "shared/waiter.h"
-#include "store/statement.h"
+#include "store/catalog.h"
 #include "store/store.h"
 #include "workflow/body.h"
 
@@ -398,7 +398,7 @@ dwf_pool_start(void)
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	if (OidIsValid(dwf_plan_find_relation("wait")))
+	if (OidIsValid(dwf_catalog_find_relation("wait")))
 		foreach(cell, dwf_store_roles_with_work(&next))
 	{
 		TimestampTz again = serve_role(lfirst_oid(cell));

@@ -36,7 +36,7 @@
 #include "bgworker/attempt.h"
 #include "shared/listener.h"
 #include "shared/shmem.h"
-#include "store/statement.h"
+#include "store/catalog.h"
 #include "store/store.h"
 
 /* So many are served in one transaction */
@@ -361,7 +361,7 @@ find_out(void *argument)
 	bool		is_copy = *(bool *) argument;
 
 	runs = !is_copy && !dwf_setting_paused &&
-		OidIsValid(dwf_plan_find_relation("wait"));
+		OidIsValid(dwf_catalog_find_relation("wait"));
 }
 
 /* When workflows run out of time next, and when a wait's deadline comes */

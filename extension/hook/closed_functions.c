@@ -151,7 +151,7 @@ object_access(ObjectAccessType access, Oid class, Oid object, int sub_object,
 	if (prev_object_access)
 		prev_object_access(access, class, object, sub_object, arg);
 	if (access != OAT_FUNCTION_EXECUTE || !dwf_restricted_is_validator() ||
-		dwf_plan_is_running() || dwf_closed_functions_allow(object))
+		dwf_statement_is_running() || dwf_closed_functions_allow(object))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

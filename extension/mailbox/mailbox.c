@@ -19,7 +19,7 @@
 #include "session/wakeup.h"
 #include "shared/queue_head.h"
 #include "shared/shmem.h"
-#include "store/statement.h"
+#include "store/catalog.h"
 #include "store/probe.h"
 
 /* The queue of a topic, or of messages without one when it is NULL */
@@ -57,7 +57,7 @@ queue_id(const DwfAddress *address)
 	DwfQueueId	queue;
 
 	queue.hash = dwf_waiter_hash(address);
-	queue.table = dwf_plan_relation("message");
+	queue.table = dwf_catalog_relation("message");
 	return queue;
 }
 

@@ -24,7 +24,7 @@
 #include "mailbox/mailbox.h"
 #include "session/identity.h"
 #include "shared/shmem.h"
-#include "store/statement.h"
+#include "store/catalog.h"
 #include "store/store.h"
 
 /*
@@ -61,7 +61,7 @@ dwf_publish_waiters(text *event_id)
 {
 	List	   *waiters = dwf_waiter_list_broadcast(event_id);
 
-	if (OidIsValid(dwf_plan_find_relation("wait")))
+	if (OidIsValid(dwf_catalog_find_relation("wait")))
 		waiters = list_concat(waiters, dwf_store_suspended(event_id));
 	list_sort(waiters, compare_waiters);
 	return waiters;

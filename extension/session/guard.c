@@ -58,7 +58,7 @@ bool
 dwf_guard_body(void)
 {
 	if (!dwf_claim_is_body() || dwf_journal_in_command() ||
-		dwf_plan_is_running() || !IsTransactionState())
+		dwf_statement_is_running() || !IsTransactionState())
 		return false;
 	XactReadOnly = true;
 	return true;
@@ -207,7 +207,7 @@ object_access(ObjectAccessType access, Oid class, Oid object, int sub_object,
 	if (prev_object_access)
 		prev_object_access(access, class, object, sub_object, arg);
 	if (access != OAT_FUNCTION_EXECUTE || !dwf_claim_is_body() ||
-		dwf_plan_is_running() || !IsTransactionState() ||
+		dwf_statement_is_running() || !IsTransactionState() ||
 		!dwf_effect_is_possible(object))
 		return;
 	if (dwf_guard_body())

@@ -706,7 +706,7 @@ dwf_journal_set_in_command(bool value)
 	if (!value)
 		dwf_leftover_drop();
 	if (dwf_claim_is_body())
-		dwf_plan_is_patient = !value;
+		dwf_statement_is_patient = !value;
 	return old;
 }
 

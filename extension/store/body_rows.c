@@ -16,7 +16,7 @@
 #include "utils/timestamp.h"
 
 #include "shared/claim.h"
-#include "store/statement.h"
+#include "store/catalog.h"
 #include "store/store_sql.h"
 
 /* What an index has, in the order in which it is due */
@@ -141,7 +141,7 @@ static DwfStatement is_suspended_query = {
 List *
 dwf_store_roles_with_work(TimestampTz *next)
 {
-	DwfRun		r = dwf_plan_run(&roles_query, NULL, NULL);
+	DwfRun		r = dwf_statement_run(&roles_query, NULL, NULL);
 	MemoryContext old = MemoryContextSwitchTo(r.caller_context);
 	List	   *roles = NIL;
 	List	   *due = NIL;
@@ -152,10 +152,10 @@ dwf_store_roles_with_work(TimestampTz *next)
 		bool		isnull;
 
 		roles = lappend_oid(roles,
-							DatumGetObjectId(dwf_plan_column(i, 1, &isnull)));
+							DatumGetObjectId(dwf_statement_column(i, 1, &isnull)));
 	}
 	MemoryContextSwitchTo(old);
-	dwf_plan_done(r);
+	dwf_statement_done(r);
 
 	*next = DT_NOEND;
 	foreach(cell, roles)
@@ -181,18 +181,18 @@ dwf_store_body(text *workflow_id, text **body, DwfValue * input, int *attempts)
 	bool		found;
 	bool		isnull;
 
-	if (get_attnum(dwf_plan_relation("workflow"),
+	if (get_attnum(dwf_catalog_relation("workflow"),
 				   "body") == InvalidAttrNumber)
 		return false;
-	r = dwf_plan_run(&body_query, values, NULL);
+	r = dwf_statement_run(&body_query, values, NULL);
 	found = SPI_processed > 0;
 	if (found)
 	{
-		*body = DatumGetTextP(dwf_plan_copy_column(r, 0, 1).value);
-		*input = dwf_plan_copy_column(r, 0, 2);
-		*attempts = DatumGetInt32(dwf_plan_column(0, 3, &isnull));
+		*body = DatumGetTextP(dwf_statement_copy_column(r, 0, 1).value);
+		*input = dwf_statement_copy_column(r, 0, 2);
+		*attempts = DatumGetInt32(dwf_statement_column(0, 3, &isnull));
 	}
-	dwf_plan_done(r);
+	dwf_statement_done(r);
 	return found;
 }
 
@@ -214,7 +214,7 @@ dwf_store_fail(text *workflow_id, const char *message, const char *state,
 	values[1] = text_or_null(message, &nulls[1]);
 	values[2] = text_or_null(state, &nulls[2]);
 	values[3] = text_or_null(context, &nulls[3]);
-	return dwf_plan_count(&fail_query, values, nulls) > 0;
+	return dwf_statement_count(&fail_query, values, nulls) > 0;
 }
 
 /* Nothing of a role can be executed: what is due ends with this error */
@@ -224,7 +224,7 @@ dwf_store_fail_role(Oid role, const char *message)
 	Datum		values[] = {ObjectIdGetDatum(role),
 	CStringGetTextDatum(message)};
 
-	return dwf_plan_count(&fail_role_query, values, NULL);
+	return dwf_statement_count(&fail_role_query, values, NULL);
 }
 
 /* Try a workflow again when it is due, later each time that counts */
@@ -234,7 +234,7 @@ dwf_store_back_off(text *workflow_id, bool counts)
 	Datum		values[] = {PointerGetDatum(workflow_id),
 	Int32GetDatum(counts ? 1 : 0)};
 
-	(void) dwf_plan_count(&back_off_query, values, NULL);
+	(void) dwf_statement_count(&back_off_query, values, NULL);
 }
 
 /*
@@ -246,7 +246,7 @@ dwf_store_note_progress(text *workflow_id)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id)};
 
-	(void) dwf_plan_count(&set_running_free_query, values, NULL);
+	(void) dwf_statement_count(&set_running_free_query, values, NULL);
 }
 
 /* A workflow waits, and no process executes it */
@@ -256,10 +256,10 @@ dwf_store_suspend(text *workflow_id, int step_no, const DwfWaitKey *keys,
 {
 	Datum		id[] = {PointerGetDatum(workflow_id)};
 
-	if (dwf_plan_count(&set_waiting_query, id, NULL) == 0)
+	if (dwf_statement_count(&set_waiting_query, id, NULL) == 0)
 		return;					/* it has ended, as the next look will find */
 	/* the worker may have let it go on from a wait that it saw the end of */
-	(void) dwf_plan_count(&unsuspend_query, id, NULL);
+	(void) dwf_statement_count(&unsuspend_query, id, NULL);
 	for (int i = 0; i < nkeys; i++)
 	{
 		const DwfAddress *address = &keys[i].address;
@@ -275,7 +275,7 @@ dwf_store_suspend(text *workflow_id, int step_no, const DwfWaitKey *keys,
 		wait_id && address->door == DWF_DOOR_NOTIFY ? ' ' : 'n', deadline == DT_NOEND ? 'n' : ' '};
 
 		if (address->door != DWF_DOOR_BROADCAST)
-			(void) dwf_plan_count(&suspend_query, values, nulls);
+			(void) dwf_statement_count(&suspend_query, values, nulls);
 	}
 }
 
@@ -285,8 +285,8 @@ dwf_store_unsuspend(text *workflow_id)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id)};
 
-	(void) dwf_plan_count(&set_running_query, values, NULL);
-	(void) dwf_plan_count(&unsuspend_query, values, NULL);
+	(void) dwf_statement_count(&set_running_query, values, NULL);
+	(void) dwf_statement_count(&unsuspend_query, values, NULL);
 }
 
 /* The suspended workflows that wait for an event id, as DwfWaiterInfo */
@@ -294,14 +294,14 @@ List *
 dwf_store_suspended(text *event_id)
 {
 	Datum		values[] = {PointerGetDatum(event_id)};
-	DwfRun		r = dwf_plan_run(&suspended_query, values, NULL);
+	DwfRun		r = dwf_statement_run(&suspended_query, values, NULL);
 	List	   *waiters = NIL;
 
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		bool		isnull;
-		Datum		deadline = dwf_plan_column(i, 4, &isnull);
-		DwfValue	id = dwf_plan_copy_column(r, i, 1);
+		Datum		deadline = dwf_statement_column(i, 4, &isnull);
+		DwfValue	id = dwf_statement_copy_column(r, i, 1);
 		MemoryContext old = MemoryContextSwitchTo(r.caller_context);
 		DwfWaiterInfo *waiter = palloc0(sizeof(DwfWaiterInfo));
 
@@ -310,12 +310,12 @@ dwf_store_suspended(text *event_id)
 		waiter->workflow_id = DatumGetTextP(id.value);
 		waiter->key = event_id;
 		waiter->deadline = isnull ? DT_NOEND : DatumGetTimestampTz(deadline);
-		waiter->wait_id = DatumGetInt64(dwf_plan_column(i, 2, &isnull));
-		waiter->since = DatumGetTimestampTz(dwf_plan_column(i, 3, &isnull));
+		waiter->wait_id = DatumGetInt64(dwf_statement_column(i, 2, &isnull));
+		waiter->since = DatumGetTimestampTz(dwf_statement_column(i, 3, &isnull));
 		waiters = lappend(waiters, waiter);
 		MemoryContextSwitchTo(old);
 	}
-	dwf_plan_done(r);
+	dwf_statement_done(r);
 	return waiters;
 }
 
@@ -326,5 +326,5 @@ dwf_store_is_suspended(const DwfWaiterInfo *waiter)
 	Datum		values[] = {PointerGetDatum(waiter->workflow_id),
 	Int64GetDatum(waiter->wait_id)};
 
-	return dwf_plan_count(&is_suspended_query, values, NULL) > 0;
+	return dwf_statement_count(&is_suspended_query, values, NULL) > 0;
 }

@@ -27,7 +27,7 @@
 
 #include "base/args.h"
 #include "shared/presence.h"
-#include "store/statement.h"
+#include "store/catalog.h"
 #include "store/store.h"
 
 PG_FUNCTION_INFO_V1(dwf_here);
@@ -46,8 +46,8 @@ static TransactionId changed_by = InvalidTransactionId;
 static bool
 has_home(void)
 {
-	return dwf_plan_is_installed() &&
-		OidIsValid(dwf_plan_find_relation("home"));
+	return dwf_catalog_is_installed() &&
+		OidIsValid(dwf_catalog_find_relation("home"));
 }
 
 /* durable_wf.here() → this database */
@@ -70,7 +70,7 @@ dwf_note_home(PG_FUNCTION_ARGS)
 
 	if (!CALLED_AS_TRIGGER(fcinfo) ||
 		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
-		!dwf_plan_is_ours(trigger->tg_relation))
+		!dwf_catalog_is_ours(trigger->tg_relation))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("durable_wf.note_home() serves the trigger of durable_wf.home only")));
@@ -132,7 +132,7 @@ dwf_home_prepare_start(void)
 	}
 	if (dwf_store_has_workflows())
 		return false;
-	LockRelationOid(dwf_plan_relation("home"), ExclusiveLock);
+	LockRelationOid(dwf_catalog_relation("home"), ExclusiveLock);
 	if (dwf_store_has_workflows())
 		return false;
 	dwf_store_adopt();

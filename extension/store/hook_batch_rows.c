@@ -74,24 +74,24 @@ dwf_store_find_webhooks(text **tokens, int ntokens, bool lock, int *count)
 	values[0] = dwf_arrays_of_text(elements, ntokens);
 	hooks = palloc0(ntokens * sizeof(DwfHook));
 
-	r = dwf_plan_run(lock ? &lock_many_query : &find_many_query, values, NULL);
+	r = dwf_statement_run(lock ? &lock_many_query : &find_many_query, values, NULL);
 	*count = (int) SPI_processed;
 	Assert(*count <= ntokens);
 	for (int i = 0; i < *count; i++)
 	{
-		DwfValue	validator = dwf_plan_copy_column(r, i, 3);
+		DwfValue	validator = dwf_statement_copy_column(r, i, 3);
 		bool		isnull;
 
-		hooks[i].token = DatumGetTextP(dwf_plan_copy_column(r, i, 1).value);
+		hooks[i].token = DatumGetTextP(dwf_statement_copy_column(r, i, 1).value);
 		hooks[i].workflow_id =
-			DatumGetTextP(dwf_plan_copy_column(r, i, 2).value);
+			DatumGetTextP(dwf_statement_copy_column(r, i, 2).value);
 		hooks[i].validator = validator.isnull ? NULL :
 			DatumGetTextP(validator.value);
 		hooks[i].is_webhook = true;
-		hooks[i].respond_with = dwf_plan_copy_column(r, i, 4);
-		hooks[i].owner = DatumGetObjectId(dwf_plan_column(i, 5, &isnull));
+		hooks[i].respond_with = dwf_statement_copy_column(r, i, 4);
+		hooks[i].owner = DatumGetObjectId(dwf_statement_column(i, 5, &isnull));
 	}
-	dwf_plan_done(r);
+	dwf_statement_done(r);
 	return hooks;
 }
 
@@ -107,7 +107,7 @@ dwf_store_deliver_payloads(int count, const int64 *message_ids, Datum *workflow_
 		dwf_arrays_of_jsonb(payloads, count)
 	};
 
-	(void) dwf_plan_count(&deliver_payloads_query, values, NULL);
+	(void) dwf_statement_count(&deliver_payloads_query, values, NULL);
 }
 
 /* The clients of these requests have gone away.  Does not block. */
@@ -116,5 +116,5 @@ dwf_store_leave_requests(const int64 *request_ids, int count)
 {
 	Datum		values[] = {dwf_arrays_of_int8(request_ids, count)};
 
-	(void) dwf_plan_count(&leave_query, values, NULL);
+	(void) dwf_statement_count(&leave_query, values, NULL);
 }

@@ -108,20 +108,20 @@ static DwfStatement end_requests_query = {
 static void
 read_hook(DwfRun run, text *token, DwfHook *hook)
 {
-	DwfValue	validator = dwf_plan_copy_column(run, 0, 3);
+	DwfValue	validator = dwf_statement_copy_column(run, 0, 3);
 	bool		isnull;
 
 	hook->token = token;
 	hook->workflow_id =
-		DatumGetTextP(dwf_plan_copy_column(run, 0, 1).value);
-	hook->metadata = dwf_plan_copy_column(run, 0, 2);
+		DatumGetTextP(dwf_statement_copy_column(run, 0, 1).value);
+	hook->metadata = dwf_statement_copy_column(run, 0, 2);
 	hook->validator = validator.isnull ? NULL :
 		DatumGetTextP(validator.value);
-	hook->is_webhook = DatumGetBool(dwf_plan_column(0, 4, &isnull));
-	hook->respond_with = dwf_plan_copy_column(run, 0, 5);
-	hook->created_at = DatumGetTimestampTz(dwf_plan_column(0, 6, &isnull));
-	hook->owner = DatumGetObjectId(dwf_plan_column(0, 7, &isnull));
-	hook->has_ended = DatumGetBool(dwf_plan_column(0, 8, &isnull));
+	hook->is_webhook = DatumGetBool(dwf_statement_column(0, 4, &isnull));
+	hook->respond_with = dwf_statement_copy_column(run, 0, 5);
+	hook->created_at = DatumGetTimestampTz(dwf_statement_column(0, 6, &isnull));
+	hook->owner = DatumGetObjectId(dwf_statement_column(0, 7, &isnull));
+	hook->has_ended = DatumGetBool(dwf_statement_column(0, 8, &isnull));
 }
 
 /* Run a query of HOOK_COLUMNS; false if it finds nothing */
@@ -129,12 +129,12 @@ static bool
 query_hook(DwfStatement *statement, text *token, DwfHook *hook)
 {
 	Datum		values[] = {PointerGetDatum(token)};
-	DwfRun		r = dwf_plan_run(statement, values, NULL);
+	DwfRun		r = dwf_statement_run(statement, values, NULL);
 	bool		found = SPI_processed > 0;
 
 	if (found)
 		read_hook(r, token, hook);
-	dwf_plan_done(r);
+	dwf_statement_done(r);
 	return found;
 }
 
@@ -156,7 +156,7 @@ dwf_store_create_hook(const DwfHook *hook, Oid role)
 		hook->validator ? ' ' : 'n', ' ',
 	hook->respond_with.isnull ? 'n' : ' ', ' '};
 
-	return dwf_plan_count(&create_query, values, nulls) > 0;
+	return dwf_statement_count(&create_query, values, nulls) > 0;
 }
 
 /* Look at a hook, also one of a workflow that has ended; false if none */
@@ -183,7 +183,7 @@ dwf_store_has_hook(const DwfAddress *address)
 	Datum		values[] = {PointerGetDatum(address->key),
 	PointerGetDatum(address->workflow_id)};
 
-	return dwf_plan_count(&has_query, values, NULL) > 0;
+	return dwf_statement_count(&has_query, values, NULL) > 0;
 }
 
 /*
@@ -196,7 +196,7 @@ dwf_store_drop_payloads(const DwfAddress *address)
 	Datum		values[] = {PointerGetDatum(address->workflow_id),
 	PointerGetDatum(address->key)};
 
-	(void) dwf_plan_count_latest(&drop_payloads_query, values);
+	(void) dwf_statement_count_latest(&drop_payloads_query, values);
 }
 
 /*
@@ -211,11 +211,11 @@ dwf_store_dispose_hook(text *token, Oid role)
 	text	   *workflow_id = NULL;
 
 	/* before the hook is locked: a receiver may want it, too */
-	(void) dwf_plan_count_latest(&await_receivers_query, values);
-	r = dwf_plan_run(&dispose_query, values, NULL);
+	(void) dwf_statement_count_latest(&await_receivers_query, values);
+	r = dwf_statement_run(&dispose_query, values, NULL);
 	if (SPI_processed > 0)
-		workflow_id = DatumGetTextP(dwf_plan_copy_column(r, 0, 1).value);
-	dwf_plan_done(r);
+		workflow_id = DatumGetTextP(dwf_statement_copy_column(r, 0, 1).value);
+	dwf_statement_done(r);
 	return workflow_id;
 }
 
@@ -229,7 +229,7 @@ dwf_store_end_requests(const DwfAddress *address)
 	Datum		values[] = {PointerGetDatum(address->workflow_id),
 	PointerGetDatum(address->key)};
 
-	(void) dwf_plan_count_latest(&end_requests_query, values);
+	(void) dwf_statement_count_latest(&end_requests_query, values);
 }
 
 /* ----- requests to webhooks ----- */
@@ -330,8 +330,8 @@ dwf_store_hold_request(text *workflow_id, int64 request_id, text *token,
 		BoolGetDatum(by_gateway),
 	Int32GetDatum(dwf_setting_http_response_timeout)};
 
-	(void) dwf_plan_count(&expire_query, values, NULL);
-	(void) dwf_plan_count(&hold_query, values, NULL);
+	(void) dwf_statement_count(&expire_query, values, NULL);
+	(void) dwf_statement_count(&hold_query, values, NULL);
 }
 
 /*
@@ -345,9 +345,9 @@ dwf_store_respond(int64 request_id, Datum response, Oid role)
 	Datum		values[] = {Int64GetDatum(request_id), response,
 	ObjectIdGetDatum(role)};
 
-	if (dwf_plan_count(&respond_query, values, NULL) > 0)
+	if (dwf_statement_count(&respond_query, values, NULL) > 0)
 		return DWF_ANSWERED;
-	if (dwf_plan_count(&respond_late_query, values, NULL) > 0)
+	if (dwf_statement_count(&respond_late_query, values, NULL) > 0)
 		return DWF_ANSWERED_LATE;
 	return DWF_NOT_ANSWERED;
 }
@@ -357,19 +357,19 @@ bool
 dwf_store_answer_of(int64 request_id, text *token, DwfAnswer *answer)
 {
 	Datum		values[] = {Int64GetDatum(request_id), PointerGetDatum(token)};
-	DwfRun		r = dwf_plan_run(&answer_query, values, NULL);
+	DwfRun		r = dwf_statement_run(&answer_query, values, NULL);
 	bool		found = SPI_processed > 0;
 	bool		isnull;
 
 	if (found)
 	{
 		answer->request_id = request_id;
-		answer->response = dwf_plan_copy_column(r, 0, 2);
+		answer->response = dwf_statement_copy_column(r, 0, 2);
 		answer->workflow_id =
-			DatumGetTextP(dwf_plan_copy_column(r, 0, 3).value);
-		answer->is_over = DatumGetBool(dwf_plan_column(0, 4, &isnull));
+			DatumGetTextP(dwf_statement_copy_column(r, 0, 3).value);
+		answer->is_over = DatumGetBool(dwf_statement_column(0, 4, &isnull));
 	}
-	dwf_plan_done(r);
+	dwf_statement_done(r);
 	return found;
 }
 
@@ -381,7 +381,7 @@ int
 dwf_store_take_answers(int limit, DwfAnswer **answers)
 {
 	Datum		values[] = {Int32GetDatum(limit)};
-	DwfRun		r = dwf_plan_run(&take_query, values, NULL);
+	DwfRun		r = dwf_statement_run(&take_query, values, NULL);
 	int			count = SPI_processed;
 	bool		isnull;
 
@@ -390,10 +390,10 @@ dwf_store_take_answers(int limit, DwfAnswer **answers)
 	for (int i = 0; i < count; i++)
 	{
 		(*answers)[i].request_id =
-			DatumGetInt64(dwf_plan_column(i, 1, &isnull));
-		(*answers)[i].response = dwf_plan_copy_column(r, i, 2);
+			DatumGetInt64(dwf_statement_column(i, 1, &isnull));
+		(*answers)[i].response = dwf_statement_copy_column(r, i, 2);
 		(*answers)[i].is_over = true;
 	}
-	dwf_plan_done(r);
+	dwf_statement_done(r);
 	return count;
 }

@@ -13,6 +13,7 @@
 #include "executor/spi.h"
 #include "utils/builtins.h"
 
+#include "store/catalog.h"
 #include "store/store_sql.h"
 
 /* message id, workflow id, door, key, payload */
@@ -148,7 +149,7 @@ int64
 dwf_store_next_message_id(void)
 {
 	(void) GetTopTransactionId();
-	return nextval_internal(dwf_plan_relation("message_id_seq"), false);
+	return nextval_internal(dwf_catalog_relation("message_id_seq"), false);
 }
 
 /*
@@ -162,7 +163,7 @@ dwf_store_deliver(int64 message_id, const DwfAddress *address, Datum payload)
 		PointerGetDatum(address->workflow_id), CharGetDatum(address->door),
 	PointerGetDatum(address->key), payload};
 
-	(void) dwf_plan_count(&deliver_query, values, NULL);
+	(void) dwf_statement_count(&deliver_query, values, NULL);
 }
 
 /*
@@ -179,7 +180,7 @@ dwf_store_answer(int64 message_id, const DwfAddress *address, Datum payload,
 		PointerGetDatum(address->key), payload, ObjectIdGetDatum(role),
 	Int64GetDatum(wait_id)};
 
-	return dwf_plan_count(&answer_query, values, NULL) > 0;
+	return dwf_statement_count(&answer_query, values, NULL) > 0;
 }
 
 /* Take back an item that this transaction has just delivered */
@@ -190,7 +191,7 @@ dwf_store_withdraw(int64 message_id, const DwfAddress *address)
 		PointerGetDatum(address->workflow_id), CharGetDatum(address->door),
 	PointerGetDatum(address->key)};
 
-	(void) dwf_plan_count(&withdraw_query, values, NULL);
+	(void) dwf_statement_count(&withdraw_query, values, NULL);
 }
 
 /*
@@ -205,7 +206,7 @@ dwf_store_deliver_many(Datum message_ids, Datum workflow_ids, Datum payloads,
 		CharGetDatum(queue->door), PointerGetDatum(queue->key),
 	ObjectIdGetDatum(role)};
 
-	return dwf_plan_count(&deliver_many_query, values, NULL);
+	return dwf_statement_count(&deliver_many_query, values, NULL);
 }
 
 /*
@@ -217,12 +218,12 @@ dwf_store_first_refused(Datum workflow_ids, Oid role, bool finished_too)
 {
 	Datum		values[] = {workflow_ids, ObjectIdGetDatum(role),
 	BoolGetDatum(finished_too)};
-	DwfRun		r = dwf_plan_run(&first_refused_query, values, NULL);
+	DwfRun		r = dwf_statement_run(&first_refused_query, values, NULL);
 	text	   *refused = NULL;
 
 	if (SPI_processed > 0)
-		refused = DatumGetTextP(dwf_plan_copy_column(r, 0, 1).value);
-	dwf_plan_done(r);
+		refused = DatumGetTextP(dwf_statement_copy_column(r, 0, 1).value);
+	dwf_statement_done(r);
 	return refused;
 }
 
@@ -237,7 +238,7 @@ dwf_store_claim_keys(Datum workflow_ids, Datum scopes, Datum keys,
 {
 	Datum		values[] = {workflow_ids, scopes, keys, message_ids};
 
-	(void) dwf_plan_count(&claim_keys_query, values, NULL);
+	(void) dwf_statement_count(&claim_keys_query, values, NULL);
 }
 
 /*
@@ -249,13 +250,13 @@ dwf_store_claimed_ids(Datum workflow_ids, Datum scopes, Datum keys,
 					  int64 *message_ids)
 {
 	Datum		values[] = {workflow_ids, scopes, keys};
-	DwfRun		r = dwf_plan_run(&claimed_ids_query, values, NULL);
+	DwfRun		r = dwf_statement_run(&claimed_ids_query, values, NULL);
 	int			count = SPI_processed;
 	bool		isnull;
 
 	for (int i = 0; i < count; i++)
-		message_ids[i] = DatumGetInt64(dwf_plan_column(i, 1, &isnull));
-	dwf_plan_done(r);
+		message_ids[i] = DatumGetInt64(dwf_statement_column(i, 1, &isnull));
+	dwf_statement_done(r);
 	return count;
 }
 
@@ -280,7 +281,7 @@ dwf_store_take(const DwfAddress *queue, int64 from, int64 to, int limit,
 	Datum		values[] = {PointerGetDatum(queue->workflow_id),
 		CharGetDatum(queue->door), PointerGetDatum(queue->key),
 	Int64GetDatum(from), Int64GetDatum(to), Int64GetDatum(limit)};
-	DwfRun		r = dwf_plan_run(&take_query, values, NULL);
+	DwfRun		r = dwf_statement_run(&take_query, values, NULL);
 	int			count = SPI_processed;
 	bool		isnull;
 
@@ -288,10 +289,10 @@ dwf_store_take(const DwfAddress *queue, int64 from, int64 to, int limit,
 		MemoryContextAllocHuge(r.caller_context, count * sizeof(DwfItem));
 	for (int i = 0; i < count; i++)
 	{
-		(*items)[i].message_id = DatumGetInt64(dwf_plan_column(i, 1, &isnull));
-		(*items)[i].payload = dwf_plan_copy_column(r, i, 2).value;
+		(*items)[i].message_id = DatumGetInt64(dwf_statement_column(i, 1, &isnull));
+		(*items)[i].payload = dwf_statement_copy_column(r, i, 2).value;
 	}
-	dwf_plan_done(r);
+	dwf_statement_done(r);
 
 	if (count > 1)
 		qsort(*items, count, sizeof(DwfItem), compare_items);
@@ -308,13 +309,13 @@ dwf_store_lowest(const DwfAddress *queue, int64 from)
 	Datum		values[] = {PointerGetDatum(queue->workflow_id),
 		CharGetDatum(queue->door), PointerGetDatum(queue->key),
 	Int64GetDatum(from)};
-	DwfRun		r = dwf_plan_run(&lowest_query, values, NULL);
+	DwfRun		r = dwf_statement_run(&lowest_query, values, NULL);
 	int64		lowest = PG_INT64_MAX;
 	bool		isnull;
 
 	if (SPI_processed > 0)
-		lowest = DatumGetInt64(dwf_plan_column(0, 1, &isnull));
-	dwf_plan_done(r);
+		lowest = DatumGetInt64(dwf_statement_column(0, 1, &isnull));
+	dwf_statement_done(r);
 	return lowest;
 }
 
@@ -328,15 +329,15 @@ dwf_store_oldest(text *workflow_id, Datum doors, Datum keys, Datum start,
 				 int64 *message_id)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id), doors, keys, start};
-	DwfRun		r = dwf_plan_run(&oldest_query, values, NULL);
+	DwfRun		r = dwf_statement_run(&oldest_query, values, NULL);
 	int			queue = -1;
 	bool		isnull;
 
 	if (SPI_processed > 0)
 	{
-		queue = DatumGetInt64(dwf_plan_column(0, 1, &isnull)) - 1;
-		*message_id = DatumGetInt64(dwf_plan_column(0, 2, &isnull));
+		queue = DatumGetInt64(dwf_statement_column(0, 1, &isnull)) - 1;
+		*message_id = DatumGetInt64(dwf_statement_column(0, 2, &isnull));
 	}
-	dwf_plan_done(r);
+	dwf_statement_done(r);
 	return queue;
 }

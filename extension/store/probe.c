@@ -33,7 +33,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/owner.h"
-#include "store/statement.h"
+#include "store/catalog.h"
 #include "store/store.h"
 
 #define PLACES		4096		/* a power of two */
@@ -106,7 +106,7 @@ look_by_index(Relation table, Place *place, text *workflow_id,
 	ScanKeyEntryInitialize(&key, 0, DWF_WORKFLOW_WORKFLOW_ID,
 						   BTEqualStrategyNumber, TEXTOID, C_COLLATION_OID,
 						   F_TEXTEQ, PointerGetDatum(workflow_id));
-	scan = systable_beginscan(table, dwf_plan_relation("workflow_pkey"), true,
+	scan = systable_beginscan(table, dwf_catalog_relation("workflow_pkey"), true,
 							  snapshot, 1, &key);
 	row = systable_getnext(scan);
 	if (HeapTupleIsValid(row))
@@ -141,7 +141,7 @@ dwf_probe_accepts(text *workflow_id, Oid role)
 		ItemPointerSetInvalid(&place->tid);
 	}
 
-	table = table_open(dwf_plan_relation("workflow"), AccessShareLock);
+	table = table_open(dwf_catalog_relation("workflow"), AccessShareLock);
 	snapshot = RegisterSnapshot(GetTransactionSnapshot());
 	if (!look_at_place(table, place, workflow_id, snapshot, role, &accepts))
 		accepts = look_by_index(table, place, workflow_id, snapshot, role);

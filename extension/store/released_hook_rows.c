@@ -18,6 +18,7 @@
 #include "executor/spi.h"
 #include "utils/builtins.h"
 
+#include "store/catalog.h"
 #include "store/store_sql.h"
 
 #define COLUMNS \
@@ -142,7 +143,7 @@ static DwfStatement displace_old_query = {
 static bool
 are_kept(void)
 {
-	return OidIsValid(dwf_plan_find_relation("released_hook"));
+	return OidIsValid(dwf_catalog_find_relation("released_hook"));
 }
 
 /* A workflow has ended: release its hooks.  Does not block. */
@@ -151,8 +152,8 @@ dwf_store_release_hooks(text *workflow_id)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id)};
 
-	(void) dwf_plan_count_latest(are_kept() ? &release_query :
-								 &release_old_query, values);
+	(void) dwf_statement_count_latest(are_kept() ? &release_query :
+									  &release_old_query, values);
 }
 
 /*
@@ -167,12 +168,12 @@ dwf_store_restore_hooks(text *workflow_id)
 
 	if (!are_kept())
 	{
-		(void) dwf_plan_count_latest(&forget_query, values);
+		(void) dwf_statement_count_latest(&forget_query, values);
 		return;
 	}
-	(void) dwf_plan_count(&keep_dead_query, values, NULL);
-	(void) dwf_plan_count(&restore_query, values, NULL);
-	(void) dwf_plan_count(&drop_restored_query, values, NULL);
+	(void) dwf_statement_count(&keep_dead_query, values, NULL);
+	(void) dwf_statement_count(&restore_query, values, NULL);
+	(void) dwf_statement_count(&drop_restored_query, values, NULL);
 }
 
 /* A token whose hook could not be restored; NULL if there is none */
@@ -185,10 +186,10 @@ dwf_store_find_unrestored(text *workflow_id)
 
 	if (!are_kept())
 		return NULL;
-	r = dwf_plan_run(&not_restored_query, values, NULL);
+	r = dwf_statement_run(&not_restored_query, values, NULL);
 	if (SPI_processed > 0)
-		token = DatumGetTextP(dwf_plan_copy_column(r, 0, 1).value);
-	dwf_plan_done(r);
+		token = DatumGetTextP(dwf_statement_copy_column(r, 0, 1).value);
+	dwf_statement_done(r);
 	return token;
 }
 
@@ -204,8 +205,8 @@ dwf_store_displace_hook(text *token)
 {
 	Datum		values[] = {PointerGetDatum(token)};
 
-	if (dwf_plan_count(&lock_query, values, NULL) == 0)
+	if (dwf_statement_count(&lock_query, values, NULL) == 0)
 		return false;
-	return dwf_plan_count_latest(are_kept() ? &displace_query :
-								 &displace_old_query, values) > 0;
+	return dwf_statement_count_latest(are_kept() ? &displace_query :
+									  &displace_old_query, values) > 0;
 }

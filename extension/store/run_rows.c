@@ -19,7 +19,6 @@
 #include "shared/claim.h"
 #include "shared/crash.h"
 #include "shared/listener.h"
-#include "store/statement.h"
 #include "store/store_sql.h"
 
 /* Workflows whose row somebody holds are looked at again after this, in ms */
@@ -215,7 +214,7 @@ attach(DwfStatement *statement, text *workflow_id, Oid role)
 		ObjectIdGetDatum(role),
 	BoolGetDatum(dwf_crash_is_noted(workflow_id))};
 
-	return dwf_plan_count(statement, values, NULL) > 0;
+	return dwf_statement_count(statement, values, NULL) > 0;
 }
 
 /* A session begins to execute a workflow; false if it has ended */
@@ -238,7 +237,7 @@ dwf_store_lock_free(text *workflow_id)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id)};
 
-	return dwf_plan_count(&lock_free_query, values, NULL) > 0;
+	return dwf_statement_count(&lock_free_query, values, NULL) > 0;
 }
 
 /* The queue of a workflow, or NULL */
@@ -246,12 +245,12 @@ text *
 dwf_store_queue(text *workflow_id)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id)};
-	DwfRun		r = dwf_plan_run(&queue_query, values, NULL);
+	DwfRun		r = dwf_statement_run(&queue_query, values, NULL);
 	text	   *queue = NULL;
 
 	if (SPI_processed > 0)
-		queue = DatumGetTextP(dwf_plan_copy_column(r, 0, 1).value);
-	dwf_plan_done(r);
+		queue = DatumGetTextP(dwf_statement_copy_column(r, 0, 1).value);
+	dwf_statement_done(r);
 	return queue;
 }
 
@@ -346,15 +345,15 @@ search_page(DwfSearch *search, int limit, bool *found)
 		TimestampTzGetDatum(search->due),
 		PointerGetDatum(search->workflow_id), Int32GetDatum(limit),
 	PointerGetDatum(search->queue)};
-	DwfRun		r = dwf_plan_run(search->queue ? &search_queue_query :
-								 &search_bodies_query, values, NULL);
+	DwfRun		r = dwf_statement_run(search->queue ? &search_queue_query :
+									  &search_bodies_query, values, NULL);
 	TimestampTz now = GetCurrentTimestamp();
 	bool		at_end = SPI_processed < (uint64) limit;
 
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		bool		isnull;
-		TimestampTz due = DatumGetTimestampTz(dwf_plan_column(i, 2, &isnull));
+		TimestampTz due = DatumGetTimestampTz(dwf_statement_column(i, 2, &isnull));
 
 		if (due > now)
 		{
@@ -363,15 +362,15 @@ search_page(DwfSearch *search, int limit, bool *found)
 			break;
 		}
 		search->due = due;
-		search->workflow_id = DatumGetTextP(dwf_plan_copy_column(r, i, 1).value);
+		search->workflow_id = DatumGetTextP(dwf_statement_copy_column(r, i, 1).value);
 		if (dwf_claim_exists(search->workflow_id))
 			continue;
-		*found = !is_held(dwf_plan_column(i, 3, &isnull));
+		*found = !is_held(dwf_statement_column(i, 3, &isnull));
 		if (*found)
 			break;
 		dwf_store_search_held(search);
 	}
-	dwf_plan_done(r);
+	dwf_statement_done(r);
 	return at_end;
 }
 
@@ -403,7 +402,7 @@ dwf_store_retry(text *workflow_id, Oid role)
 	Datum		values[] = {PointerGetDatum(workflow_id),
 	ObjectIdGetDatum(role)};
 
-	return dwf_plan_count(&retry_query, values, NULL) > 0;
+	return dwf_statement_count(&retry_query, values, NULL) > 0;
 }
 
 /* Drop the journal and begin anew; false if the workflow has ended */
@@ -414,7 +413,7 @@ dwf_store_restart(text *workflow_id, Oid role, DwfValue input)
 	ObjectIdGetDatum(role), input.value};
 	char		nulls[] = {' ', ' ', input.isnull ? 'n' : ' '};
 
-	return dwf_plan_count(&restart_query, values, nulls) > 0;
+	return dwf_statement_count(&restart_query, values, nulls) > 0;
 }
 
 /* A batch of those that have run out of time, but not of "aside" */
@@ -433,14 +432,14 @@ dwf_store_end_overdue(Datum ids)
 {
 	Datum		values[] = {ids, TimestampTzGetDatum(GetCurrentTimestamp())};
 
-	(void) dwf_plan_count(&end_overdue_query, values, NULL);
+	(void) dwf_statement_count(&end_overdue_query, values, NULL);
 }
 
 /* When the next one has run out of time, but not of "aside"; or DT_NOEND */
 TimestampTz
 dwf_store_next_timeout(Datum aside)
 {
-	return dwf_plan_moment(&next_timeout_query, &aside);
+	return dwf_statement_moment(&next_timeout_query, &aside);
 }
 
 /* ----- the journal ----- */
@@ -450,13 +449,13 @@ int
 dwf_store_last_step(text *workflow_id)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id)};
-	DwfRun		r = dwf_plan_run(&last_step_query, values, NULL);
+	DwfRun		r = dwf_statement_run(&last_step_query, values, NULL);
 	int			step_no = 0;
 	bool		isnull;
 
 	if (SPI_processed > 0)
-		step_no = DatumGetInt32(dwf_plan_column(0, 1, &isnull));
-	dwf_plan_done(r);
+		step_no = DatumGetInt32(dwf_statement_column(0, 1, &isnull));
+	dwf_statement_done(r);
 	return step_no;
 }
 
@@ -483,7 +482,7 @@ dwf_store_record(text *workflow_id, const DwfRecord *record,
 	record->completed_at ? ' ' : 'n', ' '};
 
 	(void) GetTopTransactionId();
-	return dwf_plan_count(&record_query, values, nulls) > 0;
+	return dwf_statement_count(&record_query, values, nulls) > 0;
 }
 
 /* A moment of a row, 0 if it is null */
@@ -491,7 +490,7 @@ static TimestampTz
 moment_column(int n)
 {
 	bool		isnull;
-	Datum		value = dwf_plan_column(0, n, &isnull);
+	Datum		value = dwf_statement_column(0, n, &isnull);
 
 	return isnull ? 0 : DatumGetTimestampTz(value);
 }
@@ -502,25 +501,25 @@ dwf_store_read_record(text *workflow_id, int step_no, DwfRecord *record)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id),
 	Int32GetDatum(step_no)};
-	DwfRun		r = dwf_plan_run(&read_record_query, values, NULL);
+	DwfRun		r = dwf_statement_run(&read_record_query, values, NULL);
 	bool		found = SPI_processed > 0;
 	bool		isnull;
 
 	if (found)
 	{
-		DwfValue	name = dwf_plan_copy_column(r, 0, 2);
+		DwfValue	name = dwf_statement_copy_column(r, 0, 2);
 
 		record->step_no = step_no;
 		record->function = MemoryContextStrdup(r.caller_context,
-											   TextDatumGetCString(dwf_plan_column(0, 1, &isnull)));
+											   TextDatumGetCString(dwf_statement_column(0, 1, &isnull)));
 		record->name = name.isnull ? NULL : DatumGetTextP(name.value);
-		record->result = dwf_plan_copy_column(r, 0, 3);
-		record->error = dwf_plan_copy_column(r, 0, 4);
-		record->is_undone = DatumGetBool(dwf_plan_column(0, 5, &isnull));
+		record->result = dwf_statement_copy_column(r, 0, 3);
+		record->error = dwf_statement_copy_column(r, 0, 4);
+		record->is_undone = DatumGetBool(dwf_statement_column(0, 5, &isnull));
 		record->deadline = moment_column(6);
 		record->started_at = moment_column(7);
 		record->completed_at = moment_column(8);
 	}
-	dwf_plan_done(r);
+	dwf_statement_done(r);
 	return found;
 }

@@ -1,230 +1,56 @@
 /*-------------------------------------------------------------------------
  *
- * plan.c
+ * statement.c
  *	  Run a statement on our tables, with a kept plan, as their owner.
  *
  * Every statement runs as the owner of the tables, whoever calls, with a plan
- * that is kept for the life of the session.  The caller's search_path is in
- * force while a statement is parsed, so each name in it must be qualified,
- * the operators too.
+ * that the session keeps for its life.  The caller's search_path is in force
+ * while a statement is parsed, so each name in it must be qualified, the
+ * operators too.
  *
  * The plans are generic and made without sequential scans.  A queue is often
- * empty when it is planned or analysed, and a scan that was chosen for an
- * empty table would stay in the session while the table fills.
+ * empty when a statement on it is planned or the table is analysed, and a scan
+ * that was chosen for an empty table would stay in the session while the table
+ * fills.
  *
  *-------------------------------------------------------------------------
  */
 #include "store/statement.h"
 
-#include "access/htup_details.h"
 #include "access/xact.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_class.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "jit/jit.h"
 #include "miscadmin.h"
 #include "optimizer/cost.h"
 #include "storage/proc.h"
-#include "utils/inval.h"
-#include "utils/lsyscache.h"
 #include "utils/plancache.h"
-#include "utils/rel.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
 
 #include "shared/claim.h"
-
-#define DWF_SCHEMA	"durable_wf"
+#include "store/catalog.h"
 
 /* A statement of ours is being executed */
 static bool is_running = false;
 
-/* Is it?  Else a row of our tables is written by other means. */
+/*
+ * Is a statement of ours being executed?  A row of our tables that is written
+ * while none is comes from other means: COPY, or a subscription.
+ */
 bool
-dwf_plan_is_running(void)
+dwf_statement_is_running(void)
 {
 	return is_running;
 }
 
-/* Has this database our tables? */
-bool
-dwf_plan_is_installed(void)
-{
-	return OidIsValid(get_namespace_oid(DWF_SCHEMA, true));
-}
-
-/* ----- our tables in the catalogs ----- */
-
 /*
- * What the catalogs say of our tables is asked several times in every call.
- * So answers are kept until they may be wrong: the messages that tell us so
- * are those that end the life of an entry in a syscache.
+ * True in an executor, except within the command of a step: no client waits
+ * with it, so our statements wait for locks without limit, whatever
+ * lock_timeout its role has.
  */
-#define RELATIONS_MAX	8
+bool		dwf_statement_is_patient = false;
 
-typedef struct OurRelation
-{
-	const char *name;
-	Oid			relation;
-	Oid			owner;
-} OurRelation;
-
-static OurRelation our_relations[RELATIONS_MAX];
-static int	nour_relations = 0;
-static Oid	our_schema = InvalidOid;
-static uint64 forgotten = 0;	/* how often anything was forgotten */
-
-static void
-forget_relations(void)
-{
-	nour_relations = 0;
-	our_schema = InvalidOid;
-	forgotten++;
-}
-
-/* Relcache callback: one relation has changed, or any if it is InvalidOid */
-static void
-relation_changed(Datum arg, Oid relation)
-{
-	(void) arg;
-	for (int i = 0; i < nour_relations; i++)
-		if (!OidIsValid(relation) || our_relations[i].relation == relation)
-		{
-			forget_relations();
-			return;
-		}
-	forgotten++;
-}
-
-/* Syscache callback: some schema has changed */
-static void
-schema_changed(Datum arg, int cache, uint32 hash)
-{
-	(void) arg;
-	(void) cache;
-	(void) hash;
-	forget_relations();
-}
-
-/* Be told of changes, from before the first answer is kept */
-static void
-watch_catalogs(void)
-{
-	static bool watching = false;
-
-	if (watching)
-		return;
-	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
-	CacheRegisterSyscacheCallback(NAMESPACEOID, schema_changed, (Datum) 0);
-	watching = true;
-}
-
-/* Our schema; raises 3F000 when there is none */
-static Oid
-schema_oid(void)
-{
-	uint64		before = forgotten;
-	Oid			schema = our_schema;
-
-	if (OidIsValid(schema))
-		return schema;
-	watch_catalogs();
-	schema = get_namespace_oid(DWF_SCHEMA, false);
-	if (forgotten == before)
-		our_schema = schema;
-	return schema;
-}
-
-/* Look up one of our tables, indexes or sequences; raises 42P01 */
-static OurRelation
-look_up_relation(const char *name)
-{
-	OurRelation found = {name, InvalidOid, InvalidOid};
-	HeapTuple	tuple = NULL;
-
-	found.relation = get_relname_relid(name, schema_oid());
-	if (OidIsValid(found.relation))
-		tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(found.relation));
-	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation \"%s.%s\" does not exist",
-						DWF_SCHEMA, name)));
-	found.owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-	return found;
-}
-
-/*
- * The same from what is kept.  An answer that may have changed while it was
- * looked up is not kept; when there is no room for one more, all go.
- */
-static OurRelation
-our_relation(const char *name)
-{
-	uint64		before;
-	OurRelation found;
-
-	for (int i = 0; i < nour_relations; i++)
-		if (strcmp(our_relations[i].name, name) == 0)
-			return our_relations[i];
-
-	watch_catalogs();
-	before = forgotten;
-	found = look_up_relation(name);
-	if (forgotten == before)
-	{
-		nour_relations %= RELATIONS_MAX;
-		our_relations[nour_relations++] = found;
-	}
-	return found;
-}
-
-/* The OID of one of our tables or sequences, invalid if it is not there */
-Oid
-dwf_plan_find_relation(const char *name)
-{
-	return get_relname_relid(name, schema_oid());
-}
-
-/* The OID of one of our tables, indexes or sequences; name is a constant */
-Oid
-dwf_plan_relation(const char *name)
-{
-	return our_relation(name).relation;
-}
-
-/* Is this one of our tables?  Nobody else can create one in our schema. */
-bool
-dwf_plan_is_ours(Relation table)
-{
-	return RelationGetNamespace(table) == schema_oid();
-}
-
-/* The role that owns our tables, as which every statement runs */
-static Oid
-tables_owner(void)
-{
-	return our_relation("workflow").owner;
-}
-
-/* The same for our processes; raises when the tables are not there */
-Oid
-dwf_plan_extension_owner(void)
-{
-	return tables_owner();
-}
-
-/* ----- statements ----- */
-
-/*
- * Our process, and nobody waits with it: its statements wait for locks as long
- * as it takes, whatever lock_timeout its role has.
- */
-bool		dwf_plan_is_patient = false;
-
-/* The settings that we do not leave to the session */
+/* The settings of the session that our statements do not run with */
 typedef struct Settings
 {
 	bool		seqscan;
@@ -240,7 +66,7 @@ typedef struct Settings
 	bool		read_only;
 } Settings;
 
-/* What they are now */
+/* The values that these settings have now */
 static Settings
 present_settings(void)
 {
@@ -253,7 +79,7 @@ present_settings(void)
 	return present;
 }
 
-/* What they are for our statements */
+/* The values that these settings have for our statements */
 static Settings
 our_settings(void)
 {
@@ -264,14 +90,17 @@ our_settings(void)
 	ours.plan_cache_mode = PLAN_CACHE_MODE_AUTO;
 	/* our tables' triggers fire in each session */
 	ours.replication_role = SESSION_REPLICATION_ROLE_ORIGIN;
-	if (dwf_plan_is_patient)
+	if (dwf_statement_is_patient)
 		ours.lock_timeout = 0;
 	if (dwf_claim_is_body())
 		ours.read_only = false; /* a body is read-only, our calls are not */
 	return ours;
 }
 
-/* Let them be so.  Nothing is told of it, so this is for a statement only. */
+/*
+ * Set the variables behind these settings.  No assign hook is called and no
+ * client is told, so the caller must put them back at the statement's end.
+ */
 static void
 set(const Settings *settings)
 {
@@ -288,7 +117,7 @@ set(const Settings *settings)
 	XactReadOnly = settings->read_only;
 }
 
-/* Give a statement its plan */
+/* Prepare a statement, and keep its plan */
 static void
 prepare(DwfStatement *statement)
 {
@@ -303,9 +132,10 @@ prepare(DwfStatement *statement)
 }
 
 /*
- * Execute a plan that may have to be made anew: without sequential scans, and
- * whatever the session has set, by the methods that our statements are made
- * for.  What is dear by its settings would be compiled at each call, too.
+ * Execute a statement's plan.  It may have to be made anew here, so it is made
+ * under our settings: without sequential scans, by the methods that our
+ * statements are written for, and without JIT, which would compile anew at each
+ * call a plan that looks expensive.
  */
 static void
 execute_plan(DwfStatement *statement, Datum *values, const char *nulls,
@@ -342,7 +172,10 @@ execute_plan(DwfStatement *statement, Datum *values, const char *nulls,
 			 SPI_result_code_string(result));
 }
 
-/* Run a statement; see below */
+/*
+ * Run a statement as the owner of our tables; see dwf_statement_run().  If it
+ * "sees_latest", it takes a new snapshot even in REPEATABLE READ.
+ */
 static DwfRun
 run_plan(DwfStatement *statement, Datum *values, const char *nulls,
 		 bool sees_latest)
@@ -358,7 +191,7 @@ run_plan(DwfStatement *statement, Datum *values, const char *nulls,
 	SPI_connect();
 
 	GetUserIdAndSecContext(&user, &context);
-	SetUserIdAndSecContext(tables_owner(),
+	SetUserIdAndSecContext(dwf_catalog_owner(),
 						   context | SECURITY_LOCAL_USERID_CHANGE);
 	execute_plan(statement, values, nulls, sees_latest);
 	SetUserIdAndSecContext(user, context);
@@ -367,21 +200,22 @@ run_plan(DwfStatement *statement, Datum *values, const char *nulls,
 
 /*
  * Run a statement.  "nulls" is as in SPI.  Its result is in SPI_tuptable and
- * SPI_processed until dwf_plan_done() is called, which must follow.
+ * SPI_processed until dwf_statement_done() is called, which must follow.
  *
  * The statement sees what has committed by now (in READ COMMITTED).  Between
  * the commits of a CALL there may be no active snapshot, and then nothing
- * would hold the toasted part of a result until it is copied; so there is one.
+ * would hold the toasted part of a result until it is copied; so run_plan()
+ * pushes one.
  */
 DwfRun
-dwf_plan_run(DwfStatement *statement, Datum *values, const char *nulls)
+dwf_statement_run(DwfStatement *statement, Datum *values, const char *nulls)
 {
 	return run_plan(statement, values, nulls, false);
 }
 
 /* End the use of a statement's result */
 void
-dwf_plan_done(DwfRun run)
+dwf_statement_done(DwfRun run)
 {
 	SPI_finish();
 	if (run.pushed_snapshot)
@@ -390,44 +224,44 @@ dwf_plan_done(DwfRun run)
 
 /* Run a statement for the number of rows that it changed or found */
 uint64
-dwf_plan_count(DwfStatement *statement, Datum *values, const char *nulls)
+dwf_statement_count(DwfStatement *statement, Datum *values, const char *nulls)
 {
-	DwfRun		run = dwf_plan_run(statement, values, nulls);
+	DwfRun		run = dwf_statement_run(statement, values, nulls);
 	uint64		count = SPI_processed;
 
-	dwf_plan_done(run);
+	dwf_statement_done(run);
 	return count;
 }
 
 /*
- * The same for a statement that is to find all there is: it sees the latest,
- * whatever snapshot the transaction has
+ * Run a statement for the number of rows that it found among all that have
+ * committed by now, whatever snapshot the transaction has
  */
 uint64
-dwf_plan_count_latest(DwfStatement *statement, Datum *values)
+dwf_statement_count_latest(DwfStatement *statement, Datum *values)
 {
 	DwfRun		run = run_plan(statement, values, NULL, true);
 	uint64		count = SPI_processed;
 
-	dwf_plan_done(run);
+	dwf_statement_done(run);
 	return count;
 }
 
-/* A column of a row of the result, if it is not null, by value */
+/* A column of a row of the result, not copied; columns count from 1 */
 Datum
-dwf_plan_column(uint64 row, int n, bool *isnull)
+dwf_statement_column(uint64 row, int n, bool *isnull)
 {
 	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, n,
 						 isnull);
 }
 
-/* A varlena column, copied and detoasted for the caller */
+/* A varlena column, detoasted and copied to the caller's memory context */
 DwfValue
-dwf_plan_copy_column(DwfRun run, uint64 row, int n)
+dwf_statement_copy_column(DwfRun run, uint64 row, int n)
 {
 	DwfValue	value;
 
-	value.value = dwf_plan_column(row, n, &value.isnull);
+	value.value = dwf_statement_column(row, n, &value.isnull);
 	if (!value.isnull)
 	{
 		MemoryContext old = MemoryContextSwitchTo(run.caller_context);
@@ -438,16 +272,16 @@ dwf_plan_copy_column(DwfRun run, uint64 row, int n)
 	return value;
 }
 
-/* A moment from the first row of a result; DT_NOEND if there is none */
+/* Run a statement for one moment; DT_NOEND if it finds no row */
 TimestampTz
-dwf_plan_moment(DwfStatement *statement, Datum *values)
+dwf_statement_moment(DwfStatement *statement, Datum *values)
 {
-	DwfRun		r = dwf_plan_run(statement, values, NULL);
+	DwfRun		r = dwf_statement_run(statement, values, NULL);
 	TimestampTz moment = DT_NOEND;
 	bool		isnull;
 
 	if (SPI_processed > 0)
-		moment = DatumGetTimestampTz(dwf_plan_column(0, 1, &isnull));
-	dwf_plan_done(r);
+		moment = DatumGetTimestampTz(dwf_statement_column(0, 1, &isnull));
+	dwf_statement_done(r);
 	return moment;
 }

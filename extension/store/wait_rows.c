@@ -22,7 +22,6 @@
 
 #include "base/arrays.h"
 #include "shared/listener.h"
-#include "store/statement.h"
 #include "store/store_sql.h"
 
 /* So many waits are looked at before others are served */
@@ -167,7 +166,7 @@ static DwfStatement forget_waits_query = {
 static DwfIds
 column_ids(DwfRun r, int n)
 {
-	DwfValue	value = dwf_plan_copy_column(r, 0, n);
+	DwfValue	value = dwf_statement_copy_column(r, 0, n);
 	DwfIds		ids = {0, (Datum) 0};
 
 	if (value.isnull)
@@ -182,10 +181,10 @@ column_ids(DwfRun r, int n)
 DwfIds
 dwf_store_list_ids(DwfStatement *statement, Datum *values)
 {
-	DwfRun		r = dwf_plan_run(statement, values, NULL);
+	DwfRun		r = dwf_statement_run(statement, values, NULL);
 	DwfIds		ids = column_ids(r, 1);
 
-	dwf_plan_done(r);
+	dwf_statement_done(r);
 	return ids;
 }
 
@@ -214,7 +213,7 @@ dwf_store_next_deadline(Datum aside)
 {
 	Datum		values[] = {aside};
 
-	return dwf_plan_moment(&next_deadline_query, values);
+	return dwf_statement_moment(&next_deadline_query, values);
 }
 
 /* Those of them, but not of "aside", whose wait is over, whoever was told */
@@ -251,7 +250,7 @@ dwf_store_wait_page(DwfWaitCursor *cursor, const DwfLost *lost, int limit,
 		Int32GetDatum(cursor->length > 0 ? cursor->position : -1),
 	Int32GetDatum(PAGE)};
 	Datum	   *found = palloc(limit * sizeof(Datum));
-	DwfRun		r = dwf_plan_run(&page_query, values, NULL);
+	DwfRun		r = dwf_statement_run(&page_query, values, NULL);
 	MemoryContext old = MemoryContextSwitchTo(r.caller_context);
 	int			count = 0;
 	uint64		i;
@@ -259,10 +258,10 @@ dwf_store_wait_page(DwfWaitCursor *cursor, const DwfLost *lost, int limit,
 	for (i = 0; i < SPI_processed && count < limit; i++)
 	{
 		bool		isnull;
-		text	   *id = DatumGetTextPP(dwf_plan_column(i, 1, &isnull));
-		text	   *target = DatumGetTextPP(dwf_plan_column(i, 3, &isnull));
+		text	   *id = DatumGetTextPP(dwf_statement_column(i, 1, &isnull));
+		text	   *target = DatumGetTextPP(dwf_statement_column(i, 3, &isnull));
 
-		cursor->position = DatumGetInt32(dwf_plan_column(i, 2, &isnull));
+		cursor->position = DatumGetInt32(dwf_statement_column(i, 2, &isnull));
 		cursor->length = VARSIZE_ANY_EXHDR(id);
 		memcpy(cursor->workflow_id, VARDATA_ANY(id), cursor->length);
 		if (lost->all)
@@ -281,7 +280,7 @@ dwf_store_wait_page(DwfWaitCursor *cursor, const DwfLost *lost, int limit,
 	if (i == SPI_processed && SPI_processed < PAGE)
 		cursor->length = 0;
 	MemoryContextSwitchTo(old);
-	dwf_plan_done(r);
+	dwf_statement_done(r);
 	return cursor->length > 0;
 }
 
@@ -292,12 +291,12 @@ dwf_store_wait_page(DwfWaitCursor *cursor, const DwfLost *lost, int limit,
 uint64
 dwf_store_resume(Datum ids, DwfIds *left)
 {
-	DwfRun		r = dwf_plan_run(&resume_query, &ids, NULL);
+	DwfRun		r = dwf_statement_run(&resume_query, &ids, NULL);
 	bool		isnull;
-	uint64		resumed = DatumGetInt64(dwf_plan_column(0, 1, &isnull));
+	uint64		resumed = DatumGetInt64(dwf_statement_column(0, 1, &isnull));
 
 	*left = column_ids(r, 2);
-	dwf_plan_done(r);
+	dwf_statement_done(r);
 	return resumed;
 }
 
@@ -305,5 +304,5 @@ dwf_store_resume(Datum ids, DwfIds *left)
 void
 dwf_store_forget_waits(Datum ids)
 {
-	(void) dwf_plan_count(&forget_waits_query, &ids, NULL);
+	(void) dwf_statement_count(&forget_waits_query, &ids, NULL);
 }

@@ -20,6 +20,7 @@
 #include "utils/timestamp.h"
 
 #include "shared/claim.h"
+#include "store/catalog.h"
 #include "store/store_sql.h"
 
 /*
@@ -215,10 +216,10 @@ read_life(uint64 row, DwfLife *life)
 {
 	bool		isnull;
 
-	life->owner = DatumGetObjectId(dwf_plan_column(row, 1, &isnull));
-	text_to_cstring_buffer(DatumGetTextPP(dwf_plan_column(row, 2, &isnull)),
+	life->owner = DatumGetObjectId(dwf_statement_column(row, 1, &isnull));
+	text_to_cstring_buffer(DatumGetTextPP(dwf_statement_column(row, 2, &isnull)),
 						   life->status, sizeof(life->status));
-	life->finished = DatumGetBool(dwf_plan_column(row, 3, &isnull));
+	life->finished = DatumGetBool(dwf_statement_column(row, 3, &isnull));
 }
 
 /*
@@ -254,8 +255,8 @@ dwf_store_start(const DwfStart *start, Oid owner)
 	bool		is_plain = start->body == NULL && start->queue == NULL &&
 	!start->is_delayed && start->timeout.isnull;
 
-	return dwf_plan_count(is_plain ? &start_query : &start_timed_query,
-						  values, nulls) > 0;
+	return dwf_statement_count(is_plain ? &start_query : &start_timed_query,
+							   values, nulls) > 0;
 }
 
 /* Was the workflow started with this input and queue, as far as given? */
@@ -268,7 +269,7 @@ dwf_store_same_start(const DwfStart *start)
 	char		nulls[] = {' ', start->input.isnull ? 'n' : ' ',
 	start->queue ? ' ' : 'n', start->body ? ' ' : 'n'};
 
-	return dwf_plan_count(&same_start_query, values, nulls) > 0;
+	return dwf_statement_count(&same_start_query, values, nulls) > 0;
 }
 
 /* Look at a workflow; false if there is none */
@@ -276,12 +277,12 @@ bool
 dwf_store_life(text *workflow_id, DwfLife *life)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id)};
-	DwfRun		r = dwf_plan_run(&life_query, values, NULL);
+	DwfRun		r = dwf_statement_run(&life_query, values, NULL);
 	bool		found = SPI_processed > 0;
 
 	if (found)
 		read_life(0, life);
-	dwf_plan_done(r);
+	dwf_statement_done(r);
 	return found;
 }
 
@@ -290,16 +291,16 @@ bool
 dwf_store_outcome(text *workflow_id, DwfOutcome *outcome)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id)};
-	DwfRun		r = dwf_plan_run(&outcome_query, values, NULL);
+	DwfRun		r = dwf_statement_run(&outcome_query, values, NULL);
 	bool		found = SPI_processed > 0;
 
 	if (found)
 	{
 		read_life(0, &outcome->life);
-		outcome->output = dwf_plan_copy_column(r, 0, 4);
-		outcome->error = dwf_plan_copy_column(r, 0, 5);
+		outcome->output = dwf_statement_copy_column(r, 0, 4);
+		outcome->error = dwf_statement_copy_column(r, 0, 5);
 	}
-	dwf_plan_done(r);
+	dwf_statement_done(r);
 	return found;
 }
 
@@ -314,7 +315,7 @@ dwf_store_finish(text *workflow_id, Oid role, const char *status,
 	char		nulls[] = {' ', ' ', ' ', output.isnull ? 'n' : ' ',
 	error.isnull ? 'n' : ' '};
 
-	return dwf_plan_count(&finish_query, values, nulls) > 0;
+	return dwf_statement_count(&finish_query, values, nulls) > 0;
 }
 
 /* Give a workflow to another role; false if it is not there or not the role's */
@@ -324,37 +325,37 @@ dwf_store_set_owner(text *workflow_id, Oid role, Oid owner)
 	Datum		values[] = {PointerGetDatum(workflow_id),
 	ObjectIdGetDatum(role), ObjectIdGetDatum(owner)};
 
-	return dwf_plan_count(&set_owner_query, values, NULL) > 0;
+	return dwf_statement_count(&set_owner_query, values, NULL) > 0;
 }
 
 /* See to it that durable_wf.home has a row of an unknown database */
 void
 dwf_store_mark_home(void)
 {
-	if (dwf_plan_count(&lock_home_query, NULL, NULL) == 0)
-		(void) dwf_plan_count(&mark_home_query, NULL, NULL);
+	if (dwf_statement_count(&lock_home_query, NULL, NULL) == 0)
+		(void) dwf_statement_count(&mark_home_query, NULL, NULL);
 }
 
 /* Have workflows come from another database, and were not adopted? */
 bool
 dwf_store_is_copy(void)
 {
-	return dwf_plan_count(&is_copy_query, NULL, NULL) > 0;
+	return dwf_statement_count(&is_copy_query, NULL, NULL) > 0;
 }
 
 /* Is there any workflow in this database, as far as has committed? */
 bool
 dwf_store_has_workflows(void)
 {
-	return dwf_plan_count_latest(&has_workflows_query, NULL) > 0;
+	return dwf_statement_count_latest(&has_workflows_query, NULL) > 0;
 }
 
 /* All that is in this database is at home here, as wf_adopt() has it */
 void
 dwf_store_adopt(void)
 {
-	(void) dwf_plan_count(&leave_home_query, NULL, NULL);
-	(void) dwf_plan_count(&enter_home_query, NULL, NULL);
+	(void) dwf_statement_count(&leave_home_query, NULL, NULL);
+	(void) dwf_statement_count(&enter_home_query, NULL, NULL);
 }
 
 /* The prepared transaction of this name, or an invalid id */
@@ -363,12 +364,12 @@ dwf_store_prepared_xid(const char *gid)
 {
 	TransactionId xid = InvalidTransactionId;
 	Datum		values[] = {CStringGetTextDatum(gid)};
-	DwfRun		r = dwf_plan_run(&prepared_xid_query, values, NULL);
+	DwfRun		r = dwf_statement_run(&prepared_xid_query, values, NULL);
 	bool		isnull;
 
 	if (SPI_processed > 0)
-		xid = DatumGetTransactionId(dwf_plan_column(0, 1, &isnull));
-	dwf_plan_done(r);
+		xid = DatumGetTransactionId(dwf_statement_column(0, 1, &isnull));
+	dwf_statement_done(r);
 	return xid;
 }
 
@@ -385,11 +386,11 @@ dwf_store_prune(Interval *older_than, int batch, TransactionId horizon,
 	TransactionIdGetDatum(horizon), ObjectIdGetDatum(role)};
 	DwfStatement *query = &prune_query;
 
-	if (!OidIsValid(dwf_plan_find_relation("step")))
+	if (!OidIsValid(dwf_catalog_find_relation("step")))
 		query = &prune_old_query;
-	else if (!OidIsValid(dwf_plan_find_relation("released_hook")))
+	else if (!OidIsValid(dwf_catalog_find_relation("released_hook")))
 		query = &prune_unreleased_query;
-	return dwf_plan_count(query, values, NULL);
+	return dwf_statement_count(query, values, NULL);
 }
 
 /* ----- events ----- */
@@ -405,7 +406,7 @@ dwf_store_set_event(text *workflow_id, text *key, Datum value, Oid role)
 	PointerGetDatum(key), value, ObjectIdGetDatum(role)};
 
 	(void) GetTopTransactionId();
-	return dwf_plan_count(&set_event_query, values, NULL) > 0;
+	return dwf_statement_count(&set_event_query, values, NULL) > 0;
 }
 
 /* Look at a workflow and one of its events; false if there is no workflow */
@@ -413,14 +414,14 @@ bool
 dwf_store_event(text *workflow_id, text *key, DwfValue * value, DwfLife *life)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id), PointerGetDatum(key)};
-	DwfRun		r = dwf_plan_run(&event_query, values, NULL);
+	DwfRun		r = dwf_statement_run(&event_query, values, NULL);
 	bool		found = SPI_processed > 0;
 
 	if (found)
 	{
 		read_life(0, life);
-		*value = dwf_plan_copy_column(r, 0, 4);
+		*value = dwf_statement_copy_column(r, 0, 4);
 	}
-	dwf_plan_done(r);
+	dwf_statement_done(r);
 	return found;
 }

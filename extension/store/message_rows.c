@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * message_rows.c
- *	  The tables as C functions: mailboxes, and the keys that deliveries had.
+ *	  The tables as C functions: items of mailboxes, and the idempotency keys
+ *	  that they were sent with.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,8 +26,9 @@ static DwfStatement deliver_query = {
 };
 
 /*
- * message id, workflow id, door, key, payload, role, wait id; the test for
- * the tag spares who waits for it a wake, as in start_query (store.c)
+ * message id, workflow id, door, key, payload, role, wait id.  The test for an
+ * earlier answer keeps waiters from being woken for nothing: a row trigger
+ * fires before ON CONFLICT is considered.
  */
 static DwfStatement answer_query = {
 	"INSERT INTO durable_wf.message"
@@ -64,7 +66,7 @@ static DwfStatement deliver_many_query = {
 	NULL
 };
 
-/* workflow ids, role, refuse finished ones too */
+/* workflow ids, role, whether to refuse finished ones too */
 static DwfStatement first_refused_query = {
 	"SELECT u.workflow_id"
 	" FROM pg_catalog.unnest($1) WITH ORDINALITY AS u (workflow_id, n)"
@@ -124,8 +126,8 @@ static DwfStatement lowest_query = {
 };
 
 /*
- * workflow id, doors, keys, ids to start at: the queue, counted from 1, with
- * the oldest item of all, and that item's id
+ * workflow id, doors, keys, ids to start at; returns the number of the queue,
+ * counted from 1, that has the oldest item of all, and that item's id
  */
 static DwfStatement oldest_query = {
 	"SELECT u.n, h.message_id"
@@ -142,8 +144,8 @@ static DwfStatement oldest_query = {
 };
 
 /*
- * The next message id.  The transaction gets its xid first: an id is never
- * older than what every snapshot knows of its transaction (README, I5).
+ * Get the next message id.  The transaction gets its xid first, so that the id
+ * is not older than what any snapshot knows of the transaction (README, I5).
  */
 int64
 dwf_store_next_message_id(void)
@@ -153,8 +155,8 @@ dwf_store_next_message_id(void)
 }
 
 /*
- * Put an item into a mailbox.  The caller has its id, hence an xid, and after
- * that has found that the workflow accepts it.
+ * Put an item into a mailbox.  The caller has taken its id, hence has an xid,
+ * and has looked after that whether the workflow accepts items.
  */
 void
 dwf_store_deliver(int64 message_id, const DwfAddress *address, Datum payload)
@@ -168,8 +170,8 @@ dwf_store_deliver(int64 message_id, const DwfAddress *address, Datum payload)
 
 /*
  * Put an item into a mailbox as the answer to a wait; false if the workflow
- * refuses it or the wait has an answer.
- * Blocks while another transaction is answering the same wait.
+ * does not accept it or the wait has an answer.  Blocks while another
+ * transaction answers the same wait.
  */
 bool
 dwf_store_answer(int64 message_id, const DwfAddress *address, Datum payload,
@@ -183,7 +185,7 @@ dwf_store_answer(int64 message_id, const DwfAddress *address, Datum payload,
 	return dwf_statement_count(&answer_query, values, NULL) > 0;
 }
 
-/* Take back an item that this transaction has just delivered */
+/* Delete an item that this transaction has just delivered */
 void
 dwf_store_withdraw(int64 message_id, const DwfAddress *address)
 {
@@ -210,27 +212,22 @@ dwf_store_deliver_many(Datum message_ids, Datum workflow_ids, Datum payloads,
 }
 
 /*
- * The first of these workflows that is not there or not the role's or, if
- * "finished_too", has ended; NULL if there is none.
+ * Find the first of these workflows that does not exist or is not the role's
+ * or, if "finished_too", has ended; NULL if there is none
  */
 text *
 dwf_store_first_refused(Datum workflow_ids, Oid role, bool finished_too)
 {
 	Datum		values[] = {workflow_ids, ObjectIdGetDatum(role),
 	BoolGetDatum(finished_too)};
-	DwfRun		r = dwf_statement_run(&first_refused_query, values, NULL);
-	text	   *refused = NULL;
 
-	if (SPI_processed > 0)
-		refused = DatumGetTextP(dwf_statement_copy_column(r, 0, 1).value);
-	dwf_statement_done(r);
-	return refused;
+	return dwf_statement_text(&first_refused_query, values);
 }
 
 /*
- * Claim idempotency keys for message ids, in one order for all sessions.
- * A key that is taken is left as it is.  Blocks while another transaction is
- * claiming one of them.
+ * Claim idempotency keys for message ids, in the same order in each session.
+ * A key that is taken keeps its message id.  Blocks while another transaction
+ * claims one of the keys.
  */
 void
 dwf_store_claim_keys(Datum workflow_ids, Datum scopes, Datum keys,
@@ -242,8 +239,8 @@ dwf_store_claim_keys(Datum workflow_ids, Datum scopes, Datum keys,
 }
 
 /*
- * The message ids that hold these keys, in the order given; returns how many
- * there are.  "message_ids" has room for all.
+ * Read the message ids that hold these keys, in the order of the keys; returns
+ * how many there are.  "message_ids" has room for all.
  */
 int
 dwf_store_claimed_ids(Datum workflow_ids, Datum scopes, Datum keys,
@@ -260,6 +257,7 @@ dwf_store_claimed_ids(Datum workflow_ids, Datum scopes, Datum keys,
 	return count;
 }
 
+/* Order items by their ids */
 static int
 compare_items(const void *a, const void *b)
 {
@@ -271,8 +269,8 @@ compare_items(const void *a, const void *b)
 
 /*
  * Take up to "limit" of a queue's oldest items with ids between "from" and
- * "to", passing by those that other transactions hold.  Returns how many, in
- * order of their ids.
+ * "to"; items that other transactions hold are skipped (SKIP LOCKED).  Returns
+ * how many; they are in order of their ids.
  */
 int
 dwf_store_take(const DwfAddress *queue, int64 from, int64 to, int limit,
@@ -289,7 +287,8 @@ dwf_store_take(const DwfAddress *queue, int64 from, int64 to, int limit,
 		MemoryContextAllocHuge(r.caller_context, count * sizeof(DwfItem));
 	for (int i = 0; i < count; i++)
 	{
-		(*items)[i].message_id = DatumGetInt64(dwf_statement_column(i, 1, &isnull));
+		(*items)[i].message_id =
+			DatumGetInt64(dwf_statement_column(i, 1, &isnull));
 		(*items)[i].payload = dwf_statement_copy_column(r, i, 2).value;
 	}
 	dwf_statement_done(r);
@@ -300,8 +299,8 @@ dwf_store_take(const DwfAddress *queue, int64 from, int64 to, int limit,
 }
 
 /*
- * The lowest id from "from" on that a queue holds, counting items that other
- * transactions hold; PG_INT64_MAX if there is none.
+ * Read the lowest id from "from" on that a queue holds, even of items that
+ * other transactions hold; PG_INT64_MAX if there is none
  */
 int64
 dwf_store_lowest(const DwfAddress *queue, int64 from)
@@ -320,9 +319,9 @@ dwf_store_lowest(const DwfAddress *queue, int64 from)
 }
 
 /*
- * Of several queues of one workflow, given as arrays of doors, keys and ids
- * to start at: which, counted from 0, has the oldest item?  -1: all empty.
- * Items that other transactions hold are seen, too.
+ * Find which of several queues of one workflow, given as arrays of doors, keys
+ * and ids to start at, has the oldest item, even one that another transaction
+ * holds.  Returns the queue's number, counted from 0, or -1 if all are empty.
  */
 int
 dwf_store_oldest(text *workflow_id, Datum doors, Datum keys, Datum start,

@@ -146,12 +146,15 @@ execute_plan(DwfStatement *statement, Datum *values, const char *nulls,
 	bool		was_running = is_running;
 	int			result = 0;
 
+	/* what raises here must not leave our settings to the session */
 	PG_TRY();
 	{
 		is_running = true;
 		set(&ours);
 		if (statement->plan == NULL)
 			prepare(statement);
+
+		/* SPI_execute_plan() would use the transaction's snapshot */
 		if (sees_latest && IsolationUsesXactSnapshot())
 			result = SPI_execute_snapshot(statement->plan, values, nulls,
 										  GetLatestSnapshot(), InvalidSnapshot,
@@ -269,6 +272,28 @@ dwf_statement_copy_column(DwfRun run, uint64 row, int n)
 		value.value = PointerGetDatum(PG_DETOAST_DATUM_COPY(value.value));
 		MemoryContextSwitchTo(old);
 	}
+	return value;
+}
+
+/* Copy a text column for the caller; NULL if it is null */
+text *
+dwf_statement_copy_text(DwfRun run, uint64 row, int n)
+{
+	DwfValue	value = dwf_statement_copy_column(run, row, n);
+
+	return value.isnull ? NULL : DatumGetTextP(value.value);
+}
+
+/* Run a statement for one text; NULL if it finds no row, or a null */
+text *
+dwf_statement_text(DwfStatement *statement, Datum *values)
+{
+	DwfRun		r = dwf_statement_run(statement, values, NULL);
+	text	   *value = NULL;
+
+	if (SPI_processed > 0)
+		value = dwf_statement_copy_text(r, 0, 1);
+	dwf_statement_done(r);
 	return value;
 }
 

@@ -41,10 +41,14 @@ extern DwfRun dwf_statement_run(DwfStatement *statement, Datum *values,
 extern void dwf_statement_done(DwfRun run);
 extern uint64 dwf_statement_count(DwfStatement *statement, Datum *values,
 								  const char *nulls);
-extern uint64 dwf_statement_count_latest(DwfStatement *statement, Datum *values);
+extern uint64 dwf_statement_count_latest(DwfStatement *statement,
+										 Datum *values);
 extern Datum dwf_statement_column(uint64 row, int n, bool *isnull);
 extern DwfValue dwf_statement_copy_column(DwfRun run, uint64 row, int n);
-extern TimestampTz dwf_statement_moment(DwfStatement *statement, Datum *values);
+extern text *dwf_statement_copy_text(DwfRun run, uint64 row, int n);
+extern text *dwf_statement_text(DwfStatement *statement, Datum *values);
+extern TimestampTz dwf_statement_moment(DwfStatement *statement,
+										Datum *values);
 extern bool dwf_statement_is_running(void);
 
 #endif							/* DWF_STATEMENT_H */

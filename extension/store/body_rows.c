@@ -22,8 +22,8 @@
 #include "store/store_sql.h"
 
 /*
- * The condition of the partial index workflow_body_idx: bodies to be run, by owner
- * and due time
+ * The condition of the partial index workflow_body_idx: bodies to be run, by
+ * owner and due time
  */
 #define IS_WORK \
 	"w.body IS NOT NULL AND w.finished_at IS NULL" \
@@ -176,8 +176,8 @@ dwf_store_roles_with_work(TimestampTz *next)
 }
 
 /*
- * Read a live workflow's body, its input, and how often it was tried.  False if
- * there is none; none has a body in the objects of versions before 0.3.0.
+ * Read a live workflow's body, its input, and how often it was tried.  False
+ * if there is none; none has a body in the objects of versions before 0.3.0.
  */
 bool
 dwf_store_body(text *workflow_id, text **body, DwfValue * input, int *attempts)
@@ -225,8 +225,8 @@ dwf_store_fail(text *workflow_id, const char *message, const char *state,
 }
 
 /*
- * End all bodies of a role that are due with this error, since none can be run.
- * Returns how many; skips locked rows.
+ * End all bodies of a role that are due with this error, since none can be
+ * run. Returns how many; skips locked rows.
  */
 uint64
 dwf_store_fail_role(Oid role, const char *message)
@@ -238,8 +238,8 @@ dwf_store_fail_role(Oid role, const char *message)
 }
 
 /*
- * Have a workflow tried again when it is due.  Each attempt that "counts" makes
- * the delay after the following ones longer.
+ * Have a workflow tried again when it is due.  Each attempt that "counts"
+ * makes the delay after the following ones longer.
  */
 void
 dwf_store_back_off(text *workflow_id, bool counts)
@@ -264,9 +264,9 @@ dwf_store_note_progress(text *workflow_id)
 }
 
 /*
- * Suspend a workflow in a wait: store the wait's keys, so that the worker finds
- * it when one of them is signalled or the deadline has come.  Does nothing if
- * the workflow has ended.
+ * Suspend a workflow in a wait: store the wait's keys, so that the worker
+ * finds it when one of them is signalled or the deadline has come.  Does
+ * nothing if the workflow has ended.
  */
 void
 dwf_store_suspend(text *workflow_id, int step_no, const DwfWaitKey *keys,

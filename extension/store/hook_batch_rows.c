@@ -96,8 +96,9 @@ dwf_store_find_webhooks(text **tokens, int ntokens, bool lock, int *count)
 
 /* Insert payloads of hooks; each array has "count" elements */
 void
-dwf_store_deliver_payloads(int count, const int64 *message_ids, Datum *workflow_ids,
-						   Datum *tokens, Datum *payloads)
+dwf_store_deliver_payloads(int count, const int64 *message_ids,
+						   Datum *workflow_ids, Datum *tokens,
+						   Datum *payloads)
 {
 	Datum		values[] = {
 		dwf_arrays_of_int8(message_ids, count),

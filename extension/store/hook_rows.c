@@ -202,9 +202,9 @@ dwf_store_drop_payloads(const DwfAddress *address)
 }
 
 /*
- * Delete the hook of a token; returns its workflow, or NULL if no live workflow
- * of the role's has such a hook.  Blocks while another transaction delivers to
- * the hook, or receives from it.
+ * Delete the hook of a token; returns its workflow, or NULL if no live
+ * workflow of the role's has such a hook.  Blocks while another transaction
+ * delivers to the hook, or receives from it.
  */
 text *
 dwf_store_dispose_hook(text *token, Oid role)
@@ -237,12 +237,12 @@ dwf_store_end_requests(const DwfAddress *address)
 /*
  * id; deletes the two oldest requests whose answers have been kept for long
  * enough.  Each new request deletes up to two, so they do not pile up.  A
- * request without an answer stays, so that one who answers it is told that it
- * is too late.
+ * request without an answer stays, so that a late answer to it can be told
+ * from one to no request.
  *
  * The time is statement_timestamp(), which is stable, so that the index can be
- * searched with it: with clock_timestamp() each new request would read all that
- * wait.
+ * searched with it: with clock_timestamp() each new request would read all
+ * that wait.
  */
 static DwfStatement expire_query = {
 	"DELETE FROM durable_wf.request r WHERE r.ctid" EQ "ANY (ARRAY("
@@ -378,7 +378,8 @@ dwf_store_answer_of(int64 request_id, text *token, DwfAnswer *answer)
 
 /*
  * Take up to "limit" answers to requests that the gateway holds; returns how
- * many.  A null response says that the request gets no answer.  Does not block.
+ * many.  A null response says that the request gets no answer.  Does not
+ * block.
  */
 int
 dwf_store_take_answers(int limit, DwfAnswer **answers)

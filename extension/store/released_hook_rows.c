@@ -7,12 +7,12 @@
  * A workflow that ends releases its tokens.  Its hooks are kept in
  * durable_wf.released_hook: if the workflow is made to live again it gets back
  * each hook whose token no other workflow has claimed meanwhile.  Objects from
- * before 0.4.0 have no such table; with them, hooks and their payloads end with
- * their workflow for good.
+ * before 0.4.0 have no such table; with them, hooks and their payloads end
+ * with their workflow for good.
  *
- * The end of a workflow must not wait for a transaction that delivers to one of
- * its hooks.  So it skips hooks that are locked: their rows stay as *dead rows*
- * until the workflow lives again, or another one claims the token.
+ * The end of a workflow must not wait for a transaction that delivers to one
+ * of its hooks.  So it skips hooks that are locked: their rows stay as *dead
+ * rows* until the workflow lives again, or another one claims the token.
  *
  *-------------------------------------------------------------------------
  */
@@ -37,8 +37,8 @@
 
 /*
  * End the requests of a workflow, $1, without an answer; locked ones are
- * skipped.  Their rows stay, so that one who answers a request later is told
- * that its client waits no more.
+ * skipped.  Their rows stay, so that a late answer to a request can be told
+ * from one to no request.
  */
 #define END_REQUESTS \
 	" UPDATE durable_wf.request r" \

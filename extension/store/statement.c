@@ -3,9 +3,9 @@
  * statement.c
  *	  Run a statement on our tables, with a kept plan, as their owner.
  *
- * Every statement runs as the owner of the tables, whoever calls, with a plan
- * that the session keeps for its life.  The caller's search_path is in force
- * while a statement is parsed, so each name in it must be qualified, the
+ * Every statement runs as the owner of the tables, whichever role calls, with
+ * a plan that the session keeps for its life.  The caller's search_path is in
+ * force while a statement is parsed, so each name in it must be qualified, the
  * operators too.
  *
  * The plans are generic and made without sequential scans.  A queue is often
@@ -134,8 +134,8 @@ prepare(DwfStatement *statement)
 /*
  * Execute a statement's plan.  It may have to be made anew here, so it is made
  * under our settings: without sequential scans, by the methods that our
- * statements are written for, and without JIT, which would compile anew at each
- * call a plan that looks expensive.
+ * statements are written for, and without JIT, which would compile anew at
+ * each call a plan that looks expensive.
  */
 static void
 execute_plan(DwfStatement *statement, Datum *values, const char *nulls,

@@ -32,15 +32,15 @@
 
 /*
  * Is this database no copy?  The worker may not know yet that it is one; but a
- * snapshot that shows restored rows shows that, too.  A subquery, so that it is
- * evaluated once in each statement.
+ * snapshot that shows restored rows shows that, too.  A subquery, so that it
+ * is evaluated once in each statement.
  */
 #define RUNS_HERE	"(SELECT NOT durable_wf.is_copy())"
 
 /*
- * Keep the planner from pulling a subquery up: then its only way is one descent
- * of an index for each outer row.  While the tables are small, another way may
- * look cheaper to it.
+ * Keep the planner from pulling a subquery up: then its only way is one
+ * descent of an index for each outer row.  While the tables are small, another
+ * way may look cheaper to it.
  */
 #define BY_INDEX	" OFFSET 0"
 
@@ -248,10 +248,10 @@ was_lost(const DwfLost *lost, text *workflow_id)
 }
 
 /*
- * Read the next page of all waits.  List at most "limit" workflows that wait for
- * something about which news may have been lost.  If all news was lost, have
- * the worker be told about the targets of these waits from now on.  False at
- * the end of the table; then the cursor is at the beginning again.
+ * Read the next page of all waits.  List at most "limit" workflows that wait
+ * for something about which news may have been lost.  If all news was lost,
+ * have the worker be told about the targets of these waits from now on.  False
+ * at the end of the table; then the cursor is at the beginning again.
  */
 bool
 dwf_store_wait_page(DwfWaitCursor *cursor, const DwfLost *lost, int limit,
@@ -272,9 +272,12 @@ dwf_store_wait_page(DwfWaitCursor *cursor, const DwfLost *lost, int limit,
 	for (i = 0; i < SPI_processed && count < limit; i++)
 	{
 		bool		isnull;
-		text	   *id = DatumGetTextPP(dwf_statement_column(i, 1, &isnull));
-		text	   *target = DatumGetTextPP(dwf_statement_column(i, 3, &isnull));
+		Datum		column = dwf_statement_column(i, 1, &isnull);
+		text	   *id = DatumGetTextPP(column);
+		text	   *target;
 
+		column = dwf_statement_column(i, 3, &isnull);
+		target = DatumGetTextPP(column);
 		cursor->position = DatumGetInt32(dwf_statement_column(i, 2, &isnull));
 		cursor->length = VARSIZE_ANY_EXHDR(id);
 		memcpy(cursor->workflow_id, VARDATA_ANY(id), cursor->length);

@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * args.h
- *	  Take the arguments of SQL functions: not null, within their limits, or
- *	  a clear error.  Floor 1.
+ *	  Check and convert the arguments of SQL functions, and return their
+ *	  results.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * call_hint.h
- *	  How a call is to be written in the body of a SQL workflow.
+ *	  Write the hints that show how a call belongs in the body of a SQL
+ *	  workflow.
  *
  *-------------------------------------------------------------------------
  */

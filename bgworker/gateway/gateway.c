@@ -41,6 +41,7 @@
 
 #include "base/durable_wf.h"
 #include "base/process_settings.h"
+#include "base/settings.h"
 #include "bgworker/gateway/answer.h"
 #include "bgworker/gateway/conn.h"
 #include "bgworker/gateway/resume.h"

@@ -30,7 +30,7 @@
 #include "utils/syscache.h"
 
 #include "base/restricted.h"
-#include "store/plan.h"
+#include "store/statement.h"
 
 static object_access_hook_type prev_object_access = NULL;
 static needs_fmgr_hook_type prev_needs_fmgr = NULL;
@@ -151,7 +151,7 @@ object_access(ObjectAccessType access, Oid class, Oid object, int sub_object,
 	if (prev_object_access)
 		prev_object_access(access, class, object, sub_object, arg);
 	if (access != OAT_FUNCTION_EXECUTE || !dwf_restricted_is_validator() ||
-		dwf_plan_is_running() || is_allowed(object))
+		dwf_statement_is_running() || is_allowed(object))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

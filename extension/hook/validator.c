@@ -45,6 +45,7 @@
 #include "utils/varlena.h"
 
 #include "base/portable.h"
+#include "base/settings.h"
 #include "hook/closed_world.h"
 #include "session/journal.h"
 

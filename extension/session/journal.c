@@ -38,11 +38,12 @@
 #include "utils/timestamp.h"
 
 #include "base/restricted.h"
+#include "base/texts.h"
 #include "session/identity.h"
 #include "session/leftover.h"
 #include "session/result.h"
 #include "shared/claim.h"
-#include "store/plan.h"
+#include "store/statement.h"
 #include "store/probe.h"
 #include "store/store.h"
 
@@ -267,7 +268,7 @@ look_at_place(int step_no, const char *function, text *name,
 	if (!found)
 		return PLACE_IS_FREE;
 	return strcmp(recorded->function, function) == 0 &&
-		(recorded->name == name || dwf_identity_same(recorded->name, name)) ?
+		(recorded->name == name || dwf_texts_equal(recorded->name, name)) ?
 		PLACE_HAS_CALL : PLACE_HAS_OTHER;
 }
 
@@ -474,7 +475,7 @@ dwf_journal_patch(text *change, bool *value)
 		Patch	   *patch = lfirst(cell);
 
 		*value = patch->value;
-		if (dwf_identity_same(patch->change, change))
+		if (dwf_texts_equal(patch->change, change))
 			return true;
 	}
 	return false;
@@ -487,8 +488,7 @@ dwf_journal_keep_patch(text *change, bool value)
 	MemoryContext old = MemoryContextSwitchTo(patch_context);
 	Patch	   *patch = palloc(sizeof(Patch));
 
-	patch->change = (text *) DatumGetPointer(datumCopy(PointerGetDatum(change),
-													   false, -1));
+	patch->change = dwf_texts_copy(change);
 	patch->value = value;
 	patches = lappend(patches, patch);
 	MemoryContextSwitchTo(old);
@@ -520,7 +520,7 @@ forget_done(text *name)
 
 	foreach(cell, done_names)
 	{
-		if (dwf_identity_same(lfirst(cell), name))
+		if (dwf_texts_equal(lfirst(cell), name))
 		{
 			pfree(lfirst(cell));
 			done_names = foreach_delete_current(done_names, cell);
@@ -715,7 +715,7 @@ dwf_journal_set_in_command(bool value)
 	if (!value)
 		dwf_leftover_drop();
 	if (dwf_claim_is_body())
-		dwf_plan_is_patient = !value;
+		dwf_statement_is_patient = !value;
 	return old;
 }
 

@@ -385,7 +385,6 @@ do_wf_step(PG_FUNCTION_ARGS)
 	Step		step = step_arguments(fcinfo);
 	MemoryContext context;
 	ErrorData  *error;
-	bool		isnull = false;
 
 	dwf_journal_require("wf_step");
 	dwf_store_require_writable("wf_step");
@@ -410,9 +409,7 @@ do_wf_step(PG_FUNCTION_ARGS)
 	}
 	MemoryContextDelete(context);
 
-	if (fcinfo->context && IsA(fcinfo->context, CallContext))
-		return dwf_args_return_row(fcinfo, &step.output, &isnull);
-	PG_RETURN_DATUM(step.output);
+	return dwf_args_return_value(fcinfo, step.output, false);
 }
 
 /* ----- work done by the client ----- */
@@ -477,7 +474,6 @@ do_wf_sleep(PG_FUNCTION_ARGS)
 {
 	DwfWait		wait;
 	Datum		value;
-	bool		isnull = false;
 
 	dwf_journal_require("wf_sleep");
 	dwf_store_require_writable("wf_sleep");
@@ -492,9 +488,7 @@ do_wf_sleep(PG_FUNCTION_ARGS)
 
 	value = TimestampTzGetDatum(wait.deadline == DWF_WAIT_NEVER ?
 								GetCurrentTimestamp() : wait.deadline);
-	if (wait.is_call)
-		return dwf_args_return_row(fcinfo, &value, &isnull);
-	PG_RETURN_DATUM(value);
+	return dwf_args_return_value(fcinfo, value, false);
 }
 
 /* wf_now() → timestamptz */

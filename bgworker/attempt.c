@@ -19,8 +19,9 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+
+#include "base/process.h"
 
 /* The longest time until it is tried again, in ms */
 #define LONGEST_GAP		60000
@@ -79,8 +80,7 @@ dwf_attempt_fail(DwfAttempt *attempt)
 static void
 run(const DwfAttempt *attempt, void (*work) (void *argument), void *argument)
 {
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
+	dwf_process_begin();
 	if (attempt->lock_timeout > 0)
 	{
 		char		value[16];
@@ -90,10 +90,8 @@ run(const DwfAttempt *attempt, void (*work) (void *argument), void *argument)
 								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
 								 false);
 	}
-	PushActiveSnapshot(GetTransactionSnapshot());
 	work(argument);
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	dwf_process_commit();
 }
 
 /*

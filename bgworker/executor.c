@@ -28,7 +28,6 @@
 #include "nodes/parsenodes.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
-#include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "tcop/pquery.h"
 #include "tcop/tcopprot.h"
@@ -42,6 +41,8 @@
 #include "utils/timestamp.h"
 
 #include "base/args.h"
+#include "base/durable_wf.h"
+#include "base/process.h"
 #include "base/process_settings.h"
 #include "session/body_timeout.h"
 #include "session/guard.h"
@@ -120,11 +121,7 @@ look_for_body(DwfWait *wait)
 	DwfSearch	search = {.role = role};
 	bool		is_gone;
 
-	if (ConfigReloadPending)
-	{
-		ConfigReloadPending = false;
-		ProcessConfigFile(PGC_SIGHUP);
-	}
+	(void) dwf_process_reload();
 	if (dwf_setting_paused || dwf_body_refusal(role, &is_gone) != NULL)
 		return true;
 	while (dwf_store_search(&search))
@@ -228,12 +225,9 @@ run_body(void)
 
 	dwf_crash_enter(claimed);
 	dwf_claim_set_body(true);
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	dwf_process_begin();
 	call = make_call();
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	dwf_process_commit();
 
 	if (call)
 	{
@@ -276,13 +270,10 @@ succeed(void)
 
 	if (dwf_claim_state() != DWF_EXECUTES)
 		return;
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	dwf_process_begin();
 	if (dwf_store_lock_free(claimed))
 		(void) dwf_store_finish(claimed, role, DWF_STATUS_SUCCESS, none, none);
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	dwf_process_commit();
 }
 
 /*
@@ -332,9 +323,7 @@ fail(const ErrorData *error, bool was_interrupted)
 
 	if (dwf_claim_state() != DWF_EXECUTES)
 		return;
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	dwf_process_begin();
 	if (!dwf_store_lock_free(claimed) ||
 		!dwf_store_life(claimed, &life) || life.finished)
 		;						/* it was cancelled, or is held */
@@ -345,8 +334,7 @@ fail(const ErrorData *error, bool was_interrupted)
 		(void) dwf_store_fail(claimed, error->message,
 							  unpack_sql_state(error->sqlerrcode),
 							  describe_error(error));
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	dwf_process_commit();
 }
 
 /* Run what was claimed, to its end or its suspension */
@@ -404,9 +392,7 @@ dwf_executor_main(Datum arg)
 {
 	memcpy(&role, MyBgworkerEntry->bgw_extra, sizeof(role));
 	memcpy(&cell, MyBgworkerEntry->bgw_extra + sizeof(role), sizeof(cell));
-	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGTERM, die);
-	BackgroundWorkerUnblockSignals();
+	dwf_process_handle_signals();
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), role, 0);
 	dwf_executors_tell(cell, DWF_EXECUTOR_CONNECTED);
 	dwf_crash_watch();

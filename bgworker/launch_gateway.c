@@ -17,9 +17,9 @@
 
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
-#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "base/process.h"
 #include "shared/service.h"
 
 #define DWF_GATEWAY_LIBRARY	"durable_wf_gateway"
@@ -110,33 +110,21 @@ has_library(void)
 static bool
 start(uint32 generation, Oid database)
 {
-	BackgroundWorker worker = {0};
+	BackgroundWorker worker;
 	DwfGatewayStart extra;
-	MemoryContext old;
-	bool		registered;
 
 	extra.generation = generation;
 	extra.owner = OidIsValid(database) ? dwf_service_owner(database) :
 		InvalidOid;
 
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
-		BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	strlcpy(worker.bgw_library_name, DWF_GATEWAY_LIBRARY, BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "dwf_gateway_main", BGW_MAXLEN);
-	strlcpy(worker.bgw_name, "durable_wf gateway", BGW_MAXLEN);
-	strlcpy(worker.bgw_type, "durable_wf gateway", BGW_MAXLEN);
+	dwf_process_describe(&worker, DWF_GATEWAY_LIBRARY, "dwf_gateway_main",
+						 "durable_wf gateway");
 	worker.bgw_main_arg = ObjectIdGetDatum(database);
 	memcpy(worker.bgw_extra, &extra, sizeof(extra));
-	worker.bgw_notify_pid = MyProcPid;
 
-	old = MemoryContextSwitchTo(TopMemoryContext);
-	registered = RegisterDynamicBackgroundWorker(&worker, &handle);
-	MemoryContextSwitchTo(old);
 	started_in = database;
 	started_at = GetCurrentTimestamp();
-	return registered;
+	return dwf_process_start(&worker, &handle);
 }
 
 /* Start a gateway, if it is time to */

@@ -23,21 +23,17 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
-#include "access/xact.h"
 #include "catalog/pg_database.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
-#include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
-#include "storage/proc.h"
-#include "tcop/tcopprot.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "base/compat.h"
+#include "base/process.h"
 #include "bgworker/launch_gateway.h"
 #include "shared/prepared.h"
 #include "shared/presence.h"
@@ -127,8 +123,7 @@ list_databases(void)
 		((Database *) lfirst(cell))->listed = false;
 	}
 
-	StartTransactionCommand();
-	(void) GetTransactionSnapshot();
+	dwf_process_begin();
 	table = table_open(DatabaseRelationId, AccessShareLock);
 	scan = table_beginscan_catalog(table, 0, NULL);
 	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
@@ -140,7 +135,7 @@ list_databases(void)
 	}
 	table_endscan(scan);
 	table_close(table, AccessShareLock);
-	CommitTransactionCommand();
+	dwf_process_commit();
 
 	foreach(cell, databases)
 	{
@@ -280,27 +275,15 @@ take_requests(bool list_anyway)
 static bool
 register_worker(Database *database)
 {
-	BackgroundWorker worker = {0};
-	MemoryContext old;
-	bool		registered;
+	BackgroundWorker worker;
 
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
-		BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	strlcpy(worker.bgw_library_name, "durable_wf", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "dwf_worker_main", BGW_MAXLEN);
+	dwf_process_describe(&worker, "durable_wf", "dwf_worker_main",
+						 "durable_wf worker");
 	snprintf(worker.bgw_name, BGW_MAXLEN, "durable_wf worker %s",
 			 NameStr(database->name));
-	strlcpy(worker.bgw_type, "durable_wf worker", BGW_MAXLEN);
 	worker.bgw_main_arg = ObjectIdGetDatum(database->oid);
 	memcpy(worker.bgw_extra, &generation, sizeof(generation));
-	worker.bgw_notify_pid = MyProcPid;
-
-	old = MemoryContextSwitchTo(TopMemoryContext);
-	registered = RegisterDynamicBackgroundWorker(&worker, &database->handle);
-	MemoryContextSwitchTo(old);
-	return registered;
+	return dwf_process_start(&worker, &database->handle);
 }
 
 /* There is no slot for another process */
@@ -378,7 +361,7 @@ start_workers(void)
 		if (database->start_after <= now)
 			continue;			/* when one of those starting has found out */
 		left = TimestampDifferenceMilliseconds(now, database->start_after);
-		timeout = timeout < 0 ? left : Min(timeout, left);
+		timeout = dwf_process_shorter(timeout, left);
 	}
 	return timeout;
 }
@@ -419,13 +402,6 @@ tend_gateway(void)
 								   serves || database->state == IDLE);
 }
 
-/* The shorter of two times to sleep, -1 for ever */
-static long
-shorter(long a, long b)
-{
-	return a < 0 ? b : b < 0 ? a : Min(a, b);
-}
-
 static void
 launcher_exit(int code, Datum arg)
 {
@@ -439,9 +415,7 @@ void
 dwf_launcher_main(Datum arg)
 {
 	(void) arg;
-	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGTERM, die);
-	BackgroundWorkerUnblockSignals();
+	dwf_process_handle_signals();
 
 	/* no database: the shared catalogs, and a line in pg_stat_activity */
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
@@ -459,18 +433,14 @@ dwf_launcher_main(Datum arg)
 		QueryCancelPending = false; /* nothing to cancel, as in an idle
 									 * session */
 		CHECK_FOR_INTERRUPTS();
-		if (ConfigReloadPending)
-		{
-			ConfigReloadPending = false;
-			ProcessConfigFile(PGC_SIGHUP);
+		if (dwf_process_reload())
 			dwf_launch_gateway_reload();
-		}
 
 		/* to read them may wait for a lock, and that resets the latch */
 		if (take_requests(reap_workers()))
 			continue;
 		send_away_unlisted();
-		timeout = shorter(start_workers(), tend_gateway());
+		timeout = dwf_process_shorter(start_workers(), tend_gateway());
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH |
 						 (timeout >= 0 ? WL_TIMEOUT : 0), timeout,
 						 dwf_compat_wait_event("DurableWfLauncher"));

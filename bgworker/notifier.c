@@ -33,6 +33,7 @@
 #include "base/owner.h"
 #include "bgworker/attempt.h"
 #include "shared/listener.h"
+#include "shared/service.h"
 #include "shared/shmem.h"
 #include "store/store.h"
 

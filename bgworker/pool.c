@@ -32,7 +32,6 @@
  */
 #include "bgworker/pool.h"
 
-#include "access/xact.h"
 #include "commands/dbcommands.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
@@ -41,10 +40,10 @@
 #include "storage/procarray.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
+#include "base/process.h"
 #include "shared/executors.h"
 #include "shared/waiter.h"
 #include "store/plan.h"
@@ -258,7 +257,7 @@ dwf_pool_reap(void)
 static bool
 start_executor(Oid role)
 {
-	BackgroundWorker worker = {0};
+	BackgroundWorker worker;
 	MemoryContext old;
 	Executor   *executor;
 	int			cell = dwf_executors_take();
@@ -267,22 +266,15 @@ start_executor(Oid role)
 		return false;
 	old = MemoryContextSwitchTo(TopMemoryContext);
 	executor = palloc0(sizeof(Executor));
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
-		BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	strlcpy(worker.bgw_library_name, "durable_wf", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "dwf_executor_main", BGW_MAXLEN);
-	strlcpy(worker.bgw_name, "durable_wf executor", BGW_MAXLEN);
-	strlcpy(worker.bgw_type, "durable_wf executor", BGW_MAXLEN);
+	dwf_process_describe(&worker, "durable_wf", "dwf_executor_main",
+						 "durable_wf executor");
 	worker.bgw_main_arg = ObjectIdGetDatum(MyDatabaseId);
 	memcpy(worker.bgw_extra, &role, sizeof(role));
 	memcpy(worker.bgw_extra + sizeof(role), &cell, sizeof(cell));
-	worker.bgw_notify_pid = MyProcPid;
 
 	executor->role = role;
 	executor->cell = cell;
-	if (RegisterDynamicBackgroundWorker(&worker, &executor->handle))
+	if (dwf_process_start(&worker, &executor->handle))
 	{
 		executors = lappend(executors, executor);
 		warned_no_slot = false;
@@ -394,9 +386,7 @@ dwf_pool_start(void)
 	ListCell   *cell;
 
 	dwf_pool_lacks_slot = false;
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	dwf_process_begin();
 	if (OidIsValid(dwf_plan_find_relation("wait")))
 		foreach(cell, dwf_store_roles_with_work(&next))
 	{
@@ -404,8 +394,7 @@ dwf_pool_start(void)
 
 		next = Min(next, again);
 	}
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	dwf_process_commit();
 	return next;
 }
 

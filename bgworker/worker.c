@@ -14,21 +14,20 @@
 
 #include <limits.h>
 
-#include "access/xact.h"
 #include "commands/dbcommands.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
-#include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
-#include "tcop/tcopprot.h"
 #include "utils/guc.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "base/compat.h"
+#include "base/durable_wf.h"
+#include "base/process.h"
 #include "base/process_settings.h"
 #include "bgworker/attempt.h"
 #include "bgworker/notifier.h"
@@ -137,7 +136,7 @@ sooner(long timeout, TimestampTz moment)
 		return timeout;
 	left = Min(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), moment),
 			   INT_MAX);
-	return timeout < 0 ? left : Min(timeout, left);
+	return dwf_process_shorter(timeout, left);
 }
 
 /* Show in pg_stat_activity what the worker does not do */
@@ -209,9 +208,7 @@ begin_work(Oid database)
 
 	memcpy(&generation, MyBgworkerEntry->bgw_extra, sizeof(generation));
 
-	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGTERM, die);
-	BackgroundWorkerUnblockSignals();
+	dwf_process_handle_signals();
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	before_shmem_exit(worker_exit, (Datum) 0);
 	dwf_process_settings_begin(false);
@@ -222,12 +219,9 @@ begin_work(Oid database)
 	SetConfigOption("session_replication_role", "origin", PGC_SUSET,
 					PGC_S_SESSION);
 
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	dwf_process_begin();
 	wanted = look_around();
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	dwf_process_commit();
 	if (!wanted)
 		leave();
 	place = dwf_service_worker_begin(generation, owner);
@@ -287,13 +281,8 @@ dwf_worker_main(Datum arg)
 								 * another */
 		}
 		CHECK_FOR_INTERRUPTS();
-		if (ConfigReloadPending)
-		{
-			ConfigReloadPending = false;
-			ProcessConfigFile(PGC_SIGHUP);
-			next_clock = next_body = DT_NOBEGIN;	/* perhaps no longer
-													 * paused */
-		}
+		if (dwf_process_reload())
+			next_clock = next_body = DT_NOBEGIN;	/* perhaps not paused now */
 
 		dwf_service_take_orders(place, &orders);
 		must_look |= orders.check;

@@ -12,7 +12,6 @@
  */
 #include "bgworker/gateway/answer.h"
 
-#include "access/xact.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -20,7 +19,6 @@
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
-#include "utils/timeout.h"
 #include "utils/timestamp.h"
 
 #include "base/durable_wf.h"
@@ -345,13 +343,11 @@ note_gone(int64 *request_ids, int count)
 {
 	PG_TRY();
 	{
-		dwf_transaction_begin();
-		enable_timeout_after(STATEMENT_TIMEOUT, FETCH_TIMEOUT);
+		dwf_transaction_begin(FETCH_TIMEOUT);
 		MemoryContextSwitchTo(answer_context);
 		PushActiveSnapshot(GetTransactionSnapshot());
 		dwf_store_leave_requests(request_ids, count);
 		PopActiveSnapshot();
-		disable_timeout(STATEMENT_TIMEOUT, false);
 		dwf_transaction_commit(false);
 	}
 	PG_CATCH();
@@ -384,13 +380,11 @@ send_answers(void)
 	DwfAnswer  *answers;
 	int			count;
 
-	dwf_transaction_begin();
-	enable_timeout_after(STATEMENT_TIMEOUT, FETCH_TIMEOUT);
+	dwf_transaction_begin(FETCH_TIMEOUT);
 	MemoryContextSwitchTo(answer_context);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	count = dwf_store_take_answers(ANSWERS_MAX, &answers);
 	PopActiveSnapshot();
-	disable_timeout(STATEMENT_TIMEOUT, false);
 	dwf_transaction_commit(false);
 	MemoryContextSwitchTo(answer_context);
 

@@ -26,20 +26,17 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
-#include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
-#include "tcop/tcopprot.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "base/compat.h"
 #include "base/durable_wf.h"
+#include "base/process.h"
 #include "base/process_settings.h"
 #include "bgworker/gateway/answer.h"
 #include "bgworker/gateway/conn.h"
@@ -108,9 +105,7 @@ leave(void)
 static void
 connect_to(Oid database, Oid owner)
 {
-	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGTERM, die);
-	BackgroundWorkerUnblockSignals();
+	dwf_process_handle_signals();
 	if (!OidIsValid(database))
 		BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	else if (dwf_setting_http_role[0] != '\0')
@@ -228,25 +223,14 @@ take_orders(void)
 		proc_exit(1);			/* not on purpose: the launcher starts another */
 	}
 	CHECK_FOR_INTERRUPTS();
-	if (ConfigReloadPending)
-	{
-		ConfigReloadPending = false;
-		ProcessConfigFile(PGC_SIGHUP);
-		if (dwf_setting_http_port == 0 ||
-			strcmp(my_database, dwf_setting_http_database) != 0 ||
-			strcmp(my_role, dwf_setting_http_role) != 0)
-			leave();
-	}
+	if (dwf_process_reload() &&
+		(dwf_setting_http_port == 0 ||
+		 strcmp(my_database, dwf_setting_http_database) != 0 ||
+		 strcmp(my_role, dwf_setting_http_role) != 0))
+		leave();
 	dwf_service_gateway_orders(&leaves, &check);
 	if (leaves || (check && dwf_server_is_open && !dwf_resume_begin()))
 		leave();
-}
-
-/* The shorter of two times to sleep, -1 for ever */
-static long
-shorter(long a, long b)
-{
-	return a < 0 ? b : b < 0 ? a : Min(a, b);
 }
 
 /*
@@ -268,8 +252,8 @@ report(long *timeout)
 		return;
 	pgstat_report_activity(STATE_IDLE, NULL);
 	if (flush_at != 0)
-		*timeout = shorter(*timeout,
-						   TimestampDifferenceMilliseconds(now, flush_at));
+		*timeout = dwf_process_shorter(*timeout,
+									   TimestampDifferenceMilliseconds(now, flush_at));
 }
 
 /* The gateway's main function; its argument is the database, or none */
@@ -299,8 +283,9 @@ dwf_gateway_main(Datum arg)
 		MemoryContextReset(context);
 		busy |= dwf_validate_tend(&validate_after);
 		busy |= dwf_answer_held(&answer_after);
-		timeout = shorter(shorter(retry_after, answer_after),
-						  shorter(validate_after, dwf_conn_cut_slow()));
+		timeout = dwf_process_shorter(retry_after, answer_after);
+		timeout = dwf_process_shorter(timeout, validate_after);
+		timeout = dwf_process_shorter(timeout, dwf_conn_cut_slow());
 		if (busy || dwf_server_has_more())
 			timeout = 0;
 		report(&timeout);

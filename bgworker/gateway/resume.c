@@ -32,7 +32,6 @@
 #include "pgstat.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
-#include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -41,11 +40,14 @@
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
 
+#include "base/compat.h"
 #include "base/durable_wf.h"
+#include "base/process.h"
 #include "bgworker/gateway/prepare.h"
 #include "bgworker/gateway/refusal.h"
 #include "bgworker/gateway/server.h"
 #include "bgworker/gateway/transaction.h"
+#include "hook/webhook.h"
 
 /* How many requests one transaction takes, and about how many bytes */
 #define TOGETHER_MAX	256
@@ -148,11 +150,9 @@ resume_together(DwfWebhookRequest *requests, int count)
 
 	PG_TRY();
 	{
-		dwf_transaction_begin();
-		enable_timeout_after(STATEMENT_TIMEOUT, CALL_TIMEOUT);
+		dwf_transaction_begin(CALL_TIMEOUT);
 		check_privilege();
 		resume(requests, count);
-		disable_timeout(STATEMENT_TIMEOUT, false);
 		dwf_transaction_commit(is_any_taken(requests, count));
 		dwf_transaction_is_locked = false;
 		done = true;
@@ -255,7 +255,7 @@ resume_apart(DwfTask *tasks, int count)
 	dwf_transaction_is_locked = true;	/* if it was that, it will be again */
 	PG_TRY();
 	{
-		dwf_transaction_begin();
+		dwf_transaction_begin(0);	/* each request has a time of its own */
 		check_privilege();
 		resume_each(tasks, count);
 		dwf_transaction_commit(true);
@@ -281,9 +281,7 @@ dwf_resume_alone(DwfTask *task)
 
 	PG_TRY();
 	{
-		dwf_transaction_begin();
-		enable_timeout_after(STATEMENT_TIMEOUT,
-							 CALL_TIMEOUT + dwf_setting_validator_timeout);
+		dwf_transaction_begin(CALL_TIMEOUT + dwf_setting_validator_timeout);
 		check_privilege();
 		MemoryContextSwitchTo(context);
 		PushActiveSnapshot(GetTransactionSnapshot());
@@ -293,7 +291,6 @@ dwf_resume_alone(DwfTask *task)
 							   &trace);
 		task->request->fate = DWF_FATE_RESPONSE;
 		PopActiveSnapshot();
-		disable_timeout(STATEMENT_TIMEOUT, false);
 		dwf_transaction_commit(true);
 		dwf_transaction_is_locked = false;
 	}
@@ -357,16 +354,13 @@ dwf_resume_begin(void)
 		round_context = AllocSetContextCreate(TopMemoryContext,
 											  "durable_wf requests",
 											  ALLOCSET_DEFAULT_SIZES);
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	dwf_process_begin();
 	schema = extension_schema();
 	function = OidIsValid(schema) ?
 		LookupFuncName(list_make2(makeString(get_namespace_name(schema)),
 								  makeString("wf_resume_webhook")),
 					   2, types, true) : InvalidOid;
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	dwf_process_commit();
 	return OidIsValid(function);
 }
 

@@ -27,7 +27,7 @@ convert_in_transaction(const char *bytes, int length, int from, int to,
 
 	PG_TRY();
 	{
-		dwf_transaction_begin();
+		dwf_transaction_begin(0);
 		MemoryContextSwitchTo(context);
 		result = dwf_encoding_convert(bytes, length, from, to, text,
 									  text_length);

@@ -75,9 +75,12 @@ dwf_transaction_take_error(MemoryContext context)
 	return error;
 }
 
-/* Begin a transaction that waits for no lock for long */
+/*
+ * Begin a transaction that waits for no lock for long.  If "time" is not 0, the
+ * transaction is cancelled after so many milliseconds.
+ */
 void
-dwf_transaction_begin(void)
+dwf_transaction_begin(int time)
 {
 	(void) set_config_option("lock_timeout",
 							 dwf_transaction_is_locked ? LOCK_TIMEOUT_SHORT : LOCK_TIMEOUT,
@@ -86,6 +89,8 @@ dwf_transaction_begin(void)
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	*dwf_transaction_is_in_doubt = false;
+	if (time > 0)
+		enable_timeout_after(STATEMENT_TIMEOUT, time);
 }
 
 /*
@@ -97,6 +102,7 @@ dwf_transaction_begin(void)
 void
 dwf_transaction_commit(bool is_promise)
 {
+	disable_timeout(STATEMENT_TIMEOUT, false);
 	*dwf_transaction_is_in_doubt = is_promise;
 	if (!is_promise)
 		(void) set_config_option("synchronous_commit", "off", PGC_USERSET,

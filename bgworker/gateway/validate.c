@@ -26,23 +26,20 @@
  */
 #include "bgworker/gateway/validate.h"
 
-#include "access/xact.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
-#include "postmaster/interrupt.h"
 #include "storage/dsm.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
 #include "storage/shm_mq.h"
-#include "tcop/tcopprot.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "base/durable_wf.h"
+#include "base/process.h"
 #include "base/process_settings.h"
 #include "bgworker/gateway/answer.h"
 #include "bgworker/gateway/conn.h"
@@ -147,7 +144,7 @@ make_queues(Helper *helper)
 static bool
 start_helper(Helper *helper)
 {
-	BackgroundWorker worker = {0};
+	BackgroundWorker worker;
 	HelperStart start = {MyDatabaseId, GetUserId()};
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 
@@ -156,19 +153,12 @@ start_helper(Helper *helper)
 		MemoryContextSwitchTo(old);
 		return false;
 	}
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
-		BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	strlcpy(worker.bgw_library_name, "durable_wf_gateway", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "dwf_validate_main", BGW_MAXLEN);
-	strlcpy(worker.bgw_name, "durable_wf validator", BGW_MAXLEN);
-	strlcpy(worker.bgw_type, "durable_wf validator", BGW_MAXLEN);
+	dwf_process_describe(&worker, "durable_wf_gateway", "dwf_validate_main",
+						 "durable_wf validator");
 	worker.bgw_main_arg =
 		UInt32GetDatum(dsm_segment_handle(helper->segment));
 	memcpy(worker.bgw_extra, &start, sizeof(start));
-	worker.bgw_notify_pid = MyProcPid;
-	if (!RegisterDynamicBackgroundWorker(&worker, &helper->handle))
+	if (!dwf_process_start(&worker, &helper->handle))
 	{
 		dsm_detach(helper->segment);
 		pfree(helper->to);
@@ -443,7 +433,7 @@ dwf_validate_tend(long *timeout)
 		if (left <= 0)
 			drop_helper(helper);
 		else
-			*timeout = *timeout < 0 ? left : Min(*timeout, left);
+			*timeout = dwf_process_shorter(*timeout, left);
 	}
 	if (dwf_conn_count(DWF_CONN_ASIDE) > 0)
 	{
@@ -527,9 +517,7 @@ dwf_validate_main(Datum arg)
 	void	   *message;
 
 	memcpy(&start, MyBgworkerEntry->bgw_extra, sizeof(start));
-	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGTERM, die);
-	BackgroundWorkerUnblockSignals();
+	dwf_process_handle_signals();
 
 	segment = dsm_attach(DatumGetUInt32(arg));
 	if (segment == NULL)
@@ -552,11 +540,7 @@ dwf_validate_main(Datum arg)
 
 	while (shm_mq_receive(from, &length, &message, false) == SHM_MQ_SUCCESS)
 	{
-		if (ConfigReloadPending)
-		{
-			ConfigReloadPending = false;
-			ProcessConfigFile(PGC_SIGHUP);
-		}
+		(void) dwf_process_reload();
 		MemoryContextSwitchTo(context);
 		pgstat_report_activity(STATE_RUNNING, "running a validator");
 		if (answer(to, message, length) != SHM_MQ_SUCCESS)

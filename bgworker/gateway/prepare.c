@@ -21,6 +21,7 @@
 #include "utils/timestamp.h"
 
 #include "base/encoding.h"
+#include "bgworker/gateway/json_syntax.h"
 #include "bgworker/gateway/server.h"
 #include "bgworker/gateway/text.h"
 #include "bgworker/gateway/transaction.h"
@@ -99,7 +100,7 @@ read_body(DwfHttpRequest *request)
 	}
 	if (!is_json || length == 0)
 		return false;
-	if (dwf_request_is_json(request->text, request->text_length))
+	if (dwf_json_syntax_is_valid(request->text, request->text_length))
 		return true;
 	request->body_error = why_not_json(request);
 	return false;

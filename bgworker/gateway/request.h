@@ -17,12 +17,6 @@
 #define DWF_WEBHOOK_PATH	"/.well-known/workflow/v1/webhook/"
 #define DWF_TOKEN_MAX		512
 
-/* Beyond this depth a body is no JSON for us; the server's stack ends later */
-#define DWF_JSON_DEPTH_MAX	2048
-
-/* ... nor if its numbers have so many digits that they are not written with */
-#define DWF_JSON_DIGITS_MAX	1000000
-
 typedef struct DwfHttpHeader
 {
 	const char *name;
@@ -59,7 +53,6 @@ extern bool dwf_request_has_header(const DwfHttpRequest *request,
 								   const char *name);
 extern const char *dwf_request_content_type(const DwfHttpRequest *request);
 extern bool dwf_request_type_is_json(const char *type);
-extern bool dwf_request_is_json(const char *text, size_t length);
 extern void dwf_request_write(DwfHttpRequest *request, bool body_as_json,
 							  StringInfo json);
 

@@ -3,10 +3,10 @@
  * json_syntax.c
  *	  Is a text JSON that a jsonb can hold?
  *
- * The text is valid in the server's encoding.  It is JSON here if RFC 8259 says
- * so and jsonb can hold its strings: no \u0000 and no lone surrogate are in
- * them.  Its depth and the digits of its numbers are limited.  A number beyond
- * numeric's range passes here: jsonb_in() raises an error for that.
+ * The text is valid in the server's encoding.  It is JSON here if RFC 8259
+ * says so and jsonb can hold its strings: no \u0000 and no lone surrogate are
+ * in them.  Its depth and the digits of its numbers are limited.  A number
+ * beyond numeric's range passes here: jsonb_in() raises an error for that.
  *
  * The check takes nothing of the server, raises nothing and does not recurse.
  *
@@ -27,14 +27,15 @@ dwf_json_syntax_hex_value(char c)
 	return -1;
 }
 
-/* A text that is being read */
+/* A text, and how far it was read */
 typedef struct Reader
 {
 	const char *at;
 	const char *end;
-	int			digits;			/* that numbers have by their exponents */
+	int			digits;			/* the sum of all exponents */
 } Reader;
 
+/* Skip white space */
 static inline void
 skip_space(Reader *r)
 {
@@ -43,6 +44,7 @@ skip_space(Reader *r)
 		r->at++;
 }
 
+/* Skip one character; false if another one is next */
 static inline bool
 skip_char(Reader *r, char c)
 {
@@ -52,6 +54,7 @@ skip_char(Reader *r, char c)
 	return true;
 }
 
+/* Skip a word; false if it is not next */
 static bool
 skip_word(Reader *r, const char *word)
 {
@@ -64,7 +67,7 @@ skip_word(Reader *r, const char *word)
 	return true;
 }
 
-/* Read four hexadecimal digits; -1 if they are not there */
+/* Read four hexadecimal digits; -1 if they are not next */
 static int
 read_hex4(Reader *r)
 {
@@ -83,7 +86,10 @@ read_hex4(Reader *r)
 	return code;
 }
 
-/* What follows "\u": a character that jsonb can hold, of the server too */
+/*
+ * Skip what follows "\u"; false for a NUL and for a lone surrogate, of which
+ * no jsonb holds one
+ */
 static bool
 skip_unicode(Reader *r)
 {
@@ -99,6 +105,7 @@ skip_unicode(Reader *r)
 	return code >= 0xdc00 && code <= 0xdfff;
 }
 
+/* Skip a string; false if none is next */
 static bool
 skip_string(Reader *r)
 {
@@ -123,6 +130,7 @@ skip_string(Reader *r)
 	return false;
 }
 
+/* Skip digits; false if none is next */
 static bool
 skip_digits(Reader *r)
 {
@@ -134,8 +142,9 @@ skip_digits(Reader *r)
 }
 
 /*
- * The exponent of a number.  With one it has a few bytes here and thousands where
- * jsonb writes it out, so all of them together are limited.
+ * Skip the exponent of a number, after the "e"; false if none is next.  An
+ * exponent has a few bytes here and thousands of digits where jsonb writes the
+ * number, so the sum of all exponents of a text is limited.
  */
 static bool
 skip_exponent(Reader *r)
@@ -155,6 +164,7 @@ skip_exponent(Reader *r)
 	return true;
 }
 
+/* Skip a number; false if none is next */
 static bool
 skip_number(Reader *r)
 {
@@ -166,6 +176,7 @@ skip_number(Reader *r)
 	return !(skip_char(r, 'e') || skip_char(r, 'E')) || skip_exponent(r);
 }
 
+/* Skip a string, a number or a word; false if none is next */
 static bool
 skip_scalar(Reader *r)
 {
@@ -186,7 +197,7 @@ skip_scalar(Reader *r)
 	}
 }
 
-/* The key of a member, and its colon */
+/* Skip the key of a member, and its colon; false if they are not next */
 static bool
 skip_key(Reader *r)
 {
@@ -199,7 +210,7 @@ skip_key(Reader *r)
 
 /*
  * Is a text, valid in the server's encoding, one JSON value and nothing else?
- * Without recursion; what is open stands in a stack of brackets.
+ * Open brackets are kept in a stack of their own, without recursion.
  */
 bool
 dwf_json_syntax_is_valid(const char *json, size_t length)

@@ -1,8 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * transaction.h
- *	  How the gateway's transactions begin, how they end, and how they fail.
- *	  Gateway, floor 3.
+ *	  Begin, commit and abort the gateway's transactions.
  *
  *-------------------------------------------------------------------------
  */

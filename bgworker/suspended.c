@@ -4,7 +4,7 @@
  *	  Let suspended workflows go on, and end those that have run out of time,
  *	  for the worker of their database.
  *
- *	by news		something has come to an address, as the ring (service.c) says
+ *	by news		something has come to an address, as the worker's ring says
  *	by the clock	a wait's deadline has come, or a workflow's timeout
  *	by a pass	news were lost: all waits are read, by pages, and those for
  *				something of which news were lost are compared with the tables

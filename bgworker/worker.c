@@ -4,7 +4,7 @@
  *	  The worker of one database: its orders, its loop, its sleep.
  *
  * It sleeps until something is due or its latch is set, by a session that puts
- * news into its ring or gives it an order (service.c).  The loop does a piece
+ * news into its ring or gives it an order.  The loop does a piece
  * of each kind of work in turn: for suspended workflows (suspended.c), for
  * sessions that listen (notifier.c), for workflows that are due to run
  * (pool.c).  An error in a piece does not end the worker (attempt.c).

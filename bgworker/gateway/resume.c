@@ -283,7 +283,8 @@ resume_apart(DwfTask *tasks, int count)
 /* ----- alone ----- */
 
 /*
- * Resume one webhook that has a validator, in a helper; sets the task's fate
+ * Resume one webhook that has a validator, in a transaction of its own; called
+ * in helpers.  An error sets the task's status, a validator's the refusal too.
  */
 void
 dwf_resume_alone(DwfTask *task)

@@ -29,11 +29,12 @@
 /* A lock was not to be had; resume.c sets it to false after a success */
 bool		dwf_transaction_is_locked = false;
 
-/*
- * A transaction may have been committed, and its requests were not answered;
- * in a helper it points into the segment that it shares with the gateway
- */
 static volatile bool in_doubt = false;
+
+/*
+ * A transaction may have been committed, and its requests were not answered.
+ * In a helper this points into the memory that it shares with the gateway.
+ */
 volatile bool *dwf_transaction_is_in_doubt = &in_doubt;
 
 /* Is an error not the last one, of less than ten seconds ago? */
@@ -84,9 +85,10 @@ dwf_transaction_take_error(MemoryContext context)
 void
 dwf_transaction_begin(int time)
 {
-	const char *lock_timeout = dwf_transaction_is_locked ?
-	LOCK_TIMEOUT_SHORT : LOCK_TIMEOUT;
+	const char *lock_timeout = LOCK_TIMEOUT;
 
+	if (dwf_transaction_is_locked)
+		lock_timeout = LOCK_TIMEOUT_SHORT;
 	(void) set_config_option("lock_timeout", lock_timeout, PGC_USERSET,
 							 PGC_S_SESSION, GUC_ACTION_SET, true, 0, false);
 	SetCurrentStatementStartTimestamp();

@@ -133,9 +133,12 @@ look_for_body(DwfWait *wait)
 	DwfSearch	search = {.role = role};
 	bool		is_gone;
 
+	/* do bodies of this role run at all? */
 	(void) dwf_process_reload();
 	if (dwf_setting_paused || dwf_body_refusal(role, &is_gone) != NULL)
 		return true;
+
+	/* try the due workflows in order */
 	while (dwf_store_search(&search))
 	{
 		bool		held;
@@ -250,12 +253,14 @@ run_body(void)
 {
 	char	   *call;
 
+	/* mark the run, then read the workflow */
 	dwf_crash_enter(claimed);
 	dwf_claim_set_body(true);
 	dwf_process_begin();
 	call = make_call();
 	dwf_process_commit();
 
+	/* CALL the body, watched */
 	if (call)
 	{
 		ErrorContextCallback frame;

@@ -126,6 +126,7 @@ list_databases(void)
 	HeapTuple	tuple;
 	ListCell   *cell;
 
+	/* mark all, then unmark those that are there */
 	foreach(cell, databases)
 	{
 		((Database *) lfirst(cell))->listed = false;
@@ -145,6 +146,7 @@ list_databases(void)
 	table_close(table, AccessShareLock);
 	dwf_process_commit();
 
+	/* forget the rest, but for those whose worker has still to end */
 	foreach(cell, databases)
 	{
 		Database   *database = lfirst(cell);
@@ -229,6 +231,7 @@ reap_workers(void)
 			GetBackgroundWorkerPid(database->handle, &pid) != BGWH_STOPPED)
 			continue;
 
+		/* free its handle; has it left on purpose, or died? */
 		one_ended = true;
 		pfree(database->handle);
 		database->handle = NULL;
@@ -271,7 +274,7 @@ take_requests(bool list_anyway)
 
 		if (!all && !list_member_oid(requests, database->oid))
 			continue;
-		/* a running worker looks itself, unless it is leaving just now */
+		/* a running worker checks that itself, unless it is leaving */
 		database->asked = true;
 		if (database->state == STARTED)
 			continue;

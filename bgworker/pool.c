@@ -268,12 +268,15 @@ start_executor(Oid role)
 		return false;
 	old = MemoryContextSwitchTo(TopMemoryContext);
 	executor = palloc0(sizeof(Executor));
+
+	/* describe it */
 	dwf_process_describe(&worker, "durable_wf", "dwf_executor_main",
 						 "durable_wf executor");
 	worker.bgw_main_arg = ObjectIdGetDatum(MyDatabaseId);
 	memcpy(worker.bgw_extra, &role, sizeof(role));
 	memcpy(worker.bgw_extra + sizeof(role), &cell, sizeof(cell));
 
+	/* start it; keep it, or free all again */
 	executor->role = role;
 	executor->cell = cell;
 	if (dwf_process_start(&worker, &executor->handle))

@@ -18,7 +18,7 @@
  * workflow has its turn; news lost meanwhile make another pass follow.  A pass
  * covers the news that were lost before it began: their commits precede it, so
  * the snapshot of each page sees them.  A session that writes its wait into a
- * page that was read already looks at the tables itself afterwards.
+ * page that was read already reads the tables itself afterwards.
  *
  *-------------------------------------------------------------------------
  */

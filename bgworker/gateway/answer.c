@@ -75,6 +75,7 @@ value_to_text(JsonbValue *value, int *length)
 {
 	char	   *text;
 
+	/* as text */
 	if (value->type == jbvString)
 	{
 		*length = value->val.string.len;
@@ -90,6 +91,8 @@ value_to_text(JsonbValue *value, int *length)
 		*length = json.len;
 		text = json.data;
 	}
+
+	/* in UTF-8 */
 	if (GetDatabaseEncoding() != PG_UTF8 &&
 		dwf_text_convert(text, *length, GetDatabaseEncoding(), PG_UTF8, &text,
 						 length) != DWF_CONVERTED)
@@ -304,6 +307,7 @@ dwf_answer_settle(DwfTask *task)
 	Jsonb	   *response;
 	JsonbValue	value;
 
+	/* an error has its status; else the hook's fate decides */
 	if (task->status != 0)
 	{
 		dwf_conn_answer_status(task->conn, task->status);

@@ -475,6 +475,7 @@ dwf_conn_cut_slow(void)
 	{
 		int64		allowed = time_allowed(state);
 
+		/* the head of a list has been there for the longest time */
 		while (allowed > 0 && !dlist_is_empty(&conns[state]))
 		{
 			DwfConn    *conn = dlist_head_element(DwfConn, node,

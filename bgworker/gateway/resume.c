@@ -198,6 +198,7 @@ resume_in_subtransaction(DwfTask *task)
 	ResourceOwner owner = CurrentResourceOwner;
 	int volatile sqlstate = 0;
 
+	/* resume it */
 	BeginInternalSubTransaction(NULL);
 	PG_TRY();
 	{
@@ -210,6 +211,7 @@ resume_in_subtransaction(DwfTask *task)
 	{
 		ErrorData  *error;
 
+		/* roll back, keep the error, set the status */
 		HOLD_INTERRUPTS();
 		disable_all_timeouts(false);
 		QueryCancelPending = false;
@@ -240,6 +242,7 @@ resume_each(DwfTask *tasks, int count)
 
 	for (int i = 0; i < count; i++)
 	{
+		/* a 503 without a try, or a try; note a lock that was not to be had */
 		if (in_a_row >= LOCKED_MAX ||
 			is_known_locked(locked, tasks[i].request->token))
 			tasks[i].status = 503;

@@ -171,6 +171,8 @@ note_framing(void *arg, enum MHD_ValueKind kind, const char *name,
 	(void) kind;
 	if (name == NULL || value == NULL)
 		return MHD_YES;
+
+	/* is it well-formed, and does it concern the body? */
 	framing->is_malformed |= !is_token(name, name_length) ||
 		!is_line(value, length);
 	if (is_named(name, name_length, "Content-Length"))
@@ -452,6 +454,7 @@ dwf_server_start(void)
 	raise_file_limit();
 	dwf_conn_start();
 
+	/* all waits are the main loop's: no listening socket, no timeout */
 	MHD_set_panic_func(server_is_broken, NULL);
 	http = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET |
 							MHD_ALLOW_SUSPEND_RESUME,
@@ -493,6 +496,8 @@ dwf_server_accept(int listen_fd)
 
 		if (fd < 0)
 			return;
+
+		/* is there room for it? */
 		if (!dwf_conn_make_room(Min(dwf_setting_http_max_connections,
 									files_max)))
 		{
@@ -500,6 +505,8 @@ dwf_server_accept(int listen_fd)
 			close(fd);
 			continue;
 		}
+
+		/* give it to libmicrohttpd, which closes it if that fails */
 		(void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 		(void) MHD_add_connection(http, fd, (struct sockaddr *) &address,
 								  length);

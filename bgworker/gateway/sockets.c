@@ -83,6 +83,8 @@ open_socket(const struct addrinfo *where, const char *name)
 
 	if (fd < 0)
 		return false;
+
+	/* bind it, IPv6 apart from IPv4, and listen */
 	(void) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (where->ai_family == AF_INET6)
 		(void) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
@@ -95,6 +97,8 @@ open_socket(const struct addrinfo *where, const char *name)
 		errno = saved;
 		return false;
 	}
+
+	/* note it */
 	strlcpy(names[dwf_sockets_count], name, sizeof(names[0]));
 	dwf_sockets_fds[dwf_sockets_count++] = fd;
 	ereport(LOG, (errmsg("durable_wf gateway listens on %s", name)));

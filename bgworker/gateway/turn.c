@@ -36,6 +36,7 @@ find_owner(Oid owner)
 	Owner	   *entry;
 	bool		found;
 
+	/* forget all when there are too many owners */
 	if (owners && hash_get_num_entries(owners) >= OWNERS_MAX)
 	{
 		hash_destroy(owners);
@@ -51,6 +52,8 @@ find_owner(Oid owner)
 		owners = hash_create("durable_wf owners of validators", 32, &control,
 							 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	}
+
+	/* find or make the entry */
 	entry = hash_search(owners, &owner, HASH_ENTER, &found);
 	if (!found)
 		entry->served = 0;

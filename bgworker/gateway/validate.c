@@ -159,11 +159,14 @@ start_helper(Helper *helper)
 	HelperStart start = {MyDatabaseId, GetUserId()};
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 
+	/* make the queues */
 	if (!make_queues(helper))
 	{
 		MemoryContextSwitchTo(old);
 		return false;
 	}
+
+	/* start it; if there is no slot, free the queues again */
 	dwf_process_describe(&worker, "durable_wf_gateway", "dwf_validate_main",
 						 "durable_wf validator");
 	worker.bgw_main_arg =
@@ -195,11 +198,14 @@ find_new_helper(void)
 {
 	Helper	   *place = NULL;
 
+	/* is there a free place, and is the delay over? */
 	for (int i = 0; i < HELPERS_MAX; i++)
 		if (helpers[i].handle == NULL)
 			place = &helpers[i];
 	if (place == NULL || GetCurrentTimestamp() < start_after)
 		return NULL;
+
+	/* start it; if there is no slot, log that once */
 	if (start_helper(place))
 	{
 		warned_no_slot = false;

@@ -4,8 +4,9 @@
  *	  What all processes of ours do alike: how one is started, its signals,
  *	  its transactions.
  *
- * The processes themselves are in bgworker/.  This file is in base/, since the
- * gateway, a library of its own, starts helpers as the launcher starts workers.
+ * The processes themselves are in bgworker/.  This file is in base/, since
+ * the gateway, a library of its own, starts helpers as the launcher starts
+ * workers.
  *
  *-------------------------------------------------------------------------
  */
@@ -42,9 +43,9 @@ dwf_process_describe(BackgroundWorker *worker, const char *library,
 }
 
 /*
- * Ask the postmaster for a process; it sets the latch of this one when that has
- * started, and when it has ended.  The handle is in TopMemoryContext.  Returns
- * false when max_worker_processes leaves no slot.
+ * Ask the postmaster for a process; it sets the latch of this one when that
+ * has started, and when it has ended.  The handle is in TopMemoryContext.
+ * Returns false when max_worker_processes leaves no slot.
  */
 bool
 dwf_process_start(BackgroundWorker *worker, BackgroundWorkerHandle **handle)

@@ -586,30 +586,29 @@ dwf_journal_is_done_again(const char *function, text *name)
 }
 
 /*
- * The present call is about to wait until a deadline.  If it waited before,
- * the recorded deadline counts; else it is recorded, for the commit that comes
- * before the wait.
+ * The present call is about to wait until a deadline.  Returns the recorded
+ * deadline if an earlier run has waited in this call; else the given one,
+ * which is recorded for the commit that comes before the wait, if the call can
+ * commit.
  */
-void
-dwf_journal_settle_deadline(TimestampTz *deadline, bool may_commit)
+TimestampTz
+dwf_journal_settle_deadline(TimestampTz deadline, bool may_commit)
 {
 	DwfRecord	row;
 
 	if (current_call == NULL || in_command ||
 		dwf_claim_state() != DWF_EXECUTES ||
-		TIMESTAMP_NOT_FINITE(*deadline))
-		return;
+		TIMESTAMP_NOT_FINITE(deadline))
+		return deadline;
 	if (current_deadline != 0)
-	{
-		*deadline = current_deadline;
-		return;
-	}
+		return current_deadline;
 	if (!may_commit)
-		return;
+		return deadline;
 	row = make_row(last_no);
-	row.deadline = current_deadline = *deadline;
+	row.deadline = current_deadline = deadline;
 	write_undone();
 	write_row(&row);
+	return deadline;
 }
 
 /*

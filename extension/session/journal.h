@@ -64,8 +64,8 @@ extern bool dwf_journal_peek(const char *function, text *name);
 extern bool dwf_journal_look(const char *function, text *name,
 							 const char *caller);
 extern bool dwf_journal_is_done_again(const char *function, text *name);
-extern void dwf_journal_settle_deadline(TimestampTz *deadline,
-										bool may_commit);
+extern TimestampTz dwf_journal_settle_deadline(TimestampTz deadline,
+											   bool may_commit);
 extern void dwf_journal_note_crash(void);
 extern void dwf_journal_note_wait(void);
 extern Datum dwf_journal_attempts(TimestampTz *next_at);

@@ -476,7 +476,7 @@ do_wf_sleep(PG_FUNCTION_ARGS)
 	sleep_until_deadline(&wait);
 
 	value = TimestampTzGetDatum(wait.deadline == DWF_WAIT_NEVER ?
-								GetCurrentTimestamp() : wait.deadline);
+								GetCurrentTimestamp() : wait.ends_at);
 	if (wait.is_call)
 		return dwf_args_return_row(fcinfo, &value, &isnull);
 	PG_RETURN_DATUM(value);

@@ -14,7 +14,7 @@
 #include "access/xact.h"
 
 #include "base/client.h"
-#include "session/journal.h"
+#include "session/journal_undone.h"
 #include "session/stash.h"
 #include "session/wakeup.h"
 #include "shared/claim.h"

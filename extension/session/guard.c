@@ -51,8 +51,29 @@ static bool starts_query = false;
 static ErrorData *refused = NULL;
 
 /*
- * A statement is about to be run: if the body runs it, outside of a step, it
- * may not write.  Returns whether that is so.
+ * The code of the body goes on, if the session is in one: it may not write.
+ */
+void
+dwf_guard_enter(void)
+{
+	if (dwf_claim_is_body())
+		XactReadOnly = true;
+}
+
+/*
+ * In a body, a call of ours or the command of a step begins: it may write,
+ * until dwf_guard_enter() or the end of its transaction or subtransaction.
+ */
+void
+dwf_guard_leave(void)
+{
+	if (dwf_claim_is_body())
+		XactReadOnly = false;
+}
+
+/*
+ * A statement is about to be run.  Returns whether the code of the body runs
+ * it, outside of steps and of calls of ours; then it may not write.
  */
 bool
 dwf_guard_body(void)
@@ -60,7 +81,7 @@ dwf_guard_body(void)
 	if (!dwf_claim_is_body() || dwf_journal_in_command() ||
 		dwf_plan_is_running() || !IsTransactionState())
 		return false;
-	XactReadOnly = true;
+	dwf_guard_enter();
 	return true;
 }
 

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * guard.h
- *	  A body writes in its steps only.  Floor 6.
+ *	  A body writes in its steps only.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,6 +12,8 @@
 
 #include "nodes/nodes.h"
 
+extern void dwf_guard_enter(void);
+extern void dwf_guard_leave(void);
 extern bool dwf_guard_body(void);
 extern void dwf_guard_begin(ErrorContextCallback *frame);
 extern void dwf_guard_end(ErrorContextCallback *frame, const text *workflow_id);

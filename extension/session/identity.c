@@ -127,3 +127,20 @@ dwf_identity_check_live(text *workflow_id, Oid role)
 	if (life.finished)
 		dwf_identity_report_end(workflow_id, &life);
 }
+
+/*
+ * Raise WF005: a hook of another workflow has the token.  Which workflow that
+ * is, the error tells to those who may act on it.
+ */
+void
+dwf_identity_report_token(const DwfHook *holder)
+{
+	ereport(ERROR,
+			(errcode(DWF_ERRCODE_TOKEN_IN_USE),
+			 errmsg("token \"%s\" is in use",
+					text_to_cstring(holder->token)),
+			 dwf_owner_allows(holder->owner, GetUserId()) ?
+			 errdetail("It belongs to a hook of workflow \"%s\".",
+					   text_to_cstring(holder->workflow_id)) : 0));
+	pg_unreachable();
+}

@@ -20,6 +20,7 @@ extern void dwf_identity_check_owner(text *workflow_id, const DwfLife *life,
 extern void dwf_identity_check_exists(text *workflow_id, DwfLife *life,
 									  Oid role);
 extern void dwf_identity_check_live(text *workflow_id, Oid role);
+DWF_NORETURN extern void dwf_identity_report_token(const DwfHook *holder);
 DWF_NORETURN extern void dwf_identity_report_end(text *workflow_id,
 												 const DwfLife *life);
 

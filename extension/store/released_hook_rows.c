@@ -14,8 +14,10 @@
  */
 #include "store/store.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 
 #include "store/store_sql.h"
@@ -176,8 +178,8 @@ dwf_store_restore_hooks(text *workflow_id)
 }
 
 /* A token whose hook could not be restored; NULL if there is none */
-text *
-dwf_store_find_unrestored(text *workflow_id)
+static text *
+find_unrestored(text *workflow_id)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id)};
 	text	   *token = NULL;
@@ -193,19 +195,50 @@ dwf_store_find_unrestored(text *workflow_id)
 }
 
 /*
- * Take a token from a workflow that has ended; false if it has none, or lives
- * again.  Blocks until nobody uses the hook any more.
+ * Take a token from a workflow that has ended, unless it has none, or lives
+ * again.  Blocks until nobody uses the hook any more.  Raises 40001 where the
+ * transaction's snapshot cannot show which of these is so.
  *
  * The row is locked first, and then looked at by what has committed: else the
  * workflow could come back in between, and lose a live hook.
  */
-bool
+void
 dwf_store_displace_hook(text *token)
 {
 	Datum		values[] = {PointerGetDatum(token)};
 
-	if (dwf_plan_count(&lock_query, values, NULL) == 0)
-		return false;
-	return dwf_plan_count_latest(are_kept() ? &displace_query :
-								 &displace_old_query, values) > 0;
+	if (dwf_plan_count(&lock_query, values, NULL) > 0 &&
+		dwf_plan_count_latest(are_kept() ? &displace_query :
+							  &displace_old_query, values) > 0)
+		return;
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not see who has token \"%s\"",
+						text_to_cstring(token))));
+}
+
+/*
+ * Restore the hooks that dwf_store_restore_hooks() has left, because other
+ * rows have their tokens: dead rows are displaced.  Returns false if a live
+ * workflow has one of the tokens; *holder is its hook.  Blocks while another
+ * transaction claims one of the tokens, or gives it back.
+ */
+bool
+dwf_store_restore_taken_hooks(text *workflow_id, DwfHook *holder)
+{
+	text	   *token;
+
+	while ((token = find_unrestored(workflow_id)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (dwf_store_find_hook(token, holder))
+		{
+			if (!holder->has_ended)
+				return false;
+			dwf_store_displace_hook(token);
+		}
+		dwf_store_restore_hooks(workflow_id);
+	}
+	return true;
 }

@@ -248,13 +248,13 @@ extern bool dwf_store_create_hook(const DwfHook *hook, Oid role);
 extern bool dwf_store_find_hook(text *token, DwfHook *hook);
 extern bool dwf_store_lock_hook(text *token, DwfHook *hook);
 extern bool dwf_store_has_hook(const DwfAddress *address);
-extern bool dwf_store_displace_hook(text *token);
+extern void dwf_store_displace_hook(text *token);
 extern void dwf_store_drop_payloads(const DwfAddress *address);
 extern text *dwf_store_dispose_hook(text *token, Oid role);
 extern void dwf_store_end_requests(const DwfAddress *address);
 extern void dwf_store_release_hooks(text *workflow_id);
 extern void dwf_store_restore_hooks(text *workflow_id);
-extern text *dwf_store_find_unrestored(text *workflow_id);
+extern bool dwf_store_restore_taken_hooks(text *workflow_id, DwfHook *holder);
 
 /* requests to webhooks */
 extern void dwf_store_hold_request(text *workflow_id, int64 request_id,

@@ -23,7 +23,6 @@
 #include "base/args.h"
 #include "base/client.h"
 #include "base/restricted.h"
-#include "hook/token.h"
 #include "session/identity.h"
 #include "session/journal.h"
 #include "session/wait.h"
@@ -300,6 +299,7 @@ do_wf_retry(PG_FUNCTION_ARGS)
 {
 	text	   *workflow_id;
 	DwfLife		life;
+	DwfHook		holder;
 
 	workflow_id = dwf_args_name(fcinfo, 0, "workflow_id", DWF_WORKFLOW_ID_MAX);
 	dwf_store_require_writable("wf_retry");
@@ -312,7 +312,8 @@ do_wf_retry(PG_FUNCTION_ARGS)
 						text_to_cstring(workflow_id)),
 				 errdetail("Its status is %s.", life.status)));
 	}
-	dwf_token_restore(workflow_id);
+	if (!dwf_store_restore_taken_hooks(workflow_id, &holder))
+		dwf_identity_report_token(&holder);
 	PG_RETURN_VOID();
 }
 

@@ -32,7 +32,9 @@
 #include "session/body_timeout.h"
 #include "session/first_row.h"
 #include "session/identity.h"
+#include "session/guard.h"
 #include "session/journal.h"
+#include "session/journal_look.h"
 #include "session/leftover.h"
 #include "session/result.h"
 #include "session/step_scope.h"
@@ -137,7 +139,7 @@ run_command(Step *step, MemoryContext context)
 static void
 begin_command(void)
 {
-	XactReadOnly = false;
+	dwf_guard_leave();
 	dwf_body_timeout_start_step();
 }
 

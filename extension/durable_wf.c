@@ -13,10 +13,9 @@
 #include "utils/guc.h"
 
 #include "hook/closed_world.h"
-#include "session/guard.h"
 #include "bgworker/launcher.h"
 #include "shared/shmem.h"
-#include "session/step_scope.h"
+#include "query.h"
 #include "utility.h"
 #include "xact.h"
 
@@ -173,8 +172,7 @@ _PG_init(void)
 	dwf_shmem_init();
 	dwf_xact_init();
 	dwf_utility_init();
-	dwf_guard_init();
-	dwf_step_scope_init();
+	dwf_query_init();
 	dwf_closed_world_init();
 	dwf_launcher_register();
 }

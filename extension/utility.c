@@ -40,6 +40,7 @@
 #include "hook/closed_world.h"
 #include "session/guard.h"
 #include "session/stash.h"
+#include "session/step_scope.h"
 #include "shared/claim.h"
 #include "shared/listener.h"
 #include "shared/prepared.h"
@@ -421,10 +422,14 @@ process_utility(PlannedStmt *statement, const char *query_string,
 	bool		may_change = dwf_shared &&
 	can_change_extension(statement->utilityStmt);
 	bool		had_extension = may_change && has_extension();
+	bool		in_step;
 
+	in_step = dwf_step_scope_begin_utility(statement->utilityStmt, dest);
 	dwf_closed_world_check_command(statement->utilityStmt);
 	run_guarded(statement, query_string, read_only_tree, context, params,
 				query_env, dest, completion);
+	if (in_step)
+		dwf_step_scope_end_utility(statement->utilityStmt);
 	if (may_change && has_extension() != had_extension)
 		dwf_presence_changed(MyDatabaseId);
 }

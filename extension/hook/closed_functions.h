@@ -11,6 +11,7 @@
 #include "base/durable_wf.h"
 
 extern bool dwf_closed_functions_allow(Oid function);
+extern void dwf_closed_functions_check(Oid function);
 extern void dwf_closed_functions_init(void);
 
 #endif							/* DWF_CLOSED_FUNCTIONS_H */

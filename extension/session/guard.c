@@ -24,7 +24,6 @@
 #include "session/guard.h"
 
 #include "access/xact.h"
-#include "catalog/objectaccess.h"
 #include "executor/executor.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -40,9 +39,6 @@
 #include "session/leftover.h"
 #include "shared/claim.h"
 #include "store/plan.h"
-
-static ExecutorStart_hook_type prev_executor_start = NULL;
-static object_access_hook_type prev_object_access = NULL;
 
 /* A query is being made ready: it is not kept beyond its end */
 static bool starts_query = false;
@@ -181,25 +177,20 @@ forbid_workers(QueryDesc *query)
 	query->plannedstmt = copy;
 }
 
-static void
-start_query(QueryDesc *query, int flags)
-{
-	if (prev_executor_start)
-		prev_executor_start(query, flags);
-	else
-		standard_ExecutorStart(query, flags);
-}
-
-/* A query of the body begins; or any other */
-static void
-executor_start(QueryDesc *query, int flags)
+/*
+ * Start a query by "start".  In the body, outside of its steps, the query may
+ * not write and has no parallel workers, and an error that refuses a write
+ * says what to do instead.
+ */
+void
+dwf_guard_start_query(QueryDesc *query, int flags, DwfStartQuery start)
 {
 	bool		is_guarded = dwf_guard_body();
 	bool		was_starting = starts_query;
 
 	if (!dwf_claim_is_body())
 	{
-		start_query(query, flags);
+		start(query, flags);
 		return;
 	}
 	if (is_guarded)
@@ -207,7 +198,7 @@ executor_start(QueryDesc *query, int flags)
 	PG_TRY();
 	{
 		starts_query = true;
-		start_query(query, flags);
+		start(query, flags);
 		starts_query = was_starting;
 	}
 	PG_CATCH();
@@ -220,20 +211,20 @@ executor_start(QueryDesc *query, int flags)
 	PG_END_TRY();
 }
 
-/* The body is about to make a function ready to be called */
-static void
-object_access(ObjectAccessType access, Oid class, Oid object, int sub_object,
-			  void *arg)
+/*
+ * A function is made ready to be called.  Raise WF009 if the body would call
+ * it outside of its steps, and the call can have an effect; in a step, note
+ * what PL/pgSQL may call again after it.
+ */
+void
+dwf_guard_check_function(Oid function)
 {
-	if (prev_object_access)
-		prev_object_access(access, class, object, sub_object, arg);
-	if (access != OAT_FUNCTION_EXECUTE || !dwf_claim_is_body() ||
-		dwf_plan_is_running() || !IsTransactionState() ||
-		!dwf_effect_is_possible(object))
+	if (!dwf_claim_is_body() || dwf_plan_is_running() ||
+		!IsTransactionState() || !dwf_effect_is_possible(function))
 		return;
 	if (dwf_guard_body())
-		refuse(psprintf("%s()", get_func_name(object)),
-			   psprintf("SELECT %s(...)", get_func_name(object)));
+		refuse(psprintf("%s()", get_func_name(function)),
+			   psprintf("SELECT %s(...)", get_func_name(function)));
 	if (!starts_query)
 		dwf_leftover_note();
 }
@@ -324,14 +315,4 @@ dwf_guard_watch_plpgsql(void)
 	static PLpgSQL_plugin plugin = {.stmt_beg = begin_statement};
 
 	*find_rendezvous_variable("PLpgSQL_plugin") = &plugin;
-}
-
-/* Install the hooks */
-void
-dwf_guard_init(void)
-{
-	prev_object_access = object_access_hook;
-	object_access_hook = object_access;
-	prev_executor_start = ExecutorStart_hook;
-	ExecutorStart_hook = executor_start;
 }

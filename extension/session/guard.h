@@ -10,7 +10,11 @@
 
 #include "base/durable_wf.h"
 
+#include "executor/execdesc.h"
 #include "nodes/nodes.h"
+
+/* Starts a query, as ExecutorStart does */
+typedef void (*DwfStartQuery) (QueryDesc *query, int flags);
 
 extern void dwf_guard_enter(void);
 extern void dwf_guard_leave(void);
@@ -20,6 +24,8 @@ extern void dwf_guard_end(ErrorContextCallback *frame, const text *workflow_id);
 extern void dwf_guard_watch_plpgsql(void);
 extern void dwf_guard_check_command(Node *command, const char *statement);
 extern void dwf_guard_explain(const char *statement);
-extern void dwf_guard_init(void);
+extern void dwf_guard_start_query(QueryDesc *query, int flags,
+								  DwfStartQuery start);
+extern void dwf_guard_check_function(Oid function);
 
 #endif							/* DWF_GUARD_H */

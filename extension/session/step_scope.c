@@ -64,10 +64,6 @@ static Scope scope;
 static bool in_scope = false;
 static MemoryContext scope_context = NULL;
 
-static ExecutorStart_hook_type prev_executor_start = NULL;
-static ProcessUtility_hook_type prev_process_utility = NULL;
-static object_access_hook_type prev_object_access = NULL;
-
 /* ----- settings ----- */
 
 /* Has a setting that was SET, and not only LOCAL, another value than before? */
@@ -334,7 +330,7 @@ check_locks(text *step)
 				 errhint("Take and release a lock in the same command, or use pg_advisory_xact_lock(); or do both outside of steps, where each run does it again.")));
 }
 
-/* ----- hooks ----- */
+/* ----- statements ----- */
 
 /* Raise WF009: this is for other places than the command of a step */
 void
@@ -393,12 +389,31 @@ check_utility(Node *node)
 	}
 }
 
+/*
+ * Before a utility statement: raise WF009 if it would leave something.
+ * Returns whether it is in a step, and dwf_step_scope_end_utility() is to be
+ * called after it.
+ */
+bool
+dwf_step_scope_begin_utility(Node *node, DestReceiver *dest)
+{
+	if (!in_scope)
+		return false;
+	dwf_first_row_begin_statement(dest);
+	check_utility(node);
+	return true;
+}
+
 /* After it: note what it has made that has to go again */
-static void
-note_utility(Node *node)
+void
+dwf_step_scope_end_utility(Node *node)
 {
 	RangeVar   *table = NULL;
+	Oid			id;
+	MemoryContext old;
 
+	if (!in_scope)
+		return;
 	if (IsA(node, PrepareStmt))
 		note_prepared(((PrepareStmt *) node)->name);
 	else if (IsA(node, CreateStmt) &&
@@ -407,47 +422,27 @@ note_utility(Node *node)
 	else if (IsA(node, CreateTableAsStmt) &&
 			 ((CreateTableAsStmt *) node)->into->onCommit == ONCOMMIT_DROP)
 		table = ((CreateTableAsStmt *) node)->into->rel;
+	if (table == NULL)
+		return;
 
-	if (table)
-	{
-		Oid			id = RangeVarGetRelid(table, NoLock, true);
-		MemoryContext old = MemoryContextSwitchTo(scope_context);
-
-		scope.dropped_at_commit = lappend_oid(scope.dropped_at_commit, id);
-		MemoryContextSwitchTo(old);
-	}
+	id = RangeVarGetRelid(table, NoLock, true);
+	old = MemoryContextSwitchTo(scope_context);
+	scope.dropped_at_commit = lappend_oid(scope.dropped_at_commit, id);
+	MemoryContextSwitchTo(old);
 }
 
-static void
-process_utility(PlannedStmt *statement, const char *query_string,
-				bool read_only_tree, ProcessUtilityContext context,
-				ParamListInfo params, QueryEnvironment *query_env,
-				DestReceiver *dest, QueryCompletion *completion)
-{
-	Node	   *node = NULL;
-
-	if (in_scope)
-	{
-		node = statement->utilityStmt;
-		dwf_first_row_begin_statement(dest);
-		check_utility(node);
-	}
-	(prev_process_utility ? prev_process_utility : standard_ProcessUtility)
-		(statement, query_string, read_only_tree, context, params, query_env,
-		 dest, completion);
-	if (node && in_scope)
-		note_utility(node);
-}
-
-static void
-executor_start(QueryDesc *query, int flags)
+/* Before a query: raise WF009 if it writes to a temporary table not its own */
+void
+dwf_step_scope_begin_query(QueryDesc *query, int flags)
 {
 	ListCell   *cell;
 
-	if (in_scope)
-		dwf_first_row_begin_statement(query->dest);
-	if (in_scope && !(flags & EXEC_FLAG_EXPLAIN_ONLY))
-		foreach(cell, query->plannedstmt->resultRelations)
+	if (!in_scope)
+		return;
+	dwf_first_row_begin_statement(query->dest);
+	if (flags & EXEC_FLAG_EXPLAIN_ONLY)
+		return;
+	foreach(cell, query->plannedstmt->resultRelations)
 	{
 		RangeTblEntry *entry = rt_fetch(lfirst_int(cell),
 										query->plannedstmt->rtable);
@@ -455,24 +450,19 @@ executor_start(QueryDesc *query, int flags)
 		if (get_rel_persistence(entry->relid) == RELPERSISTENCE_TEMP)
 			check_not_sessions(RelationRelationId, entry->relid);
 	}
-	if (prev_executor_start)
-		prev_executor_start(query, flags);
-	else
-		standard_ExecutorStart(query, flags);
 }
 
-static void
-object_access(ObjectAccessType access, Oid class, Oid object, int sub_object,
-			  void *arg)
+/*
+ * An object was created, or is about to be changed: note it, or raise WF009 if
+ * it is temporary and the session has made it outside of the step
+ */
+void
+dwf_step_scope_check_object(ObjectAccessType access, Oid class, Oid object,
+							int sub_object)
 {
-	if (prev_object_access)
-		prev_object_access(access, class, object, sub_object, arg);
-	if (access == OAT_FUNCTION_EXECUTE)
-		dwf_session_lock_note_function(object);
-	else if (!in_scope || access == OAT_NAMESPACE_SEARCH ||
-			 !is_namespaced(class))
-		;
-	else if (access == OAT_POST_CREATE && sub_object == 0)
+	if (!in_scope || access == OAT_NAMESPACE_SEARCH || !is_namespaced(class))
+		return;
+	if (access == OAT_POST_CREATE && sub_object == 0)
 		note_created(class, object);
 	else
 		check_not_sessions(class, object);
@@ -532,16 +522,4 @@ dwf_step_scope_abort(void)
 	}
 	if (dwf_session_lock_may_exist())
 		dwf_session_lock_restore(scope.locks);
-}
-
-/* Install the hooks */
-void
-dwf_step_scope_init(void)
-{
-	prev_object_access = object_access_hook;
-	object_access_hook = object_access;
-	prev_executor_start = ExecutorStart_hook;
-	ExecutorStart_hook = executor_start;
-	prev_process_utility = ProcessUtility_hook;
-	ProcessUtility_hook = process_utility;
 }

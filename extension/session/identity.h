@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * identity.h
- *	  Which workflow a call acts as, and whether it may.  Floor 2.
+ *	  Which workflow a call acts as, and whether it may.
  *
  *-------------------------------------------------------------------------
  */

@@ -5,8 +5,8 @@
  *
  * Every call of a journalled function by an attached session is a step: it
  * has the next number, and its result is recorded in the transaction of its
- * effect.  A later session that makes the same calls gets what is recorded,
- * and nothing happens, until it has caught up.
+ * effect.  A later session that makes the same calls replays: it gets what is
+ * recorded, without an effect, up to the first call that is not recorded.
  *
  *	J1	Numbers go by the order of the calls and never back, whatever is
  *		rolled back.
@@ -50,7 +50,7 @@
 #include "store/probe.h"
 #include "store/store.h"
 
-/* The last number that was given */
+/* The number of the last call */
 static int	last_no = 0;
 
 /* The call that is being executed; current_call is NULL if there is none */
@@ -204,14 +204,15 @@ naming_argument(const DwfCall *call, FunctionCallInfo fcinfo)
 {
 	Oid			output;
 	bool		is_varlena;
+	char	   *array;
 
 	if (call->naming < 0 || PG_ARGISNULL(call->naming))
 		return NULL;
 	if (!call->names_array)
 		return PG_GETARG_TEXT_PP(call->naming);
 	getTypeOutputInfo(TEXTARRAYOID, &output, &is_varlena);
-	return cstring_to_text(OidOutputFunctionCall(output,
-												 PG_GETARG_DATUM(call->naming)));
+	array = OidOutputFunctionCall(output, PG_GETARG_DATUM(call->naming));
+	return cstring_to_text(array);
 }
 
 /* Take the next number for a call: replay what is recorded, or execute it */
@@ -267,9 +268,10 @@ journal_call(const DwfCall *call, FunctionCallInfo fcinfo)
 }
 
 /*
- * Call a journalled function.  In a session that executes no workflow, and in
- * another journalled call (by a step's command, a trigger, a validator) it is
- * an ordinary function.
+ * Call a journalled function.  It is an ordinary function in a session that
+ * executes no workflow, in code that runs on behalf of another role
+ * (restricted.c), and within another journalled call (a step's command, a
+ * trigger).
  */
 Datum
 dwf_journal_call(const DwfCall *call, FunctionCallInfo fcinfo)
@@ -421,7 +423,7 @@ dwf_journal_set_in_command(bool value)
 	return old;
 }
 
-/* The body that this session is about to run has crashed since it got further */
+/* The body that this session is about to run has crashed where it got to */
 void
 dwf_journal_note_crash(void)
 {

@@ -23,7 +23,7 @@ static int	recorded_to = 0;
 /* The detail of the error for a replay that has diverged, or NULL */
 static char *divergence = NULL;
 
-/* This session begins to execute a workflow, and nobody else does */
+/* This session begins to execute a workflow, and no other session does */
 void
 dwf_journal_place_begin(text *workflow_id)
 {

@@ -53,6 +53,13 @@ dwf_journal_undone_begin(void)
 	nwritten = 0;
 }
 
+/* A copy of a value that is not passed by value, in the present context */
+static Datum
+copy(Datum value)
+{
+	return datumCopy(value, false, -1);
+}
+
 /* Push a copy of a row, which outlives the transaction */
 static void
 push_record(const DwfRecord *row)
@@ -63,12 +70,12 @@ push_record(const DwfRecord *row)
 	record->row = *row;
 	record->row.function = pstrdup(row->function);
 	if (row->name)
-		record->row.name = (text *) DatumGetPointer(datumCopy(PointerGetDatum(row->name),
-															  false, -1));
+		record->row.name =
+			(text *) DatumGetPointer(copy(PointerGetDatum(row->name)));
 	if (!row->result.isnull)
-		record->row.result.value = datumCopy(row->result.value, false, -1);
+		record->row.result.value = copy(row->result.value);
 	if (!row->error.isnull)
-		record->row.error.value = datumCopy(row->error.value, false, -1);
+		record->row.error.value = copy(row->error.value);
 	records = lappend(records, record);
 	MemoryContextSwitchTo(old);
 }

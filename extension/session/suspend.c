@@ -80,7 +80,8 @@ write_suspension(DwfWait *wait)
 	int64		wait_id = 0;
 
 	if (wait->wants_id)
-		wait_id = (int64) pg_atomic_fetch_add_u64(&dwf_shared->next_wait_id, 1);
+		wait_id = (int64)
+			pg_atomic_fetch_add_u64(&dwf_shared->next_wait_id, 1);
 
 	/* have the worker told of news, before the row shows what to look for */
 	dwf_listener_expect(workflow_id);
@@ -129,11 +130,13 @@ dwf_suspend_wait(DwfWait *wait)
 	dwf_body_timeout_stop();
 	for (;;)
 	{
-		TimestampTz until = Min(wait->ends_at,
-								TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-															dwf_setting_suspend_after));
-		bool		suspends = until != wait->ends_at;
+		TimestampTz now = GetCurrentTimestamp();
+		TimestampTz until;
+		bool		suspends;
 
+		until = TimestampTzPlusMilliseconds(now, dwf_setting_suspend_after);
+		until = Min(until, wait->ends_at);
+		suspends = until != wait->ends_at;
 		if (dwf_wait_until(wait, until, suspends ? write_suspension : NULL))
 			return true;
 		if (!suspends)

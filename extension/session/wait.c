@@ -66,7 +66,7 @@ dwf_wait_init(DwfWait *wait, FunctionCallInfo fcinfo, const char *function)
 	wait->look_at = DWF_WAIT_FOREVER;
 }
 
-/* A wait of a process of ours, in no call: it can commit, and acts as nothing */
+/* Begin a wait of a process of ours, in no call: it can commit */
 void
 dwf_wait_init_for_process(DwfWait *wait, const char *name, Oid role)
 {
@@ -89,10 +89,14 @@ dwf_wait_commit(void)
 
 /* ----- which sessions may wait ----- */
 
-/* Raise unless this session can wait at all */
+/*
+ * Raise unless this session can wait: 25006, 25001, WF009 in a step, 55000.
+ * A CALL that cannot commit gets a NOTICE that it keeps snapshot and locks.
+ */
 static void
 check_can_wait(const DwfWait *wait)
 {
+	/* in recovery nothing arrives, in an old snapshot nothing is seen */
 	if (RecoveryInProgress())
 		ereport(ERROR,
 				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
@@ -106,6 +110,8 @@ check_can_wait(const DwfWait *wait)
 						wait->function),
 				 errdetail("The transaction's snapshot could never show what it would wait for."),
 				 errhint("Wait in a READ COMMITTED transaction, or pass a timeout of 0.")));
+
+	/* the wait needs the registry, which has room for one of each session */
 	dwf_shmem_require(wait->function);
 	if (dwf_journal_in_command())
 		ereport(ERROR,
@@ -313,6 +319,7 @@ dwf_wait(DwfWait *wait)
 	bool		in_body = dwf_claim_is_body() && !dwf_journal_in_command();
 	bool		found;
 
+	/* settle when the wait ends, before the commit that records it */
 	if (in_body)
 		dwf_suspend_check_call(wait);
 	wait->ends_at = dwf_journal_settle_deadline(wait->deadline,
@@ -324,6 +331,7 @@ dwf_wait(DwfWait *wait)
 		dwf_wait_commit();
 	}
 
+	/* most calls find what they want at once */
 	found = dwf_wait_look(wait, wait->acts_as);
 	if (!found && wait->deadline != DWF_WAIT_NEVER)
 		found = in_body ? dwf_suspend_wait(wait) :

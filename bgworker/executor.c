@@ -167,7 +167,7 @@ static bool
 claim_work(void)
 {
 	DwfWaitKey	key = {0};
-	DwfWait		wait = {0};
+	DwfWait		wait;
 	bool		found;
 
 	SetCurrentStatementStartTimestamp();
@@ -182,16 +182,13 @@ claim_work(void)
 	key.address.key = cstring_to_text(psprintf("%u", role));
 
 	/* wait there, looking for work at each wake */
-	wait.function = "durable_wf executor";
-	wait.is_call = wait.may_commit = true;
-	wait.role = role;
+	dwf_wait_init_for_process(&wait, "durable_wf executor", role);
 	wait.keys = &key;
 	wait.nkeys = 1;
 	wait.deadline = dwf_setting_executor_idle_timeout == 0 ? DWF_WAIT_NEVER :
 		TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 									dwf_setting_executor_idle_timeout);
 	wait.look = look_for_body;
-	wait.look_at = DWF_WAIT_FOREVER;
 	found = dwf_wait(&wait);
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(work_context);

@@ -21,7 +21,6 @@
 #include "access/htup_details.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
-#include "catalog/objectaccess.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
 #include "commands/extension.h"
@@ -32,7 +31,6 @@
 #include "base/restricted.h"
 #include "store/statement.h"
 
-static object_access_hook_type prev_object_access = NULL;
 static needs_fmgr_hook_type prev_needs_fmgr = NULL;
 
 /* The server's VOLATILE functions that a validator may call */
@@ -143,30 +141,25 @@ needs_fmgr(Oid function)
 		 is_temporary(get_func_namespace(function)));
 }
 
-/* A function is about to be called */
-static void
-object_access(ObjectAccessType access, Oid class, Oid object, int sub_object,
-			  void *arg)
+/* Before a function is called: in a validator, raise 42501 if it may not be */
+void
+dwf_closed_functions_check(Oid function)
 {
-	if (prev_object_access)
-		prev_object_access(access, class, object, sub_object, arg);
-	if (access != OAT_FUNCTION_EXECUTE || !dwf_restricted_is_validator() ||
-		dwf_statement_is_running() || is_allowed(object))
+	if (!dwf_restricted_is_validator() || dwf_statement_is_running() ||
+		is_allowed(function))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("cannot call %s() in a hook's validator",
-					get_func_name(object)),
+					get_func_name(function)),
 			 errdetail("It could reach the session of whoever resumes the hook, or leave something there."),
 			 errhint("Let the workflow call it, with the payload.")));
 }
 
-/* Install the hooks */
+/* Install the hook of the planner */
 void
 dwf_closed_functions_init(void)
 {
-	prev_object_access = object_access_hook;
-	object_access_hook = object_access;
 	prev_needs_fmgr = needs_fmgr_hook;
 	needs_fmgr_hook = needs_fmgr;
 }

@@ -29,7 +29,6 @@
 #include "hook/closed_world.h"
 
 #include "catalog/namespace.h"
-#include "executor/executor.h"
 #include "nodes/parsenodes.h"
 #include "tcop/tcopprot.h"
 #include "tcop/utility.h"
@@ -39,8 +38,6 @@
 #include "hook/closed_functions.h"
 #include "hook/closed_plpgsql.h"
 #include "store/statement.h"
-
-static ExecutorStart_hook_type prev_executor_start = NULL;
 
 /* ----- in and out ----- */
 
@@ -81,32 +78,27 @@ dwf_closed_world_leave(DwfClosedWorld *world)
 
 /* ----- relations ----- */
 
-/* A query is about to be run: it may not touch what is the session's own */
-static void
-executor_start(QueryDesc *query, int flags)
+/* Before a query: in a validator, raise 42501 if it uses a temporary table */
+void
+dwf_closed_world_check_query(QueryDesc *query)
 {
-	if (dwf_restricted_is_validator() && !dwf_statement_is_running())
+	ListCell   *cell;
+
+	if (!dwf_restricted_is_validator() || dwf_statement_is_running())
+		return;
+	foreach(cell, query->plannedstmt->rtable)
 	{
-		ListCell   *cell;
+		RangeTblEntry *entry = lfirst(cell);
 
-		foreach(cell, query->plannedstmt->rtable)
-		{
-			RangeTblEntry *entry = lfirst(cell);
-
-			if (entry->rtekind == RTE_RELATION &&
-				isTempOrTempToastNamespace(get_rel_namespace(entry->relid)))
-				ereport(ERROR,
-						(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-						 errmsg("cannot use temporary relation \"%s\" in a hook's validator",
-								get_rel_name(entry->relid)),
-						 errdetail("It belongs to the session of whoever resumes the hook."),
-						 errhint("Name the schema, or list pg_temp last in the function's search_path.")));
-		}
+		if (entry->rtekind == RTE_RELATION &&
+			isTempOrTempToastNamespace(get_rel_namespace(entry->relid)))
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("cannot use temporary relation \"%s\" in a hook's validator",
+							get_rel_name(entry->relid)),
+					 errdetail("It belongs to the session of whoever resumes the hook."),
+					 errhint("Name the schema, or list pg_temp last in the function's search_path.")));
 	}
-	if (prev_executor_start)
-		prev_executor_start(query, flags);
-	else
-		standard_ExecutorStart(query, flags);
 }
 
 /* ----- utility commands ----- */
@@ -157,8 +149,6 @@ dwf_closed_world_check_command(Node *command)
 void
 dwf_closed_world_init(void)
 {
-	prev_executor_start = ExecutorStart_hook;
-	ExecutorStart_hook = executor_start;
 	dwf_closed_functions_init();
 	dwf_closed_settings_init();
 }

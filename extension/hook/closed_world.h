@@ -10,6 +10,7 @@
 
 #include "base/durable_wf.h"
 
+#include "executor/execdesc.h"
 #include "nodes/nodes.h"
 
 #include "hook/closed_portals.h"
@@ -29,6 +30,7 @@ extern void dwf_closed_world_prepare(DwfClosedWorld *world);
 extern void dwf_closed_world_enter(DwfClosedWorld *world);
 extern void dwf_closed_world_leave(DwfClosedWorld *world);
 extern void dwf_closed_world_check_command(Node *command);
+extern void dwf_closed_world_check_query(QueryDesc *query);
 extern void dwf_closed_world_init(void);
 
 #endif							/* DWF_CLOSED_WORLD_H */

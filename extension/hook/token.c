@@ -78,19 +78,6 @@ dwf_token_generate(void)
 
 /* ----- claiming ----- */
 
-/* Raise WF005; who holds the token is said to those who may see it */
-static void
-report_in_use(const DwfHook *holder)
-{
-	ereport(ERROR,
-			(errcode(DWF_ERRCODE_TOKEN_IN_USE),
-			 errmsg("token \"%s\" is in use",
-					text_to_cstring(holder->token)),
-			 dwf_owner_allows(holder->owner, GetUserId()) ?
-			 errdetail("It belongs to a hook of workflow \"%s\".",
-					   text_to_cstring(holder->workflow_id)) : 0));
-}
-
 /* Raise 42710 unless the hook is what this call would create */
 static void
 check_same_hook(const DwfHook *hook, const DwfHook *present)
@@ -109,20 +96,6 @@ check_same_hook(const DwfHook *hook, const DwfHook *present)
 				 errmsg("hook \"%s\" already exists with a different metadata or validator",
 						text_to_cstring(hook->token)),
 				 errhint("Pass null to take the hook as it is, or dispose of it first.")));
-}
-
-/*
- * Take a token from a workflow that has ended.  Raises 40001 where the
- * transaction cannot see that it is not so any more.
- */
-static void
-displace(text *token)
-{
-	if (!dwf_store_displace_hook(token) && IsolationUsesXactSnapshot())
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("could not see who has token \"%s\"",
-						text_to_cstring(token))));
 }
 
 /*
@@ -145,39 +118,15 @@ dwf_token_claim(DwfHook *hook)
 			continue;			/* it has just become free */
 		if (present.has_ended)
 		{
-			displace(hook->token);
+			dwf_store_displace_hook(hook->token);
 			continue;
 		}
 		if (!dwf_texts_equal(present.workflow_id, hook->workflow_id))
-			report_in_use(&present);
+			dwf_identity_report_token(&present);
 		check_same_hook(hook, &present);
 		return;
 	}
 	dwf_store_drop_payloads(&address);
-}
-
-/*
- * A workflow that the current user may act on lives again: all the hooks that
- * it had are hooks again.  Raises WF005 when another workflow has one's token.
- * Blocks while another transaction claims one of them, or gives it back.
- */
-void
-dwf_token_restore(text *workflow_id)
-{
-	text	   *token;
-	DwfHook		holder;
-
-	while ((token = dwf_store_find_unrestored(workflow_id)) != NULL)
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (dwf_store_find_hook(token, &holder))
-		{
-			if (!holder.has_ended)
-				report_in_use(&holder);
-			displace(token);
-		}
-		dwf_store_restore_hooks(workflow_id);
-	}
 }
 
 /* ----- delivering ----- */

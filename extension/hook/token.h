@@ -31,7 +31,6 @@ typedef struct DwfResume
 DWF_NORETURN extern void dwf_token_report_no_hook(void);
 extern text *dwf_token_generate(void);
 extern void dwf_token_claim(DwfHook *hook);
-extern void dwf_token_restore(text *workflow_id);
 extern void dwf_token_open(DwfResume *resume);
 extern void dwf_token_claim_key(DwfResume *resume);
 extern Datum dwf_token_validate(const DwfResume *resume, Datum payload);

@@ -24,6 +24,7 @@
 #include "bgworker/gateway/server.h"
 #include "bgworker/gateway/text.h"
 #include "bgworker/gateway/transaction.h"
+#include "hook/http_request.h"
 #include "hook/http_response.h"
 
 /* What some put before JSON, to say that it is UTF-8 */

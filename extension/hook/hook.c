@@ -75,8 +75,9 @@ do_wf_resume_hook(PG_FUNCTION_ARGS)
 	dwf_store_require_writable("wf_resume_hook");
 
 	dwf_token_open(&resume);
-	dwf_token_claim_key(&resume);
-	dwf_token_deliver(&resume, dwf_token_validate(&resume, payload));
+	dwf_token_claim_keys(&resume, 1);
+	resume.payload = dwf_token_validate(&resume, payload);
+	dwf_token_deliver(&resume, 1);
 	PG_RETURN_TEXT_P(resume.hook.workflow_id);
 }
 

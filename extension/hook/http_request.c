@@ -8,7 +8,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "hook/http_response.h"
+#include "hook/http_request.h"
 
 #include <ctype.h>
 
@@ -325,6 +325,16 @@ decode_base64(const JsonbValue *encoded, int *length)
 		report_field("body_base64", "base64");
 	bytes[*length] = '\0';
 	return bytes;
+}
+
+/* Why a body is not what its content type says */
+char *
+dwf_http_body_error(DwfConverted converted)
+{
+	if (converted == DWF_NOT_VALID)
+		return "it is not valid UTF-8";
+	return psprintf("it has characters that encoding \"%s\" lacks",
+					GetDatabaseEncodingName());
 }
 
 /*

@@ -8,7 +8,6 @@
  */
 #include "hook/http_response.h"
 
-#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
@@ -296,14 +295,4 @@ dwf_http_unsupported_response(void)
 	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
 	dwf_json_push(&state, "body", &empty);
 	return dwf_json_finish(&state);
-}
-
-/* Why a body is not what its content type says */
-char *
-dwf_http_body_error(DwfConverted converted)
-{
-	if (converted == DWF_NOT_VALID)
-		return "it is not valid UTF-8";
-	return psprintf("it has characters that encoding \"%s\" lacks",
-					GetDatabaseEncodingName());
 }

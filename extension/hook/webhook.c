@@ -31,6 +31,7 @@
 #include "utils/jsonb.h"
 
 #include "base/args.h"
+#include "hook/http_request.h"
 #include "hook/http_response.h"
 #include "hook/token.h"
 #include "hook/validator.h"
@@ -113,6 +114,24 @@ check_webhook(text *token)
 }
 
 /*
+ * The response to give at once to a request that was delivered, or repeats
+ * one that was.  For a webhook of mode "manual" the response has the request's
+ * id, and the request is held: by the gateway, or for wf_await_response().
+ */
+Datum
+dwf_webhook_respond(const DwfResume *resume, bool by_gateway)
+{
+	const DwfHook *hook = &resume->hook;
+
+	if (dwf_http_respond_mode(&hook->respond_with) != DWF_RESPOND_MANUAL)
+		return dwf_http_immediate_response(&hook->respond_with);
+	if (!resume->is_repeated || by_gateway)
+		dwf_store_hold_request(hook->workflow_id, resume->message_id,
+							   resume->token, by_gateway);
+	return dwf_http_held_response(resume->message_id);
+}
+
+/*
  * A request has come to a webhook: deliver it, and return the response to
  * give.  For a webhook of mode "manual" that has the request's id; the request
  * is held, by the gateway or for wf_await_response().  A request that repeats
@@ -134,7 +153,6 @@ dwf_webhook_resume(text *token, Datum request, bool by_gateway,
 	Jsonb	   *object = DatumGetJsonbP(request);
 	Datum		payload;
 	text	   *key;
-	bool		is_manual;
 
 	dwf_http_check_request(object);
 	key = dwf_http_idempotency_key(object);
@@ -146,6 +164,7 @@ dwf_webhook_resume(text *token, Datum request, bool by_gateway,
 		return dwf_http_unsupported_response();
 	}
 
+	/* Lock the webhook, and have the validator look at the request (T5) */
 	dwf_token_open(&resume);
 	payload = validate(&resume, dwf_http_request(object, resume.message_id),
 					   trace);
@@ -154,18 +173,12 @@ dwf_webhook_resume(text *token, Datum request, bool by_gateway,
 		key = dwf_http_named_key(DatumGetJsonbP(payload));
 		dwf_args_check_name(key, "idempotency-key", DWF_KEY_MAX, false);
 	}
-	resume.idempotency_key = key;
-	dwf_token_claim_key(&resume);
-	dwf_token_deliver(&resume, payload);
 
-	is_manual = dwf_http_respond_mode(&resume.hook.respond_with) ==
-		DWF_RESPOND_MANUAL;
-	if (!is_manual)
-		return dwf_http_immediate_response(&resume.hook.respond_with);
-	if (!resume.is_repeated || by_gateway)
-		dwf_store_hold_request(resume.hook.workflow_id, resume.message_id,
-							   token, by_gateway);
-	return dwf_http_held_response(resume.message_id);
+	resume.idempotency_key = key;
+	resume.payload = payload;
+	dwf_token_claim_keys(&resume, 1);
+	dwf_token_deliver(&resume, 1);
+	return dwf_webhook_respond(&resume, by_gateway);
 }
 
 /* wf_resume_webhook(token, request) → jsonb, the response */

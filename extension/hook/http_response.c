@@ -22,7 +22,10 @@
 #define STATUS_FIXED		200
 #define STATUS_UNSUPPORTED	415
 
-/* What the URLs of webhooks begin with: the setting, or address and port */
+/*
+ * The beginning of the URLs of webhooks: durable_wf.http_base_url or, if that
+ * is empty, the first address to listen on and the port.
+ */
 char *
 dwf_http_base_url(void)
 {
@@ -30,6 +33,7 @@ dwf_http_base_url(void)
 	const char *address = dwf_setting_http_listen_addresses;
 	int			length;
 
+	/* Use the setting, without slashes at its end */
 	initStringInfo(&url);
 	if (dwf_setting_http_base_url[0] != '\0')
 	{
@@ -38,6 +42,8 @@ dwf_http_base_url(void)
 			url.data[--url.len] = '\0';
 		return url.data;
 	}
+
+	/* Use the first address, or localhost for all addresses */
 	address += strspn(address, " ,");
 	length = strcspn(address, " ,");
 	if (length == 0 || (length == 1 && *address == '*'))
@@ -45,6 +51,8 @@ dwf_http_base_url(void)
 		address = "localhost";
 		length = strlen(address);
 	}
+
+	/* An address of IPv6 has brackets */
 	appendStringInfo(&url, memchr(address, ':', length) ?
 					 "http://[%.*s]:%d" : "http://%.*s:%d",
 					 length, address, dwf_setting_http_port);
@@ -64,7 +72,7 @@ dwf_http_url(text *token)
 	return cstring_to_text_with_len(url.data, url.len);
 }
 
-/* Raise unless this is the status of a response */
+/* Raise 22023 unless a response can have this status */
 void
 dwf_http_check_status(int status)
 {
@@ -75,15 +83,18 @@ dwf_http_check_status(int status)
 						STATUS_MIN, STATUS_MAX)));
 }
 
-/* The status that a number says; raises unless it is one */
+/* The status that a JSON number says; raises 22023 unless it is one */
 static int
 status_of(const JsonbValue *value)
 {
 	char	   *digits = NULL;
 
 	if (value->type == jbvNumeric)
-		digits = DatumGetCString(DirectFunctionCall1(numeric_out,
-													 NumericGetDatum(value->val.numeric)));
+	{
+		Datum		number = NumericGetDatum(value->val.numeric);
+
+		digits = DatumGetCString(DirectFunctionCall1(numeric_out, number));
+	}
 	if (digits == NULL || strlen(digits) != 3 ||
 		strspn(digits, "0123456789") != 3)
 		dwf_http_check_status(-1);
@@ -91,7 +102,7 @@ status_of(const JsonbValue *value)
 	return atoi(digits);
 }
 
-/* Is this a name that a header can have: a token of RFC 9110? */
+/* Can a header have this name: is it a token of RFC 9110? */
 static bool
 is_header_name(const JsonbValue *name)
 {
@@ -107,7 +118,7 @@ is_header_name(const JsonbValue *name)
 	return true;
 }
 
-/* Is this a value that a header can have?  One line, of no control characters. */
+/* Can a header have this value: one line without control characters? */
 static bool
 is_header_value(const JsonbValue *value)
 {
@@ -123,7 +134,7 @@ is_header_value(const JsonbValue *value)
 	return true;
 }
 
-/* Raise unless this is an object of header names and their values */
+/* Raise 22023 unless an object has names of headers with their values */
 static void
 check_headers(JsonbContainer *headers)
 {
@@ -149,7 +160,7 @@ check_headers(JsonbContainer *headers)
 						HEADERS_MAX)));
 }
 
-/* Raise unless these are the headers of a response */
+/* Raise 22023 unless a response can have these headers */
 void
 dwf_http_check_headers(Jsonb *headers)
 {
@@ -172,7 +183,7 @@ is_manual(Jsonb *respond_with)
 		memcmp(value.val.string.val, "manual", 6) == 0;
 }
 
-/* What a webhook's respond_with, which has been checked, means */
+/* How a webhook with this respond_with, which has been checked, responds */
 DwfRespond
 dwf_http_respond_mode(const NullableDatum *respond_with)
 {
@@ -182,7 +193,7 @@ dwf_http_respond_mode(const NullableDatum *respond_with)
 		DWF_RESPOND_MANUAL : DWF_RESPOND_FIXED;
 }
 
-/* Raise unless this says how a webhook can respond */
+/* Raise 22023 unless a webhook can have this respond_with */
 void
 dwf_http_check_respond_with(Jsonb *respond_with)
 {
@@ -198,6 +209,7 @@ dwf_http_check_respond_with(Jsonb *respond_with)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("respond_with must be null, \"manual\" or a JSON object")));
 
+	/* Refuse unknown fields */
 	it = JsonbIteratorInit(&respond_with->root);
 	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
 	{
@@ -214,6 +226,7 @@ dwf_http_check_respond_with(Jsonb *respond_with)
 					 errdetail("It can have \"status\", \"headers\" and \"body\".")));
 	}
 
+	/* Check the known ones; "body" may be anything */
 	field = getKeyJsonValueFromContainer(&respond_with->root, "status", 6,
 										 NULL);
 	if (field)
@@ -228,7 +241,7 @@ dwf_http_check_respond_with(Jsonb *respond_with)
 		check_headers(field->val.binary.data);
 }
 
-/* A response of what wf_respond() was given, checked; headers may be NULL */
+/* Make a response; its parts have been checked, headers may be NULL */
 Datum
 dwf_http_response(int status, Jsonb *headers, text *body)
 {
@@ -244,7 +257,7 @@ dwf_http_response(int status, Jsonb *headers, text *body)
 	return dwf_json_finish(&state);
 }
 
-/* The response of a webhook that does not wait for one */
+/* The response that a webhook whose mode is not "manual" gives at once */
 Datum
 dwf_http_immediate_response(const NullableDatum *respond_with)
 {
@@ -253,20 +266,23 @@ dwf_http_immediate_response(const NullableDatum *respond_with)
 	JsonbValue *field;
 	JsonbValue	empty = dwf_json_string("", 0);
 
+	/* Accepted: 202 and nothing else */
 	if (respond_with->isnull)
 		return dwf_http_response(STATUS_ACCEPTED, NULL, cstring_to_text(""));
 
+	/* Fixed: the parts that respond_with has */
 	fixed = DatumGetJsonbP(respond_with->value);
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	field = dwf_json_find(fixed, "status");
-	dwf_json_push_number(&state, "status", field ? status_of(field) : STATUS_FIXED);
+	dwf_json_push_number(&state, "status",
+						 field ? status_of(field) : STATUS_FIXED);
 	dwf_json_push_object(&state, "headers", dwf_json_find(fixed, "headers"));
 	field = getKeyJsonValueFromContainer(&fixed->root, "body", 4, NULL);
 	dwf_json_push(&state, "body", field ? field : &empty);
 	return dwf_json_finish(&state);
 }
 
-/* What is returned at once for a request that waits for its answer */
+/* The response to give at once to a request that is held: it has the id */
 Datum
 dwf_http_held_response(int64 request_id)
 {

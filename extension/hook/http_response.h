@@ -16,7 +16,7 @@
 typedef enum DwfRespond
 {
 	DWF_RESPOND_ACCEPTED,		/* 202, empty */
-	DWF_RESPOND_FIXED,			/* the same for every request */
+	DWF_RESPOND_FIXED,			/* one response for every request */
 	DWF_RESPOND_MANUAL			/* by wf_respond() */
 } DwfRespond;
 

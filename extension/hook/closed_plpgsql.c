@@ -4,19 +4,20 @@
  *	  A validator runs no expression that was prepared outside.
  *
  * PL/pgSQL prepares a simple expression once in a transaction, and then
- * evaluates it past the server's hooks.  A function of the owner's that the
- * transaction has called before, outside of the validator, may hold one that
- * calls what a validator may not (closed_functions.c).  So when a function of
- * PL/pgSQL begins in a validator, what it has ready is looked through, and
- * what may not run here is forgotten: it is prepared anew, and refused then.
+ * evaluates it without calling the server's hooks.  If the transaction has
+ * called a function in PL/pgSQL before, outside of the validator, the function
+ * may hold prepared expressions that call what a validator may not call
+ * (closed_functions.c).  So when a function in PL/pgSQL begins in a validator,
+ * its prepared expressions are checked, and those that may not run are marked
+ * as not prepared: PL/pgSQL prepares them again, and the hooks refuse them.
  *
- * The checks of domains are not in the expressions.  One that converts to a
- * domain is forgotten in any case; and where a function has variables for
- * which PL/pgSQL may convert values by itself, all that it keeps for domains
- * is declared out of date, once in a validator.
+ * An expression that converts to a domain does not contain the domain's
+ * checks, so it is marked in any case.  If a function has variables to which
+ * PL/pgSQL may convert values without an expression, all that PL/pgSQL keeps
+ * for domains is declared out of date, once in a validator.
  *
- * There can be one plugin of PL/pgSQL.  Ours is there while a validator runs,
- * and passes on to the one that was there (a debugger's, guard.c's).
+ * PL/pgSQL can have one plugin.  While a validator runs, it is the one below,
+ * which calls the plugin that was there before (a debugger's, guard.c's).
  *
  *-------------------------------------------------------------------------
  */
@@ -30,20 +31,21 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
+#include "base/compat.h"
 #include "base/restricted.h"
 #include "hook/closed_functions.h"
 
-/* The plugin that is there outside of validators, or NULL */
+/* The plugin that PL/pgSQL has outside of validators, or NULL */
 static PLpgSQL_plugin *other = NULL;
 
-/* In this validator, what is kept for domains has been declared out of date */
+/* This validator has declared out of date what is kept for domains */
 static bool has_forgotten_domains = false;
 
 static void check_statements(List *statements);
 
 /* ----- expressions ----- */
 
-/* Is it a function that a validator may not call? */
+/* Is this a function that a validator may not call? */
 static bool
 is_refused(Oid function, void *arg)
 {
@@ -51,7 +53,10 @@ is_refused(Oid function, void *arg)
 	return !dwf_closed_functions_allow(function);
 }
 
-/* Does an expression call one, or may it, in the check of a domain? */
+/*
+ * Does an expression call a function that a validator may not call, or may it
+ * do so in the check of a domain?
+ */
 static bool
 calls_refused(Node *node, void *arg)
 {
@@ -63,7 +68,10 @@ calls_refused(Node *node, void *arg)
 		expression_tree_walker(node, calls_refused, arg);
 }
 
-/* If an expression is ready to be evaluated and may not be, forget that */
+/*
+ * Mark an expression as not prepared if it is prepared and a validator may not
+ * evaluate it.
+ */
 static void
 check(PLpgSQL_expr *expr)
 {
@@ -74,6 +82,7 @@ check(PLpgSQL_expr *expr)
 		expr->expr_simple_lxid = InvalidLocalTransactionId;
 }
 
+/* Check a list of expressions */
 static void
 check_all(List *exprs)
 {
@@ -89,7 +98,7 @@ check_all(List *exprs)
 
 #define AS(type)	((PLpgSQL_stmt_##type *) statement)
 
-/* A block of statements, and its handlers */
+/* Check a block of statements, and its exception handlers */
 static void
 check_block(PLpgSQL_stmt_block *block)
 {
@@ -103,7 +112,7 @@ check_block(PLpgSQL_stmt_block *block)
 	}
 }
 
-/* IF and CASE */
+/* Check an IF or a CASE */
 static void
 check_branches(PLpgSQL_stmt *statement)
 {
@@ -130,7 +139,7 @@ check_branches(PLpgSQL_stmt *statement)
 	check_statements(AS(case)->else_stmts);
 }
 
-/* The loops */
+/* Check a loop; any other statement has no expression to check */
 static void
 check_loop(PLpgSQL_stmt *statement)
 {
@@ -171,7 +180,7 @@ check_loop(PLpgSQL_stmt *statement)
 	}
 }
 
-/* RAISE, with its options */
+/* Check a RAISE, with its options */
 static void
 check_raise(PLpgSQL_stmt_raise *raise)
 {
@@ -184,7 +193,7 @@ check_raise(PLpgSQL_stmt_raise *raise)
 	}
 }
 
-/* Any statement, with those that it contains */
+/* Check a statement, with those that it contains */
 static void
 check_statement(PLpgSQL_stmt *statement)
 {
@@ -242,6 +251,7 @@ check_statement(PLpgSQL_stmt *statement)
 	}
 }
 
+/* Check a list of statements */
 static void
 check_statements(List *statements)
 {
@@ -274,7 +284,10 @@ static PLpgSQL_plugin plugin = {
 	.stmt_end = end_statement
 };
 
-/* What PL/pgSQL has given to us the other one needs, too */
+/*
+ * The plugin's func_setup: pass the functions that PL/pgSQL has given to this
+ * plugin to the other one.
+ */
 static void
 set_up_function(PLpgSQL_execstate *estate, PLpgSQL_function *function)
 {
@@ -289,7 +302,7 @@ set_up_function(PLpgSQL_execstate *estate, PLpgSQL_function *function)
 		other->func_setup(estate, function);
 }
 
-/* Is a type a domain, or made of one? */
+/* Is a type a domain, or an array of one? */
 static bool
 has_domain(Oid type)
 {
@@ -298,7 +311,10 @@ has_domain(Oid type)
 	return get_typtype(OidIsValid(element) ? element : type) == TYPTYPE_DOMAIN;
 }
 
-/* May values be converted to a domain where it has no expression for that? */
+/*
+ * May a function convert values to a domain without an expression for that?
+ * That is so of its result and variables; a record may have any field.
+ */
 static bool
 may_convert(PLpgSQL_function *function)
 {
@@ -318,15 +334,21 @@ may_convert(PLpgSQL_function *function)
 	return false;
 }
 
-/* A function begins: look through what it has ready, defaults included */
+/*
+ * The plugin's func_beg: check the prepared expressions of a function, those
+ * of its variables' defaults included.
+ */
 static void
 begin_function(PLpgSQL_execstate *estate, PLpgSQL_function *function)
 {
+	/* Have PL/pgSQL prepare the checks of domains again */
 	if (!has_forgotten_domains && may_convert(function))
 	{
 		CallSyscacheCallbacks(TYPEOID, 0);
 		has_forgotten_domains = true;
 	}
+
+	/* Check the defaults, then the statements */
 	for (int i = 0; i < function->ndatums; i++)
 	{
 		PLpgSQL_datum *datum = function->datums[i];
@@ -337,10 +359,12 @@ begin_function(PLpgSQL_execstate *estate, PLpgSQL_function *function)
 			check(((PLpgSQL_variable *) datum)->default_val);
 	}
 	check_block(function->action);
+
 	if (other && other->func_beg)
 		other->func_beg(estate, function);
 }
 
+/* The plugin's func_end: call the other one */
 static void
 end_function(PLpgSQL_execstate *estate, PLpgSQL_function *function)
 {
@@ -348,6 +372,7 @@ end_function(PLpgSQL_execstate *estate, PLpgSQL_function *function)
 		other->func_end(estate, function);
 }
 
+/* The plugin's stmt_beg: call the other one */
 static void
 begin_statement(PLpgSQL_execstate *estate, PLpgSQL_stmt *statement)
 {
@@ -355,6 +380,7 @@ begin_statement(PLpgSQL_execstate *estate, PLpgSQL_stmt *statement)
 		other->stmt_beg(estate, statement);
 }
 
+/* The plugin's stmt_end: call the other one */
 static void
 end_statement(PLpgSQL_execstate *estate, PLpgSQL_stmt *statement)
 {
@@ -362,7 +388,7 @@ end_statement(PLpgSQL_execstate *estate, PLpgSQL_stmt *statement)
 		other->stmt_end(estate, statement);
 }
 
-/* Where PL/pgSQL looks for its plugin */
+/* The rendezvous variable in which PL/pgSQL finds its plugin */
 static PLpgSQL_plugin **
 plugin_place(void)
 {
@@ -374,14 +400,20 @@ plugin_place(void)
 	return place;
 }
 
-/* A validator is going to begin */
+/*
+ * Prepare for a validator, before anything is hidden: the first call allocates
+ * the rendezvous variable.
+ */
 void
 dwf_closed_plpgsql_prepare(void)
 {
 	(void) plugin_place();
 }
 
-/* It begins, perhaps in another one.  Cannot fail. */
+/*
+ * Install the plugin for a validator, unless one that is running has done so.
+ * Cannot fail.
+ */
 void
 dwf_closed_plpgsql_enter(void)
 {
@@ -394,7 +426,10 @@ dwf_closed_plpgsql_enter(void)
 	has_forgotten_domains = false;
 }
 
-/* It has ended, perhaps in another one, however.  Cannot fail. */
+/*
+ * Remove the plugin at the end of the outermost validator, on every way out.
+ * Cannot fail.
+ */
 void
 dwf_closed_plpgsql_leave(bool is_outermost)
 {

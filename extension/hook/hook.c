@@ -26,13 +26,14 @@
 #include "mailbox/mailbox.h"
 #include "session/identity.h"
 #include "session/journal.h"
+#include "session/wait.h"
 #include "shared/claim.h"
 #include "store/plan.h"
 #include "store/store.h"
 
 PG_FUNCTION_INFO_V1(dwf_release_hooks);
 
-/* wf_create_hook(token, metadata, validator, workflow_id) → text, the token */
+/* wf_create_hook(token, metadata, validator, workflow_id) → token */
 DWF_JOURNALLED(wf_create_hook, 0);
 static Datum
 do_wf_create_hook(PG_FUNCTION_ARGS)

@@ -22,6 +22,7 @@
 #include "utils/numeric.h"
 #include "utils/resowner.h"
 
+#include "base/compat.h"
 #include "base/encoding.h"
 #include "base/json.h"
 

@@ -94,7 +94,7 @@ dwf_token_generate(void)
 
 /* ----- claiming ----- */
 
-/* Raise WF005; name the workflow that has the token if the user may see it */
+/* Raise WF005; who holds the token is said to those who may see it */
 static void
 report_in_use(const DwfHook *holder)
 {
@@ -107,6 +107,14 @@ report_in_use(const DwfHook *holder)
 					   text_to_cstring(holder->workflow_id)) : 0));
 }
 
+/* Are two jsonb equal? */
+static bool
+is_same_jsonb(Datum left, Datum right)
+{
+	return compareJsonbContainers(&DatumGetJsonbP(left)->root,
+								  &DatumGetJsonbP(right)->root) == 0;
+}
+
 /* Raise 42710 unless the present hook is what the caller wants to create */
 static void
 check_same_hook(const DwfHook *hook, const DwfHook *present)
@@ -115,8 +123,7 @@ check_same_hook(const DwfHook *hook, const DwfHook *present)
 
 	if (!hook->metadata.isnull)
 		same &= !present->metadata.isnull &&
-			compareJsonbContainers(&DatumGetJsonbP(hook->metadata.value)->root,
-								   &DatumGetJsonbP(present->metadata.value)->root) == 0;
+			is_same_jsonb(hook->metadata.value, present->metadata.value);
 	if (hook->validator)
 		same &= dwf_identity_same(hook->validator, present->validator);
 	if (!same)
@@ -128,8 +135,8 @@ check_same_hook(const DwfHook *hook, const DwfHook *present)
 }
 
 /*
- * Take a token from a workflow that has ended.  Raises 40001 if the workflow
- * lives again and the transaction's snapshot cannot show that.
+ * Take a token from a workflow that has ended.  Raises 40001 where the
+ * transaction cannot see that it is not so any more.
  */
 static void
 displace(text *token)
@@ -178,9 +185,9 @@ dwf_token_claim(DwfHook *hook)
 }
 
 /*
- * Give back its hooks to a workflow that lives again, which the current user
- * may act on.  Raises WF005 if another workflow has one of the tokens.  Blocks
- * while another transaction claims one of the tokens or gives it back.
+ * A workflow that the current user may act on lives again: all the hooks that
+ * it had are hooks again.  Raises WF005 when another workflow has one's token.
+ * Blocks while another transaction claims one of them, or gives it back.
  */
 void
 dwf_token_restore(text *workflow_id)
@@ -209,12 +216,13 @@ compare_tokens(const text *left, const text *right)
 {
 	int			l = VARSIZE_ANY_EXHDR(left);
 	int			r = VARSIZE_ANY_EXHDR(right);
-	int			order = memcmp(VARDATA_ANY(left), VARDATA_ANY(right), Min(l, r));
+	int			order;
 
+	order = memcmp(VARDATA_ANY(left), VARDATA_ANY(right), Min(l, r));
 	return order != 0 ? order : l - r;
 }
 
-/* Order two elements of an array of tokens; for qsort() */
+/* Order two elements of an array of tokens, for qsort() */
 static int
 compare_token_places(const void *a, const void *b)
 {

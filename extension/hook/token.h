@@ -11,13 +11,14 @@
 
 #include "base/durable_wf.h"
 
+#include "base/compat.h"
 #include "store/store.h"
 
 /* What dwf_token_open_many has found at a token */
 typedef enum DwfOpened
 {
 	DWF_OPENED_NONE,			/* no hook that the resume is for */
-	DWF_OPENED_LOCKED,			/* a hook that another transaction disposes of */
+	DWF_OPENED_LOCKED,			/* a hook that is being disposed of */
 	DWF_OPENED_ASIDE,			/* a hook with a validator: skips_validator */
 	DWF_OPENED					/* a hook; its row is locked */
 } DwfOpened;

@@ -45,6 +45,7 @@
 #include "utils/timestamp.h"
 #include "utils/varlena.h"
 
+#include "base/compat.h"
 #include "base/portable.h"
 #include "hook/closed_world.h"
 #include "session/journal.h"
@@ -140,13 +141,14 @@ handle_timeout(void)
 static void
 start_timeout(void)
 {
+	TimestampTz end;
+
 	if (validator_timeout == MAX_TIMEOUTS)
 		validator_timeout = RegisterTimeout(USER_TIMEOUT, handle_timeout);
 	expired = 0;
-	enable_timeout_every(validator_timeout,
-						 TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													 dwf_setting_validator_timeout),
-						 GRACE);
+	end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+									  dwf_setting_validator_timeout);
+	enable_timeout_every(validator_timeout, end, GRACE);
 }
 
 /*
@@ -228,7 +230,7 @@ run_restricted(text *name, Oid owner, Datum payload, DwfClosedWorld *world)
 
 /*
  * Raise what a validator has raised, now with the context of its callers,
- * which was hidden from it.  A cancel by the timeout gets a message of its own.
+ * which was hidden from it.  A cancel by the timeout gets its own message.
  */
 static void
 rethrow(ErrorData *error, bool timed_out)

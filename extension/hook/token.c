@@ -383,8 +383,8 @@ text_array(Datum *elements, int count)
  * Claim the idempotency keys of the resumes that are open and have one, each
  * for its message id.  A resume whose key is taken, by an earlier resume or by
  * one of these, is repeated: it gets the message id that has the key.  Raises
- * 40001 if the snapshot does not show who has a key.  Blocks while another
- * transaction claims one of the keys; all claim them in one order (T5.3).
+ * 40001 if the snapshot does not show which id that is.  Blocks while another
+ * transaction claims one of the keys; all claim them in one order (T5).
  */
 void
 dwf_token_claim_keys(DwfResume *resumes, int count)

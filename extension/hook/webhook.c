@@ -199,8 +199,8 @@ do_wf_resume_webhook(PG_FUNCTION_ARGS)
 }
 
 /*
- * wf_respond(request_id, status, headers, body) → boolean: false if it is too
- * late, and no client waits for the response
+ * wf_respond(request_id, status, headers, body) → boolean: false if it comes
+ * too late, when no client waits for the response
  */
 DWF_JOURNALLED(wf_respond, -1);
 static Datum

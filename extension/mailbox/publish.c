@@ -178,8 +178,8 @@ broadcast(text *event_id, Datum payload)
  * workflows that wait for the event id and that the current user may act on.
  * Returns a list of DwfNotified.  A broadcast raises 55000 without shared
  * memory, and 25001 if the transaction keeps one snapshot; a notification of
- * one workflow raises WF001, WF002, WF003 and 42501.  Blocks only while another
- * transaction answers a wait that this one would answer.
+ * one workflow raises WF001, WF002, WF003 and 42501.  Blocks only while
+ * another transaction answers a wait that this one would answer.
  */
 List *
 dwf_publish_notify(text *event_id, Datum payload, text *workflow_id)

@@ -26,6 +26,7 @@
 #include "bgworker/gateway/server.h"
 #include "bgworker/gateway/text.h"
 #include "bgworker/gateway/transaction.h"
+#include "hook/http_request.h"
 #include "hook/http_response.h"
 
 /* Some clients send this before JSON, though RFC 8259 forbids it */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * closed_functions.h
- *	  Which functions a validator may call.  Floor 1.
+ *	  Which functions a validator may call.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * closed_world.h
- *	  What a validator may do in the session whose guest it is.  Floor 2.
+ *	  What a validator may do in the session that runs it.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,13 +16,13 @@
 #include "hook/closed_portals.h"
 #include "hook/closed_settings.h"
 
-/* What is kept from a validator while it runs */
+/* What is hidden from a validator while it runs, to be shown again */
 typedef struct DwfClosedWorld
 {
 	DwfHiddenPortals *portals;
 	DwfHiddenSettings settings;
 	const char *query_string;
-	bool		is_outermost;
+	bool		is_outermost;	/* no other validator is running */
 	ErrorContextCallback *callers;
 } DwfClosedWorld;
 

@@ -50,7 +50,7 @@
 #include "shared/claim.h"
 #include "shared/crash.h"
 #include "shared/executors.h"
-#include "shared/service.h"
+#include "shared/workers.h"
 #include "store/plan.h"
 #include "store/store.h"
 #include "workflow/attach.h"
@@ -424,7 +424,7 @@ dwf_executor_main(Datum arg)
 	{
 		dwf_executors_tell(cell, DWF_EXECUTOR_CLAIMED);
 		dwf_guard_watch_plpgsql();
-		dwf_service_ask_run();	/* another one may be due, for another */
+		dwf_workers_ask_run();	/* another one may be due, for another */
 		run_claimed();
 		dwf_executors_tell(cell, DWF_EXECUTOR_SERVED);
 	}

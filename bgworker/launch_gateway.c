@@ -20,7 +20,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "shared/service.h"
+#include "shared/workers.h"
 
 #define DWF_GATEWAY_LIBRARY	"durable_wf_gateway"
 
@@ -73,7 +73,7 @@ reap(void)
 		return;
 	pfree(handle);
 	handle = NULL;
-	if (dwf_service_take_gateway_left())
+	if (dwf_workers_take_gateway_left())
 	{
 		start_after = 0;
 		failures = 0;
@@ -116,7 +116,7 @@ start(uint32 generation, Oid database)
 	bool		registered;
 
 	extra.generation = generation;
-	extra.owner = OidIsValid(database) ? dwf_service_owner(database) :
+	extra.owner = OidIsValid(database) ? dwf_workers_owner(database) :
 		InvalidOid;
 
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
@@ -176,7 +176,7 @@ dwf_launch_gateway_tend(uint32 generation, Oid database, bool is_settled)
 {
 	reap();
 	if (handle && is_settled && started_in != database)
-		dwf_service_send_gateway_away();
+		dwf_workers_send_gateway_away();
 	if (handle || !is_settled || dwf_setting_http_port == 0)
 		return -1;
 

@@ -228,7 +228,7 @@ notify_batch(void *argument)
 	while (*end < pending.len && milliseconds_since(start) < LONGEST_BATCH)
 	{
 		DwfNews		news;
-		uint32		size = dwf_service_read_news(pending.data + *end, &news);
+		uint32		size = dwf_workers_read_news(pending.data + *end, &news);
 
 		if (are_new(seen, pending.data + *end, size))
 			notify_news(&listens, &news);

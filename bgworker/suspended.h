@@ -12,7 +12,7 @@
 
 #include "datatype/timestamp.h"
 
-#include "shared/service.h"
+#include "shared/workers.h"
 
 extern void dwf_suspended_init(void);
 extern bool dwf_suspended_has_news(void);

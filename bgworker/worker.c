@@ -37,8 +37,8 @@
 #include "shared/claim.h"
 #include "shared/listener.h"
 #include "shared/presence.h"
-#include "shared/service.h"
 #include "shared/waiter.h"
+#include "shared/workers.h"
 #include "store/home.h"
 #include "store/plan.h"
 #include "store/store.h"
@@ -155,7 +155,7 @@ static void
 leave(void)
 {
 	dwf_pool_end();
-	dwf_service_worker_gone(generation);
+	dwf_workers_gone(generation);
 	proc_exit(0);
 }
 
@@ -165,7 +165,7 @@ worker_exit(int code, Datum arg)
 	(void) code;
 	(void) arg;
 	dwf_pool_abandon();
-	dwf_service_worker_end();
+	dwf_workers_end();
 }
 
 /* Have those bodies end that nobody may run any more, whoever has decided so */
@@ -194,7 +194,7 @@ take_news(DwfWorker *place)
 {
 	static char ring[DWF_RING_BYTES];
 	static DwfLost lost;
-	uint32		length = dwf_service_take_ring(place, ring, &lost);
+	uint32		length = dwf_workers_take_ring(place, ring, &lost);
 
 	dwf_suspended_add(ring, length, &lost);
 	dwf_notifier_add(ring, length, lost.any);
@@ -230,7 +230,7 @@ begin_work(Oid database)
 	CommitTransactionCommand();
 	if (!wanted)
 		leave();
-	place = dwf_service_worker_begin(generation, owner);
+	place = dwf_workers_begin(generation, owner);
 	if (place == NULL || dwf_presence_is_held(database))
 		leave();
 	dwf_suspended_init();
@@ -295,14 +295,14 @@ dwf_worker_main(Datum arg)
 													 * paused */
 		}
 
-		dwf_service_take_orders(place, &orders);
+		dwf_workers_take_orders(place, &orders);
 		must_look |= orders.check;
 		must_recheck |= orders.recheck;
 		run = orders.run | dwf_pool_reap();
 		if (orders.leave || !is_wanted())
 			leave();
 		if (is_copy != said_copy)
-			dwf_service_say_copy(place, is_copy);
+			dwf_workers_say_copy(place, is_copy);
 		said_copy = is_copy;
 		if (orders.has_news && !dwf_suspended_has_news() &&
 			(dwf_listener_expects() || dwf_notifier_time_left() == 0))
@@ -327,9 +327,9 @@ dwf_worker_main(Datum arg)
 		{
 			bool		resumed;
 
-			dwf_service_plan_clock(place, DT_NOEND);
+			dwf_workers_plan_clock(place, DT_NOEND);
 			resumed = dwf_suspended_by_clock(is_copy, &next_clock);
-			dwf_service_plan_clock(place, next_clock);
+			dwf_workers_plan_clock(place, next_clock);
 			if (resumed)
 				next_body = serve_bodies();
 			busy = true;

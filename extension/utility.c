@@ -44,9 +44,9 @@
 #include "shared/listener.h"
 #include "shared/prepared.h"
 #include "shared/presence.h"
-#include "shared/service.h"
 #include "shared/shmem.h"
 #include "shared/waiter.h"
+#include "shared/workers.h"
 #include "store/plan.h"
 #include "store/store.h"
 
@@ -312,13 +312,13 @@ tell_prepared(bool commit, TransactionId own, bool lost,
 	else if (lost || before->has_notes || after->has_notes)
 	{
 		dwf_waiter_wake_database();
-		dwf_service_recheck();
+		dwf_workers_recheck();
 	}
 
 	if (commit && after->has_change)
-		dwf_service_request(after->changed_database);
+		dwf_workers_request(after->changed_database);
 	else if (commit && lost)
-		dwf_service_request(MyDatabaseId);
+		dwf_workers_request(MyDatabaseId);
 	if (lost || TransactionIdIsValid(before->xid) ||
 		TransactionIdIsValid(after->xid))
 		dwf_prepared_forget_ended();

@@ -50,7 +50,7 @@
 #include "bgworker/gateway/validate.h"
 #include "bgworker/launch_gateway.h"
 #include "shared/presence.h"
-#include "shared/service.h"
+#include "shared/workers.h"
 
 PG_MODULE_MAGIC;
 
@@ -92,7 +92,7 @@ gateway_exit(int code, Datum arg)
 	(void) code;
 	(void) arg;
 	dwf_conn_say_goodbye(*dwf_transaction_is_in_doubt);
-	dwf_service_gateway_end(on_purpose);
+	dwf_workers_gateway_end(on_purpose);
 }
 
 /* Leave, for the launcher to start another one if there is to be one */
@@ -155,7 +155,7 @@ begin_work(Oid database)
 
 	memcpy(&start, MyBgworkerEntry->bgw_extra, sizeof(start));
 	connect_to(database, start.owner);
-	if (!dwf_service_gateway_begin(start.generation))
+	if (!dwf_workers_gateway_begin(start.generation))
 	{
 		on_purpose = true;
 		proc_exit(0);
@@ -237,7 +237,7 @@ take_orders(void)
 			strcmp(my_role, dwf_setting_http_role) != 0)
 			leave();
 	}
-	dwf_service_gateway_orders(&leaves, &check);
+	dwf_workers_gateway_orders(&leaves, &check);
 	if (leaves || (check && dwf_server_is_open && !dwf_resume_begin()))
 		leave();
 }

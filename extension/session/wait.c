@@ -45,8 +45,8 @@
 #include "session/journal.h"
 #include "shared/claim.h"
 #include "shared/listener.h"
-#include "shared/service.h"
 #include "shared/shmem.h"
+#include "shared/workers.h"
 #include "store/store.h"
 
 /*
@@ -328,7 +328,7 @@ write_suspension(DwfWait *wait)
 					  wait_id, wait->full_deadline);
 	commit();
 	if (wait->full_deadline != DWF_WAIT_FOREVER)
-		dwf_service_ask_clock(wait->full_deadline);
+		dwf_workers_ask_clock(wait->full_deadline);
 }
 
 /*

@@ -40,8 +40,8 @@
 #include "shared/claim.h"
 #include "shared/listener.h"
 #include "shared/presence.h"
-#include "shared/service.h"
 #include "shared/shmem.h"
+#include "shared/workers.h"
 #include "store/home.h"
 #include "store/plan.h"
 #include "store/store.h"
@@ -465,7 +465,7 @@ wake_notes(int bottom, bool takes)
 		if (notes[i].interrupts)
 			dwf_claim_interrupt(notes[i].hash);
 		else if (notes[i].door == DWF_DOOR_WORK && woken == 0 && dwf_shared)
-			dwf_service_ask_run();
+			dwf_workers_ask_run();
 	}
 }
 
@@ -491,26 +491,26 @@ tell_worker(int bottom, bool takes)
 
 		if (worker && i % TOLD_AT_A_TIME == 0)
 		{
-			dwf_service_close_ring(worker);
+			dwf_workers_close_ring(worker);
 			worker = NULL;
 		}
 		if (note->is_take != takes || !is_news(note->door) ||
 			(note->workflow_hash != 0 &&
 			 !dwf_listener_wants(note->workflow_hash)) ||
-			dwf_service_has_news(note->hash))
+			dwf_workers_has_news(note->hash))
 			continue;
-		if (worker == NULL && (worker = dwf_service_open_ring()) == NULL)
+		if (worker == NULL && (worker = dwf_workers_open_ring()) == NULL)
 			return;				/* it will begin with a resync */
 		if (!is_full && note->has_text &&
-			dwf_service_put_news(worker, note->hash, note->door,
+			dwf_workers_put_news(worker, note->hash, note->door,
 								 note_texts->data + note->text_start,
 								 note->workflow_length, note->key_length))
 			continue;
 		is_full = true;
-		dwf_service_lose_news(worker, note->workflow_hash);
+		dwf_workers_lose_news(worker, note->workflow_hash);
 	}
 	if (worker)
-		dwf_service_close_ring(worker);
+		dwf_workers_close_ring(worker);
 }
 
 /* Count what the committing transaction sent and received */

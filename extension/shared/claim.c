@@ -43,9 +43,9 @@
 
 #include "base/client.h"
 #include "base/restricted.h"
-#include "shared/service.h"
 #include "shared/shmem.h"
 #include "shared/waiter.h"
+#include "shared/workers.h"
 
 /* What this session holds, or NULL; in TopMemoryContext */
 static text *attached_id = NULL;
@@ -287,7 +287,7 @@ give_back(bool is_work)
 	else if (attached_queue)
 		(void) dwf_waiter_wake(dwf_waiter_hash(&queue), queue.door, 1);
 	else if (MyBackendType != B_BG_WORKER)
-		dwf_service_ask_run();	/* a client may have held one that has a body */
+		dwf_workers_ask_run();	/* a client may have held one that has a body */
 
 	pfree(attached_id);
 	if (attached_queue)

@@ -16,8 +16,8 @@
 #include "miscadmin.h"
 #include "storage/ipc.h"
 
-#include "shared/service.h"
 #include "shared/shmem.h"
+#include "shared/workers.h"
 
 /* How long a worker may take to leave, in ms; as in CountOtherDBBackends() */
 #define LEAVE_TIMEOUT	5000
@@ -65,12 +65,12 @@ dwf_presence_end_xact(void)
 	if (slot && pg_atomic_read_u32(&slot->holds) != InvalidOid)
 		pg_atomic_write_u32(&slot->holds, InvalidOid);
 	if (roles_changed)
-		dwf_service_ask_all();
+		dwf_workers_ask_all();
 	roles_changed = false;
 	if (!changed)
 		return;
 	changed = false;
-	dwf_service_request(changed_database);
+	dwf_workers_request(changed_database);
 }
 
 static void
@@ -102,8 +102,8 @@ dwf_presence_clear(Oid database)
 	pg_atomic_write_u32(&slot->holds, database);
 	pg_memory_barrier();		/* a worker that starts now sees it */
 	dwf_presence_changed(database);
-	if (dwf_service_tell_to_leave(database))
-		dwf_service_wait_until_left(database, LEAVE_TIMEOUT);
+	if (dwf_workers_tell_to_leave(database))
+		dwf_workers_wait_until_left(database, LEAVE_TIMEOUT);
 }
 
 /* Does anybody want a database without our worker? */

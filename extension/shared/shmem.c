@@ -49,7 +49,7 @@ shared_size(void)
 											sizeof(DwfBucket))));
 	size = add_size(size, MAXALIGN(mul_size(MaxBackends, sizeof(DwfSlot))));
 	size = add_size(size, dwf_queue_head_size());
-	size = add_size(size, dwf_service_size());
+	size = add_size(size, dwf_workers_size());
 	return add_size(size, mul_size(dwf_prepared_count(), sizeof(DwfPrepared)));
 }
 
@@ -110,9 +110,9 @@ init_shared(DwfShared *shared)
 	dwf_queue_head_init_shared(shared->heads);
 	next += dwf_queue_head_size();
 
-	shared->service = (DwfService *) next;
-	dwf_service_init_shared(shared->service);
-	next += dwf_service_size();
+	shared->service = (DwfWorkers *) next;
+	dwf_workers_init_shared(shared->service);
+	next += dwf_workers_size();
 
 	ConditionVariableInit(&shared->attachment_ended);
 	pg_atomic_init_u32(&shared->nbodies, 0);
@@ -182,7 +182,7 @@ dwf_shmem_prepared_lock(void)
 
 /* The lock of what backends and our processes tell each other */
 LWLock *
-dwf_shmem_service_lock(void)
+dwf_shmem_workers_lock(void)
 {
 	return &dwf_shared->partitions[DWF_PARTITIONS + 1].lock;
 }

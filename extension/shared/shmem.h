@@ -40,7 +40,7 @@
 #include "shared/horizon.h"
 #include "shared/prepared.h"
 #include "shared/queue_head.h"
-#include "shared/service.h"
+#include "shared/workers.h"
 
 #define DWF_PARTITIONS		64
 #define DWF_FILTER_SIZE		4096	/* a power of two */
@@ -143,7 +143,7 @@ typedef struct DwfShared
 	DwfHorizon	horizon;
 	DwfPrepared *prepared;		/* max_prepared_transactions of them */
 	pg_atomic_uint64 own_from;	/* full xid; see prepared.c */
-	DwfService *service;
+	DwfWorkers *service;
 	ConditionVariable attachment_ended;
 	pg_atomic_uint32 nbodies;	/* how many slots run a body */
 	pg_atomic_uint32 nsuspended;	/* 1 when something was ever suspended */
@@ -163,7 +163,7 @@ extern DwfShared *dwf_shared;
 extern void dwf_shmem_init(void);
 extern void dwf_shmem_require(const char *function);
 extern LWLock *dwf_shmem_prepared_lock(void);
-extern LWLock *dwf_shmem_service_lock(void);
+extern LWLock *dwf_shmem_workers_lock(void);
 extern LWLock *dwf_shmem_listener_lock(void);
 extern LWLock *dwf_shmem_claim_lock(void);
 extern DwfSlot *dwf_shmem_my_slot(void);

@@ -14,8 +14,8 @@
 
 #include "base/durable_wf.h"
 
-#include "shared/service.h"
 #include "shared/waiter.h"
+#include "shared/workers.h"
 #include "store/plan.h"
 
 /* Columns that C reads by number; the tables only ever grow to the right */

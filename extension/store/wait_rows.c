@@ -232,7 +232,7 @@ was_lost(const DwfLost *lost, text *workflow_id)
 	uint64		hash = dwf_listener_workflow_hash(VARDATA_ANY(workflow_id),
 												  VARSIZE_ANY_EXHDR(workflow_id));
 
-	return dwf_service_has_lost(lost, hash);
+	return dwf_workers_has_lost(lost, hash);
 }
 
 /*

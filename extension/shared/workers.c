@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * service.c
+ * workers.c
  *	  Through what backends and our own processes speak to each other.
  *
  * Backends leave requests for the launcher (look at this database) and news
@@ -13,7 +13,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "shared/service.h"
+#include "shared/workers.h"
 
 #include "miscadmin.h"
 #include "storage/latch.h"
@@ -40,9 +40,9 @@ place_count(void)
 }
 
 Size
-dwf_service_size(void)
+dwf_workers_size(void)
 {
-	Size		size = add_size(offsetof(DwfService, workers),
+	Size		size = add_size(offsetof(DwfWorkers, workers),
 								mul_size(place_count(), sizeof(DwfWorker)));
 
 	return MAXALIGN(add_size(size, mul_size(place_count(), sizeof(Oid))));
@@ -50,9 +50,9 @@ dwf_service_size(void)
 
 /* Initialise the shared memory; runs in the postmaster */
 void
-dwf_service_init_shared(DwfService *service)
+dwf_workers_init_shared(DwfWorkers *service)
 {
-	memset(service, 0, offsetof(DwfService, workers));
+	memset(service, 0, offsetof(DwfWorkers, workers));
 	service->launcher = DWF_NO_PROC;
 	service->gateway.proc = DWF_NO_PROC;
 	ConditionVariableInit(&service->worker_left);
@@ -74,7 +74,7 @@ dwf_service_init_shared(DwfService *service)
 static inline LWLock *
 service_lock(void)
 {
-	return dwf_shmem_service_lock();
+	return dwf_shmem_workers_lock();
 }
 
 static void
@@ -102,9 +102,9 @@ find_worker(Oid database)
  * InvalidOid: at all of them.  Cannot fail.
  */
 void
-dwf_service_request(Oid database)
+dwf_workers_request(Oid database)
 {
-	DwfService *service;
+	DwfWorkers *service;
 
 	if (dwf_shared == NULL)
 		return;
@@ -159,7 +159,7 @@ next_batch(DwfWorker *worker)
  * can be seen.  If the worker dies before, there is a resync.
  */
 bool
-dwf_service_has_news(uint64 hash)
+dwf_workers_has_news(uint64 hash)
 {
 	DwfWorker  *worker = last_worker;
 
@@ -186,7 +186,7 @@ ring_write(DwfWorker *worker, const void *data, uint32 length)
  * Cannot fail.
  */
 DwfWorker *
-dwf_service_open_ring(void)
+dwf_workers_open_ring(void)
 {
 	DwfWorker  *worker;
 
@@ -209,7 +209,7 @@ dwf_service_open_ring(void)
  * when there is no room: then it is lost.
  */
 bool
-dwf_service_put_news(DwfWorker *worker, uint64 hash, char door,
+dwf_workers_put_news(DwfWorker *worker, uint64 hash, char door,
 					 const char *texts, uint16 workflow_length,
 					 uint16 key_length)
 {
@@ -235,7 +235,7 @@ dwf_service_put_news(DwfWorker *worker, uint64 hash, char door,
 
 /* Is this, or everything, among what was lost? */
 bool
-dwf_service_has_lost(const DwfLost *lost, uint64 workflow_hash)
+dwf_workers_has_lost(const DwfLost *lost, uint64 workflow_hash)
 {
 	uint32		bit = workflow_hash / 2 % DWF_LOST_BITS;
 
@@ -244,7 +244,7 @@ dwf_service_has_lost(const DwfLost *lost, uint64 workflow_hash)
 
 /* More was lost */
 void
-dwf_service_add_lost(DwfLost *lost, const DwfLost *more)
+dwf_workers_add_lost(DwfLost *lost, const DwfLost *more)
 {
 	if (!more->any)
 		return;
@@ -256,7 +256,7 @@ dwf_service_add_lost(DwfLost *lost, const DwfLost *more)
 
 /* News of a workflow are lost, or of whichever if its hash is 0 */
 void
-dwf_service_lose_news(DwfWorker *worker, uint64 workflow_hash)
+dwf_workers_lose_news(DwfWorker *worker, uint64 workflow_hash)
 {
 	uint32		bit = workflow_hash / 2 % DWF_LOST_BITS;
 
@@ -272,7 +272,7 @@ dwf_service_lose_news(DwfWorker *worker, uint64 workflow_hash)
  * already, it does not sleep for longer than the least gap.
  */
 void
-dwf_service_close_ring(DwfWorker *worker)
+dwf_workers_close_ring(DwfWorker *worker)
 {
 	if (worker->was_idle && !is_idle(worker))
 		set_latch_of(worker->proc);
@@ -284,24 +284,24 @@ dwf_service_close_ring(DwfWorker *worker)
  * did: all have to look, and the worker at everything.  Cannot fail.
  */
 void
-dwf_service_recheck(void)
+dwf_workers_recheck(void)
 {
 	DwfWorker  *worker;
 
 	if (dwf_shared == NULL)
 		return;
-	worker = dwf_service_open_ring();
+	worker = dwf_workers_open_ring();
 	if (worker == NULL)
 		return;
-	dwf_service_lose_news(worker, 0);
+	dwf_workers_lose_news(worker, 0);
 	worker->must_recheck = worker->must_run = true;
 	set_latch_of(worker->proc);
-	dwf_service_close_ring(worker);
+	dwf_workers_close_ring(worker);
 }
 
 /* There is a body to run in this database.  Cannot fail. */
 void
-dwf_service_ask_run(void)
+dwf_workers_ask_run(void)
 {
 	DwfWorker  *worker;
 
@@ -317,7 +317,7 @@ dwf_service_ask_run(void)
 
 /* Has this database's worker found that its workflows wait for wf_adopt()? */
 bool
-dwf_service_is_copy(void)
+dwf_workers_is_copy(void)
 {
 	DwfWorker  *worker;
 	bool		is_copy;
@@ -336,7 +336,7 @@ dwf_service_is_copy(void)
  * bodies can be run now that could not before.  Cannot fail.
  */
 void
-dwf_service_ask_all(void)
+dwf_workers_ask_all(void)
 {
 	if (dwf_shared == NULL)
 		return;
@@ -362,7 +362,7 @@ dwf_service_ask_all(void)
  * see what we have committed.
  */
 void
-dwf_service_ask_clock(TimestampTz deadline)
+dwf_workers_ask_clock(TimestampTz deadline)
 {
 	DwfWorker  *worker;
 
@@ -397,7 +397,7 @@ send_gateway_away(void)
  * false if there is neither
  */
 bool
-dwf_service_tell_to_leave(Oid database)
+dwf_workers_tell_to_leave(Oid database)
 {
 	DwfWorker  *worker;
 	bool		has_gateway;
@@ -435,7 +435,7 @@ is_occupied(Oid database)
  * milliseconds.  Interruptible.
  */
 void
-dwf_service_wait_until_left(Oid database, long timeout)
+dwf_workers_wait_until_left(Oid database, long timeout)
 {
 	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 													   timeout);
@@ -478,9 +478,9 @@ any_worker(void)
  * Waits, interruptibly.
  */
 uint32
-dwf_service_launcher_begin(void)
+dwf_workers_launcher_begin(void)
 {
-	DwfService *service = dwf_shared->service;
+	DwfWorkers *service = dwf_shared->service;
 	uint32		generation;
 
 	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
@@ -509,7 +509,7 @@ dwf_service_launcher_begin(void)
 
 /* It is not any more */
 void
-dwf_service_launcher_end(void)
+dwf_workers_launcher_end(void)
 {
 	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
 	dwf_shared->service->launcher = DWF_NO_PROC;
@@ -521,9 +521,9 @@ dwf_service_launcher_end(void)
  * else the list has those that are.
  */
 bool
-dwf_service_take_requests(List **databases)
+dwf_workers_take_requests(List **databases)
 {
-	DwfService *service = dwf_shared->service;
+	DwfWorkers *service = dwf_shared->service;
 	Oid			requests[DWF_REQUESTS_MAX];
 	int			count;
 	bool		all;
@@ -544,9 +544,9 @@ dwf_service_take_requests(List **databases)
 
 /* Has the worker of a database left on purpose?  Asked once. */
 bool
-dwf_service_take_gone(Oid database)
+dwf_workers_take_gone(Oid database)
 {
-	DwfService *service = dwf_shared->service;
+	DwfWorkers *service = dwf_shared->service;
 	bool		found = false;
 
 	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
@@ -562,7 +562,7 @@ dwf_service_take_gone(Oid database)
 
 /* Has a database a worker at work? */
 bool
-dwf_service_is_serving(Oid database)
+dwf_workers_is_serving(Oid database)
 {
 	bool		serving;
 
@@ -574,7 +574,7 @@ dwf_service_is_serving(Oid database)
 
 /* Who owns the extension of a database; invalid when it has no worker at work */
 Oid
-dwf_service_owner(Oid database)
+dwf_workers_owner(Oid database)
 {
 	DwfWorker  *worker;
 	Oid			owner;
@@ -588,7 +588,7 @@ dwf_service_owner(Oid database)
 
 /* The gateway is wanted elsewhere, or not at all */
 void
-dwf_service_send_gateway_away(void)
+dwf_workers_send_gateway_away(void)
 {
 	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
 	send_gateway_away();
@@ -597,7 +597,7 @@ dwf_service_send_gateway_away(void)
 
 /* Has the gateway that has ended left on purpose?  Asked once. */
 bool
-dwf_service_take_gateway_left(void)
+dwf_workers_take_gateway_left(void)
 {
 	DwfGateway *gateway = &dwf_shared->service->gateway;
 	bool		has_left;
@@ -617,9 +617,9 @@ dwf_service_take_gateway_left(void)
  * another worker and is not told.
  */
 void
-dwf_service_worker_gone(uint32 generation)
+dwf_workers_gone(uint32 generation)
 {
-	DwfService *service = dwf_shared->service;
+	DwfWorkers *service = dwf_shared->service;
 
 	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
 	if (service->generation == generation &&
@@ -635,9 +635,9 @@ dwf_service_worker_gone(uint32 generation)
  * Starts with a resync: nobody has collected news before.
  */
 DwfWorker *
-dwf_service_worker_begin(uint32 generation, Oid owner)
+dwf_workers_begin(uint32 generation, Oid owner)
 {
-	DwfService *service = dwf_shared->service;
+	DwfWorkers *service = dwf_shared->service;
 	DwfWorker  *place = NULL;
 
 	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
@@ -668,7 +668,7 @@ dwf_service_worker_begin(uint32 generation, Oid owner)
 
 /* Give the place back, if this process has one */
 void
-dwf_service_worker_end(void)
+dwf_workers_end(void)
 {
 	if (my_place == NULL)
 		return;
@@ -682,7 +682,7 @@ dwf_service_worker_end(void)
 
 /* This worker has found out whether its workflows wait for wf_adopt() */
 void
-dwf_service_say_copy(DwfWorker *worker, bool is_copy)
+dwf_workers_say_copy(DwfWorker *worker, bool is_copy)
 {
 	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
 	worker->is_copy = is_copy;
@@ -691,7 +691,7 @@ dwf_service_say_copy(DwfWorker *worker, bool is_copy)
 
 /* When this worker looks at the clock next; DT_NOEND before it finds out */
 void
-dwf_service_plan_clock(DwfWorker *worker, TimestampTz next)
+dwf_workers_plan_clock(DwfWorker *worker, TimestampTz next)
 {
 	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
 	worker->next_clock = next;
@@ -700,7 +700,7 @@ dwf_service_plan_clock(DwfWorker *worker, TimestampTz next)
 
 /* Take what the worker was told */
 void
-dwf_service_take_orders(DwfWorker *worker, DwfOrders *orders)
+dwf_workers_take_orders(DwfWorker *worker, DwfOrders *orders)
 {
 	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
 	orders->leave = worker->must_leave;
@@ -717,7 +717,7 @@ dwf_service_take_orders(DwfWorker *worker, DwfOrders *orders)
  * used.  "lost" is what did not come through it.
  */
 uint32
-dwf_service_take_ring(DwfWorker *worker, char *copy, DwfLost *lost)
+dwf_workers_take_ring(DwfWorker *worker, char *copy, DwfLost *lost)
 {
 	uint32		length;
 	uint32		at;
@@ -743,7 +743,7 @@ dwf_service_take_ring(DwfWorker *worker, char *copy, DwfLost *lost)
 
 /* Read the news at the beginning of a copy; returns their length */
 uint32
-dwf_service_read_news(const char *copy, DwfNews *news)
+dwf_workers_read_news(const char *copy, DwfNews *news)
 {
 	memcpy(news, copy, NEWS_HEADER);
 	copy += NEWS_HEADER;
@@ -759,9 +759,9 @@ dwf_service_read_news(const char *copy, DwfNews *news)
  * launcher that started it is not there any more.
  */
 bool
-dwf_service_gateway_begin(uint32 generation)
+dwf_workers_gateway_begin(uint32 generation)
 {
-	DwfService *service = dwf_shared->service;
+	DwfWorkers *service = dwf_shared->service;
 	bool		begins;
 
 	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
@@ -781,7 +781,7 @@ dwf_service_gateway_begin(uint32 generation)
 
 /* It is not any more; "on_purpose": another one may be started at once */
 void
-dwf_service_gateway_end(bool on_purpose)
+dwf_workers_gateway_end(bool on_purpose)
 {
 	DwfGateway *gateway = &dwf_shared->service->gateway;
 
@@ -798,7 +798,7 @@ dwf_service_gateway_end(bool on_purpose)
 
 /* Take what the gateway was told */
 void
-dwf_service_gateway_orders(bool *leave, bool *check)
+dwf_workers_gateway_orders(bool *leave, bool *check)
 {
 	DwfGateway *gateway = &dwf_shared->service->gateway;
 

@@ -1,17 +1,17 @@
 /*-------------------------------------------------------------------------
  *
- * service.h
+ * workers.h
  *	  Through what backends and our own processes speak to each other.
  *	  Floor 1.
  *
- * One lock, dwf_service_lock(), guards all of it but the atomics.  It comes
+ * One lock, the lock, guards all of it but the atomics.  It comes
  * after the partition locks and nothing is locked under it; who holds it may
  * set the latches of our processes, which are found in it.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef DWF_SERVICE_H
-#define DWF_SERVICE_H
+#ifndef DWF_WORKERS_H
+#define DWF_WORKERS_H
 
 #include "base/durable_wf.h"
 
@@ -80,7 +80,7 @@ typedef struct DwfGateway
 	bool		has_left;		/* the last one, on purpose */
 } DwfGateway;
 
-typedef struct DwfService
+typedef struct DwfWorkers
 {
 	int			launcher;		/* its proc number, or DWF_NO_PROC */
 	uint32		generation;		/* which one it is, counted from 1 */
@@ -93,7 +93,7 @@ typedef struct DwfService
 	DwfGateway	gateway;
 	int			nworkers;		/* places for workers */
 	DwfWorker	workers[FLEXIBLE_ARRAY_MEMBER];
-} DwfService;
+} DwfWorkers;
 
 /* What a worker was told */
 typedef struct DwfOrders
@@ -115,52 +115,52 @@ typedef struct DwfNews
 	char		key[DWF_KEY_MAX];
 } DwfNews;
 
-extern Size dwf_service_size(void);
-extern void dwf_service_init_shared(DwfService *service);
+extern Size dwf_workers_size(void);
+extern void dwf_workers_init_shared(DwfWorkers *service);
 
 /* for backends */
-extern void dwf_service_request(Oid database);
-extern bool dwf_service_has_news(uint64 hash);
-extern DwfWorker *dwf_service_open_ring(void);
-extern bool dwf_service_put_news(DwfWorker *worker, uint64 hash, char door,
+extern void dwf_workers_request(Oid database);
+extern bool dwf_workers_has_news(uint64 hash);
+extern DwfWorker *dwf_workers_open_ring(void);
+extern bool dwf_workers_put_news(DwfWorker *worker, uint64 hash, char door,
 								 const char *texts, uint16 workflow_length,
 								 uint16 key_length);
-extern void dwf_service_lose_news(DwfWorker *worker, uint64 workflow_hash);
-extern void dwf_service_close_ring(DwfWorker *worker);
-extern void dwf_service_recheck(void);
-extern void dwf_service_ask_run(void);
-extern void dwf_service_ask_all(void);
-extern bool dwf_service_is_copy(void);
-extern void dwf_service_ask_clock(TimestampTz deadline);
-extern void dwf_service_plan_clock(DwfWorker *worker, TimestampTz next);
-extern bool dwf_service_tell_to_leave(Oid database);
-extern void dwf_service_wait_until_left(Oid database, long timeout);
+extern void dwf_workers_lose_news(DwfWorker *worker, uint64 workflow_hash);
+extern void dwf_workers_close_ring(DwfWorker *worker);
+extern void dwf_workers_recheck(void);
+extern void dwf_workers_ask_run(void);
+extern void dwf_workers_ask_all(void);
+extern bool dwf_workers_is_copy(void);
+extern void dwf_workers_ask_clock(TimestampTz deadline);
+extern void dwf_workers_plan_clock(DwfWorker *worker, TimestampTz next);
+extern bool dwf_workers_tell_to_leave(Oid database);
+extern void dwf_workers_wait_until_left(Oid database, long timeout);
 
 /* for the launcher */
-extern uint32 dwf_service_launcher_begin(void);
-extern void dwf_service_launcher_end(void);
-extern bool dwf_service_take_requests(List **databases);
-extern bool dwf_service_take_gone(Oid database);
-extern bool dwf_service_is_serving(Oid database);
-extern Oid	dwf_service_owner(Oid database);
-extern void dwf_service_send_gateway_away(void);
-extern bool dwf_service_take_gateway_left(void);
+extern uint32 dwf_workers_launcher_begin(void);
+extern void dwf_workers_launcher_end(void);
+extern bool dwf_workers_take_requests(List **databases);
+extern bool dwf_workers_take_gone(Oid database);
+extern bool dwf_workers_is_serving(Oid database);
+extern Oid	dwf_workers_owner(Oid database);
+extern void dwf_workers_send_gateway_away(void);
+extern bool dwf_workers_take_gateway_left(void);
 
 /* for a worker */
-extern DwfWorker *dwf_service_worker_begin(uint32 generation, Oid owner);
-extern void dwf_service_worker_end(void);
-extern void dwf_service_say_copy(DwfWorker *worker, bool is_copy);
-extern void dwf_service_worker_gone(uint32 generation);
-extern void dwf_service_take_orders(DwfWorker *worker, DwfOrders *orders);
-extern uint32 dwf_service_take_ring(DwfWorker *worker, char *copy,
+extern DwfWorker *dwf_workers_begin(uint32 generation, Oid owner);
+extern void dwf_workers_end(void);
+extern void dwf_workers_say_copy(DwfWorker *worker, bool is_copy);
+extern void dwf_workers_gone(uint32 generation);
+extern void dwf_workers_take_orders(DwfWorker *worker, DwfOrders *orders);
+extern uint32 dwf_workers_take_ring(DwfWorker *worker, char *copy,
 									DwfLost *lost);
-extern bool dwf_service_has_lost(const DwfLost *lost, uint64 workflow_hash);
-extern void dwf_service_add_lost(DwfLost *lost, const DwfLost *more);
-extern uint32 dwf_service_read_news(const char *copy, DwfNews *news);
+extern bool dwf_workers_has_lost(const DwfLost *lost, uint64 workflow_hash);
+extern void dwf_workers_add_lost(DwfLost *lost, const DwfLost *more);
+extern uint32 dwf_workers_read_news(const char *copy, DwfNews *news);
 
 /* for the gateway, which is another library */
-extern PGDLLEXPORT bool dwf_service_gateway_begin(uint32 generation);
-extern PGDLLEXPORT void dwf_service_gateway_end(bool on_purpose);
-extern PGDLLEXPORT void dwf_service_gateway_orders(bool *leave, bool *check);
+extern PGDLLEXPORT bool dwf_workers_gateway_begin(uint32 generation);
+extern PGDLLEXPORT void dwf_workers_gateway_end(bool on_purpose);
+extern PGDLLEXPORT void dwf_workers_gateway_orders(bool *leave, bool *check);
 
-#endif							/* DWF_SERVICE_H */
+#endif							/* DWF_WORKERS_H */

@@ -50,6 +50,7 @@
 #include "shared/claim.h"
 #include "shared/crash.h"
 #include "shared/executors.h"
+#include "shared/waiter.h"
 #include "shared/workers.h"
 #include "store/plan.h"
 #include "store/store.h"

@@ -41,7 +41,6 @@
 #include "bgworker/launch_gateway.h"
 #include "shared/prepared.h"
 #include "shared/presence.h"
-#include "shared/shmem.h"
 #include "shared/workers.h"
 
 /* How many workers may be on their way to find out at a time */

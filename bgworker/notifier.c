@@ -32,8 +32,10 @@
 
 #include "base/owner.h"
 #include "bgworker/attempt.h"
+#include "shared/address.h"
+#include "shared/counters.h"
 #include "shared/listener.h"
-#include "shared/shmem.h"
+#include "shared/news.h"
 #include "store/store.h"
 
 /* Each so many sessions that listen lengthen the gap by as much again */
@@ -65,7 +67,7 @@ make_payload(const DwfNews *news)
 	appendStringInfoString(&payload, "{\"workflow_id\": ");
 	escape_json(&payload, pnstrdup(news->workflow_id, news->workflow_length));
 	appendStringInfo(&payload, ", \"kind\": \"%s\", \"key\": ",
-					 dwf_shmem_subject_name(dwf_shmem_subject(news->door)));
+					 dwf_counters_subject_name(dwf_counters_subject(news->door)));
 	if (news->door == DWF_DOOR_NO_TOPIC || news->door == DWF_DOOR_LIFE)
 		appendStringInfoString(&payload, "null");
 	else
@@ -130,7 +132,7 @@ static void
 notify_channel(const char *channel, char door, const char *payload)
 {
 	Async_Notify(channel, payload);
-	dwf_shmem_count(dwf_shmem_subject(door), DWF_COUNT_NOTIFICATIONS, 1);
+	dwf_counters_add(dwf_counters_subject(door), DWF_COUNT_NOTIFICATIONS, 1);
 }
 
 /*
@@ -140,8 +142,8 @@ notify_channel(const char *channel, char door, const char *payload)
 static void
 notify_news(const Listens *listens, const DwfNews *news)
 {
-	uint64		hash = dwf_listener_workflow_hash(news->workflow_id,
-												  news->workflow_length);
+	uint64		hash = dwf_address_workflow_hash(news->workflow_id,
+												 news->workflow_length);
 	int			first = find_listens(listens, hash);
 	bool		wanted = first < listens->count &&
 	listens->all[first].key.workflow_hash == hash;
@@ -179,15 +181,14 @@ notify_resync(const Listens *listens)
 		Async_Notify(listens->all[i].channel,
 					 "{\"workflow_id\": null, \"kind\": \"resync\", \"key\": null}");
 	if (listens->count > 0)
-		dwf_shmem_count(DWF_SUBJECT_ALL, DWF_COUNT_RESYNCS, 1);
+		dwf_counters_add(DWF_SUBJECT_ALL, DWF_COUNT_RESYNCS, 1);
 }
 
 /* True unless the same news are in this batch already */
 static bool
 are_new(HTAB *seen, const char *news, uint32 length)
 {
-	uint64		hash = hash_bytes_extended((const unsigned char *) news, length,
-										   dwf_shared->hash_seed);
+	uint64		hash = dwf_address_hash_bytes(news, length);
 	bool		found;
 
 	(void) hash_search(seen, &hash, HASH_ENTER, &found);
@@ -228,7 +229,7 @@ notify_batch(void *argument)
 	while (*end < pending.len && milliseconds_since(start) < LONGEST_BATCH)
 	{
 		DwfNews		news;
-		uint32		size = dwf_workers_read_news(pending.data + *end, &news);
+		uint32		size = dwf_news_read(pending.data + *end, &news);
 
 		if (are_new(seen, pending.data + *end, size))
 			notify_news(&listens, &news);

@@ -45,6 +45,7 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
+#include "shared/address.h"
 #include "shared/executors.h"
 #include "shared/waiter.h"
 #include "store/plan.h"
@@ -316,7 +317,7 @@ wake_executor(Oid role)
 	DwfAddress	work = {.door = DWF_DOOR_WORK};
 
 	work.key = cstring_to_text(psprintf("%u", role));
-	return dwf_waiter_wake(dwf_waiter_hash(&work), work.door, 1) > 0;
+	return dwf_waiter_wake(dwf_address_hash(&work), work.door, 1) > 0;
 }
 
 /*

@@ -4,7 +4,7 @@
  *	  Let suspended workflows go on, and end those that have run out of time,
  *	  for the worker of their database.
  *
- *	by news		what has come to an address, through the ring of workers.c
+ *	by news		what has come to an address, through the ring of news.c
  *	by the clock	a wait's deadline has come, or a workflow's timeout
  *	by a pass	news were lost: all waits are gone through, by pages, and those
  *				for something of which news were lost are compared with the
@@ -34,8 +34,8 @@
 
 #include "bgworker/aside.h"
 #include "bgworker/attempt.h"
+#include "shared/counters.h"
 #include "shared/listener.h"
-#include "shared/shmem.h"
 #include "store/plan.h"
 #include "store/store.h"
 
@@ -257,7 +257,7 @@ static void
 lose(const DwfLost *lost)
 {
 	if (lost)
-		dwf_workers_add_lost(&next_lost, lost);
+		dwf_news_add_lost(&next_lost, lost);
 	else
 		next_lost.any = next_lost.all = true;
 }
@@ -292,7 +292,7 @@ list_by_news(Piece *piece)
 	{
 		DwfNews		one;
 
-		piece->end += dwf_workers_read_news(news.data + piece->end, &one);
+		piece->end += dwf_news_read(news.data + piece->end, &one);
 		doors[count] = CharGetDatum(one.door);
 		targets[count] =
 			PointerGetDatum(cstring_to_text_with_len(one.workflow_id,
@@ -545,7 +545,7 @@ dwf_suspended_lost(void)
 		passing = next_lost;
 		memset(&next_lost, 0, sizeof(DwfLost));
 		if (dwf_listener_expects())
-			dwf_shmem_count(DWF_SUBJECT_ALL, DWF_COUNT_RECONCILES, 1);
+			dwf_counters_add(DWF_SUBJECT_ALL, DWF_COUNT_RECONCILES, 1);
 	}
 	if (serve(&piece))
 	{

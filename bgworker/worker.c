@@ -34,10 +34,11 @@
 #include "bgworker/notifier.h"
 #include "bgworker/pool.h"
 #include "bgworker/suspended.h"
+#include "shared/address.h"
 #include "shared/claim.h"
 #include "shared/listener.h"
+#include "shared/news.h"
 #include "shared/presence.h"
-#include "shared/waiter.h"
 #include "shared/workers.h"
 #include "store/home.h"
 #include "store/plan.h"
@@ -184,27 +185,26 @@ recheck_bodies(void *argument)
 		if (execution->is_body &&
 			(!dwf_store_life(execution->workflow_id, &life) ||
 			 life.finished || life.owner != execution->role))
-			dwf_claim_interrupt(dwf_waiter_hash(&address));
+			dwf_claim_interrupt(dwf_address_hash(&address));
 	}
 }
 
 /* Take the news out of the ring, to be heeded and to be told */
 static void
-take_news(DwfWorker *place)
+take_news(void)
 {
 	static char ring[DWF_RING_BYTES];
 	static DwfLost lost;
-	uint32		length = dwf_workers_take_ring(place, ring, &lost);
+	uint32		length = dwf_news_take(ring, &lost);
 
 	dwf_suspended_add(ring, length, &lost);
 	dwf_notifier_add(ring, length, lost.any);
 }
 
 /* Connect, and find out whether this database wants a worker */
-static DwfWorker *
+static void
 begin_work(Oid database)
 {
-	DwfWorker  *place;
 	bool		wanted;
 
 	memcpy(&generation, MyBgworkerEntry->bgw_extra, sizeof(generation));
@@ -230,12 +230,11 @@ begin_work(Oid database)
 	CommitTransactionCommand();
 	if (!wanted)
 		leave();
-	place = dwf_workers_begin(generation, owner);
-	if (place == NULL || dwf_presence_is_held(database))
+	if (!dwf_workers_begin(generation, owner) ||
+		dwf_presence_is_held(database))
 		leave();
 	dwf_suspended_init();
 	dwf_notifier_init();
-	return place;
 }
 
 /* Sleep until there is something to do */
@@ -265,11 +264,11 @@ sleep_until(bool has_news, TimestampTz next_clock, TimestampTz next_body)
 void
 dwf_worker_main(Datum arg)
 {
-	DwfWorker  *place = begin_work(DatumGetObjectId(arg));
 	TimestampTz next_clock = DT_NOBEGIN;
 	TimestampTz next_body = DT_NOBEGIN;
 	bool		said_copy = false;
 
+	begin_work(DatumGetObjectId(arg));
 	for (;;)
 	{
 		DwfOrders	orders;
@@ -295,19 +294,19 @@ dwf_worker_main(Datum arg)
 													 * paused */
 		}
 
-		dwf_workers_take_orders(place, &orders);
+		dwf_workers_take_orders(&orders);
 		must_look |= orders.check;
 		must_recheck |= orders.recheck;
 		run = orders.run | dwf_pool_reap();
 		if (orders.leave || !is_wanted())
 			leave();
 		if (is_copy != said_copy)
-			dwf_workers_say_copy(place, is_copy);
+			dwf_workers_say_copy(is_copy);
 		said_copy = is_copy;
 		if (orders.has_news && !dwf_suspended_has_news() &&
 			(dwf_listener_expects() || dwf_notifier_time_left() == 0))
 		{
-			take_news(place);
+			take_news();
 			busy = true;
 		}
 		if (dwf_suspended_has_news())
@@ -327,9 +326,9 @@ dwf_worker_main(Datum arg)
 		{
 			bool		resumed;
 
-			dwf_workers_plan_clock(place, DT_NOEND);
+			dwf_workers_plan_clock(DT_NOEND);
 			resumed = dwf_suspended_by_clock(is_copy, &next_clock);
-			dwf_workers_plan_clock(place, next_clock);
+			dwf_workers_plan_clock(next_clock);
 			if (resumed)
 				next_body = serve_bodies();
 			busy = true;

@@ -41,14 +41,16 @@
 #include "session/guard.h"
 #include "session/stash.h"
 #include "shared/claim.h"
-#include "shared/listener.h"
 #include "shared/prepared.h"
 #include "shared/presence.h"
-#include "shared/shmem.h"
 #include "shared/waiter.h"
 #include "shared/workers.h"
 #include "store/plan.h"
 #include "store/store.h"
+
+#include "shared/dismissal.h"
+#include "shared/interest.h"
+#include "shared/preloaded.h"
 
 #define DWF_EXTENSION	"durable_wf"
 
@@ -66,7 +68,7 @@ may_be_lost(const char *gid)
 {
 	TransactionId xid;
 
-	if (dwf_shared == NULL || !dwf_plan_is_installed())
+	if (!dwf_preloaded() || !dwf_plan_is_installed())
 		return false;
 	xid = dwf_store_prepared_xid(gid);
 	return TransactionIdIsValid(xid) && dwf_prepared_may_be_lost(xid);
@@ -285,11 +287,11 @@ mind_session(PlannedStmt *statement)
 	Node	   *node = statement->utilityStmt;
 
 	if (IsA(node, UnlistenStmt))
-		dwf_listener_remove_channel(((UnlistenStmt *) node)->conditionname);
+		dwf_interest_remove_channel(((UnlistenStmt *) node)->conditionname);
 	else if (IsA(node, DiscardStmt) &&
 			 ((DiscardStmt *) node)->target == DISCARD_ALL)
 	{
-		dwf_listener_remove_channel(NULL);
+		dwf_interest_remove_channel(NULL);
 		dwf_claim_end_at_commit();
 	}
 	else if (IsA(node, VariableSetStmt) &&
@@ -311,7 +313,7 @@ tell_prepared(bool commit, TransactionId own, bool lost,
 		dwf_stash_end(own, commit);
 	else if (lost || before->has_notes || after->has_notes)
 	{
-		dwf_waiter_wake_database();
+		dwf_waiter_wake_database(false);
 		dwf_workers_recheck();
 	}
 
@@ -357,24 +359,24 @@ run_statement(PlannedStmt *statement, const char *query_string,
 			after = before;
 		tell_prepared(commit, own, lost, &before, &after);
 	}
-	else if (dwf_shared && concerns_extension(node) && owns_extension())
+	else if (dwf_preloaded() && concerns_extension(node) && owns_extension())
 	{
 		PG_TRY();
 		{
-			dwf_waiter_dismiss();
+			dwf_dismissal_begin();
 			/* our processes lock its tables, too, and in another order */
 			dwf_presence_clear(MyDatabaseId);
 			RUN_STATEMENT();
 		}
 		PG_FINALLY();
 		{
-			dwf_waiter_readmit();
+			dwf_dismissal_end();
 		}
 		PG_END_TRY();
 	}
 	else
 	{
-		if (dwf_shared)
+		if (dwf_preloaded())
 			mind_presence(node);
 		mind_session(statement);
 		RUN_STATEMENT();		/* a ROLLBACK may free the statement */
@@ -418,7 +420,7 @@ process_utility(PlannedStmt *statement, const char *query_string,
 				ParamListInfo params, QueryEnvironment *query_env,
 				DestReceiver *dest, QueryCompletion *completion)
 {
-	bool		may_change = dwf_shared &&
+	bool		may_change = dwf_preloaded() &&
 	can_change_extension(statement->utilityStmt);
 	bool		had_extension = may_change && has_extension();
 

@@ -18,9 +18,10 @@
 #include "session/stash.h"
 #include "session/wakeup.h"
 #include "shared/claim.h"
-#include "shared/listener.h"
 #include "shared/prepared.h"
 #include "shared/presence.h"
+
+#include "shared/interest.h"
 
 /*
  * Refuse to prepare what has to go on in this session; remember what else has
@@ -62,7 +63,7 @@ xact_callback(XactEvent event, void *arg)
 
 	dwf_client_end_xact();
 	dwf_prepared_settle(event == XACT_EVENT_PREPARE);
-	dwf_listener_end_xact(event != XACT_EVENT_ABORT);
+	dwf_interest_end_xact(event != XACT_EVENT_ABORT);
 	dwf_presence_end_xact();
 	dwf_journal_end_xact(event != XACT_EVENT_ABORT);
 	dwf_claim_end_xact(event != XACT_EVENT_ABORT);
@@ -78,7 +79,7 @@ subxact_callback(SubXactEvent event, SubTransactionId subid,
 	if (event != SUBXACT_EVENT_ABORT_SUB)
 		return;
 	dwf_wakeup_end_subxact(subid);
-	dwf_listener_end_subxact(subid);
+	dwf_interest_end_subxact(subid);
 	dwf_journal_end_subxact(subid);
 	dwf_claim_end_subxact(subid);
 }

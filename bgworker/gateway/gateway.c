@@ -48,7 +48,6 @@
 #include "bgworker/gateway/sockets.h"
 #include "bgworker/gateway/transaction.h"
 #include "bgworker/gateway/validate.h"
-#include "bgworker/launch_gateway.h"
 #include "shared/presence.h"
 #include "shared/workers.h"
 

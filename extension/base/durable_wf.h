@@ -6,7 +6,7 @@
  *
  * A mailbox item has an *address*: a workflow, a door and a key.  The same
  * triple, with a few doors more, names what a session can wait for; see
- * waiter.h.
+ * address.h.
  *
  *-------------------------------------------------------------------------
  */

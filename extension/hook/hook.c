@@ -25,6 +25,7 @@
 #include "mailbox/mailbox.h"
 #include "session/identity.h"
 #include "session/journal.h"
+#include "shared/address.h"
 #include "shared/claim.h"
 #include "store/plan.h"
 #include "store/store.h"

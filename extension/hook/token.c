@@ -36,6 +36,7 @@
 #include "base/owner.h"
 #include "hook/validator.h"
 #include "session/identity.h"
+#include "shared/address.h"
 #include "store/probe.h"
 
 #define TOKEN_BYTES		24		/* 192 random bits */

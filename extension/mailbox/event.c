@@ -16,6 +16,7 @@
 #include "session/identity.h"
 #include "session/journal.h"
 #include "session/wait.h"
+#include "shared/waiter.h"
 #include "store/store.h"
 
 

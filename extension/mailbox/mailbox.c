@@ -18,8 +18,9 @@
 
 #include "session/identity.h"
 #include "session/wakeup.h"
+#include "shared/address.h"
 #include "shared/queue_head.h"
-#include "shared/shmem.h"
+#include "shared/waiter.h"
 #include "store/plan.h"
 #include "store/probe.h"
 
@@ -57,7 +58,7 @@ queue_id(const DwfAddress *address)
 {
 	DwfQueueId	queue;
 
-	queue.hash = dwf_waiter_hash(address);
+	queue.hash = dwf_address_hash(address);
 	queue.table = dwf_plan_relation("message");
 	return queue;
 }

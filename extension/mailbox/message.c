@@ -17,7 +17,8 @@
 #include "mailbox/mailbox.h"
 #include "session/identity.h"
 #include "session/journal.h"
-#include "shared/shmem.h"
+#include "shared/address.h"
+#include "shared/waiter.h"
 
 
 /* ----- sending ----- */

@@ -19,7 +19,8 @@
 #include "mailbox/publish.h"
 #include "session/identity.h"
 #include "session/journal.h"
-#include "shared/shmem.h"
+#include "shared/address.h"
+#include "shared/preloaded.h"
 #include "shared/waiter.h"
 #include "store/store.h"
 
@@ -110,7 +111,7 @@ do_wf_event_waiters(PG_FUNCTION_ARGS)
 	text	   *last = NULL;
 	ListCell   *cell;
 
-	dwf_shmem_require("wf_event_waiters");
+	dwf_preloaded_require("wf_event_waiters");
 	InitMaterializedSRF(fcinfo, 0);
 
 	foreach(cell, dwf_publish_waiters(event_id))

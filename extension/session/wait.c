@@ -44,8 +44,10 @@
 #include "session/identity.h"
 #include "session/journal.h"
 #include "shared/claim.h"
+#include "shared/counters.h"
+#include "shared/dismissal.h"
 #include "shared/listener.h"
-#include "shared/shmem.h"
+#include "shared/preloaded.h"
 #include "shared/workers.h"
 #include "store/store.h"
 
@@ -94,7 +96,7 @@ check_can_wait(DwfWait *wait)
 						wait->function),
 				 errdetail("The transaction's snapshot could never show what it would wait for."),
 				 errhint("Wait in a READ COMMITTED transaction, or pass a timeout of 0.")));
-	dwf_shmem_require(wait->function);
+	dwf_preloaded_require(wait->function);
 	if (dwf_journal_in_command())
 		ereport(ERROR,
 				(errcode(DWF_ERRCODE_NOT_IN_BODY),
@@ -210,7 +212,7 @@ wait_registered(DwfWait *wait, text *watched, DwfSubject subject)
 		{
 			bool		found;
 
-			dwf_waiter_check_dismissed();
+			dwf_dismissal_check();
 			MemoryContextReset(look_context);
 			wait->look_at = DWF_WAIT_FOREVER;
 			MemoryContextSwitchTo(look_context);
@@ -221,13 +223,13 @@ wait_registered(DwfWait *wait, text *watched, DwfSubject subject)
 			if (found)
 				return true;
 			if (signalled)
-				dwf_shmem_count(subject, DWF_COUNT_SPURIOUS, 1);
+				dwf_counters_add(subject, DWF_COUNT_SPURIOUS, 1);
 			if (expired)
 			{
 				if (wait->suspends)
 					write_suspension(wait);
 				else
-					dwf_shmem_count(subject, DWF_COUNT_TIMEOUTS, 1);
+					dwf_counters_add(subject, DWF_COUNT_TIMEOUTS, 1);
 				return false;
 			}
 			if (wait->may_commit)
@@ -243,12 +245,12 @@ wait_registered(DwfWait *wait, text *watched, DwfSubject subject)
 static bool
 wait_for_news(DwfWait *wait)
 {
-	DwfSubject	subject = dwf_shmem_subject(wait->keys[0].address.door);
+	DwfSubject	subject = dwf_counters_subject(wait->keys[0].address.door);
 	text	   *watched = watched_workflow(wait);
 	bool		found = false;
 
 	check_can_wait(wait);
-	dwf_shmem_count(subject, DWF_COUNT_WAITS, 1);
+	dwf_counters_add(subject, DWF_COUNT_WAITS, 1);
 	if (wait->keys[0].address.door == DWF_DOOR_QUEUE)
 		dwf_client_keep_alive();
 
@@ -318,7 +320,7 @@ write_suspension(DwfWait *wait)
 	int64		wait_id = 0;
 
 	if (wait->wants_id)
-		wait_id = (int64) pg_atomic_fetch_add_u64(&dwf_shared->next_wait_id, 1);
+		wait_id = dwf_waiter_new_id();
 	dwf_listener_expect(workflow_id);
 	for (int i = 0; i < wait->nkeys; i++)
 		if (wait->keys[i].address.workflow_id)

@@ -38,9 +38,12 @@
 #include "utils/timestamp.h"
 
 #include "shared/claim.h"
+#include "shared/counters.h"
 #include "shared/listener.h"
-#include "shared/presence.h"
-#include "shared/shmem.h"
+#include "shared/news.h"
+#include "shared/preloaded.h"
+#include "shared/queue_head.h"
+#include "shared/waiter.h"
 #include "shared/workers.h"
 #include "store/home.h"
 #include "store/plan.h"
@@ -102,8 +105,8 @@ static void
 keep_address(Note *note, const DwfAddress *address)
 {
 	note->workflow_hash =
-		dwf_listener_workflow_hash(VARDATA_ANY(address->workflow_id),
-								   VARSIZE_ANY_EXHDR(address->workflow_id));
+		dwf_address_workflow_hash(VARDATA_ANY(address->workflow_id),
+								  VARSIZE_ANY_EXHDR(address->workflow_id));
 	if (note_texts == NULL)
 	{
 		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
@@ -180,7 +183,7 @@ int
 dwf_wakeup_note_take(const DwfAddress *address)
 {
 	Assert(dwf_door_is_queue(address->door));
-	push_note(address, dwf_waiter_hash(address), 1, true);
+	push_note(address, dwf_address_hash(address), 1, true);
 	return nnotes - 1;
 }
 
@@ -302,7 +305,7 @@ note_work(HeapTuple row, TupleDesc desc)
 		work.door = DWF_DOOR_QUEUE;
 	else
 		return;
-	push_note(&work, dwf_waiter_hash(&work), DatumGetTimestampTz(due_at) <=
+	push_note(&work, dwf_address_hash(&work), DatumGetTimestampTz(due_at) <=
 			  GetCurrentTransactionStartTimestamp() ? 1 : PG_UINT16_MAX, false);
 }
 
@@ -318,7 +321,7 @@ note_hook(HeapTuple row, TupleDesc desc)
 	if (!row_text(row, desc, DWF_HOOK_WORKFLOW_ID, &address.workflow_id) ||
 		!row_text(row, desc, DWF_HOOK_TOKEN, &address.key))
 		return;
-	push_note(&address, dwf_waiter_hash(&address), 0, false);
+	push_note(&address, dwf_address_hash(&address), 0, false);
 	notes[nnotes - 1].wakes_all = true;
 }
 
@@ -342,12 +345,12 @@ note_answer(HeapTuple row, TupleDesc desc)
 		return;
 	address.key = cstring_to_text(psprintf(INT64_FORMAT,
 										   DatumGetInt64(request_id)));
-	push_note(&address, dwf_waiter_hash(&address), 0, false);
+	push_note(&address, dwf_address_hash(&address), 0, false);
 
 	is_held = DatumGetBool(heap_getattr(row, DWF_REQUEST_IS_HELD, desc,
 										&isnull));
 	if (!isnull && is_held)
-		push_note(&gateway, dwf_waiter_hash(&gateway), 0, false);
+		push_note(&gateway, dwf_address_hash(&gateway), 0, false);
 }
 
 /* Note what a row of a table without addresses ends; false: it is another */
@@ -396,7 +399,7 @@ dwf_note_arrival(PG_FUNCTION_ARGS)
 					 trigger->tg_trigger->tgargs[0], &address))
 		PG_RETURN_POINTER(row);
 
-	hash = dwf_waiter_hash(&address);
+	hash = dwf_address_hash(&address);
 	if (dwf_door_is_queue(address.door))
 		report_item(row, trigger->tg_relation, hash);
 	else if (address.door == DWF_DOOR_LIFE &&
@@ -464,7 +467,7 @@ wake_notes(int bottom, bool takes)
 								notes[i].count);
 		if (notes[i].interrupts)
 			dwf_claim_interrupt(notes[i].hash);
-		else if (notes[i].door == DWF_DOOR_WORK && woken == 0 && dwf_shared)
+		else if (notes[i].door == DWF_DOOR_WORK && woken == 0 && dwf_preloaded())
 			dwf_workers_ask_run();
 	}
 }
@@ -480,7 +483,7 @@ wake_notes(int bottom, bool takes)
 static void
 tell_worker(int bottom, bool takes)
 {
-	DwfWorker  *worker = NULL;
+	DwfNewsRing *ring = NULL;
 	bool		is_full = false;
 
 	if (!dwf_listener_any())
@@ -489,28 +492,28 @@ tell_worker(int bottom, bool takes)
 	{
 		const Note *note = &notes[i];
 
-		if (worker && i % TOLD_AT_A_TIME == 0)
+		if (ring && i % TOLD_AT_A_TIME == 0)
 		{
-			dwf_workers_close_ring(worker);
-			worker = NULL;
+			dwf_news_close(ring);
+			ring = NULL;
 		}
 		if (note->is_take != takes || !is_news(note->door) ||
 			(note->workflow_hash != 0 &&
 			 !dwf_listener_wants(note->workflow_hash)) ||
-			dwf_workers_has_news(note->hash))
+			dwf_news_is_there(note->hash))
 			continue;
-		if (worker == NULL && (worker = dwf_workers_open_ring()) == NULL)
+		if (ring == NULL && (ring = dwf_news_open()) == NULL)
 			return;				/* it will begin with a resync */
 		if (!is_full && note->has_text &&
-			dwf_workers_put_news(worker, note->hash, note->door,
-								 note_texts->data + note->text_start,
-								 note->workflow_length, note->key_length))
+			dwf_news_put(ring, note->hash, note->door,
+						 note_texts->data + note->text_start,
+						 note->workflow_length, note->key_length))
 			continue;
 		is_full = true;
-		dwf_workers_lose_news(worker, note->workflow_hash);
+		dwf_news_lose(ring, note->workflow_hash);
 	}
-	if (worker)
-		dwf_workers_close_ring(worker);
+	if (ring)
+		dwf_news_close(ring);
 }
 
 /* Count what the committing transaction sent and received */
@@ -519,9 +522,9 @@ count_notes(void)
 {
 	for (int i = 0; i < nnotes; i++)
 		if (is_news(notes[i].door))
-			dwf_shmem_count(dwf_shmem_subject(notes[i].door),
-							notes[i].is_take ? DWF_COUNT_RECEIVES
-							: DWF_COUNT_SENDS, notes[i].count);
+			dwf_counters_add(dwf_counters_subject(notes[i].door),
+							 notes[i].is_take ? DWF_COUNT_RECEIVES
+							 : DWF_COUNT_SENDS, notes[i].count);
 }
 
 /* Has this transaction anything to wake for, if it commits or if it aborts? */

@@ -12,7 +12,8 @@
 
 #include "access/xact.h"
 
-#include "shared/waiter.h"
+#include "shared/address.h"
+
 
 /* The notes of a transaction that was prepared; what they are is wakeup.c's */
 typedef struct DwfNotes

@@ -1,395 +1,262 @@
 /*-------------------------------------------------------------------------
  *
  * workers.c
- *	  Through what backends and our own processes speak to each other.
+ *	  Which processes of ours there are, and what they are asked to do.
  *
- * Backends leave requests for the launcher (look at this database) and news
- * for the worker of their database (this has come to that address), and set
- * its latch.  News go through a ring of bytes; when it is full they are lost,
- * and the worker is told of which workflows: it then has everyone look for
- * himself that waits for news of these.  The same, for all, when no worker is
- * there.  A commit with many news takes half of the room that is left at most,
- * so that it does not make others lose theirs.
+ * Backends leave requests for the launcher (look at this database) and orders
+ * for the worker of their database and for the gateway, and set their latches.
+ * What has come to addresses they tell the worker by way of news.c.
+ *
+ * Workers and the gateway name the launcher that has started them, by its
+ * generation: those of an earlier launcher have to leave.
+ *
+ * Locks: one LWLock guards all of it.  No other lock is taken under it; a
+ * process that holds it may set the latches of the processes that it names.
  *
  *-------------------------------------------------------------------------
  */
 #include "shared/workers.h"
 
 #include "miscadmin.h"
-#include "storage/latch.h"
-#include "storage/proc.h"
+#include "storage/condition_variable.h"
+#include "storage/shmem.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-#include "shared/shmem.h"
+#include "shared/news.h"
+#include "shared/preloaded.h"
+#include "shared/slot.h"
 
-/* The bytes of a DwfNews that precede its texts in the ring */
-#define NEWS_HEADER		offsetof(DwfNews, workflow_id)
+#define REQUESTS_MAX	32
+
+/* A worker, or a place for one; free when database is invalid */
+typedef struct Worker
+{
+	Oid			database;
+	Oid			owner;			/* of the extension in it */
+	bool		is_copy;		/* its workflows wait for wf_adopt() */
+	int			slot;			/* the worker's, or DWF_NO_SLOT */
+	DwfOrders	orders;			/* has_news is not used */
+	TimestampTz next_clock;		/* it wakes up then at the latest; or
+								 * DT_NOEND, also while it finds out */
+} Worker;
+
+/* The HTTP gateway, when there is one; its database may be none */
+typedef struct Gateway
+{
+	int			slot;			/* the gateway's, or DWF_NO_SLOT */
+	Oid			database;
+	bool		must_leave;
+	bool		must_check;		/* is the extension still there? */
+	bool		has_left;		/* the last one has left on purpose */
+} Gateway;
+
+/* The lock guards all but the condition variable, which has its own */
+typedef struct Processes
+{
+	int			launcher;		/* its slot, or DWF_NO_SLOT */
+	uint32		generation;		/* which launcher it is, counted from 1 */
+	bool		check_all;		/* look at every database again */
+	int			nrequests;		/* or at these */
+	Oid			requests[REQUESTS_MAX];
+	int			ngone;			/* workers that have left on purpose, */
+	Oid		   *gone;			/* by database; room for one for each place */
+	ConditionVariable left;		/* a worker or the gateway has left */
+	Gateway		gateway;
+	Worker		workers[FLEXIBLE_ARRAY_MEMBER]; /* places: as many as the
+												 * server could run */
+} Processes;
+
+static Processes *shared = NULL;
+static LWLock *lock = NULL;
 
 /* The place of this process, if it is a worker */
-static DwfWorker *my_place = NULL;
+static Worker *my_place = NULL;
 
-/* Where this database's worker was when we last told it something */
-static DwfWorker *last_worker = NULL;
-
-/* Places for workers: as many as the server could run */
-static int
-place_count(void)
-{
-	return max_worker_processes;
-}
-
+/* How much shared memory this part needs */
 Size
 dwf_workers_size(void)
 {
-	Size		size = add_size(offsetof(DwfWorkers, workers),
-								mul_size(place_count(), sizeof(DwfWorker)));
-
-	return MAXALIGN(add_size(size, mul_size(place_count(), sizeof(Oid))));
+	return add_size(offsetof(Processes, workers),
+					mul_size(max_worker_processes,
+							 sizeof(Worker) + sizeof(Oid)));
 }
 
-/* Initialise the shared memory; runs in the postmaster */
+/* Find the shared memory, or lay it out; under AddinShmemInitLock */
 void
-dwf_workers_init_shared(DwfWorkers *service)
+dwf_workers_init_shared(LWLockPadded *locks)
 {
-	memset(service, 0, offsetof(DwfWorkers, workers));
-	service->launcher = DWF_NO_PROC;
-	service->gateway.proc = DWF_NO_PROC;
-	ConditionVariableInit(&service->worker_left);
-	service->nworkers = place_count();
-	service->gone = (Oid *) &service->workers[service->nworkers];
-	for (int i = 0; i < service->nworkers; i++)
-	{
-		DwfWorker  *worker = &service->workers[i];
+	bool		found;
 
-		worker->database = InvalidOid;
-		worker->proc = DWF_NO_PROC;
-		worker->lost.any = false;
-		pg_atomic_init_u64(&worker->batch, 0);
-		for (int r = 0; r < DWF_RECENT_SIZE; r++)
-			pg_atomic_init_u64(&worker->recent[r], 0);
+	lock = &locks[0].lock;
+	shared = ShmemInitStruct("durable_wf workers", dwf_workers_size(), &found);
+	if (found)
+		return;
+	memset(shared, 0, dwf_workers_size());
+	shared->launcher = DWF_NO_SLOT;
+	shared->gateway.slot = DWF_NO_SLOT;
+	ConditionVariableInit(&shared->left);
+	shared->gone = (Oid *) &shared->workers[max_worker_processes];
+	for (int i = 0; i < max_worker_processes; i++)
+	{
+		shared->workers[i].database = InvalidOid;
+		shared->workers[i].slot = DWF_NO_SLOT;
 	}
 }
 
-static inline LWLock *
-service_lock(void)
-{
-	return dwf_shmem_workers_lock();
-}
-
-static void
-set_latch_of(int proc)
-{
-	if (proc != DWF_NO_PROC)
-		SetLatch(&GetPGProcByNumber(proc)->procLatch);
-}
-
 /* The worker of a database, or NULL; the caller holds the lock */
-static DwfWorker *
+static Worker *
 find_worker(Oid database)
 {
-	for (int i = 0; i < dwf_shared->service->nworkers; i++)
-		if (dwf_shared->service->workers[i].database == database)
-			return &dwf_shared->service->workers[i];
+	for (int i = 0; i < max_worker_processes; i++)
+		if (shared->workers[i].database == database)
+			return &shared->workers[i];
 	return NULL;
 }
 
 /* ----- for backends ----- */
 
 /*
- * Something about a database has changed that decides whether it has a worker:
- * have the launcher, and the worker if there is one, look at it again.
- * InvalidOid: at all of them.  Cannot fail.
+ * Something has changed that decides whether a database, or with InvalidOid
+ * any database, has a worker: have the launcher look at it again, and our
+ * processes in it, and the gateway wherever it is.  Cannot fail.
  */
 void
 dwf_workers_request(Oid database)
 {
-	DwfWorkers *service;
-
-	if (dwf_shared == NULL)
+	if (!dwf_preloaded())
 		return;
-	service = dwf_shared->service;
-	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
-	if (!OidIsValid(database) || service->nrequests == DWF_REQUESTS_MAX)
-		service->check_all = true;
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	if (!OidIsValid(database) || shared->nrequests == REQUESTS_MAX)
+		shared->check_all = true;
 	else
-		service->requests[service->nrequests++] = database;
-	set_latch_of(service->launcher);
+		shared->requests[shared->nrequests++] = database;
+	dwf_slot_set_latch(shared->launcher);
 
-	for (int i = 0; i < service->nworkers; i++)
+	for (int i = 0; i < max_worker_processes; i++)
 	{
-		DwfWorker  *worker = &service->workers[i];
-
-		if (OidIsValid(database) && worker->database != database)
+		if (OidIsValid(database) && shared->workers[i].database != database)
 			continue;
-		worker->must_check = true;
-		set_latch_of(worker->proc);
+		shared->workers[i].orders.check = true;
+		dwf_slot_set_latch(shared->workers[i].slot);
 	}
-	service->gateway.must_check = true;
-	set_latch_of(service->gateway.proc);
-	LWLockRelease(service_lock());
-}
-
-/* Has a worker nothing to do, so that it may sleep without a timeout? */
-static inline bool
-is_idle(const DwfWorker *worker)
-{
-	return worker->head == worker->tail && !worker->lost.any;
-}
-
-/* What says that news are in the ring of a batch */
-static inline uint64
-tag_of(uint64 hash, uint64 batch)
-{
-	return hash + batch * UINT64CONST(0x9E3779B97F4A7C15);
-}
-
-/* The ring's news are about to be taken, or were lost */
-static void
-next_batch(DwfWorker *worker)
-{
-	pg_atomic_write_u64(&worker->batch,
-						pg_atomic_read_u64(&worker->batch) + 1);
+	shared->gateway.must_check = true;
+	dwf_slot_set_latch(shared->gateway.slot);
+	LWLockRelease(lock);
 }
 
 /*
- * Are the news of this address in the ring already?  To be asked after our
- * commit, with a barrier in between: if the batch is still the same now, the
- * worker takes them later, and notifies later still, when what we have brought
- * can be seen.  If the worker dies before, there is a resync.
- */
-bool
-dwf_workers_has_news(uint64 hash)
-{
-	DwfWorker  *worker = last_worker;
-
-	if (worker == NULL || worker->database != MyDatabaseId)
-		return false;
-	return tag_of(hash, pg_atomic_read_u64(&worker->batch)) ==
-		pg_atomic_read_u64(&worker->recent[hash % DWF_RECENT_SIZE]);
-}
-
-static void
-ring_write(DwfWorker *worker, const void *data, uint32 length)
-{
-	uint32		at = worker->head % DWF_RING_BYTES;
-	uint32		first = Min(length, DWF_RING_BYTES - at);
-
-	memcpy(worker->ring + at, data, first);
-	memcpy(worker->ring, (const char *) data + first, length - first);
-	worker->head += length;
-}
-
-/*
- * Begin to tell this database's worker what has come where; NULL if there is
- * none.  The caller puts or loses its news and closes, and nothing else.
+ * A transaction has committed in this database of which no process knows what
+ * it did: have the worker take all news for lost, and look at everything.
  * Cannot fail.
- */
-DwfWorker *
-dwf_workers_open_ring(void)
-{
-	DwfWorker  *worker;
-
-	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
-	worker = find_worker(MyDatabaseId);
-	if (worker == NULL)
-		LWLockRelease(service_lock());
-	else
-	{
-		worker->was_idle = is_idle(worker);
-		worker->share = (DWF_RING_BYTES - (worker->head - worker->tail)) / 2;
-		worker->used = 0;
-	}
-	last_worker = worker;
-	return worker;
-}
-
-/*
- * Something has come there; the texts of workflow and key are in a row.  False
- * when there is no room: then it is lost.
- */
-bool
-dwf_workers_put_news(DwfWorker *worker, uint64 hash, char door,
-					 const char *texts, uint16 workflow_length,
-					 uint16 key_length)
-{
-	DwfNews		news;
-	uint32		length = workflow_length + key_length;
-	uint32		size = NEWS_HEADER + length;
-
-	/* what fits is not refused to who brings no more than that */
-	if (worker->head - worker->tail + size > DWF_RING_BYTES ||
-		(worker->used > 0 && worker->used + size > worker->share))
-		return false;
-	worker->used += size;
-	memset(&news, 0, NEWS_HEADER);
-	news.door = door;
-	news.workflow_length = workflow_length;
-	news.key_length = key_length;
-	ring_write(worker, &news, NEWS_HEADER);
-	ring_write(worker, texts, length);
-	pg_atomic_write_u64(&worker->recent[hash % DWF_RECENT_SIZE],
-						tag_of(hash, pg_atomic_read_u64(&worker->batch)));
-	return true;
-}
-
-/* Is this, or everything, among what was lost? */
-bool
-dwf_workers_has_lost(const DwfLost *lost, uint64 workflow_hash)
-{
-	uint32		bit = workflow_hash / 2 % DWF_LOST_BITS;
-
-	return lost->all || (lost->bits[bit / 64] >> bit % 64 & 1) != 0;
-}
-
-/* More was lost */
-void
-dwf_workers_add_lost(DwfLost *lost, const DwfLost *more)
-{
-	if (!more->any)
-		return;
-	lost->any = true;
-	lost->all |= more->all;
-	for (int i = 0; i < DWF_LOST_BITS / 64; i++)
-		lost->bits[i] |= more->bits[i];
-}
-
-/* News of a workflow are lost, or of whichever if its hash is 0 */
-void
-dwf_workers_lose_news(DwfWorker *worker, uint64 workflow_hash)
-{
-	uint32		bit = workflow_hash / 2 % DWF_LOST_BITS;
-
-	worker->lost.any = true;
-	if (workflow_hash == 0)
-		worker->lost.all = true;
-	else
-		worker->lost.bits[bit / 64] |= UINT64CONST(1) << bit % 64;
-}
-
-/*
- * Who gives the worker something to do wakes it; when it has something to do
- * already, it does not sleep for longer than the least gap.
- */
-void
-dwf_workers_close_ring(DwfWorker *worker)
-{
-	if (worker->was_idle && !is_idle(worker))
-		set_latch_of(worker->proc);
-	LWLockRelease(service_lock());
-}
-
-/*
- * A transaction has committed in this database of which nobody knows what it
- * did: all have to look, and the worker at everything.  Cannot fail.
  */
 void
 dwf_workers_recheck(void)
 {
-	DwfWorker  *worker;
+	Worker	   *worker;
 
-	if (dwf_shared == NULL)
+	if (!dwf_preloaded())
 		return;
-	worker = dwf_workers_open_ring();
-	if (worker == NULL)
-		return;
-	dwf_workers_lose_news(worker, 0);
-	worker->must_recheck = worker->must_run = true;
-	set_latch_of(worker->proc);
-	dwf_workers_close_ring(worker);
+	dwf_news_lose_all();
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	worker = find_worker(MyDatabaseId);
+	if (worker)
+	{
+		worker->orders.recheck = worker->orders.run = true;
+		dwf_slot_set_latch(worker->slot);
+	}
+	LWLockRelease(lock);
 }
 
-/* There is a body to run in this database.  Cannot fail. */
+/* A body may have to run in this database: tell the worker.  Cannot fail. */
 void
 dwf_workers_ask_run(void)
 {
-	DwfWorker  *worker;
+	Worker	   *worker;
 
-	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
+	LWLockAcquire(lock, LW_EXCLUSIVE);
 	worker = find_worker(MyDatabaseId);
-	if (worker && !worker->must_run)
+	if (worker && !worker->orders.run)
 	{
-		worker->must_run = true;
-		set_latch_of(worker->proc);
+		worker->orders.run = true;
+		dwf_slot_set_latch(worker->slot);
 	}
-	LWLockRelease(service_lock());
+	LWLockRelease(lock);
 }
 
 /* Has this database's worker found that its workflows wait for wf_adopt()? */
 bool
 dwf_workers_is_copy(void)
 {
-	DwfWorker  *worker;
+	Worker	   *worker;
 	bool		is_copy;
 
-	if (dwf_shared == NULL)
+	if (!dwf_preloaded())
 		return false;
-	LWLockAcquire(service_lock(), LW_SHARED);
+	LWLockAcquire(lock, LW_SHARED);
 	worker = find_worker(MyDatabaseId);
 	is_copy = worker && worker->is_copy;
-	LWLockRelease(service_lock());
+	LWLockRelease(lock);
 	return is_copy;
 }
 
 /*
- * Roles, or their privileges, have changed, in all databases: it may be that
- * bodies can be run now that could not before.  Cannot fail.
+ * Roles, or their privileges, have changed, in all databases: have all workers
+ * see whether bodies can be run now that could not before.  Cannot fail.
  */
 void
 dwf_workers_ask_all(void)
 {
-	if (dwf_shared == NULL)
+	if (!dwf_preloaded())
 		return;
-	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
-	for (int i = 0; i < dwf_shared->service->nworkers; i++)
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	for (int i = 0; i < max_worker_processes; i++)
 	{
-		DwfWorker  *worker = &dwf_shared->service->workers[i];
-
-		if (!OidIsValid(worker->database))
-			continue;
-		worker->must_run = true;
-		set_latch_of(worker->proc);
+		shared->workers[i].orders.run = true;	/* a free place has no latch */
+		dwf_slot_set_latch(shared->workers[i].slot);
 	}
-	LWLockRelease(service_lock());
+	LWLockRelease(lock);
 }
 
 /*
- * Something in this database is due at that time, which is committed: have the
- * worker look at the clock, unless it does so by then anyhow.  Cannot fail.
+ * Something in this database that is committed is due at a time: have the
+ * worker look at the tables, unless it does so by then in any case.  Cannot
+ * fail.
  *
- * It says when that is after it has looked, and takes that back before it
- * looks again; so if we read a time that it has said before it looked, it will
- * see what we have committed.
+ * The worker withdraws its time (DT_NOEND) before it looks, and says the next
+ * one after it has looked.  While it looks, and while its time is later than
+ * ours, it is told to look again; otherwise its next look comes early enough,
+ * and after our commit.
  */
 void
 dwf_workers_ask_clock(TimestampTz deadline)
 {
-	DwfWorker  *worker;
+	Worker	   *worker;
 
-	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
+	LWLockAcquire(lock, LW_EXCLUSIVE);
 	worker = find_worker(MyDatabaseId);
-	if (worker && !worker->must_run && deadline < worker->next_clock)
+	if (worker && !worker->orders.run && deadline < worker->next_clock)
 	{
-		worker->must_run = true;
-		set_latch_of(worker->proc);
+		worker->orders.run = true;
+		dwf_slot_set_latch(worker->slot);
 	}
-	LWLockRelease(service_lock());
+	LWLockRelease(lock);
 }
 
-/* Is the gateway in a database?  The caller holds the lock. */
+/* Is there a gateway (in a database)?  The caller holds the lock. */
 static bool
 gateway_is_in(Oid database)
 {
-	return dwf_shared->service->gateway.proc != DWF_NO_PROC &&
-		dwf_shared->service->gateway.database == database;
+	return shared->gateway.slot != DWF_NO_SLOT &&
+		(!OidIsValid(database) || shared->gateway.database == database);
 }
 
 /* Have the gateway leave, if there is one; the caller holds the lock */
 static void
 send_gateway_away(void)
 {
-	dwf_shared->service->gateway.must_leave = true;
-	set_latch_of(dwf_shared->service->gateway.proc);
+	shared->gateway.must_leave = true;
+	dwf_slot_set_latch(shared->gateway.slot);
 }
 
 /*
@@ -399,34 +266,37 @@ send_gateway_away(void)
 bool
 dwf_workers_tell_to_leave(Oid database)
 {
-	DwfWorker  *worker;
+	Worker	   *worker;
 	bool		has_gateway;
 
-	if (dwf_shared == NULL)
+	if (!dwf_preloaded())
 		return false;
-	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
+	LWLockAcquire(lock, LW_EXCLUSIVE);
 	has_gateway = gateway_is_in(database);
 	if (has_gateway)
 		send_gateway_away();
-	worker = find_worker(database);
-	if (worker)
+	if ((worker = find_worker(database)) != NULL)
 	{
-		worker->must_leave = true;
-		set_latch_of(worker->proc);
+		worker->orders.leave = true;
+		dwf_slot_set_latch(worker->slot);
 	}
-	LWLockRelease(service_lock());
+	LWLockRelease(lock);
 	return worker != NULL || has_gateway;
 }
 
-/* Has a database a process of ours that it can be left by? */
+/* Is a worker or the gateway in a database, or with InvalidOid: in any? */
 static bool
 is_occupied(Oid database)
 {
 	bool		occupied;
 
-	LWLockAcquire(service_lock(), LW_SHARED);
-	occupied = find_worker(database) != NULL || gateway_is_in(database);
-	LWLockRelease(service_lock());
+	LWLockAcquire(lock, LW_SHARED);
+	occupied = gateway_is_in(database);
+	for (int i = 0; i < max_worker_processes && !occupied; i++)
+		occupied = OidIsValid(shared->workers[i].database) &&
+			(!OidIsValid(database) ||
+			 shared->workers[i].database == database);
+	LWLockRelease(lock);
 	return occupied;
 }
 
@@ -439,102 +309,82 @@ dwf_workers_wait_until_left(Oid database, long timeout)
 {
 	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 													   timeout);
-	ConditionVariable *left = &dwf_shared->service->worker_left;
+	long		remaining;
 
-	ConditionVariablePrepareToSleep(left);
-	for (;;)
-	{
-		long		remaining = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
-																deadline);
-
-		if (remaining == 0 || !is_occupied(database))
-			break;
-		(void) ConditionVariableTimedSleep(left, remaining, PG_WAIT_EXTENSION);
-	}
+	ConditionVariablePrepareToSleep(&shared->left);
+	while (is_occupied(database) &&
+		   (remaining = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
+														deadline)) > 0)
+		(void) ConditionVariableTimedSleep(&shared->left, remaining,
+										   PG_WAIT_EXTENSION);
 	ConditionVariableCancelSleep();
 }
 
 /* ----- for the launcher ----- */
 
-/* Is there any worker, or a gateway? */
-static bool
-any_worker(void)
-{
-	bool		found;
-
-	LWLockAcquire(service_lock(), LW_SHARED);
-	found = dwf_shared->service->gateway.proc != DWF_NO_PROC;
-	for (int i = 0; i < dwf_shared->service->nworkers; i++)
-		found |= OidIsValid(dwf_shared->service->workers[i].database);
-	LWLockRelease(service_lock());
-	return found;
-}
-
 /*
  * This process is the launcher: requests set its latch.  Workers of an earlier
- * launcher, of whose end this one would not hear, leave first; those of them
- * that are still starting find that they are of another generation, and do not
- * begin.  Returns the generation that this launcher's workers are to name.
- * Waits, interruptibly.
+ * launcher, whose end would not be told to this one, leave first; those of
+ * them that are still starting find that they are of another generation, and
+ * do not begin.  Returns the generation that this launcher's workers are to
+ * name.  Waits, interruptibly.
  */
 uint32
 dwf_workers_launcher_begin(void)
 {
-	DwfWorkers *service = dwf_shared->service;
 	uint32		generation;
 
-	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
-	generation = ++service->generation;
-	for (int i = 0; i < service->nworkers; i++)
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	generation = ++shared->generation;
+	for (int i = 0; i < max_worker_processes; i++)
 	{
-		service->workers[i].must_leave = true;
-		set_latch_of(service->workers[i].proc);
+		shared->workers[i].orders.leave = true;
+		dwf_slot_set_latch(shared->workers[i].slot);
 	}
 	send_gateway_away();
-	LWLockRelease(service_lock());
+	LWLockRelease(lock);
 
-	ConditionVariablePrepareToSleep(&service->worker_left);
-	while (any_worker())
-		ConditionVariableSleep(&service->worker_left, PG_WAIT_EXTENSION);
+	ConditionVariablePrepareToSleep(&shared->left);
+	while (is_occupied(InvalidOid))
+		ConditionVariableSleep(&shared->left, PG_WAIT_EXTENSION);
 	ConditionVariableCancelSleep();
 
-	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
-	service->launcher = DWF_MY_PROC_NUMBER;
-	service->check_all = true;
-	service->ngone = 0;
-	service->gateway.has_left = true;
-	LWLockRelease(service_lock());
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	shared->launcher = dwf_slot_mine();
+	shared->check_all = true;
+	shared->ngone = 0;
+	shared->gateway.has_left = true;
+	LWLockRelease(lock);
 	return generation;
 }
 
-/* It is not any more */
+/* This process is not the launcher any more */
 void
 dwf_workers_launcher_end(void)
 {
-	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
-	dwf_shared->service->launcher = DWF_NO_PROC;
-	LWLockRelease(service_lock());
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	shared->launcher = DWF_NO_SLOT;
+	LWLockRelease(lock);
 }
 
 /*
- * Take what was requested: returns true if all databases are to be looked at,
- * else the list has those that are.
+ * Take what was requested: returns true if the launcher has to look at all
+ * databases, else the list has those that it has to look at.
  */
 bool
 dwf_workers_take_requests(List **databases)
 {
-	DwfWorkers *service = dwf_shared->service;
-	Oid			requests[DWF_REQUESTS_MAX];
+	Oid			requests[REQUESTS_MAX];
 	int			count;
 	bool		all;
 
-	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
-	all = service->check_all;
-	count = service->nrequests;
-	memcpy(requests, service->requests, count * sizeof(Oid));
-	service->check_all = false;
-	service->nrequests = 0;
-	LWLockRelease(service_lock());
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	all = shared->check_all;
+	count = shared->nrequests;
+	memcpy(requests, shared->requests, count * sizeof(Oid));
+	shared->check_all = false;
+	shared->nrequests = 0;
+	LWLockRelease(lock);
 
 	*databases = NIL;
 	for (int i = 0; i < count; i++)
@@ -542,269 +392,209 @@ dwf_workers_take_requests(List **databases)
 	return all;
 }
 
-/* Has the worker of a database left on purpose?  Asked once. */
+/* Has the worker of a database left on purpose?  True once for each time. */
 bool
 dwf_workers_take_gone(Oid database)
 {
-	DwfWorkers *service = dwf_shared->service;
 	bool		found = false;
 
-	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
-	for (int i = service->ngone - 1; i >= 0; i--)
-		if (service->gone[i] == database)
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	for (int i = shared->ngone - 1; i >= 0; i--)
+		if (shared->gone[i] == database)
 		{
-			service->gone[i] = service->gone[--service->ngone];
+			shared->gone[i] = shared->gone[--shared->ngone];
 			found = true;
 		}
-	LWLockRelease(service_lock());
+	LWLockRelease(lock);
 	return found;
+}
+
+/* The owner of a database's extension; invalid when no worker is at work */
+Oid
+dwf_workers_owner(Oid database)
+{
+	Worker	   *worker;
+	Oid			owner;
+
+	LWLockAcquire(lock, LW_SHARED);
+	worker = find_worker(database);
+	owner = worker ? worker->owner : InvalidOid;
+	LWLockRelease(lock);
+	return owner;
 }
 
 /* Has a database a worker at work? */
 bool
 dwf_workers_is_serving(Oid database)
 {
-	bool		serving;
-
-	LWLockAcquire(service_lock(), LW_SHARED);
-	serving = find_worker(database) != NULL;
-	LWLockRelease(service_lock());
-	return serving;
+	return OidIsValid(dwf_workers_owner(database));
 }
 
-/* Who owns the extension of a database; invalid when it has no worker at work */
-Oid
-dwf_workers_owner(Oid database)
-{
-	DwfWorker  *worker;
-	Oid			owner;
-
-	LWLockAcquire(service_lock(), LW_SHARED);
-	worker = find_worker(database);
-	owner = worker ? worker->owner : InvalidOid;
-	LWLockRelease(service_lock());
-	return owner;
-}
-
-/* The gateway is wanted elsewhere, or not at all */
+/* Have the gateway leave: it is wanted elsewhere, or not at all */
 void
 dwf_workers_send_gateway_away(void)
 {
-	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
+	LWLockAcquire(lock, LW_EXCLUSIVE);
 	send_gateway_away();
-	LWLockRelease(service_lock());
+	LWLockRelease(lock);
 }
 
-/* Has the gateway that has ended left on purpose?  Asked once. */
+/* Has the gateway that has ended left on purpose?  True once. */
 bool
 dwf_workers_take_gateway_left(void)
 {
-	DwfGateway *gateway = &dwf_shared->service->gateway;
 	bool		has_left;
 
-	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
-	has_left = gateway->has_left;
-	gateway->has_left = false;
-	LWLockRelease(service_lock());
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	has_left = shared->gateway.has_left;
+	shared->gateway.has_left = false;
+	LWLockRelease(lock);
 	return has_left;
 }
 
 /* ----- for a worker ----- */
 
 /*
- * This worker leaves on purpose: there is no use in another one until the
- * database is asked about again.  A later launcher than its own waits for
- * another worker and is not told.
+ * This worker leaves on purpose: another one is of no use until the database
+ * is asked about again.  A later launcher than the one that has started this
+ * worker waits for a worker of its own, and is not told.
  */
 void
 dwf_workers_gone(uint32 generation)
 {
-	DwfWorkers *service = dwf_shared->service;
-
-	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
-	if (service->generation == generation &&
-		service->ngone < service->nworkers)
-		service->gone[service->ngone++] = MyDatabaseId;
-	LWLockRelease(service_lock());
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	if (shared->generation == generation &&
+		shared->ngone < max_worker_processes)
+		shared->gone[shared->ngone++] = MyDatabaseId;
+	LWLockRelease(lock);
 }
 
 /*
- * Take a place as the worker of this database, where the extension is that
- * role's; NULL if there is another one,
- * or none free, or if the launcher that started it is not there any more.
- * Starts with a resync: nobody has collected news before.
+ * Take a place and a ring for news as the worker of this database, where the
+ * extension belongs to "owner".  False if the database has a worker, if no
+ * place is free, or if the launcher that started this worker has ended.
  */
-DwfWorker *
+bool
 dwf_workers_begin(uint32 generation, Oid owner)
 {
-	DwfWorkers *service = dwf_shared->service;
-	DwfWorker  *place = NULL;
+	Worker	   *place = NULL;
 
-	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
-	if (service->generation == generation &&
-		find_worker(MyDatabaseId) == NULL)
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	if (shared->generation == generation && !find_worker(MyDatabaseId))
 		place = find_worker(InvalidOid);
 	if (place)
 	{
 		place->database = MyDatabaseId;
 		place->owner = owner;
 		place->is_copy = false; /* until it says so */
-		place->proc = DWF_MY_PROC_NUMBER;
-		place->must_leave = false;
-		place->must_check = true;	/* what came since it looked was not told */
-		place->must_run = true;
-		place->must_recheck = false;
-		memset(&place->lost, 0, sizeof(DwfLost));
-		place->lost.any = place->lost.all = true;
+		place->slot = dwf_slot_mine();
+		memset(&place->orders, 0, sizeof(DwfOrders));
+		/* nothing has told it what came before */
+		place->orders.check = place->orders.run = true;
 		place->next_clock = DT_NOEND;
-		place->head = place->tail = 0;
-		next_batch(place);
-		set_latch_of(service->launcher);
+		dwf_slot_set_latch(shared->launcher);
 	}
-	LWLockRelease(service_lock());
+	LWLockRelease(lock);
+
 	my_place = place;
-	return place;
+	if (place)
+		dwf_news_begin();
+	return place != NULL;
 }
 
-/* Give the place back, if this process has one */
+/* Give the ring and the place back, if this process has one.  Cannot fail. */
 void
 dwf_workers_end(void)
 {
 	if (my_place == NULL)
 		return;
-	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
+	dwf_news_end();				/* before another worker can begin */
+	LWLockAcquire(lock, LW_EXCLUSIVE);
 	my_place->database = InvalidOid;
-	my_place->proc = DWF_NO_PROC;
-	LWLockRelease(service_lock());
+	my_place->slot = DWF_NO_SLOT;
+	LWLockRelease(lock);
 	my_place = NULL;
-	ConditionVariableBroadcast(&dwf_shared->service->worker_left);
+	ConditionVariableBroadcast(&shared->left);
 }
 
 /* This worker has found out whether its workflows wait for wf_adopt() */
 void
-dwf_workers_say_copy(DwfWorker *worker, bool is_copy)
+dwf_workers_say_copy(bool is_copy)
 {
-	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
-	worker->is_copy = is_copy;
-	LWLockRelease(service_lock());
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	my_place->is_copy = is_copy;
+	LWLockRelease(lock);
 }
 
-/* When this worker looks at the clock next; DT_NOEND before it finds out */
+/* When this worker looks at the clock next; DT_NOEND while it finds out */
 void
-dwf_workers_plan_clock(DwfWorker *worker, TimestampTz next)
+dwf_workers_plan_clock(TimestampTz next)
 {
-	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
-	worker->next_clock = next;
-	LWLockRelease(service_lock());
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	my_place->next_clock = next;
+	LWLockRelease(lock);
 }
 
-/* Take what the worker was told */
+/* Take what this worker was told, and see whether there are news for it */
 void
-dwf_workers_take_orders(DwfWorker *worker, DwfOrders *orders)
+dwf_workers_take_orders(DwfOrders *orders)
 {
-	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
-	orders->leave = worker->must_leave;
-	orders->check = worker->must_check;
-	orders->run = worker->must_run;
-	orders->recheck = worker->must_recheck;
-	orders->has_news = !is_idle(worker);
-	worker->must_check = worker->must_run = worker->must_recheck = false;
-	LWLockRelease(service_lock());
-}
-
-/*
- * Empty the ring into a copy of DWF_RING_BYTES; returns how many of them are
- * used.  "lost" is what did not come through it.
- */
-uint32
-dwf_workers_take_ring(DwfWorker *worker, char *copy, DwfLost *lost)
-{
-	uint32		length;
-	uint32		at;
-	uint32		first;
-
-	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
-	next_batch(worker);
-	length = worker->head - worker->tail;
-	at = worker->tail % DWF_RING_BYTES;
-	first = Min(length, DWF_RING_BYTES - at);
-	memcpy(copy, worker->ring + at, first);
-	memcpy(copy + first, worker->ring, length - first);
-	worker->tail = worker->head;
-	lost->any = worker->lost.any;
-	if (lost->any)
-	{
-		*lost = worker->lost;
-		memset(&worker->lost, 0, sizeof(DwfLost));
-	}
-	LWLockRelease(service_lock());
-	return length;
-}
-
-/* Read the news at the beginning of a copy; returns their length */
-uint32
-dwf_workers_read_news(const char *copy, DwfNews *news)
-{
-	memcpy(news, copy, NEWS_HEADER);
-	copy += NEWS_HEADER;
-	memcpy(news->workflow_id, copy, news->workflow_length);
-	memcpy(news->key, copy + news->workflow_length, news->key_length);
-	return NEWS_HEADER + news->workflow_length + news->key_length;
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	*orders = my_place->orders;
+	my_place->orders.check = my_place->orders.run = false;
+	my_place->orders.recheck = false;
+	LWLockRelease(lock);
+	orders->has_news = dwf_news_are_there();
 }
 
 /* ----- for the gateway ----- */
 
 /*
  * This process is the gateway.  False if there is another one, or if the
- * launcher that started it is not there any more.
+ * launcher that started it has ended.
  */
 bool
 dwf_workers_gateway_begin(uint32 generation)
 {
-	DwfWorkers *service = dwf_shared->service;
 	bool		begins;
 
-	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
-	begins = service->generation == generation &&
-		service->gateway.proc == DWF_NO_PROC;
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	begins = shared->generation == generation &&
+		shared->gateway.slot == DWF_NO_SLOT;
 	if (begins)
 	{
-		service->gateway.proc = DWF_MY_PROC_NUMBER;
-		service->gateway.database = MyDatabaseId;
-		service->gateway.must_leave = service->gateway.must_check = false;
-		service->gateway.has_left = false;
-		set_latch_of(service->launcher);
+		shared->gateway.slot = dwf_slot_mine();
+		shared->gateway.database = MyDatabaseId;
+		shared->gateway.must_leave = shared->gateway.must_check = false;
+		shared->gateway.has_left = false;
+		dwf_slot_set_latch(shared->launcher);
 	}
-	LWLockRelease(service_lock());
+	LWLockRelease(lock);
 	return begins;
 }
 
-/* It is not any more; "on_purpose": another one may be started at once */
+/* This process ends as the gateway; "on_purpose": start another at once */
 void
 dwf_workers_gateway_end(bool on_purpose)
 {
-	DwfGateway *gateway = &dwf_shared->service->gateway;
-
-	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
-	if (gateway->proc == DWF_MY_PROC_NUMBER)
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	if (shared->gateway.slot == dwf_slot_mine())
 	{
-		gateway->proc = DWF_NO_PROC;
-		gateway->database = InvalidOid;
-		gateway->has_left = on_purpose;
+		shared->gateway.slot = DWF_NO_SLOT;
+		shared->gateway.database = InvalidOid;
+		shared->gateway.has_left = on_purpose;
 	}
-	LWLockRelease(service_lock());
-	ConditionVariableBroadcast(&dwf_shared->service->worker_left);
+	LWLockRelease(lock);
+	ConditionVariableBroadcast(&shared->left);
 }
 
 /* Take what the gateway was told */
 void
 dwf_workers_gateway_orders(bool *leave, bool *check)
 {
-	DwfGateway *gateway = &dwf_shared->service->gateway;
-
-	LWLockAcquire(service_lock(), LW_EXCLUSIVE);
-	*leave = gateway->must_leave;
-	*check = gateway->must_check;
-	gateway->must_check = false;
-	LWLockRelease(service_lock());
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	*leave = shared->gateway.must_leave;
+	*check = shared->gateway.must_check;
+	shared->gateway.must_check = false;
+	LWLockRelease(lock);
 }

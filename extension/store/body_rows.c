@@ -15,7 +15,8 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
-#include "shared/claim.h"
+#include "shared/address.h"
+#include "shared/waiter.h"
 #include "store/plan.h"
 #include "store/store_sql.h"
 

@@ -11,6 +11,7 @@
 #include "executor/spi.h"
 #include "utils/builtins.h"
 
+#include "shared/address.h"
 #include "store/store_sql.h"
 
 /* How long an answer is kept for who asks again */

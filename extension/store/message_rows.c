@@ -13,6 +13,7 @@
 #include "executor/spi.h"
 #include "utils/builtins.h"
 
+#include "shared/address.h"
 #include "store/store_sql.h"
 
 /* message id, workflow id, door, key, payload */

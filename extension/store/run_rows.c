@@ -18,7 +18,6 @@
 
 #include "shared/claim.h"
 #include "shared/crash.h"
-#include "shared/listener.h"
 #include "store/plan.h"
 #include "store/store_sql.h"
 

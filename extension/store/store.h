@@ -14,8 +14,9 @@
 
 #include "base/durable_wf.h"
 
+#include "shared/address.h"
+#include "shared/news.h"
 #include "shared/waiter.h"
-#include "shared/workers.h"
 #include "store/plan.h"
 
 /* Columns that C reads by number; the tables only ever grow to the right */

@@ -20,7 +20,9 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "shared/address.h"
 #include "shared/listener.h"
+#include "shared/news.h"
 #include "store/plan.h"
 #include "store/store_sql.h"
 
@@ -229,10 +231,10 @@ dwf_store_over_waiters(Datum ids, Datum aside)
 static bool
 was_lost(const DwfLost *lost, text *workflow_id)
 {
-	uint64		hash = dwf_listener_workflow_hash(VARDATA_ANY(workflow_id),
-												  VARSIZE_ANY_EXHDR(workflow_id));
+	uint64		hash = dwf_address_workflow_hash(VARDATA_ANY(workflow_id),
+												 VARSIZE_ANY_EXHDR(workflow_id));
 
-	return dwf_workers_has_lost(lost, hash);
+	return dwf_news_was_lost(lost, hash);
 }
 
 /*

@@ -15,8 +15,10 @@
 #include "base/restricted.h"
 #include "session/identity.h"
 #include "session/step_scope.h"
+#include "shared/address.h"
+#include "shared/interest.h"
 #include "shared/listener.h"
-#include "shared/shmem.h"
+#include "shared/preloaded.h"
 #include "store/store.h"
 
 PG_FUNCTION_INFO_V1(wf_listen);
@@ -29,7 +31,7 @@ listen_key(FunctionCallInfo fcinfo, const char *function, bool check)
 	text	   *workflow_id;
 	DwfLife		life;
 
-	dwf_shmem_require(function);
+	dwf_preloaded_require(function);
 	workflow_id = dwf_args_optional_name(fcinfo, 0, "workflow_id",
 										 DWF_WORKFLOW_ID_MAX);
 	if (workflow_id == NULL)
@@ -37,8 +39,8 @@ listen_key(FunctionCallInfo fcinfo, const char *function, bool check)
 	if (check)
 		dwf_identity_check_exists(workflow_id, &life, GetUserId());
 	return dwf_listener_key(GetUserId(),
-							dwf_listener_workflow_hash(VARDATA_ANY(workflow_id),
-													   VARSIZE_ANY_EXHDR(workflow_id)));
+							dwf_address_workflow_hash(VARDATA_ANY(workflow_id),
+													  VARSIZE_ANY_EXHDR(workflow_id)));
 }
 
 /* wf_listen(workflow_id) → text, the channel */
@@ -58,7 +60,7 @@ wf_listen(PG_FUNCTION_ARGS)
 				 errmsg("only a client's session can listen")));
 
 	dwf_listener_channel(&key, channel);
-	dwf_listener_add(&key);
+	dwf_interest_add(&key);
 	Async_Listen(channel);
 	PG_RETURN_TEXT_P(cstring_to_text(channel));
 }
@@ -75,6 +77,6 @@ wf_unlisten(PG_FUNCTION_ARGS)
 	key = listen_key(fcinfo, "wf_unlisten", false);
 	dwf_listener_channel(&key, channel);
 	Async_Unlisten(channel);
-	dwf_listener_remove(&key);
+	dwf_interest_remove(&key);
 	PG_RETURN_VOID();
 }

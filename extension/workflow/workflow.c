@@ -29,8 +29,9 @@
 #include "session/journal.h"
 #include "session/wait.h"
 #include "shared/claim.h"
+#include "shared/preloaded.h"
 #include "shared/presence.h"
-#include "shared/shmem.h"
+#include "shared/waiter.h"
 #include "shared/workers.h"
 #include "store/home.h"
 #include "store/store.h"
@@ -127,7 +128,7 @@ do_wf_start(PG_FUNCTION_ARGS)
 	}
 	if (!start.timeout.isnull)
 		dwf_presence_changed(MyDatabaseId);
-	if (start.body && dwf_shared == NULL)
+	if (start.body && !dwf_preloaded())
 		ereport(WARNING,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("workflow \"%s\" will not run before durable_wf is preloaded",

@@ -5,7 +5,7 @@
  *
  * Shared memory knows addresses and workflows by 64 bits of hash.  Two
  * addresses whose hashes agree are taken for one.  The seed is random and
- * secret, so nobody can bring that about, and by chance it takes 2^32
+ * secret, so no user can bring that about, and by chance it takes 2^32
  * different addresses that are waited for at one time.
  *
  * The seed is written once, before any process can read it: it needs no lock.
@@ -74,7 +74,7 @@ dwf_address_workflow_hash(const char *id, int length)
 	return dwf_address_hash_bytes(id, length) | 1;
 }
 
-/* The hash of any bytes, for which nobody outside can find others */
+/* The hash of any bytes, whose collisions no user can compute */
 uint64
 dwf_address_hash_bytes(const char *bytes, int length)
 {

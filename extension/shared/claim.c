@@ -187,7 +187,7 @@ dwf_claim_require(const char *function)
 
 /*
  * The workflow that this session holds: it executes it, or has ended its run
- * in this transaction.  Raises WF008 if there is none (any more).
+ * in this transaction.  Raises WF008 if it holds none.
  */
 text *
 dwf_claim_held(void)

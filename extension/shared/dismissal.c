@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * dismissal.c
- *	  Nobody waits in a database while its extension is altered or dropped.
+ *	  No session waits in a database while its extension is altered or dropped.
  *
  * A session that waits may hold locks on our tables for as long as it waits.
  * So the session that alters or drops the extension names the database in its

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * dismissal.h
- *	  Nobody waits in a database while its extension is altered or dropped.
+ *	  No session waits in a database while its extension is altered or dropped.
  *
  *-------------------------------------------------------------------------
  */

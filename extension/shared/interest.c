@@ -46,7 +46,7 @@ static Change *changes = NULL;
 static int	nchanges = 0;
 static int	max_changes = 0;
 
-/* Count this session among those that listen, or not any more; cannot fail */
+/* Count this session in or out of those that listen.  Cannot fail. */
 static void
 count_session(void)
 {

@@ -133,7 +133,7 @@ bit_of(uint64 workflow_hash)
 
 /*
  * Are the news of this address in the ring already?  The caller asks after its
- * commit, with a barrier in between: if the batch is still the same now, the
+ * commit, with a barrier in between: if no other batch has begun, the
  * worker takes the news later, and notifies later still, when what the commit
  * has brought can be seen.  If the worker dies before that, there is a resync.
  * Takes no lock.

@@ -131,7 +131,7 @@ dwf_prepared_remember(bool has_notes)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot prepare a transaction that has sent, received or published through durable_wf, other than by PREPARE TRANSACTION")));
 	if (!dwf_preloaded() || max_prepared_xacts == 0)
-		return;					/* nobody waits; or core is about to refuse */
+		return;					/* no waiters; or core is about to refuse */
 
 	dwf_prepared_forget_ended();
 	LWLockAcquire(lock, LW_EXCLUSIVE);

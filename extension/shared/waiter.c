@@ -88,7 +88,7 @@ typedef struct Waiter
 
 typedef struct Bucket
 {
-	pg_atomic_uint32 nlinks;	/* zero tells a sender that nobody waits */
+	pg_atomic_uint32 nlinks;	/* zero: a sender finds no waiter */
 	dlist_head	links;			/* longest waiting first; partition lock */
 } Bucket;
 
@@ -223,7 +223,7 @@ describe_link(Waiter *waiter, const DwfWaitKey *key, int *used)
 	*used += length;
 }
 
-/* Write down who waits and for what; of the first key, the workflow to show */
+/* Note which session waits for what; the first key's workflow is shown */
 static void
 describe_waiter(Waiter *waiter, const DwfWaitKey *keys, int nkeys,
 				TimestampTz deadline, Oid role, bool wants_id)
@@ -361,7 +361,7 @@ dwf_waiter_end(void)
 	if (waiter == NULL)
 		return;
 
-	/* no broadcast is to be addressed to this wait any more */
+	/* from now on no broadcast is addressed to this wait */
 	pg_atomic_write_u64(&waiter->wait_id, 0);
 	for (int i = 0; i < waiter->nlinks; i++)
 	{

@@ -358,7 +358,7 @@ dwf_workers_launcher_begin(void)
 	return generation;
 }
 
-/* This process is not the launcher any more */
+/* This process stops being the launcher */
 void
 dwf_workers_launcher_end(void)
 {

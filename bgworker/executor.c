@@ -53,7 +53,8 @@
 #include "shared/claim.h"
 #include "shared/crash.h"
 #include "shared/executors.h"
-#include "shared/service.h"
+#include "shared/waiter.h"
+#include "shared/workers.h"
 #include "store/statement.h"
 #include "store/store.h"
 #include "workflow/attach.h"
@@ -453,7 +454,7 @@ dwf_executor_main(Datum arg)
 	{
 		dwf_executors_tell(cell, DWF_EXECUTOR_CLAIMED);
 		dwf_guard_watch_plpgsql();
-		dwf_service_ask_run();	/* more may be due, for another executor */
+		dwf_workers_ask_run();	/* more may be due, for another executor */
 		run_claimed();
 		dwf_executors_tell(cell, DWF_EXECUTOR_SERVED);
 	}

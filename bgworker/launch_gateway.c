@@ -22,7 +22,7 @@
 
 #include "base/process.h"
 #include "base/settings.h"
-#include "shared/service.h"
+#include "shared/workers.h"
 
 #define DWF_GATEWAY_LIBRARY	"durable_wf_gateway"
 
@@ -76,7 +76,7 @@ reap(void)
 		return;
 	pfree(handle);
 	handle = NULL;
-	if (dwf_service_take_gateway_left())
+	if (dwf_workers_take_gateway_left())
 	{
 		start_after = 0;
 		failures = 0;
@@ -118,7 +118,7 @@ start(uint32 generation, Oid database)
 	DwfGatewayStart extra;
 
 	extra.generation = generation;
-	extra.owner = OidIsValid(database) ? dwf_service_owner(database) :
+	extra.owner = OidIsValid(database) ? dwf_workers_owner(database) :
 		InvalidOid;
 
 	dwf_process_describe(&worker, DWF_GATEWAY_LIBRARY, "dwf_gateway_main",
@@ -170,7 +170,7 @@ dwf_launch_gateway_tend(uint32 generation, Oid database, bool is_settled)
 {
 	reap();
 	if (handle && is_settled && started_in != database)
-		dwf_service_send_gateway_away();
+		dwf_workers_send_gateway_away();
 	if (handle || !is_settled || dwf_setting_http_port == 0)
 		return -1;
 

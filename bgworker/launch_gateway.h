@@ -10,13 +10,6 @@
 
 #include "base/durable_wf.h"
 
-/* What the launcher gives to the gateway beside its database */
-typedef struct DwfGatewayStart
-{
-	uint32		generation;		/* of the launcher */
-	Oid			owner;			/* of the extension */
-} DwfGatewayStart;
-
 extern long dwf_launch_gateway_tend(uint32 generation, Oid database,
 									bool is_settled);
 extern void dwf_launch_gateway_reload(void);

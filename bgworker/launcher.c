@@ -40,8 +40,7 @@
 #include "bgworker/launch_gateway.h"
 #include "shared/prepared.h"
 #include "shared/presence.h"
-#include "shared/service.h"
-#include "shared/shmem.h"
+#include "shared/workers.h"
 
 /* How many workers may look for the extension at a time */
 #define STARTING_MAX	3
@@ -174,7 +173,7 @@ send_away_unlisted(void)
 
 		if (database->listed || database->state != STARTED)
 			continue;
-		(void) dwf_service_tell_to_leave(database->oid);
+		(void) dwf_workers_tell_to_leave(database->oid);
 		database->asked = true; /* when it has left, see about it again */
 	}
 }
@@ -236,7 +235,7 @@ reap_workers(void)
 		one_ended = true;
 		pfree(database->handle);
 		database->handle = NULL;
-		if (dwf_service_take_gone(database->oid))
+		if (dwf_workers_take_gone(database->oid))
 		{
 			database->state = database->asked ? TO_START : IDLE;
 			database->start_after = 0;
@@ -262,7 +261,7 @@ static bool
 take_requests(bool list_anyway)
 {
 	List	   *requests;
-	bool		all = dwf_service_take_requests(&requests);
+	bool		all = dwf_workers_take_requests(&requests);
 	ListCell   *cell;
 
 	if (!all && requests == NIL && !list_anyway)
@@ -327,7 +326,7 @@ count_starting(void)
 		Database   *database = lfirst(cell);
 
 		if (database->state == STARTED &&
-			!dwf_service_is_serving(database->oid))
+			!dwf_workers_is_serving(database->oid))
 			starting++;
 	}
 	return starting;
@@ -415,7 +414,7 @@ tend_gateway(void)
 	if (database == NULL || dwf_presence_is_held(database->oid))
 		return dwf_launch_gateway_tend(generation, InvalidOid, true);
 	serves = database->state == STARTED &&
-		dwf_service_is_serving(database->oid);
+		dwf_workers_is_serving(database->oid);
 	return dwf_launch_gateway_tend(generation,
 								   serves ? database->oid : InvalidOid,
 								   serves || database->state == IDLE);
@@ -427,7 +426,7 @@ launcher_exit(int code, Datum arg)
 {
 	(void) code;
 	(void) arg;
-	dwf_service_launcher_end();
+	dwf_workers_launcher_end();
 }
 
 /* The launcher's main function */
@@ -441,7 +440,7 @@ dwf_launcher_main(Datum arg)
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	before_shmem_exit(launcher_exit, (Datum) 0);
 	dwf_prepared_begin_own();
-	generation = dwf_service_launcher_begin();
+	generation = dwf_workers_launcher_begin();
 
 	for (;;)
 	{

@@ -34,9 +34,10 @@
 #include "base/owner.h"
 #include "base/settings.h"
 #include "bgworker/attempt.h"
+#include "shared/address.h"
+#include "shared/counters.h"
 #include "shared/listener.h"
-#include "shared/service.h"
-#include "shared/shmem.h"
+#include "shared/news.h"
 #include "store/store.h"
 
 /* Each so many listening sessions add one more gap to the gap */
@@ -69,7 +70,7 @@ make_payload(const DwfNews *news)
 	appendStringInfoString(&payload, "{\"workflow_id\": ");
 	escape_json(&payload, pnstrdup(news->workflow_id, news->workflow_length));
 	appendStringInfo(&payload, ", \"kind\": \"%s\", \"key\": ",
-					 dwf_shmem_subject_name(dwf_shmem_subject(news->door)));
+					 dwf_counters_subject_name(dwf_counters_subject(news->door)));
 	if (news->door == DWF_DOOR_NO_TOPIC || news->door == DWF_DOOR_LIFE)
 		appendStringInfoString(&payload, "null");
 	else
@@ -135,7 +136,7 @@ static void
 notify_channel(const char *channel, char door, const char *payload)
 {
 	Async_Notify(channel, payload);
-	dwf_shmem_count(dwf_shmem_subject(door), DWF_COUNT_NOTIFICATIONS, 1);
+	dwf_counters_add(dwf_counters_subject(door), DWF_COUNT_NOTIFICATIONS, 1);
 }
 
 /*
@@ -146,8 +147,8 @@ notify_channel(const char *channel, char door, const char *payload)
 static void
 notify_news(const Listens *listens, const DwfNews *news)
 {
-	uint64		hash = dwf_listener_workflow_hash(news->workflow_id,
-												  news->workflow_length);
+	uint64		hash = dwf_address_workflow_hash(news->workflow_id,
+												 news->workflow_length);
 	int			first = find_listens(listens, hash);
 	bool		wanted = first < listens->count &&
 	listens->all[first].key.workflow_hash == hash;
@@ -187,16 +188,14 @@ notify_resync(const Listens *listens)
 		Async_Notify(listens->all[i].channel,
 					 "{\"workflow_id\": null, \"kind\": \"resync\", \"key\": null}");
 	if (listens->count > 0)
-		dwf_shmem_count(DWF_SUBJECT_ALL, DWF_COUNT_RESYNCS, 1);
+		dwf_counters_add(DWF_SUBJECT_ALL, DWF_COUNT_RESYNCS, 1);
 }
 
 /* Are these news not in this batch yet?  Equal hashes count as equal news. */
 static bool
 are_new(HTAB *seen, const char *news, int length)
 {
-	const unsigned char *bytes = (const unsigned char *) news;
-	uint64		hash = hash_bytes_extended(bytes, length,
-										   dwf_shared->hash_seed);
+	uint64		hash = dwf_address_hash_bytes(news, length);
 	bool		found;
 
 	(void) hash_search(seen, &hash, HASH_ENTER, &found);
@@ -242,7 +241,7 @@ notify_batch(void *argument)
 	while (*end < pending.len && milliseconds_since(start) < LONGEST_BATCH)
 	{
 		DwfNews		news;
-		uint32		size = dwf_service_read_news(pending.data + *end, &news);
+		uint32		size = dwf_news_read(pending.data + *end, &news);
 
 		if (are_new(seen, pending.data + *end, size))
 			notify_news(&listens, &news);

@@ -44,6 +44,7 @@
 
 #include "base/process.h"
 #include "base/settings.h"
+#include "shared/address.h"
 #include "shared/executors.h"
 #include "shared/waiter.h"
 #include "store/catalog.h"
@@ -314,7 +315,7 @@ wake_executor(Oid role)
 	DwfAddress	work = {.door = DWF_DOOR_WORK};
 
 	work.key = cstring_to_text(psprintf("%u", role));
-	return dwf_waiter_wake(dwf_waiter_hash(&work), work.door, 1) > 0;
+	return dwf_waiter_wake(dwf_address_hash(&work), work.door, 1) > 0;
 }
 
 /*

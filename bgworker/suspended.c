@@ -34,8 +34,8 @@
 #include "base/settings.h"
 #include "bgworker/aside.h"
 #include "bgworker/attempt.h"
+#include "shared/counters.h"
 #include "shared/listener.h"
-#include "shared/shmem.h"
 #include "store/catalog.h"
 #include "store/store.h"
 
@@ -250,7 +250,7 @@ static void
 lose(const DwfLost *lost)
 {
 	if (lost)
-		dwf_service_add_lost(&next_lost, lost);
+		dwf_news_add_lost(&next_lost, lost);
 	else
 		next_lost.any = next_lost.all = true;
 }
@@ -290,7 +290,7 @@ list_by_news(Piece *piece)
 		DwfNews		one;
 		text	   *words;
 
-		piece->end += dwf_service_read_news(news.data + piece->end, &one);
+		piece->end += dwf_news_read(news.data + piece->end, &one);
 		doors[count] = CharGetDatum(one.door);
 		words = cstring_to_text_with_len(one.workflow_id, one.workflow_length);
 		targets[count] = PointerGetDatum(words);
@@ -562,7 +562,7 @@ dwf_suspended_lost(void)
 		passing = next_lost;
 		memset(&next_lost, 0, sizeof(DwfLost));
 		if (dwf_listener_expects())
-			dwf_shmem_count(DWF_SUBJECT_ALL, DWF_COUNT_RECONCILES, 1);
+			dwf_counters_add(DWF_SUBJECT_ALL, DWF_COUNT_RECONCILES, 1);
 	}
 
 	/* go on where the page has ended; past the last one the pass is over */

@@ -12,7 +12,8 @@
 
 #include "datatype/timestamp.h"
 
-#include "shared/service.h"
+#include "shared/news.h"
+
 
 extern void dwf_suspended_init(void);
 extern bool dwf_suspended_has_news(void);

@@ -35,11 +35,13 @@
 #include "bgworker/notifier.h"
 #include "bgworker/pool.h"
 #include "bgworker/suspended.h"
+#include "shared/address.h"
 #include "shared/claim.h"
 #include "shared/listener.h"
+#include "shared/news.h"
 #include "shared/presence.h"
-#include "shared/service.h"
 #include "shared/waiter.h"
+#include "shared/workers.h"
 #include "store/catalog.h"
 #include "store/home.h"
 #include "store/store.h"
@@ -156,7 +158,7 @@ static void
 leave(void)
 {
 	dwf_pool_end();
-	dwf_service_worker_gone(generation);
+	dwf_workers_gone(generation);
 	proc_exit(0);
 }
 
@@ -167,7 +169,7 @@ worker_exit(int code, Datum arg)
 	(void) code;
 	(void) arg;
 	dwf_pool_abandon();
-	dwf_service_worker_end();
+	dwf_workers_end();
 }
 
 /*
@@ -189,17 +191,17 @@ recheck_bodies(void *argument)
 		if (execution->is_body &&
 			(!dwf_store_life(execution->workflow_id, &life) ||
 			 life.finished || life.owner != execution->role))
-			dwf_claim_interrupt(dwf_waiter_hash(&address));
+			dwf_claim_interrupt(dwf_address_hash(&address));
 	}
 }
 
 /* Move the news from the ring to suspended.c and to notifier.c */
 static void
-take_news(DwfWorker *place)
+take_news(void)
 {
 	static char ring[DWF_RING_BYTES];
 	static DwfLost lost;
-	uint32		length = dwf_service_take_ring(place, ring, &lost);
+	uint32		length = dwf_news_take(ring, &lost);
 
 	dwf_suspended_add(ring, length, &lost);
 	dwf_notifier_add(ring, length, lost.any);
@@ -207,12 +209,11 @@ take_news(DwfWorker *place)
 
 /*
  * Connect, and look for the extension; the process ends here if there is none,
- * or if the database is held.  Returns the worker's place in shared memory.
+ * or if the database is held.  Takes the worker's place in shared memory.
  */
-static DwfWorker *
+static void
 begin_work(Oid database)
 {
-	DwfWorker  *place;
 	bool		wanted;
 
 	memcpy(&generation, MyBgworkerEntry->bgw_extra, sizeof(generation));
@@ -236,12 +237,11 @@ begin_work(Oid database)
 		leave();
 
 	/* take the place, then look for a hold; a holder does the reverse */
-	place = dwf_service_worker_begin(generation, owner);
-	if (place == NULL || dwf_presence_is_held(database))
+	if (!dwf_workers_begin(generation, owner) ||
+		dwf_presence_is_held(database))
 		leave();
 	dwf_suspended_init();
 	dwf_notifier_init();
-	return place;
 }
 
 /* Sleep until something is due or the latch is set */
@@ -272,11 +272,11 @@ sleep_until(bool has_news, TimestampTz next_clock, TimestampTz next_body)
 void
 dwf_worker_main(Datum arg)
 {
-	DwfWorker  *place = begin_work(DatumGetObjectId(arg));
 	TimestampTz next_clock = DT_NOBEGIN;
 	TimestampTz next_body = DT_NOBEGIN;
 	bool		said_copy = false;
 
+	begin_work(DatumGetObjectId(arg));
 	for (;;)
 	{
 		DwfOrders	orders;
@@ -297,21 +297,21 @@ dwf_worker_main(Datum arg)
 			next_clock = next_body = DT_NOBEGIN;	/* paused may be off */
 
 		/* take orders; leave if there is nothing for a worker here */
-		dwf_service_take_orders(place, &orders);
+		dwf_workers_take_orders(&orders);
 		must_look |= orders.check;
 		must_recheck |= orders.recheck;
 		run = orders.run | dwf_pool_reap();
 		if (orders.leave || !is_wanted())
 			leave();
 		if (is_copy != said_copy)
-			dwf_service_say_copy(place, is_copy);
+			dwf_workers_say_copy(is_copy);
 		said_copy = is_copy;
 
 		/* news: for suspended workflows at once, for listeners later */
 		if (orders.has_news && !dwf_suspended_has_news() &&
 			(dwf_listener_expects() || dwf_notifier_time_left() == 0))
 		{
-			take_news(place);
+			take_news();
 			busy = true;
 		}
 		if (dwf_suspended_has_news())
@@ -336,9 +336,9 @@ dwf_worker_main(Datum arg)
 		{
 			bool		resumed;
 
-			dwf_service_plan_clock(place, DT_NOEND);
+			dwf_workers_plan_clock(DT_NOEND);
 			resumed = dwf_suspended_by_clock(is_copy, &next_clock);
-			dwf_service_plan_clock(place, next_clock);
+			dwf_workers_plan_clock(next_clock);
 			if (resumed)
 				next_body = serve_bodies();
 			busy = true;

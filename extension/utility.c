@@ -48,14 +48,16 @@
 #include "session/stash.h"
 #include "session/step_scope.h"
 #include "shared/claim.h"
-#include "shared/listener.h"
 #include "shared/prepared.h"
 #include "shared/presence.h"
-#include "shared/service.h"
-#include "shared/shmem.h"
 #include "shared/waiter.h"
+#include "shared/workers.h"
 #include "store/catalog.h"
 #include "store/store.h"
+
+#include "shared/dismissal.h"
+#include "shared/interest.h"
+#include "shared/preloaded.h"
 
 #define DWF_EXTENSION	"durable_wf"
 
@@ -76,7 +78,7 @@ may_be_lost(const char *gid)
 {
 	TransactionId xid;
 
-	if (dwf_shared == NULL || !dwf_catalog_is_installed())
+	if (!dwf_preloaded() || !dwf_catalog_is_installed())
 		return false;
 	xid = dwf_store_prepared_xid(gid);
 	return TransactionIdIsValid(xid) && dwf_prepared_may_be_lost(xid);
@@ -302,11 +304,11 @@ mind_session(PlannedStmt *statement)
 	Node	   *node = statement->utilityStmt;
 
 	if (IsA(node, UnlistenStmt))
-		dwf_listener_remove_channel(((UnlistenStmt *) node)->conditionname);
+		dwf_interest_remove_channel(((UnlistenStmt *) node)->conditionname);
 	else if (IsA(node, DiscardStmt) &&
 			 ((DiscardStmt *) node)->target == DISCARD_ALL)
 	{
-		dwf_listener_remove_channel(NULL);
+		dwf_interest_remove_channel(NULL);
 		dwf_claim_end_at_commit();
 	}
 	else if (IsA(node, VariableSetStmt) &&
@@ -329,14 +331,14 @@ tell_prepared(bool commit, TransactionId own, bool lost,
 		dwf_stash_end(own, commit);
 	else if (lost || before->has_notes || after->has_notes)
 	{
-		dwf_waiter_wake_database();
-		dwf_service_recheck();
+		dwf_waiter_wake_database(false);
+		dwf_workers_recheck();
 	}
 
 	if (commit && after->has_change)
-		dwf_service_request(after->changed_database);
+		dwf_workers_request(after->changed_database);
 	else if (commit && lost)
-		dwf_service_request(MyDatabaseId);
+		dwf_workers_request(MyDatabaseId);
 	if (lost || TransactionIdIsValid(before->xid) ||
 		TransactionIdIsValid(after->xid))
 		dwf_prepared_forget_ended();
@@ -375,24 +377,24 @@ run_statement(PlannedStmt *statement, const char *query_string,
 			after = before;
 		tell_prepared(commit, own, lost, &before, &after);
 	}
-	else if (dwf_shared && concerns_extension(node) && owns_extension())
+	else if (dwf_preloaded() && concerns_extension(node) && owns_extension())
 	{
 		PG_TRY();
 		{
-			dwf_waiter_dismiss();
+			dwf_dismissal_begin();
 			/* our worker locks the tables, too, and in another order */
 			dwf_presence_clear(MyDatabaseId);
 			RUN_STATEMENT();
 		}
 		PG_FINALLY();
 		{
-			dwf_waiter_readmit();
+			dwf_dismissal_end();
 		}
 		PG_END_TRY();
 	}
 	else
 	{
-		if (dwf_shared)
+		if (dwf_preloaded())
 			mind_presence(node);
 		mind_session(statement);
 		RUN_STATEMENT();		/* a ROLLBACK may free the statement */
@@ -440,7 +442,7 @@ process_utility(PlannedStmt *statement, const char *query_string,
 				ParamListInfo params, QueryEnvironment *query_env,
 				DestReceiver *dest, QueryCompletion *completion)
 {
-	bool		may_change = dwf_shared &&
+	bool		may_change = dwf_preloaded() &&
 	can_change_extension(statement->utilityStmt);
 	bool		had_extension = may_change && has_extension();
 	bool		in_step;

@@ -20,9 +20,10 @@
 #include "session/stash.h"
 #include "session/wakeup.h"
 #include "shared/claim.h"
-#include "shared/listener.h"
 #include "shared/prepared.h"
 #include "shared/presence.h"
+
+#include "shared/interest.h"
 
 /*
  * Before PREPARE TRANSACTION: refuse it in a session that executes a workflow,
@@ -67,7 +68,7 @@ xact_callback(XactEvent event, void *arg)
 	/* then each part ends what it has for the transaction */
 	dwf_client_end_xact();
 	dwf_prepared_settle(event == XACT_EVENT_PREPARE);
-	dwf_listener_end_xact(event != XACT_EVENT_ABORT);
+	dwf_interest_end_xact(event != XACT_EVENT_ABORT);
 	dwf_presence_end_xact();
 	dwf_journal_end_xact(event != XACT_EVENT_ABORT);
 	dwf_claim_end_xact(event != XACT_EVENT_ABORT);
@@ -83,7 +84,7 @@ subxact_callback(SubXactEvent event, SubTransactionId subid,
 	if (event != SUBXACT_EVENT_ABORT_SUB)
 		return;
 	dwf_wakeup_end_subxact(subid);
-	dwf_listener_end_subxact(subid);
+	dwf_interest_end_subxact(subid);
 	dwf_journal_end_subxact(subid);
 	dwf_claim_end_subxact(subid);
 }

@@ -46,9 +46,8 @@
 #include "bgworker/gateway/sockets.h"
 #include "bgworker/gateway/transaction.h"
 #include "bgworker/gateway/validate.h"
-#include "bgworker/launch_gateway.h"
 #include "shared/presence.h"
-#include "shared/service.h"
+#include "shared/workers.h"
 
 PG_MODULE_MAGIC;
 
@@ -92,7 +91,7 @@ gateway_exit(int code, Datum arg)
 	(void) code;
 	(void) arg;
 	dwf_conn_say_goodbye(*dwf_transaction_is_in_doubt);
-	dwf_service_gateway_end(on_purpose);
+	dwf_workers_gateway_end(on_purpose);
 }
 
 /* End the helpers, and note which held requests get no answer any more */
@@ -167,7 +166,7 @@ begin_work(Oid database)
 
 	memcpy(&start, MyBgworkerEntry->bgw_extra, sizeof(start));
 	connect_to(database, start.owner);
-	if (!dwf_service_gateway_begin(start.generation))
+	if (!dwf_workers_gateway_begin(start.generation))
 	{
 		on_purpose = true;
 		proc_exit(0);
@@ -251,7 +250,7 @@ take_orders(void)
 		leave();
 
 	/* told to leave, or the extension has gone */
-	dwf_service_gateway_orders(&leaves, &check);
+	dwf_workers_gateway_orders(&leaves, &check);
 	if (check && dwf_server_is_open && !dwf_resume_begin())
 	{
 		leaves = true;

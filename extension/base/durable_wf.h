@@ -5,7 +5,7 @@
  *
  * A mailbox item has an *address*: a workflow, a door and a key.  The same
  * triple, with a few more doors, names what a session can wait for; see
- * waiter.h.
+ * address.h.
  *
  *-------------------------------------------------------------------------
  */

@@ -27,6 +27,7 @@
 #include "session/identity.h"
 #include "session/journal.h"
 #include "session/wait.h"
+#include "shared/address.h"
 #include "shared/claim.h"
 #include "store/catalog.h"
 #include "store/store.h"

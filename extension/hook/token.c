@@ -52,6 +52,7 @@
 #include "base/texts.h"
 #include "hook/validator.h"
 #include "session/identity.h"
+#include "shared/address.h"
 #include "store/probe.h"
 
 #define TOKEN_BYTES		24		/* 192 random bits */

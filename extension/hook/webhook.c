@@ -37,6 +37,7 @@
 #include "session/identity.h"
 #include "session/journal.h"
 #include "session/wait.h"
+#include "shared/waiter.h"
 #include "store/store.h"
 
 PG_FUNCTION_INFO_V1(dwf_resume_held);

@@ -17,6 +17,7 @@
 #include "session/identity.h"
 #include "session/journal.h"
 #include "session/wait.h"
+#include "shared/waiter.h"
 #include "store/store.h"
 
 /* wf_set_event(key, value, workflow_id) → void */

@@ -17,8 +17,9 @@
 #include "base/arrays.h"
 #include "session/identity.h"
 #include "session/wakeup.h"
+#include "shared/address.h"
 #include "shared/queue_head.h"
-#include "shared/shmem.h"
+#include "shared/waiter.h"
 #include "store/catalog.h"
 #include "store/probe.h"
 
@@ -56,7 +57,7 @@ queue_id(const DwfAddress *address)
 {
 	DwfQueueId	queue;
 
-	queue.hash = dwf_waiter_hash(address);
+	queue.hash = dwf_address_hash(address);
 	queue.table = dwf_catalog_relation("message");
 	return queue;
 }

@@ -12,6 +12,7 @@
 #include "base/durable_wf.h"
 
 #include "session/wait.h"
+#include "shared/address.h"
 #include "shared/waiter.h"
 #include "store/store.h"
 

@@ -20,7 +20,8 @@
 #include "session/identity.h"
 #include "session/journal.h"
 #include "session/wait.h"
-#include "shared/shmem.h"
+#include "shared/address.h"
+#include "shared/waiter.h"
 #include "store/store.h"
 
 /* ----- sending ----- */

@@ -21,7 +21,8 @@
 #include "session/identity.h"
 #include "session/journal.h"
 #include "session/wait.h"
-#include "shared/shmem.h"
+#include "shared/address.h"
+#include "shared/preloaded.h"
 #include "shared/waiter.h"
 #include "store/store.h"
 
@@ -121,7 +122,7 @@ do_wf_event_waiters(PG_FUNCTION_ARGS)
 	text	   *last = NULL;
 	ListCell   *cell;
 
-	dwf_shmem_require("wf_event_waiters");
+	dwf_preloaded_require("wf_event_waiters");
 	InitMaterializedSRF(fcinfo, 0);
 
 	/* Show each workflow of the user once, with its oldest wait */

@@ -25,7 +25,8 @@
 #include "base/texts.h"
 #include "mailbox/mailbox.h"
 #include "session/identity.h"
-#include "shared/shmem.h"
+#include "shared/address.h"
+#include "shared/preloaded.h"
 #include "store/catalog.h"
 #include "store/store.h"
 
@@ -104,7 +105,7 @@ find_waiter(text *workflow_id, text *event_id)
 {
 	ListCell   *cell;
 
-	if (dwf_shared == NULL)
+	if (!dwf_preloaded())
 		return NULL;
 	foreach(cell, dwf_publish_waiters(event_id))
 	{
@@ -172,7 +173,7 @@ dwf_publish_notify(text *event_id, Datum payload, text *workflow_id)
 	/* Broadcast */
 	if (workflow_id == NULL)
 	{
-		dwf_shmem_require("wf_notify");
+		dwf_preloaded_require("wf_notify");
 		if (IsolationUsesXactSnapshot())
 			ereport(ERROR,
 					(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),

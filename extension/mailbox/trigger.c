@@ -34,6 +34,7 @@
 #include "base/portable.h"
 #include "mailbox/mailbox.h"
 #include "mailbox/publish.h"
+#include "shared/address.h"
 
 #define TEMPLATES_MAX	2
 

@@ -145,7 +145,7 @@ note_work(HeapTuple row, TupleDesc desc)
 		return;
 	is_due = DatumGetTimestampTz(due_at) <=
 		GetCurrentTransactionStartTimestamp();
-	dwf_wakeup_note_arrival(&work, dwf_waiter_hash(&work),
+	dwf_wakeup_note_arrival(&work, dwf_address_hash(&work),
 							is_due ? 1 : PG_UINT16_MAX, 0);
 }
 
@@ -161,7 +161,7 @@ note_hook(HeapTuple row, TupleDesc desc)
 	if (!row_text(row, desc, DWF_HOOK_WORKFLOW_ID, &address.workflow_id) ||
 		!row_text(row, desc, DWF_HOOK_TOKEN, &address.key))
 		return;
-	dwf_wakeup_note_arrival(&address, dwf_waiter_hash(&address), 0,
+	dwf_wakeup_note_arrival(&address, dwf_address_hash(&address), 0,
 							DWF_WAKES_ALL);
 }
 
@@ -186,12 +186,12 @@ note_answer(HeapTuple row, TupleDesc desc)
 		return;
 	address.key = cstring_to_text(psprintf(INT64_FORMAT,
 										   DatumGetInt64(request_id)));
-	dwf_wakeup_note_arrival(&address, dwf_waiter_hash(&address), 0, 0);
+	dwf_wakeup_note_arrival(&address, dwf_address_hash(&address), 0, 0);
 
 	is_held = DatumGetBool(heap_getattr(row, DWF_REQUEST_IS_HELD, desc,
 										&isnull));
 	if (!isnull && is_held)
-		dwf_wakeup_note_arrival(&gateway, dwf_waiter_hash(&gateway), 0, 0);
+		dwf_wakeup_note_arrival(&gateway, dwf_address_hash(&gateway), 0, 0);
 }
 
 /* Note what a row of "hook" or "request" ends; false for other tables */
@@ -244,7 +244,7 @@ dwf_note_arrival(PG_FUNCTION_ARGS)
 		PG_RETURN_POINTER(row);
 
 	/* tell those that keep something about the row's queue or database */
-	hash = dwf_waiter_hash(&address);
+	hash = dwf_address_hash(&address);
 	if (dwf_door_is_queue(address.door))
 		report_item(row, trigger->tg_relation, hash);
 	else if (address.door == DWF_DOOR_LIFE &&

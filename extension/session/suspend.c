@@ -30,8 +30,8 @@
 #include "session/journal.h"
 #include "shared/claim.h"
 #include "shared/listener.h"
-#include "shared/service.h"
-#include "shared/shmem.h"
+#include "shared/workers.h"
+#include "shared/waiter.h"
 #include "store/store.h"
 
 /* Raise WF009 unless the wait was CALLed where it can commit */
@@ -81,8 +81,7 @@ write_suspension(DwfWait *wait)
 	int64		wait_id = 0;
 
 	if (wait->wants_id)
-		wait_id = (int64)
-			pg_atomic_fetch_add_u64(&dwf_shared->next_wait_id, 1);
+		wait_id = dwf_waiter_new_id();
 
 	/* have the worker told of news, before the row shows what to look for */
 	dwf_listener_expect(workflow_id);
@@ -98,7 +97,7 @@ write_suspension(DwfWait *wait)
 
 	/* have the worker look at the deadline */
 	if (wait->ends_at != DWF_WAIT_FOREVER)
-		dwf_service_ask_clock(wait->ends_at);
+		dwf_workers_ask_clock(wait->ends_at);
 }
 
 /* Would a look succeed?  What the look takes is rolled back. */

@@ -47,7 +47,11 @@
 #include "session/journal.h"
 #include "session/suspend.h"
 #include "shared/claim.h"
-#include "shared/shmem.h"
+#include "shared/counters.h"
+#include "shared/dismissal.h"
+#include "shared/listener.h"
+#include "shared/preloaded.h"
+#include "shared/workers.h"
 #include "store/store.h"
 
 /*
@@ -114,7 +118,7 @@ check_can_wait(const DwfWait *wait)
 				 errhint("Wait in a READ COMMITTED transaction, or pass a timeout of 0.")));
 
 	/* the wait needs the registry, which has room for one of each session */
-	dwf_shmem_require(wait->function);
+	dwf_preloaded_require(wait->function);
 	if (dwf_journal_in_command())
 		ereport(ERROR,
 				(errcode(DWF_ERRCODE_NOT_IN_BODY),
@@ -214,7 +218,7 @@ static bool
 wait_registered(DwfWait *wait, text *watched, TimestampTz until,
 				DwfAtTimeout at_timeout)
 {
-	DwfSubject	subject = dwf_shmem_subject(wait->keys[0].address.door);
+	DwfSubject	subject = dwf_counters_subject(wait->keys[0].address.door);
 	uint32		wait_event = dwf_compat_wait_event(wait->function);
 	MemoryContext context = CurrentMemoryContext;
 	MemoryContext look_context;
@@ -241,7 +245,7 @@ wait_registered(DwfWait *wait, text *watched, TimestampTz until,
 		{
 			bool		found;
 
-			dwf_waiter_check_dismissed();
+			dwf_dismissal_check();
 			MemoryContextReset(look_context);
 			wait->look_at = DWF_WAIT_FOREVER;
 			MemoryContextSwitchTo(look_context);
@@ -252,13 +256,13 @@ wait_registered(DwfWait *wait, text *watched, TimestampTz until,
 			if (found)
 				return true;
 			if (signalled)
-				dwf_shmem_count(subject, DWF_COUNT_SPURIOUS, 1);
+				dwf_counters_add(subject, DWF_COUNT_SPURIOUS, 1);
 			if (expired)
 			{
 				if (at_timeout)
 					at_timeout(wait);
 				else
-					dwf_shmem_count(subject, DWF_COUNT_TIMEOUTS, 1);
+					dwf_counters_add(subject, DWF_COUNT_TIMEOUTS, 1);
 				return false;
 			}
 			if (wait->may_commit)
@@ -284,7 +288,7 @@ dwf_wait_until(DwfWait *wait, TimestampTz until, DwfAtTimeout at_timeout)
 	bool		found = false;
 
 	check_can_wait(wait);
-	dwf_shmem_count(dwf_shmem_subject(door), DWF_COUNT_WAITS, 1);
+	dwf_counters_add(dwf_counters_subject(door), DWF_COUNT_WAITS, 1);
 	if (door == DWF_DOOR_QUEUE)
 		dwf_client_keep_alive();
 

@@ -33,9 +33,13 @@
 #include "utils/memutils.h"
 
 #include "shared/claim.h"
+#include "shared/counters.h"
 #include "shared/listener.h"
-#include "shared/service.h"
-#include "shared/shmem.h"
+#include "shared/news.h"
+#include "shared/preloaded.h"
+#include "shared/queue_head.h"
+#include "shared/waiter.h"
+#include "shared/workers.h"
 
 #define NOTES_AT_FIRST	16
 #define NOTES_TO_KEEP	1024
@@ -91,8 +95,8 @@ static void
 keep_address(Note *note, const DwfAddress *address)
 {
 	note->workflow_hash =
-		dwf_listener_workflow_hash(VARDATA_ANY(address->workflow_id),
-								   VARSIZE_ANY_EXHDR(address->workflow_id));
+		dwf_address_workflow_hash(VARDATA_ANY(address->workflow_id),
+								  VARSIZE_ANY_EXHDR(address->workflow_id));
 
 	/* make the buffer at the first note, and do not let it grow for ever */
 	if (note_texts == NULL)
@@ -193,7 +197,7 @@ int
 dwf_wakeup_note_take(const DwfAddress *address)
 {
 	Assert(dwf_door_is_queue(address->door));
-	(void) push_note(address, dwf_waiter_hash(address), 1, true);
+	(void) push_note(address, dwf_address_hash(address), 1, true);
 	return nnotes - 1;
 }
 
@@ -261,8 +265,8 @@ wake_notes(int bottom, bool takes)
 								notes[i].count);
 		if (notes[i].interrupts)
 			dwf_claim_interrupt(notes[i].hash);
-		else if (notes[i].door == DWF_DOOR_WORK && woken == 0 && dwf_shared)
-			dwf_service_ask_run();
+		else if (notes[i].door == DWF_DOOR_WORK && woken == 0 && dwf_preloaded())
+			dwf_workers_ask_run();
 	}
 }
 
@@ -278,7 +282,7 @@ wake_notes(int bottom, bool takes)
 static void
 tell_worker(int bottom, bool takes)
 {
-	DwfWorker  *worker = NULL;
+	DwfNewsRing *ring = NULL;
 	bool		is_full = false;
 
 	if (!dwf_listener_any())
@@ -287,28 +291,28 @@ tell_worker(int bottom, bool takes)
 	{
 		const Note *note = &notes[i];
 
-		if (worker && i % TOLD_AT_A_TIME == 0)
+		if (ring && i % TOLD_AT_A_TIME == 0)
 		{
-			dwf_service_close_ring(worker);
-			worker = NULL;
+			dwf_news_close(ring);
+			ring = NULL;
 		}
 		if (note->is_take != takes || !is_news(note->door) ||
 			(note->workflow_hash != 0 &&
 			 !dwf_listener_wants(note->workflow_hash)) ||
-			dwf_service_has_news(note->hash))
+			dwf_news_is_there(note->hash))
 			continue;
-		if (worker == NULL && (worker = dwf_service_open_ring()) == NULL)
+		if (ring == NULL && (ring = dwf_news_open()) == NULL)
 			return;				/* a worker begins with a resync */
 		if (!is_full && note->has_text &&
-			dwf_service_put_news(worker, note->hash, note->door,
-								 note_texts->data + note->text_start,
-								 note->workflow_length, note->key_length))
+			dwf_news_put(ring, note->hash, note->door,
+						 note_texts->data + note->text_start,
+						 note->workflow_length, note->key_length))
 			continue;
 		is_full = true;
-		dwf_service_lose_news(worker, note->workflow_hash);
+		dwf_news_lose(ring, note->workflow_hash);
 	}
-	if (worker)
-		dwf_service_close_ring(worker);
+	if (ring)
+		dwf_news_close(ring);
 }
 
 /* Count what the committing transaction sent and received */
@@ -317,9 +321,9 @@ count_notes(void)
 {
 	for (int i = 0; i < nnotes; i++)
 		if (is_news(notes[i].door))
-			dwf_shmem_count(dwf_shmem_subject(notes[i].door),
-							notes[i].is_take ? DWF_COUNT_RECEIVES
-							: DWF_COUNT_SENDS, notes[i].count);
+			dwf_counters_add(dwf_counters_subject(notes[i].door),
+							 notes[i].is_take ? DWF_COUNT_RECEIVES
+							 : DWF_COUNT_SENDS, notes[i].count);
 }
 
 /* Has this transaction notes, of arrivals or of takes? */

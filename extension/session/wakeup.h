@@ -12,7 +12,8 @@
 
 #include "access/xact.h"
 
-#include "shared/waiter.h"
+#include "shared/address.h"
+
 
 /* The notes of a transaction that was prepared; only wakeup.c reads them */
 typedef struct DwfNotes

@@ -5,27 +5,30 @@
  *	  session does.
  *
  * The claim is a word in the session's slot: a hash of database and workflow,
- * written under the attachment lock by who has looked through all slots.  It
- * is not one of the server's locks: those of the user method are released by
- * DISCARD ALL and pg_advisory_unlock_all(), those of the default method with
- * every transaction that aborts, and a session must keep its workflow through
- * both.  A crash clears shared memory, and with it all claims; a session that
- * exits gives its claim back after its transaction has been aborted, so that
- * its successor meets nothing half done.
+ * which the session writes after it has looked through all slots, under the
+ * claim lock.  It is not one of the server's locks: those of the user method
+ * are released by DISCARD ALL and pg_advisory_unlock_all(), those of the
+ * default method with every transaction that aborts, and a session must keep
+ * its workflow through both.  A crash clears shared memory, and with it all
+ * claims; a session that exits gives its claim back after its transaction has
+ * been aborted, so that its successor meets nothing half done.
  *
  *	(none)	  --claim-----------------------> attached
  *	attached  --abort of the claiming one---> (none)
  *	attached  --end_at_commit, commit-------> (none)
  *	attached  --release, exit---------------> (none)
  *
- * Whoever waits for work in the workflow's queue is woken when it is given
- * back.
+ * A claim that is given back wakes a waiter for work in the workflow's queue.
  *
  * A session that has ended its run (end_at_commit) executes nothing, and holds
  * the workflow still.  So there are three states (DwfAttachmentState), and no
  * function that returns a workflow or NULL: one says whether there is one, and
- * the others return it or raise.  What they return is the caller's own, as a
- * call that commits may lose the workflow in between (a deferred trigger).
+ * the others return it or raise.  They return a copy, as a call that commits
+ * may lose the workflow in between (a deferred trigger).
+ *
+ * Locks: one LWLock guards the claims; no other lock is taken under it.  A
+ * process that holds it may send a signal to the session that has a claim: the
+ * session cannot give the claim back and exit meanwhile.
  *
  *-------------------------------------------------------------------------
  */
@@ -34,8 +37,10 @@
 #include <signal.h>
 
 #include "miscadmin.h"
+#include "port/atomics.h"
 #include "storage/condition_variable.h"
 #include "storage/ipc.h"
+#include "storage/shmem.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -44,24 +49,88 @@
 #include "base/client.h"
 #include "base/restricted.h"
 #include "base/texts.h"
-#include "shared/service.h"
-#include "shared/shmem.h"
+#include "shared/address.h"
+#include "shared/preloaded.h"
+#include "shared/slot.h"
 #include "shared/waiter.h"
+#include "shared/workers.h"
+
+/* What the session in a slot executes */
+typedef struct Claim
+{
+	pg_atomic_uint64 hash;		/* of the workflow, or 0: none.  Written under
+								 * the lock, exclusive; read without it by
+								 * dwf_claim_count() */
+	int			pid;			/* this and the following as hash, and while
+								 * that is not 0 they stay */
+	Oid			database;
+	Oid			role;
+	TimestampTz since;
+	int			length;
+	char		workflow_id[DWF_WORKFLOW_ID_MAX];
+	bool		runs_body;		/* it is an executor that runs the body: its
+								 * process alone writes this, without a lock */
+	bool		is_interrupted; /* the body has to end: reset with the lock
+								 * exclusive, set with the lock shared (all
+								 * set the same), read without it */
+} Claim;
+
+typedef struct Claims
+{
+	ConditionVariable given_back;	/* a claim was */
+	pg_atomic_uint32 nbodies;	/* how many slots run a body */
+	Claim		claims[FLEXIBLE_ARRAY_MEMBER];	/* by slot */
+} Claims;
+
+static Claims *shared = NULL;
+static LWLock *lock = NULL;
 
 /* What this session holds, or NULL; in TopMemoryContext */
 static text *attached_id = NULL;
 static text *attached_queue = NULL;
 
-/* The (sub)transactions that have begun it and that end it, or invalid */
+/* The (sub)transactions that have begun and that end the claim, or invalid */
 static SubTransactionId begun_by = InvalidSubTransactionId;
 static SubTransactionId ended_by = InvalidSubTransactionId;
 static bool exit_callback_registered = false;
 static bool is_body = false;
 static bool is_suspending = false;
 
+/* How much shared memory this part needs */
+Size
+dwf_claim_size(void)
+{
+	return add_size(offsetof(Claims, claims),
+					mul_size(dwf_slot_count(), sizeof(Claim)));
+}
+
+/* Find the shared memory, or lay it out; under AddinShmemInitLock */
+void
+dwf_claim_init_shared(LWLockPadded *locks)
+{
+	bool		found;
+
+	lock = &locks[0].lock;
+	shared = ShmemInitStruct("durable_wf claims", dwf_claim_size(), &found);
+	if (found)
+		return;
+	memset(shared, 0, dwf_claim_size());
+	ConditionVariableInit(&shared->given_back);
+	pg_atomic_init_u32(&shared->nbodies, 0);
+	for (int i = 0; i < dwf_slot_count(); i++)
+		pg_atomic_init_u64(&shared->claims[i].hash, 0);
+}
+
+/* This session's own claim */
+static Claim *
+my_claim(void)
+{
+	return &shared->claims[dwf_slot_mine()];
+}
+
 /*
- * What does this session execute?  For what runs in it on behalf of somebody
- * else it is nothing.
+ * What does this session execute?  Nothing, as seen from code that runs in it
+ * in a security-restricted operation (restricted.c).
  */
 DwfAttachmentState
 dwf_claim_state(void)
@@ -107,7 +176,7 @@ dwf_claim_require(const char *function)
 
 /*
  * The workflow that this session holds: it executes it, or has ended its run
- * in this transaction.  Raises WF008 if there is none (any more).
+ * in this transaction.  Raises WF008 if it holds none.
  */
 text *
 dwf_claim_held(void)
@@ -127,20 +196,18 @@ dwf_claim_is_body(void)
 	return is_body;
 }
 
-/* It begins, or ends, to do so */
+/* This session begins, or ends, to run a body */
 void
 dwf_claim_set_body(bool value)
 {
-	DwfSlot    *slot = dwf_shmem_my_slot();
-
-	if (is_body == value || slot == NULL)
+	if (is_body == value || dwf_slot_mine() == DWF_NO_SLOT)
 		return;
 	is_body = value;
-	slot->runs_body = value;
+	my_claim()->runs_body = value;
 	if (value)
-		pg_atomic_fetch_add_u32(&dwf_shared->nbodies, 1);
+		pg_atomic_fetch_add_u32(&shared->nbodies, 1);
 	else
-		pg_atomic_fetch_sub_u32(&dwf_shared->nbodies, 1);
+		pg_atomic_fetch_sub_u32(&shared->nbodies, 1);
 }
 
 /* Is the body being left because it is suspended? */
@@ -150,58 +217,58 @@ dwf_claim_is_suspending(void)
 	return is_suspending;
 }
 
+/* The body is being left because it is suspended, or it is not left so */
 void
 dwf_claim_set_suspending(bool value)
 {
 	is_suspending = value;
 }
 
-/* What stands for a workflow in a slot: never 0 */
+/* The hash that stands for a workflow in a claim; never 0 */
 static uint64
 claim_hash(text *workflow_id)
 {
 	DwfAddress	address = {DWF_DOOR_LIFE, workflow_id, NULL};
 
-	return dwf_waiter_hash(&address) | 1;
+	return dwf_address_hash(&address) | 1;
 }
 
-/* The slot that has claimed a workflow, or NULL; the caller holds the lock */
-static DwfSlot *
+/* The claim of a workflow, or NULL; the caller holds the lock */
+static Claim *
 find_claim(uint64 hash)
 {
-	for (int i = 0; i < dwf_shared->nslots; i++)
-		if (pg_atomic_read_u64(&dwf_shared->slots[i].attached) == hash)
-			return &dwf_shared->slots[i];
+	for (int i = 0; i < dwf_slot_count(); i++)
+		if (pg_atomic_read_u64(&shared->claims[i].hash) == hash)
+			return &shared->claims[i];
 	return NULL;
 }
 
 /*
- * Something has changed about a workflow's life, at the address with this
- * hash: if an executor runs its body, interrupt that.  Cannot fail.
+ * A workflow's life, the address with this hash, has changed: if an executor
+ * runs the workflow's body, interrupt that executor.  Cannot fail.
  */
 void
 dwf_claim_interrupt(uint64 life_hash)
 {
-	DwfSlot    *holder;
+	Claim	   *claim;
 
-	if (dwf_shared == NULL ||
-		pg_atomic_read_u32(&dwf_shared->nbodies) == 0)
+	if (!dwf_preloaded() || pg_atomic_read_u32(&shared->nbodies) == 0)
 		return;
-	LWLockAcquire(dwf_shmem_claim_lock(), LW_SHARED);
-	holder = find_claim(life_hash | 1);
-	if (holder && holder->runs_body && holder->attached_pid != MyProcPid)
+	LWLockAcquire(lock, LW_SHARED);
+	claim = find_claim(life_hash | 1);
+	if (claim && claim->runs_body && claim->pid != MyProcPid)
 	{
-		holder->is_interrupted = true;	/* all who write it write the same */
-		(void) kill(holder->attached_pid, SIGINT);
+		claim->is_interrupted = true;
+		(void) kill(claim->pid, SIGINT);
 	}
-	LWLockRelease(dwf_shmem_claim_lock());
+	LWLockRelease(lock);
 }
 
 /* Was the body that this session runs told to end? */
 bool
 dwf_claim_is_interrupted(void)
 {
-	return is_body && dwf_shmem_my_slot()->is_interrupted;
+	return is_body && my_claim()->is_interrupted;
 }
 
 /* How many sessions execute a workflow, in all databases */
@@ -210,56 +277,57 @@ dwf_claim_count(void)
 {
 	int			count = 0;
 
-	for (int i = 0; i < dwf_shared->nslots; i++)
-		if (pg_atomic_read_u64(&dwf_shared->slots[i].attached) != 0)
+	for (int i = 0; i < dwf_slot_count(); i++)
+		if (pg_atomic_read_u64(&shared->claims[i].hash) != 0)
 			count++;
 	return count;
 }
 
-/* Does a session execute that workflow now? */
+/* Does any session execute that workflow now? */
 bool
 dwf_claim_exists(text *workflow_id)
 {
 	bool		claimed;
 
-	LWLockAcquire(dwf_shmem_claim_lock(), LW_SHARED);
+	LWLockAcquire(lock, LW_SHARED);
 	claimed = find_claim(claim_hash(workflow_id)) != NULL;
-	LWLockRelease(dwf_shmem_claim_lock());
+	LWLockRelease(lock);
 	return claimed;
 }
 
-/*
- * What is executed now in this database, of DwfExecution.  If it runs out of
- * memory, the abort unlocks.
- */
+/* What sessions of this database execute now, as DwfExecution */
 List *
 dwf_claim_list(void)
 {
 	List	   *list = NIL;
 
-	LWLockAcquire(dwf_shmem_claim_lock(), LW_SHARED);
-	for (int i = 0; i < dwf_shared->nslots; i++)
+	/* palloc may raise out of memory: then the abort unlocks */
+	LWLockAcquire(lock, LW_SHARED);
+	for (int i = 0; i < dwf_slot_count(); i++)
 	{
-		DwfSlot    *slot = &dwf_shared->slots[i];
+		Claim	   *claim = &shared->claims[i];
 		DwfExecution *execution;
 
-		if (pg_atomic_read_u64(&slot->attached) == 0 ||
-			slot->attached_database != MyDatabaseId)
+		if (pg_atomic_read_u64(&claim->hash) == 0 ||
+			claim->database != MyDatabaseId)
 			continue;
 		execution = palloc(sizeof(DwfExecution));
-		execution->workflow_id = cstring_to_text_with_len(slot->attached_id,
-														  slot->attached_length);
-		execution->pid = slot->attached_pid;
-		execution->is_body = slot->runs_body;
-		execution->role = slot->attached_role;
-		execution->since = slot->attached_since;
+		execution->workflow_id = cstring_to_text_with_len(claim->workflow_id,
+														  claim->length);
+		execution->pid = claim->pid;
+		execution->is_body = claim->runs_body;
+		execution->role = claim->role;
+		execution->since = claim->since;
 		list = lappend(list, execution);
 	}
-	LWLockRelease(dwf_shmem_claim_lock());
+	LWLockRelease(lock);
 	return list;
 }
 
-/* Give the claim back, and if there is work in it wake whom it concerns */
+/*
+ * Give the claim back, if this session has one; if there is work in it, wake
+ * what may do that work
+ */
 static void
 give_back(bool is_work)
 {
@@ -267,17 +335,18 @@ give_back(bool is_work)
 
 	if (attached_id == NULL)
 		return;
-	LWLockAcquire(dwf_shmem_claim_lock(), LW_EXCLUSIVE);
-	pg_atomic_write_u64(&dwf_shmem_my_slot()->attached, 0);
-	LWLockRelease(dwf_shmem_claim_lock());
-	ConditionVariableBroadcast(&dwf_shared->attachment_ended);
-	if (!is_work)
-		;
-	else if (attached_queue)
-		(void) dwf_waiter_wake(dwf_waiter_hash(&queue), queue.door, 1);
-	else if (MyBackendType != B_BG_WORKER)
-		dwf_service_ask_run();	/* a client may have held one that has a body */
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	pg_atomic_write_u64(&my_claim()->hash, 0);
+	LWLockRelease(lock);
+	ConditionVariableBroadcast(&shared->given_back);
 
+	/* a client may have held a workflow that has a body */
+	if (is_work && attached_queue)
+		(void) dwf_waiter_wake(dwf_address_hash(&queue), queue.door, 1);
+	else if (is_work && MyBackendType != B_BG_WORKER)
+		dwf_workers_ask_run();
+
+	/* this session executes nothing now */
 	pfree(attached_id);
 	if (attached_queue)
 		pfree(attached_queue);
@@ -286,7 +355,7 @@ give_back(bool is_work)
 	dwf_client_keep_as_set();
 }
 
-/* Give the claim back, and wake whom it concerns.  Cannot fail. */
+/* Give the claim back, and wake what may execute it next.  Cannot fail. */
 void
 dwf_claim_release(void)
 {
@@ -294,8 +363,8 @@ dwf_claim_release(void)
 }
 
 /*
- * Give the claim back of a workflow that cannot be executed now: a wake would
- * have the next one try the same.  Cannot fail.
+ * Give the claim back of a workflow that cannot be executed now, and wake
+ * nothing: what is woken would try the same workflow.  Cannot fail.
  */
 void
 dwf_claim_pass_by(void)
@@ -303,9 +372,9 @@ dwf_claim_pass_by(void)
 	give_back(false);
 }
 
-/* Runs when the session's transaction has been aborted already */
+/* The process exits; its transaction has been aborted already */
 static void
-attachment_exit(int code, Datum arg)
+claim_exit(int code, Datum arg)
 {
 	(void) code;
 	(void) arg;
@@ -315,7 +384,7 @@ attachment_exit(int code, Datum arg)
 
 /*
  * Claim a workflow for this session, which has none.  False if another
- * session has it: then holder_pid says which.
+ * session has it: then *holder_pid is that session's.
  */
 bool
 dwf_claim_take(text *workflow_id, text *queue, int *holder_pid)
@@ -323,41 +392,44 @@ dwf_claim_take(text *workflow_id, text *queue, int *holder_pid)
 	uint64		hash = claim_hash(workflow_id);
 	text	   *id_copy = dwf_texts_copy_to_top(workflow_id);
 	text	   *queue_copy = dwf_texts_copy_to_top(queue);
-	DwfSlot    *slot = dwf_shmem_my_slot();
-	DwfSlot    *holder;
+	Claim	   *mine = my_claim();
+	Claim	   *other;
 
-	Assert(attached_id == NULL && slot != NULL && !dwf_restricted());
+	Assert(attached_id == NULL && dwf_slot_mine() != DWF_NO_SLOT &&
+		   !dwf_restricted());
 	if (!exit_callback_registered)
 	{
-		on_shmem_exit(attachment_exit, (Datum) 0);
+		on_shmem_exit(claim_exit, (Datum) 0);
 		exit_callback_registered = true;
 	}
 
-	LWLockAcquire(dwf_shmem_claim_lock(), LW_EXCLUSIVE);
-	holder = find_claim(hash);
-	if (holder)
-		*holder_pid = holder->attached_pid;
+	/* look through all slots and write ours, under one lock */
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	other = find_claim(hash);
+	if (other)
+		*holder_pid = other->pid;
 	else
 	{
-		slot->attached_pid = MyProcPid;
-		slot->attached_database = MyDatabaseId;
-		slot->attached_role = GetSessionUserId();
-		slot->attached_since = GetCurrentTimestamp();
-		slot->attached_length = VARSIZE_ANY_EXHDR(workflow_id);
-		memcpy(slot->attached_id, VARDATA_ANY(workflow_id),
-			   slot->attached_length);
-		slot->is_interrupted = false;
-		pg_atomic_write_u64(&slot->attached, hash);
+		mine->pid = MyProcPid;
+		mine->database = MyDatabaseId;
+		mine->role = GetSessionUserId();
+		mine->since = GetCurrentTimestamp();
+		mine->length = VARSIZE_ANY_EXHDR(workflow_id);
+		memcpy(mine->workflow_id, VARDATA_ANY(workflow_id), mine->length);
+		mine->is_interrupted = false;
+		pg_atomic_write_u64(&mine->hash, hash);
 	}
-	LWLockRelease(dwf_shmem_claim_lock());
+	LWLockRelease(lock);
 
-	if (holder)
+	if (other)
 	{
 		pfree(id_copy);
 		if (queue_copy)
 			pfree(queue_copy);
 		return false;
 	}
+
+	/* this session executes it from now on */
 	dwf_client_keep_alive();
 	attached_id = id_copy;
 	attached_queue = queue_copy;
@@ -367,7 +439,8 @@ dwf_claim_take(text *workflow_id, text *queue, int *holder_pid)
 
 /*
  * End the session that executes a workflow, if there is one, and wait until it
- * has given it back.  Interruptible; the caller may act on the workflow.
+ * has given the workflow back.  Interruptible; the caller has tested that its
+ * role may act on the workflow.
  */
 void
 dwf_claim_evict(text *workflow_id)
@@ -375,39 +448,38 @@ dwf_claim_evict(text *workflow_id)
 	uint64		hash = claim_hash(workflow_id);
 	int			evicted = 0;
 
-	ConditionVariablePrepareToSleep(&dwf_shared->attachment_ended);
+	ConditionVariablePrepareToSleep(&shared->given_back);
 	for (;;)
 	{
-		DwfSlot    *holder;
+		Claim	   *claim;
 		bool		gone;
 
-		/* under the lock the holder is there, and its pid not another's */
-		LWLockAcquire(dwf_shmem_claim_lock(), LW_SHARED);
-		holder = find_claim(hash);
-		gone = holder == NULL ||
-			(evicted != 0 && holder->attached_pid != evicted);
+		/* under the lock the pid is that session's, and no later process's */
+		LWLockAcquire(lock, LW_SHARED);
+		claim = find_claim(hash);
+		gone = claim == NULL || (evicted != 0 && claim->pid != evicted);
 		if (!gone && evicted == 0)
 		{
-			evicted = holder->attached_pid;
+			evicted = claim->pid;
 			(void) kill(evicted, SIGTERM);
 		}
-		LWLockRelease(dwf_shmem_claim_lock());
+		LWLockRelease(lock);
 		if (gone)
 			break;
-		ConditionVariableSleep(&dwf_shared->attachment_ended,
-							   PG_WAIT_EXTENSION);
+		ConditionVariableSleep(&shared->given_back, PG_WAIT_EXTENSION);
 	}
 	ConditionVariableCancelSleep();
 }
 
 /*
- * If this transaction commits, the session executes nothing any more.  What
- * runs in it on behalf of somebody else cannot do that.
+ * If this transaction commits, the session executes nothing after it.  Code in
+ * a security-restricted operation cannot bring that about.
  */
 void
 dwf_claim_end_at_commit(void)
 {
-	if (attached_id && !dwf_restricted() && ended_by == InvalidSubTransactionId)
+	if (attached_id && !dwf_restricted() &&
+		ended_by == InvalidSubTransactionId)
 		ended_by = GetCurrentSubTransactionId();
 }
 
@@ -422,7 +494,7 @@ dwf_claim_end_xact(bool commit)
 		dwf_claim_release();
 }
 
-/* A subtransaction has aborted, with what it and its children began or ended */
+/* A subtransaction aborts, with what it and its children began or ended */
 void
 dwf_claim_end_subxact(SubTransactionId subid)
 {

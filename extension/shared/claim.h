@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * claim.h
- *	  Which workflow this session executes.  Floor 1.
+ *	  Which workflow this session executes.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,14 +13,15 @@
 #include "access/xact.h"
 #include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
+#include "storage/lwlock.h"
 
 /* A workflow that a session of this database executes */
 typedef struct DwfExecution
 {
 	text	   *workflow_id;
 	int			pid;
-	bool		is_body;		/* by one of our executors, */
-	Oid			role;			/* ... which is that role's */
+	bool		is_body;		/* the session is one of our executors, */
+	Oid			role;			/* ... which runs as that role */
 	TimestampTz since;
 } DwfExecution;
 
@@ -29,10 +30,12 @@ typedef enum DwfAttachmentState
 {
 	DWF_EXECUTES_NOTHING,		/* nothing, and it holds nothing */
 	DWF_EXECUTES,				/* a workflow */
-	DWF_HAS_ENDED_RUN			/* nothing any more; it holds the workflow
-								 * until the transaction has committed */
+	DWF_HAS_ENDED_RUN			/* nothing, but it holds the workflow until
+								 * the transaction has committed */
 } DwfAttachmentState;
 
+extern Size dwf_claim_size(void);
+extern void dwf_claim_init_shared(LWLockPadded *locks);
 extern DwfAttachmentState dwf_claim_state(void);
 extern bool dwf_claim_executes(text **workflow_id)
 			__attribute__((warn_unused_result));
@@ -48,8 +51,7 @@ extern bool dwf_claim_is_interrupted(void);
 extern int	dwf_claim_count(void);
 extern bool dwf_claim_exists(text *workflow_id);
 extern List *dwf_claim_list(void);
-extern bool dwf_claim_take(text *workflow_id, text *queue,
-						   int *holder_pid);
+extern bool dwf_claim_take(text *workflow_id, text *queue, int *holder_pid);
 extern void dwf_claim_evict(text *workflow_id);
 extern void dwf_claim_end_at_commit(void);
 extern void dwf_claim_release(void);

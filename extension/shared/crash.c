@@ -1,29 +1,29 @@
 /*-------------------------------------------------------------------------
  *
  * crash.c
- *	  Which bodies have taken their process along.
+ *	  Which bodies have ended their process by a crash.
  *
- * A body is given up after so many crashes, and only those count of which its
- * own process was the cause.  Three things can end that process:
+ * A body is given up after so many crashes, and only those count that its own
+ * process has caused.  Three things can end that process:
  *
  *	its exit		by an error of its own, by SIGTERM from itself: counts.
- *					By SIGTERM from elsewhere (a shutdown, the end of our
- *					worker, pg_terminate_backend): does not.
- *	SIGQUIT			the server is restarted because some other process has
+ *					By SIGTERM from another process (a shutdown, the end of
+ *					our worker, pg_terminate_backend): does not.
+ *	SIGQUIT			the server is restarted because another process has
  *					crashed, or is shut down at once: does not count.
  *	anything else	a crash, which runs no code of ours: counts.
  *
  * So each executor marks the body that it runs, and removes the mark on each
- * way out but the last: whoever is still marked when all processes are gone
- * has crashed.  The marks are in memory that the postmaster maps before it
- * starts anybody: unlike the server's shared memory it outlives a crash
- * restart, and it goes with the postmaster, so that a machine that stops, or a
- * container whose processes are killed all at once, leaves no mark.  What the
- * postmaster itself can write down as it exits, it does: with
+ * way out but the last: a body that is still marked when all processes are
+ * gone has crashed.  The marks are in memory that the postmaster maps before
+ * it starts any process: unlike the server's shared memory, that memory
+ * outlives a crash restart.  It goes with the postmaster, so that a machine
+ * that stops, or a container whose processes are killed all at once, leaves no
+ * mark.  The postmaster writes the marks to a file as it exits: with
  * restart_after_crash off a crash ends it, too.
  *
  * A mark is a hash of database and workflow, by a seed that outsiders do not
- * know.  All of it is atomic: the handlers of signals write it.
+ * know.  All of it is atomic and needs no lock: handlers of signals write it.
  *
  *-------------------------------------------------------------------------
  */
@@ -41,15 +41,15 @@
 #include "storage/fd.h"
 #include "storage/ipc.h"
 #include "storage/pmsignal.h"
-#include "storage/proc.h"
+#include "storage/shmem.h"
 #include "tcop/tcopprot.h"
 
-#include "shared/shmem.h"
+#include "shared/slot.h"
 
-/* So many crashes are remembered until the bodies are run again */
+/* So many crashes are remembered, each until its body is run again */
 #define NOTED_MAX	128
 
-/* Where the postmaster writes them down, and what such a file begins with */
+/* The file that the postmaster writes, and what it begins with */
 #define FILE_NAME	PGSTAT_STAT_PERMANENT_DIRECTORY "/durable_wf.stat"
 #define FILE_MAGIC	UINT64CONST(0x6477665F63726173)
 
@@ -57,10 +57,10 @@
 typedef struct Marks
 {
 	uint64		seed;
-	pg_atomic_uint32 next;		/* the place that is taken when all are */
+	pg_atomic_uint32 next;		/* when no place is free, this one is taken */
 	pg_atomic_uint64 noted[NOTED_MAX];	/* bodies that have crashed */
 	int			nrunning;
-	pg_atomic_uint64 running[FLEXIBLE_ARRAY_MEMBER];	/* by proc number */
+	pg_atomic_uint64 running[FLEXIBLE_ARRAY_MEMBER];	/* by slot */
 } Marks;
 
 /* What is in the file */
@@ -74,12 +74,15 @@ typedef struct Saved
 static Marks *marks = NULL;
 static pid_t postmaster_pid = 0;
 
-/* This process was told to end by another one */
+/* The mark of what this process runs, if it is an executor */
+static pg_atomic_uint64 *my_mark = NULL;
+
+/* Another process has told this one to end */
 static volatile sig_atomic_t told_to_end = false;
 
 /* ----- in the postmaster ----- */
 
-/* A body has crashed */
+/* Note that a body has crashed */
 static void
 note(uint64 hash)
 {
@@ -96,7 +99,7 @@ note(uint64 hash)
 	pg_atomic_write_u64(&marks->noted[place % NOTED_MAX], hash);
 }
 
-/* All processes are gone: what is still marked as running has crashed */
+/* All processes are gone: note what is still marked as running */
 static void
 note_those_that_ran(void)
 {
@@ -109,7 +112,7 @@ note_those_that_ran(void)
 	}
 }
 
-/* The postmaster exits: write down what the next one has to know */
+/* The postmaster exits: write the file for the next one, if there is need */
 static void
 save(int code, Datum arg)
 {
@@ -138,7 +141,7 @@ save(int code, Datum arg)
 		(void) FreeFile(file);
 }
 
-/* Read what the last postmaster has written down, and remove it */
+/* Read the file that the last postmaster has written, and remove it */
 static void
 load(void)
 {
@@ -158,12 +161,13 @@ load(void)
 	(void) unlink(FILE_NAME);
 }
 
-/* Map the memory, for all processes that will be started */
+/* Map the memory, for all processes that the postmaster will start */
 static void
 map_memory(void)
 {
-	Size		size = offsetof(Marks, running) +
-	MaxBackends * sizeof(pg_atomic_uint64);
+	Size		size = add_size(offsetof(Marks, running),
+								mul_size(dwf_slot_count(),
+										 sizeof(pg_atomic_uint64)));
 	void	   *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
 							  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
@@ -177,15 +181,20 @@ map_memory(void)
 	pg_atomic_init_u32(&marks->next, 0);
 	for (int i = 0; i < NOTED_MAX; i++)
 		pg_atomic_init_u64(&marks->noted[i], 0);
-	marks->nrunning = MaxBackends;
+	marks->nrunning = dwf_slot_count();
 	for (int i = 0; i < marks->nrunning; i++)
 		pg_atomic_init_u64(&marks->running[i], 0);
 }
 
-/* The shared memory is being laid out, for the first time or after a crash */
+/*
+ * The shared memory is being laid out, for the first time or after a crash:
+ * map our own the first time, and see after a crash what has caused it.
+ */
 void
-dwf_crash_init_memory(void)
+dwf_crash_init_shared(void)
 {
+	if (IsUnderPostmaster)
+		return;
 	if (marks != NULL)
 	{
 		note_those_that_ran();
@@ -199,27 +208,21 @@ dwf_crash_init_memory(void)
 
 /* ----- in an executor ----- */
 
-static pg_atomic_uint64 *
-my_mark(void)
-{
-	return &marks->running[DWF_MY_PROC_NUMBER];
-}
-
 /* What stands for a workflow of this database */
 static uint64
 hash_of(text *workflow_id)
 {
 	uint64		hash;
 
-	hash = hash_bytes_extended((const unsigned char *) VARDATA_ANY(workflow_id),
+	hash = hash_bytes_extended((unsigned char *) VARDATA_ANY(workflow_id),
 							   VARSIZE_ANY_EXHDR(workflow_id),
 							   marks->seed ^ MyDatabaseId);
 	return hash == 0 ? 1 : hash;
 }
 
-/* SIGTERM, as die(), which does not tell from where it came */
+/* SIGTERM: do as die(), and note whether another process has sent it */
 static void
-handle_terminate(int signal, siginfo_t * info, void *context)
+handle_terminate(int signal, siginfo_t *info, void *context)
 {
 	(void) context;
 	if (info->si_pid != MyProcPid)
@@ -227,19 +230,19 @@ handle_terminate(int signal, siginfo_t * info, void *context)
 	die(signal);
 }
 
-/* SIGQUIT: another process has crashed, not this one */
+/* SIGQUIT: another process has crashed, so this body has not */
 static void
 handle_quit(SIGNAL_ARGS)
 {
-	pg_atomic_write_u64(my_mark(), 0);
+	pg_atomic_write_u64(my_mark, 0);
 	SignalHandlerForCrashExit(postgres_signal_arg);
 }
 
-/* This process exits in good order */
+/* This process runs its exit code: does its exit count as a crash? */
 static void
 crash_exit(int code, Datum arg)
 {
-	uint64		hash = pg_atomic_exchange_u64(my_mark(), 0);
+	uint64		hash = pg_atomic_exchange_u64(my_mark, 0);
 
 	(void) code;
 	(void) arg;
@@ -247,12 +250,13 @@ crash_exit(int code, Datum arg)
 		note(hash);
 }
 
-/* This process, an executor, has connected: watch what ends it */
+/* This process, an executor, has connected: watch what ends it; may raise */
 void
 dwf_crash_watch(void)
 {
 	struct sigaction terminate = {0};
 
+	my_mark = &marks->running[dwf_slot_mine()];
 	terminate.sa_sigaction = handle_terminate;
 	sigemptyset(&terminate.sa_mask);
 	terminate.sa_flags = SA_RESTART | SA_SIGINFO;
@@ -262,7 +266,7 @@ dwf_crash_watch(void)
 	before_shmem_exit(crash_exit, (Datum) 0);
 }
 
-/* It begins to run a body, whose last crash has been counted */
+/* This process begins to run a body, whose last crash has been counted */
 void
 dwf_crash_enter(text *workflow_id)
 {
@@ -274,14 +278,14 @@ dwf_crash_enter(text *workflow_id)
 
 		(void) pg_atomic_compare_exchange_u64(&marks->noted[i], &expected, 0);
 	}
-	pg_atomic_write_u64(my_mark(), hash);
+	pg_atomic_write_u64(my_mark, hash);
 }
 
-/* The body is left */
+/* This process has left the body */
 void
 dwf_crash_leave(void)
 {
-	pg_atomic_write_u64(my_mark(), 0);
+	pg_atomic_write_u64(my_mark, 0);
 }
 
 /* Has a body crashed since it was last entered? */

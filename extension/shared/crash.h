@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * crash.h
- *	  Which bodies have taken their process along.  Floor 1.
+ *	  Which bodies have ended their process by a crash.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,7 +10,7 @@
 
 #include "base/durable_wf.h"
 
-extern void dwf_crash_init_memory(void);
+extern void dwf_crash_init_shared(void);
 extern void dwf_crash_watch(void);
 extern void dwf_crash_enter(text *workflow_id);
 extern void dwf_crash_leave(void);

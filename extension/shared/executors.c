@@ -4,12 +4,14 @@
  *	  What executors tell the worker that has started them.
  *
  * A process that has ended tells nothing: the server does not pass on how it
- * did.  So there is a cell in shared memory for each executor, taken by the
- * worker before the start and freed by it after the end; the executor writes
- * down how far it has come.  A worker that ends frees its cells, whatever its
- * executors may still write to them; then another executor may seem to have
- * come a little further than it has, which costs no more than one start too
- * many.
+ * ended.  So there is a cell in shared memory for each executor.  The worker
+ * takes it before it starts the executor and frees it after the executor has
+ * ended; the executor notes in it how far it has come.  A worker that ends
+ * frees its cells, whatever its executors may still write to them; then
+ * another executor may seem to have come a little further than it has, which
+ * costs no more than one start too many.
+ *
+ * The cells are atomic: there is no lock.
  *
  *-------------------------------------------------------------------------
  */
@@ -19,18 +21,19 @@
 #include "port/atomics.h"
 #include "storage/shmem.h"
 
-/* Beside what executors tell: a cell that is not free */
+/* A bit beside those of executors.h: the cell is not free */
 #define TAKEN	0x1
 
-static pg_atomic_uint32 *cells = NULL;
+static pg_atomic_uint32 *cells = NULL;	/* max_worker_processes of them */
 
+/* How much shared memory this part needs */
 Size
 dwf_executors_size(void)
 {
 	return mul_size(max_worker_processes, sizeof(pg_atomic_uint32));
 }
 
-/* Find the shared memory, or lay it out; the caller holds the lock */
+/* Find the shared memory, or lay it out; under AddinShmemInitLock */
 void
 dwf_executors_init_shared(void)
 {
@@ -42,7 +45,7 @@ dwf_executors_init_shared(void)
 		pg_atomic_init_u32(&cells[i], 0);
 }
 
-/* Take a cell; -1 when there are as many as the server could run */
+/* Take a cell; -1 when all are taken, one for each process of the server */
 int
 dwf_executors_take(void)
 {
@@ -57,14 +60,14 @@ dwf_executors_take(void)
 	return -1;
 }
 
-/* The executor is gone, or never came */
+/* Free a cell: its executor has ended, or was not started */
 void
 dwf_executors_free(int cell)
 {
 	pg_atomic_write_u32(&cells[cell], 0);
 }
 
-/* This executor has come so far */
+/* Note in this executor's cell how far it has come */
 void
 dwf_executors_tell(int cell, uint32 bit)
 {
@@ -72,7 +75,7 @@ dwf_executors_tell(int cell, uint32 bit)
 		pg_atomic_fetch_or_u32(&cells[cell], bit);
 }
 
-/* How far has it come? */
+/* How far has a cell's executor come?  Returns the bits of executors.h. */
 uint32
 dwf_executors_ask(int cell)
 {

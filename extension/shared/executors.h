@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * executors.h
- *	  What executors tell the worker that has started them.  Floor 1.
+ *	  What executors tell the worker that has started them.
  *
  *-------------------------------------------------------------------------
  */

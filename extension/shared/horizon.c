@@ -3,21 +3,25 @@
  * horizon.c
  *	  What no running transaction can have seen unfinished.
  *
- * A sender asks without a lock whether its destination has ended, and may then
- * stay open for long.  Its message can appear after the end has committed; so
- * an ended workflow may be removed only when no transaction is left that could
- * have seen it alive.  That the transaction which ended it is older than all
- * that run is not enough: an older one can commit after a younger one looked.
+ * A sender asks without a lock whether its destination has ended, and its
+ * transaction may then stay open for long.  Its message can appear after the
+ * end has committed; so an ended workflow may be removed only when no
+ * transaction is left that could have seen it alive.  It is not enough that
+ * the transaction which ended it is older than all that run: an older one can
+ * commit after a younger one looked.
  *
- * It takes two steps, as for the heads of queues.  At some moment all
- * transactions older than E had ended, and after that X was the next xid.  Who
- * could see one of those unfinished has an xid smaller than X, since who
- * writes has its xid before it looks (README, I5).  When all transactions
- * older than X have ended, E is proven.
+ * The proof takes two steps, as the one for the bounds of queues does.  At
+ * some moment all transactions older than E had ended, and after that X was
+ * the next xid.  A transaction that could see one of those unfinished has an
+ * xid smaller than X, since a writer has its xid before it looks (README, I5).
+ * When all transactions older than X have ended, E is proven.
  *
- * That leaves those who looked before they began to write, and keep their
- * snapshot: REPEATABLE READ.  Their snapshots hold back what VACUUM may remove,
- * so nothing counts that VACUUM would not count as seen by all.
+ * That leaves transactions that looked before they began to write and keep
+ * their snapshot: REPEATABLE READ.  Their snapshots hold back what VACUUM may
+ * remove, so the horizon is never later than what VACUUM takes for seen by
+ * all.
+ *
+ * A spinlock guards the shared memory; no other lock is taken under it.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,13 +29,39 @@
 
 #include "access/transam.h"
 #include "storage/procarray.h"
+#include "storage/shmem.h"
+#include "storage/spin.h"
 
-#include "shared/shmem.h"
+#include "shared/preloaded.h"
 
-/* Initialise the shared memory; runs in the postmaster */
-void
-dwf_horizon_init_shared(DwfHorizon *horizon)
+typedef struct Horizon
 {
+	slock_t		lock;			/* guards all of the following */
+	TransactionId proven;		/* see dwf_horizon_read(); or invalid */
+	TransactionId ended;		/* E: all older transactions had ended ... */
+	TransactionId next;			/* X: ... before this xid was given; or
+								 * invalid, when no E is noted */
+} Horizon;
+
+static Horizon *horizon = NULL;
+
+/* How much shared memory this part needs */
+Size
+dwf_horizon_size(void)
+{
+	return sizeof(Horizon);
+}
+
+/* Find the shared memory, or lay it out; under AddinShmemInitLock */
+void
+dwf_horizon_init_shared(void)
+{
+	bool		found;
+
+	horizon = ShmemInitStruct("durable_wf horizon", dwf_horizon_size(),
+							  &found);
+	if (found)
+		return;
 	SpinLockInit(&horizon->lock);
 	horizon->proven = InvalidTransactionId;
 	horizon->ended = InvalidTransactionId;
@@ -47,10 +77,9 @@ later_xid(TransactionId a, TransactionId b)
 	return TransactionIdPrecedes(a, b) ? b : a;
 }
 
-/* Prove the noted moment if it is time, and note another one */
+/* Prove the noted E if it is time, and note another one; what is proven */
 static TransactionId
-move_horizon(DwfHorizon *horizon, TransactionId ended, TransactionId next,
-			 TransactionId oldest)
+move_horizon(TransactionId ended, TransactionId next, TransactionId oldest)
 {
 	TransactionId proven;
 
@@ -72,10 +101,11 @@ move_horizon(DwfHorizon *horizon, TransactionId ended, TransactionId next,
 }
 
 /*
- * An xid such that nobody who is at work, in the database of "table", could
- * see an older transaction unfinished; or InvalidTransactionId when that is
- * not known of any.  Each call that finds others at work brings it forward for
- * a later one.  To be called before this transaction writes.  Does not block.
+ * An xid such that no transaction that is at work, in the database of "table",
+ * can have seen an older one unfinished; or InvalidTransactionId when no such
+ * xid is known.  Each call that finds others at work brings the horizon
+ * forward for a later call.  The caller has not written yet in its
+ * transaction.  Does not block.
  */
 TransactionId
 dwf_horizon_read(Relation table)
@@ -86,10 +116,10 @@ dwf_horizon_read(Relation table)
 	TransactionId oldest = GetOldestActiveTransactionId();
 	TransactionId proven = InvalidTransactionId;
 
-	if (dwf_shared)
-		proven = move_horizon(&dwf_shared->horizon, ended, next, oldest);
+	if (dwf_preloaded())
+		proven = move_horizon(ended, next, oldest);
 
-	/* nobody else was at work: proven on the spot */
+	/* when no other transaction was at work, E is proven on the spot */
 	if (TransactionIdPrecedesOrEquals(next, oldest))
 		proven = later_xid(proven, ended);
 	if (TransactionIdIsValid(proven) &&

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * listener.h
- *	  Who wants a NOTIFY for what.  Floor 1.
+ *	  Which roles want a NOTIFY for what.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,8 +10,10 @@
 
 #include "base/durable_wf.h"
 
-#include "access/xact.h"
-#include "nodes/pg_list.h"
+#include "storage/lwlock.h"
+
+/* How many keys the roles share */
+#define DWF_LISTENS_MAX		16384
 
 #define DWF_CHANNEL_SIZE	40	/* "wf_" and 32 hexadecimal digits */
 
@@ -34,15 +36,12 @@ typedef struct DwfListen
 } DwfListen;
 
 extern Size dwf_listener_size(void);
-extern void dwf_listener_init_shared(void);
-extern uint64 dwf_listener_workflow_hash(const char *id, int length);
+extern void dwf_listener_init_shared(LWLockPadded *locks);
 extern DwfListenKey dwf_listener_key(Oid role, uint64 workflow_hash);
 extern void dwf_listener_channel(const DwfListenKey *key, char *channel);
-extern void dwf_listener_add(const DwfListenKey *key);
-extern void dwf_listener_remove(const DwfListenKey *key);
-extern void dwf_listener_remove_channel(const char *channel);
-extern void dwf_listener_end_xact(bool commit);
-extern void dwf_listener_end_subxact(SubTransactionId subid);
+extern int	dwf_listener_enter(const DwfListen *listen);
+extern void dwf_listener_leave(const DwfListen *listen);
+extern void dwf_listener_count_session(bool listens_now);
 extern void dwf_listener_expect(text *workflow_id);
 extern bool dwf_listener_expects(void);
 extern bool dwf_listener_any(void);

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * prepared.h
- *	  Prepared transactions that hold something to wake for.  Floor 1.
+ *	  Prepared transactions that hold something to wake for.
  *
  *-------------------------------------------------------------------------
  */
@@ -11,18 +11,20 @@
 #include "base/durable_wf.h"
 
 #include "access/xact.h"
+#include "storage/lwlock.h"
 
-/* What a prepared transaction is going to change for others; '' when free */
+/* What a prepared transaction is going to change for others */
 typedef struct DwfPrepared
 {
 	TransactionId xid;
 	bool		has_notes;		/* else only the following */
 	bool		has_change;		/* it decides where a worker is: presence.c */
 	Oid			changed_database;
-	char		gid[GIDSIZE];
+	char		gid[GIDSIZE];	/* '': the entry is free */
 } DwfPrepared;
 
-extern int	dwf_prepared_count(void);
+extern Size dwf_prepared_size(void);
+extern void dwf_prepared_init_shared(LWLockPadded *locks);
 extern void dwf_prepared_announce(const char *gid);
 extern const char *dwf_prepared_announced(void);
 extern TransactionId dwf_prepared_remembered(void);

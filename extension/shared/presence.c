@@ -5,33 +5,62 @@
  *
  * Creating or dropping the extension, creating, dropping or altering a
  * database decides about it; the launcher is asked to look when that
- * transaction has ended, whichever way.  A statement that needs a database
- * without sessions in it holds it until then: the worker is told to leave,
- * and the launcher starts none.
+ * transaction has ended, by commit or abort.  A statement that needs a
+ * database without sessions in it holds that database until its transaction
+ * ends: the worker is told to leave, and the launcher starts none.
+ *
+ * What is shared is atomic: for each slot, the database that it holds.
  *
  *-------------------------------------------------------------------------
  */
 #include "shared/presence.h"
 
 #include "miscadmin.h"
+#include "port/atomics.h"
 #include "storage/ipc.h"
+#include "storage/shmem.h"
 #include "utils/resowner.h"
 
-#include "shared/service.h"
-#include "shared/shmem.h"
+#include "shared/slot.h"
+#include "shared/workers.h"
 
 /* How long a worker may take to leave, in ms; as in CountOtherDBBackends() */
 #define LEAVE_TIMEOUT	5000
 
-/* Ask the launcher at the end of this transaction, about this database */
+/* At the end of this transaction, ask the launcher about this database */
 static bool changed = false;
 static Oid	changed_database = InvalidOid;
 static bool exit_callback_registered = false;
 
-/* Tell the workers at its end that roles or their privileges have changed */
+/* The database that each slot holds, or none; its process writes it */
+static pg_atomic_uint32 *held = NULL;
+
+/* At its end, tell the workers that roles or their privileges have changed */
 static bool roles_changed = false;
 
-/* A change that is not to be forgotten: when two differ, look at all */
+/* How much shared memory this part needs */
+Size
+dwf_presence_size(void)
+{
+	return mul_size(dwf_slot_count(), sizeof(pg_atomic_uint32));
+}
+
+/* Find the shared memory, or lay it out; under AddinShmemInitLock */
+void
+dwf_presence_init_shared(void)
+{
+	bool		found;
+
+	held = ShmemInitStruct("durable_wf presence", dwf_presence_size(),
+						   &found);
+	for (int i = 0; !found && i < dwf_slot_count(); i++)
+		pg_atomic_init_u32(&held[i], InvalidOid);
+}
+
+/*
+ * This transaction changes whether a database has a worker.  If it changes
+ * that of two databases, the launcher is asked about all.
+ */
 void
 dwf_presence_changed(Oid database)
 {
@@ -56,7 +85,7 @@ after_invalidation(ResourceReleasePhase phase, bool is_commit,
 		return;
 	roles_changed = false;
 	if (is_commit)
-		dwf_service_ask_all();
+		dwf_workers_ask_all();
 }
 
 /* Somebody may log in, or connect, who could not: tell the workers at commit */
@@ -78,20 +107,21 @@ dwf_presence_has_change(Oid *database)
 	return changed;
 }
 
-/* Let go what this transaction held, and have the launcher look */
+/* Release the held database, and have the launcher look.  Cannot fail. */
 void
 dwf_presence_end_xact(void)
 {
-	DwfSlot    *slot = dwf_shmem_my_slot();
+	int			slot = dwf_slot_mine();
 
-	if (slot && pg_atomic_read_u32(&slot->holds) != InvalidOid)
-		pg_atomic_write_u32(&slot->holds, InvalidOid);
+	if (slot != DWF_NO_SLOT && pg_atomic_read_u32(&held[slot]) != InvalidOid)
+		pg_atomic_write_u32(&held[slot], InvalidOid);
 	if (!changed)
 		return;
 	changed = false;
-	dwf_service_request(changed_database);
+	dwf_workers_request(changed_database);
 }
 
+/* The process exits: as at the end of a transaction */
 static void
 presence_exit(int code, Datum arg)
 {
@@ -101,37 +131,38 @@ presence_exit(int code, Datum arg)
 }
 
 /*
- * Have our worker leave a database and keep out of it until this transaction
- * has ended.  Waits, interruptibly, until it is gone; but only as long as core
- * waits for sessions to leave: it may be held up by a lock of another session
- * in that database, which DROP DATABASE (FORCE) is about to end.
+ * Have our processes leave a database and keep out of it until this
+ * transaction has ended.  Waits, interruptibly, until they are gone; but only
+ * as long as core waits for sessions to leave: a process of ours may be
+ * waiting for a lock of another session in that database, which DROP DATABASE
+ * (FORCE) is about to end.
  */
 void
 dwf_presence_clear(Oid database)
 {
-	DwfSlot    *slot = dwf_shmem_my_slot();
+	int			slot = dwf_slot_mine();
 
-	if (slot == NULL || !OidIsValid(database))
+	if (slot == DWF_NO_SLOT || !OidIsValid(database))
 		return;
 	if (!exit_callback_registered)
 	{
 		before_shmem_exit(presence_exit, (Datum) 0);
 		exit_callback_registered = true;
 	}
-	pg_atomic_write_u32(&slot->holds, database);
+	pg_atomic_write_u32(&held[slot], database);
 	pg_memory_barrier();		/* a worker that starts now sees it */
 	dwf_presence_changed(database);
-	if (dwf_service_tell_to_leave(database))
-		dwf_service_wait_until_left(database, LEAVE_TIMEOUT);
+	if (dwf_workers_tell_to_leave(database))
+		dwf_workers_wait_until_left(database, LEAVE_TIMEOUT);
 }
 
-/* Does anybody want a database without our worker? */
+/* Does a session hold a database, so that our processes must keep out? */
 bool
 dwf_presence_is_held(Oid database)
 {
 	pg_memory_barrier();
-	for (int i = 0; i < dwf_shared->nslots; i++)
-		if (pg_atomic_read_u32(&dwf_shared->slots[i].holds) == database)
+	for (int i = 0; i < dwf_slot_count(); i++)
+		if (pg_atomic_read_u32(&held[i]) == database)
 			return true;
 	return false;
 }

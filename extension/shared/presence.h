@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * presence.h
- *	  In which databases a worker may be.  Floor 1.
+ *	  In which databases a worker may be.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,6 +10,8 @@
 
 #include "base/durable_wf.h"
 
+extern Size dwf_presence_size(void);
+extern void dwf_presence_init_shared(void);
 extern void dwf_presence_changed(Oid database);
 extern void dwf_presence_roles_changed(void);
 extern void dwf_presence_clear(Oid database);

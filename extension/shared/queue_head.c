@@ -6,26 +6,28 @@
  *
  * While any snapshot is old, the index entries of items that were taken stay
  * where they are: in front of the queue.  A receive that starts at the front
- * gets slower with each item that was ever taken.  So for queues in use we
- * keep a bound: no item with an id below it is, or can become, visible to a
- * new snapshot.  Receives start there.
+ * gets slower with each item that was ever taken.  So each queue in use has a
+ * bound here: no item with an id below it is visible, or can become visible,
+ * to a new snapshot.  Receives start at the bound.
  *
- * The bound moves in two steps.  First note an id, L, that has been given out,
- * and then X, the next xid.  When all transactions older than X have ended,
- * every id up to L has its fate: who takes an id has an xid before (README,
- * I5).  Then look, in a snapshot made after that, for the lowest id there is
- * - counting items that somebody holds, since he may give them back - and set
- * the bound to it, or to L + 1 if that is less.
+ * The bound moves in two steps.  The first step notes an id that has been
+ * given out, L, and then the next xid, X.  When all transactions older than X
+ * have ended, each id up to L has its fate: a transaction has its xid before
+ * it takes an id (README, I5).  The second step looks, in a snapshot made
+ * after that, for the lowest id that is there, and sets the bound to it, or to
+ * L + 1 if that is less.  That look counts items that a transaction holds,
+ * since the transaction may give them back.
  *
- * Items written with ids of the writer's choice (COPY, replication) can come
- * in below the bound.  The row trigger reports each row before it is written,
- * by a transaction that has its xid; the bound goes down to it, and a
- * candidate that was noted before that xid was given is void.
+ * Items whose ids the writer has chosen (COPY, replication) can come in below
+ * the bound.  The row trigger reports each row before it is written, by a
+ * transaction that has its xid; the bound goes down to it, and a candidate
+ * that was noted before that xid was given is void.
  *
  * Losing a bound (restart, eviction by another queue) costs one walk.
  *
- * Each set of heads has a spinlock.  dwf_queue_head_inserting(), which every send
- * calls, takes it only if there is something to correct.
+ * A spinlock guards each set of heads; no other lock is taken under it.
+ * dwf_queue_head_inserting(), which every send calls, first reads without the
+ * spinlock, and takes it only if there is something to correct.
  *
  *-------------------------------------------------------------------------
  */
@@ -34,22 +36,46 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "storage/procarray.h"
+#include "storage/shmem.h"
+#include "storage/spin.h"
 
-#include "shared/shmem.h"
+#include "shared/preloaded.h"
 
 #define HEAD_SETS		1024	/* a power of two */
-#define TAKES_TO_MOVE	64		/* how often it is worth to move a bound */
+#define HEAD_WAYS		4		/* so many queues share a set */
+#define TAKES_TO_MOVE	64		/* a bound is worth moving after so many */
 #define NO_BOUND		PG_INT64_MIN
 
-/* Shared memory for the heads of up to 4096 queues */
+/* The head of one queue, or of none (an invalid table) */
+typedef struct Head
+{
+	DwfQueueId	queue;
+	int64		bound;
+	DwfQueueHeadCandidate candidate;
+	uint32		taken;			/* since the last candidate */
+	uint32		used;			/* the set's tick at the last take */
+} Head;
+
+/* The heads of queues whose hashes share a remainder */
+typedef struct HeadSet
+{
+	slock_t		lock;			/* guards all of the following */
+	uint32		tick;
+	Head		heads[HEAD_WAYS];
+} HeadSet;
+
+static HeadSet *sets = NULL;
+
+/* How much shared memory this part needs */
 Size
 dwf_queue_head_size(void)
 {
-	return MAXALIGN(mul_size(HEAD_SETS, sizeof(DwfQueueHeadSet)));
+	return mul_size(HEAD_SETS, sizeof(HeadSet));
 }
 
+/* Make it the head of a queue of which nothing is known */
 static void
-clear_head(DwfQueueHead *head, DwfQueueId queue)
+clear_head(Head *head, DwfQueueId queue)
 {
 	head->queue = queue;
 	head->bound = NO_BOUND;
@@ -59,60 +85,67 @@ clear_head(DwfQueueHead *head, DwfQueueId queue)
 	head->used = 0;
 }
 
-/* Initialise the shared memory; runs in the postmaster */
+/* Find the shared memory, or lay it out; under AddinShmemInitLock */
 void
-dwf_queue_head_init_shared(DwfQueueHeadSet *sets)
+dwf_queue_head_init_shared(void)
 {
 	DwfQueueId	none = {0, InvalidOid};
+	bool		found;
 
-	for (int i = 0; i < HEAD_SETS; i++)
+	sets = ShmemInitStruct("durable_wf queue heads", dwf_queue_head_size(),
+						   &found);
+	for (int i = 0; !found && i < HEAD_SETS; i++)
 	{
 		SpinLockInit(&sets[i].lock);
 		sets[i].tick = 0;
-		for (int way = 0; way < DWF_HEAD_WAYS; way++)
+		for (int way = 0; way < HEAD_WAYS; way++)
 			clear_head(&sets[i].heads[way], none);
 	}
 }
 
-static DwfQueueHeadSet *
+/* The set of a queue */
+static HeadSet *
 set_of(DwfQueueId queue)
 {
-	return &dwf_shared->heads[queue.hash & (HEAD_SETS - 1)];
+	return &sets[queue.hash & (HEAD_SETS - 1)];
 }
 
-/* The queue's head in its set, or NULL */
-static DwfQueueHead *
-find_head(DwfQueueHeadSet *set, DwfQueueId queue)
+/* The queue's head in its set, or NULL; the caller holds the spinlock */
+static Head *
+find_head(HeadSet *set, DwfQueueId queue)
 {
-	for (int way = 0; way < DWF_HEAD_WAYS; way++)
+	for (int way = 0; way < HEAD_WAYS; way++)
 		if (set->heads[way].queue.hash == queue.hash &&
 			set->heads[way].queue.table == queue.table)
 			return &set->heads[way];
 	return NULL;
 }
 
-/* A head for a new queue: that of the queue that was at work longest ago */
-static DwfQueueHead *
-evict_head(DwfQueueHeadSet *set, DwfQueueId queue)
+/*
+ * A head for a new queue: that of the queue that was at work longest ago.  The
+ * caller holds the spinlock.
+ */
+static Head *
+evict_head(HeadSet *set, DwfQueueId queue)
 {
-	DwfQueueHead *oldest = &set->heads[0];
+	Head	   *oldest = &set->heads[0];
 
-	for (int way = 1; way < DWF_HEAD_WAYS; way++)
+	for (int way = 1; way < HEAD_WAYS; way++)
 		if (set->tick - set->heads[way].used > set->tick - oldest->used)
 			oldest = &set->heads[way];
 	clear_head(oldest, queue);
 	return oldest;
 }
 
-/* No item of the queue with a smaller id can be received by a new snapshot */
+/* No new snapshot can receive an item of the queue with a smaller id */
 int64
 dwf_queue_head_bound(DwfQueueId queue)
 {
-	DwfQueueHeadSet *set;
-	DwfQueueHead *head;
+	HeadSet    *set;
+	Head	   *head;
 	int64		bound = NO_BOUND;
 
-	if (dwf_shared == NULL)
+	if (!dwf_preloaded())
 		return NO_BOUND;
 	set = set_of(queue);
 	SpinLockAcquire(&set->lock);
@@ -123,12 +156,12 @@ dwf_queue_head_bound(DwfQueueId queue)
 	return bound;
 }
 
-/* Publish L; true if it is this call that has done it */
+/* Note a take, and publish L if it is time; true if this call published it */
 static bool
 publish_limit(DwfQueueId queue, int64 message_id, uint32 count)
 {
-	DwfQueueHeadSet *set = set_of(queue);
-	DwfQueueHead *head;
+	HeadSet    *set = set_of(queue);
+	Head	   *head;
 	bool		published = false;
 
 	SpinLockAcquire(&set->lock);
@@ -152,8 +185,8 @@ publish_limit(DwfQueueId queue, int64 message_id, uint32 count)
 static void
 publish_xid(DwfQueueId queue, int64 limit, TransactionId xid)
 {
-	DwfQueueHeadSet *set = set_of(queue);
-	DwfQueueHead *head;
+	HeadSet    *set = set_of(queue);
+	Head	   *head;
 
 	SpinLockAcquire(&set->lock);
 	head = find_head(set, queue);
@@ -170,13 +203,10 @@ publish_xid(DwfQueueId queue, int64 limit, TransactionId xid)
 void
 dwf_queue_head_taken(DwfQueueId queue, int64 message_id, uint32 count)
 {
-	if (dwf_shared == NULL || !publish_limit(queue, message_id, count))
+	if (!dwf_preloaded() || !publish_limit(queue, message_id, count))
 		return;
 
-	/*
-	 * L is there for all to see before X is read: see
-	 * dwf_queue_head_inserting()
-	 */
+	/* L is published before X is read: see dwf_queue_head_inserting() */
 	pg_memory_barrier();
 	publish_xid(queue, message_id, ReadNextTransactionId());
 }
@@ -185,10 +215,10 @@ dwf_queue_head_taken(DwfQueueId queue, int64 message_id, uint32 count)
 bool
 dwf_queue_head_ready(DwfQueueId queue, DwfQueueHeadCandidate *candidate)
 {
-	DwfQueueHeadSet *set;
-	DwfQueueHead *head;
+	HeadSet    *set;
+	Head	   *head;
 
-	if (dwf_shared == NULL)
+	if (!dwf_preloaded())
 		return false;
 	candidate->xid = InvalidTransactionId;
 	set = set_of(queue);
@@ -205,14 +235,16 @@ dwf_queue_head_ready(DwfQueueId queue, DwfQueueHeadCandidate *candidate)
 
 /*
  * Move the bound.  "lowest" is the lowest id from the present bound on that a
- * snapshot shows which was made after dwf_queue_head_ready() said yes, by a
- * transaction that has written nothing; PG_INT64_MAX if there is none.
+ * snapshot shows; PG_INT64_MAX if there is none.  The snapshot was made after
+ * dwf_queue_head_ready() returned true, by a transaction that has written
+ * nothing.
  */
 void
-dwf_queue_head_advance(DwfQueueId queue, DwfQueueHeadCandidate candidate, int64 lowest)
+dwf_queue_head_advance(DwfQueueId queue, DwfQueueHeadCandidate candidate,
+					   int64 lowest)
 {
-	DwfQueueHeadSet *set = set_of(queue);
-	DwfQueueHead *head;
+	HeadSet    *set = set_of(queue);
+	Head	   *head;
 
 	SpinLockAcquire(&set->lock);
 	head = find_head(set, queue);
@@ -220,7 +252,8 @@ dwf_queue_head_advance(DwfQueueId queue, DwfQueueHeadCandidate candidate, int64 
 		head->candidate.xid == candidate.xid)
 	{
 		head->bound = Max(head->bound, Min(lowest, candidate.limit + 1));
-		pg_write_barrier();		/* read the other way round when inserting */
+		pg_write_barrier();		/* dwf_queue_head_inserting() reads the limit
+								 * first */
 		head->candidate.limit = NO_BOUND;
 		head->candidate.xid = InvalidTransactionId;
 	}
@@ -230,32 +263,32 @@ dwf_queue_head_advance(DwfQueueId queue, DwfQueueHeadCandidate candidate, int64 
 /*
  * This transaction is about to write an item, by an id that may be anything.
  *
- * It has its xid, and then reads L.  If L is not there yet, X is still to be
- * read and will be greater than its xid, so the bound will wait for this
- * transaction.  If L is there and X too, and its xid is older than X, the
- * same.  Else - X may be read already, and not yet be there - the candidate is
- * void.
+ * The transaction has its xid, and then reads L.  If L is not published yet, X
+ * is still to be read and will be greater than that xid, so the bound will
+ * wait for this transaction.  It also waits if L and X are published and the
+ * xid is older than X.  Otherwise the candidate is void: X may have been read
+ * already and not yet be published.
  */
 void
 dwf_queue_head_inserting(DwfQueueId queue, int64 message_id)
 {
-	DwfQueueHeadSet *set;
-	DwfQueueHead *head;
+	HeadSet    *set;
+	Head	   *head;
 	TransactionId xid;
 	int64		limit;
 
-	if (dwf_shared == NULL)
+	if (!dwf_preloaded())
 		return;
 	xid = GetTopTransactionId();
 	pg_memory_barrier();
 
-	/* a head that appears now has no bound, and its X is still to be read */
+	/* a head that appears later has no bound, and its X is still to be read */
 	set = set_of(queue);
 	head = find_head(set, queue);
 	if (head == NULL)
 		return;
 	limit = head->candidate.limit;
-	pg_read_barrier();			/* no limit any more: see the bound it left */
+	pg_read_barrier();			/* when the limit is gone, the bound is set */
 	if (message_id > limit && message_id >= head->bound)
 		return;
 

@@ -1,92 +1,182 @@
 /*-------------------------------------------------------------------------
  *
  * waiter.c
- *	  Who waits for what: register, wake, leave.  The only file that sets
- *	  another backend's latch.
+ *	  The registry of waiting sessions: register, wake, leave.
  *
- * A waiting session puts one link per thing it waits for into the buckets
- * that the hashes of their addresses select.  Who makes such a thing happen
- * walks the bucket and signals.  The invariants:
+ * A waiting session puts one link for each thing that it waits for into the
+ * bucket that the hash of the thing's address selects.  A session that makes
+ * such a thing happen walks the bucket and signals.  The invariants:
  *
  *	W1	A link is in its bucket's list exactly while bucket.nlinks counts it.
- *	W2	signalled goes from 0 to 1 only under the partition lock of a bucket
- *		that holds a link of that slot, and the latch is set after it.
- *	W3	One arrival at a queue's address signals the longest waiting slot
- *		that is not signalled yet, if there is one.  (A slot that is already
+ *	W2	waiter.signalled goes from 0 to 1 only under the partition lock of a
+ *		bucket that holds a link of that waiter; its latch is set after that.
+ *	W3	One arrival at a queue's address signals the longest waiting waiter
+ *		that is not signalled yet, if there is one.  (A waiter that is already
  *		signalled has not looked since, so it will see this arrival too.)
- *		At a queue of workflows it is one slot of each role, since what one
- *		may execute another may not.
+ *		At a queue of workflows the arrival signals one waiter of each role,
+ *		since what one role may execute another may not.
  *	W4	A signal is used up by a look that found nothing, or that took an item
- *		from the only queue it could have come from.  Who leaves with a signal
- *		that is not used up hands it on, for each queue it waited at: it may
- *		have been cancelled in the middle of its look, or have waited for two
- *		topics, been signalled for one and taken from the other.  After its
- *		last link is gone nobody can signal it, so no signal falls between the
- *		test and the leaving.
+ *		from the only queue that the signal could have come from.  A waiter
+ *		that leaves with an unused signal passes it on, for each queue it
+ *		waited at: the waiter may have been cancelled in the middle of its
+ *		look, or have waited for two topics, been signalled for one and taken
+ *		from the other.  After its last link is gone no session can signal it,
+ *		so no signal falls between the test and the leaving.
  *
- * Two addresses whose 64 bits of seeded hash agree would be taken for one.
- * The seed is random and secret, so this cannot be brought about, and by
- * chance it takes 2^32 different addresses waited for at one time.
+ * Locks
+ *
+ *	partition lock i	guards the list of each bucket b with
+ *						b % DWF_WAITER_LOCKS == i: exclusive to put links in
+ *						and take them out, shared to walk.  A process holds
+ *						one partition lock at a time, and takes no other lock
+ *						under it.  Waking and leaving cannot fail; copying a
+ *						link out may run out of memory, and the abort unlocks.
+ *	a Waiter's fields	(but the atomics) the slot's process writes while it
+ *						has no link in a bucket.  A process that finds a link
+ *						in a bucket may read the link's waiter for as long as
+ *						it holds that bucket's partition lock.
  *
  *-------------------------------------------------------------------------
  */
 #include "shared/waiter.h"
 
-#include "common/hashfn.h"
+#include "lib/ilist.h"
 #include "miscadmin.h"
+#include "port/atomics.h"
+#include "port/pg_bitutils.h"
 #include "storage/ipc.h"
-#include "storage/latch.h"
+#include "storage/shmem.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "shared/shmem.h"
+#include "shared/counters.h"
+#include "shared/preloaded.h"
+#include "shared/slot.h"
 
-/* The slot this process has links for, or NULL */
-static DwfSlot *my_slot = NULL;
+#define BUCKETS_MIN	1024
+
+/* One thing that a session waits for, a member of its bucket's list */
+typedef struct Link
+{
+	dlist_node	node;			/* the bucket's partition lock */
+	uint64		hash;			/* this and the following as Waiter's fields */
+	int32		slot;
+	uint16		key_offset;		/* into the waiter's keys */
+	uint16		key_length;
+	char		door;
+	bool		shown;			/* it is what the caller waits for, no aid */
+} Link;
+
+/* A process that waits, or has waited */
+typedef struct Waiter
+{
+	pg_atomic_uint32 signalled; /* a wake was given and is not yet taken */
+	pg_atomic_uint32 dismissed; /* it must not wait any longer */
+	pg_atomic_uint64 wait_id;	/* names this wait for a broadcast; zero if
+								 * none can answer it, or when it is over */
+	int			pid;			/* this and the following: see "Locks" */
+	Oid			database;
+	Oid			role;
+	TimestampTz since;
+	TimestampTz deadline;
+	int			nlinks;
+	int			workflow_length;
+	char		workflow_id[DWF_WORKFLOW_ID_MAX];
+	Link		links[DWF_LINKS_MAX];
+	char		keys[DWF_TOPIC_BYTES_MAX];
+} Waiter;
+
+typedef struct Bucket
+{
+	pg_atomic_uint32 nlinks;	/* zero: a sender finds no waiter */
+	dlist_head	links;			/* longest waiting first; partition lock */
+} Bucket;
+
+/* What is shared; the buckets follow it */
+typedef struct Registry
+{
+	pg_atomic_uint64 next_wait_id;	/* starts at the clock: never used yet */
+	Waiter		waiters[FLEXIBLE_ARRAY_MEMBER]; /* by slot */
+} Registry;
+
+static Registry *registry = NULL;
+static Bucket *buckets = NULL;
+static uint32 nbuckets = 0;		/* a power of two */
+static LWLockPadded *partitions = NULL;
+
+/* What this process has in the registry, or NULL */
+static Waiter *my_waiter = NULL;
 static bool exit_callback_registered = false;
 
 /* A signal was taken and is not used up yet (W4) */
 static bool signal_in_use = false;
 
-static inline const char *
-bytes_of(const text *value, int *length)
+/* The number of buckets: a power of two, with few links in each bucket */
+static uint32
+count_buckets(void)
 {
-	*length = value ? VARSIZE_ANY_EXHDR(value) : 0;
-	return value ? VARDATA_ANY(value) : "";
+	return pg_nextpower2_32(Max((uint32) dwf_slot_count() * 4, BUCKETS_MIN));
 }
 
-/* The identity of an address in this database, as a number */
-uint64
-dwf_waiter_hash(const DwfAddress *address)
+/* How much shared memory this part needs */
+Size
+dwf_waiter_size(void)
 {
-	uint64		seed = dwf_shared ? dwf_shared->hash_seed : 0;
-	uint64		hash;
-	const char *bytes;
-	int			length;
+	Size		waiters = mul_size(dwf_slot_count(), sizeof(Waiter));
 
-	bytes = bytes_of(address->workflow_id, &length);
-	hash = hash_bytes_extended((const unsigned char *) bytes, length,
-							   seed ^ MyDatabaseId);
-	bytes = bytes_of(address->key, &length);
-	return hash_combine64(hash,
-						  hash_bytes_extended((const unsigned char *) bytes,
-											  length,
-											  seed + (uint8) address->door));
+	return add_size(add_size(offsetof(Registry, waiters), waiters),
+					mul_size(count_buckets(), sizeof(Bucket)));
 }
 
-static inline DwfBucket *
+/* Find the shared memory, or lay it out; under AddinShmemInitLock */
+void
+dwf_waiter_init_shared(LWLockPadded *locks)
+{
+	bool		found;
+
+	registry = ShmemInitStruct("durable_wf waiters", dwf_waiter_size(), &found);
+	buckets = (Bucket *) &registry->waiters[dwf_slot_count()];
+	nbuckets = count_buckets();
+	partitions = locks;
+	if (found)
+		return;
+
+	memset(registry, 0, dwf_waiter_size());
+	pg_atomic_init_u64(&registry->next_wait_id, GetCurrentTimestamp());
+	for (int i = 0; i < dwf_slot_count(); i++)
+	{
+		pg_atomic_init_u32(&registry->waiters[i].signalled, 0);
+		pg_atomic_init_u32(&registry->waiters[i].dismissed, 0);
+		pg_atomic_init_u64(&registry->waiters[i].wait_id, 0);
+	}
+	for (uint32 b = 0; b < nbuckets; b++)
+	{
+		pg_atomic_init_u32(&buckets[b].nlinks, 0);
+		dlist_init(&buckets[b].links);
+	}
+}
+
+/* The bucket of a hash */
+static inline Bucket *
 bucket_of(uint64 hash)
 {
-	return &dwf_shared->buckets[hash & (dwf_shared->nbuckets - 1)];
+	return &buckets[hash & (nbuckets - 1)];
 }
 
-/* The lock that guards the bucket of "hash" */
+/* The partition lock of the bucket of a hash */
 static inline LWLock *
 lock_of(uint64 hash)
 {
-	uint32		bucket = hash & (dwf_shared->nbuckets - 1);
+	uint32		bucket = hash & (nbuckets - 1);
 
-	return &dwf_shared->partitions[bucket % DWF_PARTITIONS].lock;
+	return &partitions[bucket % DWF_WAITER_LOCKS].lock;
+}
+
+/* The waiter that a link belongs to */
+static inline Waiter *
+waiter_of(const Link *link)
+{
+	return &registry->waiters[link->slot];
 }
 
 /* Leave the registry when the process exits in the middle of a wait */
@@ -96,157 +186,165 @@ waiter_exit(int code, Datum arg)
 	(void) code;
 	(void) arg;
 	dwf_waiter_end();
-	dwf_waiter_readmit();
 }
 
-static void
-register_exit_callback(void)
+/* A number that no wait has had, to name one for a broadcast */
+int64
+dwf_waiter_new_id(void)
 {
-	if (exit_callback_registered)
-		return;
-	before_shmem_exit(waiter_exit, (Datum) 0);
-	exit_callback_registered = true;
+	return (int64) pg_atomic_fetch_add_u64(&registry->next_wait_id, 1);
 }
 
-/* Append "key" to the slot's contents; the link is not in a bucket yet */
-static void
-describe_link(DwfSlot *slot, const DwfWaitKey *key, int *used)
+/* The bytes of a text, which may be NULL, for a copy of them */
+static const char *
+bytes_of(const text *value, int *length)
 {
-	DwfLink    *link = &slot->links[slot->nlinks++];
-	const char *bytes;
+	*length = value ? VARSIZE_ANY_EXHDR(value) : 0;
+	return value ? VARDATA_ANY(value) : "";
+}
+
+/* Add a key to the waiter's contents; the link is not in a bucket yet */
+static void
+describe_link(Waiter *waiter, const DwfWaitKey *key, int *used)
+{
+	Link	   *link = &waiter->links[waiter->nlinks++];
 	int			length;
+	const char *bytes = bytes_of(key->address.key, &length);
 
-	bytes = bytes_of(key->address.key, &length);
 	Assert(*used + length <= DWF_TOPIC_BYTES_MAX);
 
-	link->hash = dwf_waiter_hash(&key->address);
-	link->slot = DWF_MY_PROC_NUMBER;
+	link->hash = dwf_address_hash(&key->address);
+	link->slot = dwf_slot_mine();
 	link->door = key->address.door;
 	link->shown = !key->is_aid;
 	link->key_offset = *used;
 	link->key_length = length;
-	memcpy(slot->keys + *used, bytes, length);
+	memcpy(waiter->keys + *used, bytes, length);
 	*used += length;
 }
 
-/* Write down who waits and for what, the first key's workflow for display */
+/* Note which session waits for what; the first key's workflow is shown */
 static void
-describe_slot(DwfSlot *slot, const DwfWaitKey *keys, int nkeys,
-			  TimestampTz deadline, Oid role, bool wants_id)
+describe_waiter(Waiter *waiter, const DwfWaitKey *keys, int nkeys,
+				TimestampTz deadline, Oid role, bool wants_id)
 {
-	const char *bytes;
+	const char *bytes = bytes_of(keys[0].address.workflow_id,
+								 &waiter->workflow_length);
 	int			used = 0;
 
-	slot->pid = MyProcPid;
-	slot->database = MyDatabaseId;
-	slot->role = role;
-	pg_atomic_write_u64(&slot->wait_id, !wants_id ? 0 :
-						pg_atomic_fetch_add_u64(&dwf_shared->next_wait_id, 1));
-	slot->since = GetCurrentTimestamp();
-	slot->deadline = deadline;
-	bytes = bytes_of(keys[0].address.workflow_id, &slot->workflow_length);
-	Assert(slot->workflow_length <= DWF_WORKFLOW_ID_MAX);
-	memcpy(slot->workflow_id, bytes, slot->workflow_length);
-
-	slot->nlinks = 0;
+	Assert(waiter->workflow_length <= DWF_WORKFLOW_ID_MAX);
+	memcpy(waiter->workflow_id, bytes, waiter->workflow_length);
+	waiter->pid = MyProcPid;
+	waiter->database = MyDatabaseId;
+	waiter->role = role;
+	pg_atomic_write_u64(&waiter->wait_id,
+						wants_id ? (uint64) dwf_waiter_new_id() : 0);
+	waiter->since = GetCurrentTimestamp();
+	waiter->deadline = deadline;
+	waiter->nlinks = 0;
 	for (int i = 0; i < nkeys; i++)
-		describe_link(slot, &keys[i], &used);
+		describe_link(waiter, &keys[i], &used);
 }
 
 /* Is this session registered? */
 bool
 dwf_waiter_is_waiting(void)
 {
-	return my_slot != NULL;
+	return my_waiter != NULL;
 }
 
 /*
- * Register this session, which is not registered yet, as waiting for the given
- * keys; from now on whatever arrives there signals it.  The caller looks after this, and ends with
- * dwf_waiter_end() on every way out.  Does not block.
+ * Register this session, which is not registered yet, as waiting for the
+ * given keys; from now on whatever arrives at one of them signals it.  The
+ * caller looks after this call, and calls dwf_waiter_end() on every way out.
+ * Does not block.
  */
 void
 dwf_waiter_begin(const DwfWaitKey *keys, int nkeys, TimestampTz deadline,
 				 Oid role, bool wants_id)
 {
-	DwfSlot    *slot = dwf_shmem_my_slot();
+	Waiter	   *waiter;
 
-	Assert(slot != NULL);
+	Assert(dwf_slot_mine() != DWF_NO_SLOT);
 	Assert(nkeys > 0 && nkeys <= DWF_LINKS_MAX);
-	Assert(my_slot == NULL);
-	register_exit_callback();
-	describe_slot(slot, keys, nkeys, deadline, role, wants_id);
-	pg_atomic_write_u32(&slot->signalled, 0);
-	pg_atomic_write_u32(&slot->dismissed, 0);
+	Assert(my_waiter == NULL);
+	if (!exit_callback_registered)
+	{
+		before_shmem_exit(waiter_exit, (Datum) 0);
+		exit_callback_registered = true;
+	}
+
+	waiter = &registry->waiters[dwf_slot_mine()];
+	describe_waiter(waiter, keys, nkeys, deadline, role, wants_id);
+	pg_atomic_write_u32(&waiter->signalled, 0);
+	pg_atomic_write_u32(&waiter->dismissed, 0);
 	signal_in_use = false;
 
-	my_slot = slot;
-	for (int i = 0; i < slot->nlinks; i++)
+	my_waiter = waiter;
+	for (int i = 0; i < waiter->nlinks; i++)
 	{
-		DwfLink    *link = &slot->links[i];
-		DwfBucket  *bucket = bucket_of(link->hash);
-		LWLock	   *lock = lock_of(link->hash);
+		Link	   *link = &waiter->links[i];
+		Bucket	   *bucket = bucket_of(link->hash);
 
-		LWLockAcquire(lock, LW_EXCLUSIVE);
+		LWLockAcquire(lock_of(link->hash), LW_EXCLUSIVE);
 		dlist_push_tail(&bucket->links, &link->node);
 		/* a full barrier: the caller's next look comes after it */
 		pg_atomic_fetch_add_u32(&bucket->nlinks, 1);
-		LWLockRelease(lock);
+		LWLockRelease(lock_of(link->hash));
 	}
 }
 
 /*
- * Was this session signalled since the last call?  To be called before each
- * look, so that what arrives during the look signals anew.
+ * Was this session signalled since the last call?  The caller calls this
+ * before each look, so that what arrives during the look signals anew.
  */
 bool
 dwf_waiter_take_signal(void)
 {
-	Assert(my_slot != NULL);
-	if (pg_atomic_exchange_u32(&my_slot->signalled, 0) == 0)
+	Assert(my_waiter != NULL);
+	if (pg_atomic_exchange_u32(&my_waiter->signalled, 0) == 0)
 		return false;
 	signal_in_use = true;
 	return true;
 }
 
-/* How many queues does a slot wait at? */
+/* How many queues does a waiter wait at? */
 static int
-count_queues(const DwfSlot *slot)
+count_queues(const Waiter *waiter)
 {
 	int			queues = 0;
 
-	for (int i = 0; i < slot->nlinks; i++)
-		if (dwf_door_serves_one(slot->links[i].door))
-			queues++;
+	for (int i = 0; i < waiter->nlinks; i++)
+		queues += dwf_door_serves_one(waiter->links[i].door) ? 1 : 0;
 	return queues;
 }
 
 /*
- * A look has ended without error: the signal before it is used up, unless it
- * may have come from another queue than the one that was taken from.
+ * A look has ended without error: the signal before it is used up, unless the
+ * signal may have come from another queue than the one that was taken from
  */
 void
 dwf_waiter_settle_signal(bool took)
 {
-	Assert(my_slot != NULL);
-	if (!took || count_queues(my_slot) <= 1)
+	Assert(my_waiter != NULL);
+	if (!took || count_queues(my_waiter) <= 1)
 		signal_in_use = false;
 }
 
-/* Hand on signals that this session did not use, for each of its queues */
+/* Pass on signals that a waiter did not use, for each of its queues */
 static void
-pass_on(DwfSlot *slot, int signals)
+pass_on(Waiter *waiter, int signals)
 {
-	for (int i = 0; i < slot->nlinks; i++)
+	for (int i = 0; i < waiter->nlinks; i++)
 	{
-		DwfLink    *link = &slot->links[i];
+		Link	   *link = &waiter->links[i];
 		int			woken;
 
 		if (!dwf_door_serves_one(link->door))
 			continue;
 		woken = dwf_waiter_wake(link->hash, link->door, signals);
-		dwf_shmem_count(dwf_shmem_subject(link->door),
-						DWF_COUNT_PASSED_ON, woken);
+		dwf_counters_add(dwf_counters_subject(link->door),
+						 DWF_COUNT_PASSED_ON, woken);
 	}
 }
 
@@ -257,35 +355,38 @@ pass_on(DwfSlot *slot, int signals)
 void
 dwf_waiter_end(void)
 {
-	DwfSlot    *slot = my_slot;
+	Waiter	   *waiter = my_waiter;
 	int			signals;
 
-	if (slot == NULL)
+	if (waiter == NULL)
 		return;
 
-	pg_atomic_write_u64(&slot->wait_id, 0);
-	for (int i = 0; i < slot->nlinks; i++)
+	/* from now on no broadcast is addressed to this wait */
+	pg_atomic_write_u64(&waiter->wait_id, 0);
+	for (int i = 0; i < waiter->nlinks; i++)
 	{
-		DwfLink    *link = &slot->links[i];
-		DwfBucket  *bucket = bucket_of(link->hash);
-		LWLock	   *lock = lock_of(link->hash);
+		Link	   *link = &waiter->links[i];
+		Bucket	   *bucket = bucket_of(link->hash);
 
-		LWLockAcquire(lock, LW_EXCLUSIVE);
+		LWLockAcquire(lock_of(link->hash), LW_EXCLUSIVE);
 		dlist_delete(&link->node);
 		pg_atomic_fetch_sub_u32(&bucket->nlinks, 1);
-		LWLockRelease(lock);
+		LWLockRelease(lock_of(link->hash));
 	}
-	my_slot = NULL;
+	my_waiter = NULL;
 
+	/* no session can signal this one now: pass on what it has not used (W4) */
 	signals = (signal_in_use ? 1 : 0) +
-		(pg_atomic_exchange_u32(&slot->signalled, 0) != 0 ? 1 : 0);
+		(pg_atomic_exchange_u32(&waiter->signalled, 0) != 0 ? 1 : 0);
 	if (signals > 0)
-		pass_on(slot, signals);
+		pass_on(waiter, signals);
 	signal_in_use = false;
-	slot->nlinks = 0;
+	waiter->nlinks = 0;
 }
 
-/* How many slots of a role may still be signalled */
+/* ----- wake ----- */
+
+/* How many waiters of a role may still be signalled */
 typedef struct Quota
 {
 	Oid			role;
@@ -294,7 +395,7 @@ typedef struct Quota
 
 #define QUOTAS_MAX	16
 
-/* The quota of a role, a new one if it is the first; NULL if there are many */
+/* The quota of a role, a new one if it has none; NULL: too many have one */
 static Quota *
 quota_of(Quota *quotas, int *nquotas, Oid role, uint64 arrivals)
 {
@@ -309,8 +410,9 @@ quota_of(Quota *quotas, int *nquotas, Oid role, uint64 arrivals)
 }
 
 /*
- * Signal who waits at the address with this hash: one slot per arrival at a
- * queue (at a queue of workflows: and role), all of them elsewhere.  Returns how many were signalled.
+ * Signal the waiters at the address with this hash: one for each arrival at a
+ * queue (at a queue of workflows: and for each role), all of them elsewhere.
+ * Returns how many were signalled.
  *
  * The caller has made the arrival visible and passed a full memory barrier
  * since, so that either it sees the waiter's link or the waiter's look sees
@@ -319,173 +421,137 @@ quota_of(Quota *quotas, int *nquotas, Oid role, uint64 arrivals)
 int
 dwf_waiter_wake(uint64 hash, char door, uint64 arrivals)
 {
-	DwfBucket  *bucket;
-	LWLock	   *lock;
+	Bucket	   *bucket;
 	dlist_iter	iter;
 	Quota		quotas[QUOTAS_MAX];
 	int			nquotas = 0;
 	int			woken = 0;
 
-	if (dwf_shared == NULL)
+	if (!dwf_preloaded())
 		return 0;
 	bucket = bucket_of(hash);
 	if (pg_atomic_read_u32(&bucket->nlinks) == 0)
 		return 0;
 
-	lock = lock_of(hash);
-	LWLockAcquire(lock, LW_SHARED);
+	LWLockAcquire(lock_of(hash), LW_SHARED);
 	dlist_foreach(iter, &bucket->links)
 	{
-		DwfLink    *link = dlist_container(DwfLink, node, iter.cur);
-		DwfSlot    *slot = &dwf_shared->slots[link->slot];
+		Link	   *link = dlist_container(Link, node, iter.cur);
+		Waiter	   *waiter = waiter_of(link);
 		Quota	   *quota = NULL;
 
 		if (link->hash != hash)
 			continue;
 		if (dwf_door_serves_one(door))
 			quota = quota_of(quotas, &nquotas, door == DWF_DOOR_QUEUE ?
-							 slot->role : InvalidOid, arrivals);
+							 waiter->role : InvalidOid, arrivals);
 		if (quota && quota->left == 0)
 		{
 			if (door == DWF_DOOR_QUEUE)
 				continue;
 			break;
 		}
-		if (pg_atomic_exchange_u32(&slot->signalled, 1) != 0)
+		if (pg_atomic_exchange_u32(&waiter->signalled, 1) != 0)
 			continue;
 
 		/* the signal is published, so the latch may be set, and only now */
-		SetLatch(&GetPGProcByNumber(link->slot)->procLatch);
+		dwf_slot_set_latch(link->slot);
 		if (quota)
 			quota->left--;
 		woken++;
 	}
-	LWLockRelease(lock);
+	LWLockRelease(lock_of(hash));
 
-	dwf_shmem_count(dwf_shmem_subject(door), DWF_COUNT_WAKES, woken);
+	dwf_counters_add(dwf_counters_subject(door), DWF_COUNT_WAKES, woken);
 	return woken;
 }
 
-/*
- * Signal everyone in this database who waits for anything; and if "dismiss",
- * not to wait any longer.
- */
+/* Visit each link of this database, under its partition lock */
 static void
-signal_database(bool dismiss)
+visit_database(void (*visit) (Link *link, void *arg), void *arg)
 {
-	for (uint32 b = 0; b < dwf_shared->nbuckets; b++)
+	for (uint32 b = 0; b < nbuckets; b++)
 	{
-		DwfBucket  *bucket = &dwf_shared->buckets[b];
-		LWLock	   *lock = lock_of(b);
+		Bucket	   *bucket = &buckets[b];
 		dlist_iter	iter;
 
 		if (pg_atomic_read_u32(&bucket->nlinks) == 0)
 			continue;
-		LWLockAcquire(lock, LW_SHARED);
+		LWLockAcquire(lock_of(b), LW_SHARED);
 		dlist_foreach(iter, &bucket->links)
 		{
-			DwfLink    *link = dlist_container(DwfLink, node, iter.cur);
-			DwfSlot    *slot = &dwf_shared->slots[link->slot];
+			Link	   *link = dlist_container(Link, node, iter.cur);
 
-			if (slot->database != MyDatabaseId)
-				continue;
-			if (dismiss)
-				pg_atomic_write_u32(&slot->dismissed, 1);
-			pg_atomic_write_u32(&slot->signalled, 1);
-			SetLatch(&GetPGProcByNumber(link->slot)->procLatch);
+			if (waiter_of(link)->database == MyDatabaseId)
+				visit(link, arg);
 		}
-		LWLockRelease(lock);
+		LWLockRelease(lock_of(b));
 	}
 }
 
+/* Signal a link's waiter; if the bool says so, it must not wait any longer */
+static void
+signal_link(Link *link, void *dismiss)
+{
+	if (*(bool *) dismiss)
+		pg_atomic_write_u32(&waiter_of(link)->dismissed, 1);
+	pg_atomic_write_u32(&waiter_of(link)->signalled, 1);
+	dwf_slot_set_latch(link->slot);
+}
+
 /*
- * Let everyone in this database look again, since something has become
- * visible of which nobody knows what it was.
+ * Signal all waiters in this database: to look again, since something has
+ * become visible of which no process knows what it was; or, if "dismiss", to
+ * leave.  Cannot fail.
  */
 void
-dwf_waiter_wake_database(void)
+dwf_waiter_wake_database(bool dismiss)
 {
-	if (dwf_shared == NULL)
+	if (!dwf_preloaded())
 		return;
-	pg_memory_barrier();		/* as in dwf_waiter_wake() */
-	signal_database(false);
-	dwf_shmem_count(DWF_SUBJECT_ALL, DWF_COUNT_RECONCILES, 1);
+	pg_memory_barrier();		/* as before dwf_waiter_wake() */
+	visit_database(signal_link, &dismiss);
+	if (!dismiss)
+		dwf_counters_add(DWF_SUBJECT_ALL, DWF_COUNT_RECONCILES, 1);
 }
 
-/* Allow waiting again, if this session has forbidden it.  Cannot fail. */
-void
-dwf_waiter_readmit(void)
+/* Must this session, which is registered, leave? */
+bool
+dwf_waiter_is_dismissed(void)
 {
-	DwfSlot    *slot = dwf_shmem_my_slot();
-
-	if (slot && pg_atomic_exchange_u32(&slot->dismisses, InvalidOid) !=
-		InvalidOid)
-		pg_atomic_fetch_sub_u32(&dwf_shared->ndismissing, 1);
+	Assert(my_waiter != NULL);
+	return pg_atomic_read_u32(&my_waiter->dismissed) != 0;
 }
 
-/*
- * Send everyone in this database who waits away with an error, and let nobody
- * begin to wait until dwf_waiter_readmit(), or the end of this process.
- */
-void
-dwf_waiter_dismiss(void)
-{
-	DwfSlot    *slot = dwf_shmem_my_slot();
-
-	register_exit_callback();
-	if (slot && pg_atomic_exchange_u32(&slot->dismisses, MyDatabaseId) ==
-		InvalidOid)
-		pg_atomic_fetch_add_u32(&dwf_shared->ndismissing, 1);
-
-	/* who registers from now on sees it; who has is found */
-	pg_memory_barrier();
-	signal_database(true);
-}
-
-/* Does a session let nobody wait in this database? */
-static bool
-is_closed(void)
-{
-	if (pg_atomic_read_u32(&dwf_shared->ndismissing) == 0)
-		return false;
-	for (int i = 0; i < dwf_shared->nslots; i++)
-		if (pg_atomic_read_u32(&dwf_shared->slots[i].dismisses) ==
-			MyDatabaseId)
-			return true;
-	return false;
-}
-
-/* Raise 55006 if this session, which is registered, must not wait */
-void
-dwf_waiter_check_dismissed(void)
-{
-	Assert(my_slot != NULL);
-	if (pg_atomic_read_u32(&my_slot->dismissed) != 0 || is_closed())
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("extension \"durable_wf\" is being altered or dropped"),
-				 errhint("Wait again when that is done.")));
-}
+/* ----- look at the registry ----- */
 
 /* Copy one link out; the caller holds its partition lock */
 static DwfWaiterInfo *
-copy_link(const DwfLink *link)
+copy_link(const Link *link)
 {
-	const DwfSlot *slot = &dwf_shared->slots[link->slot];
+	Waiter	   *waiter = waiter_of(link);
 	DwfWaiterInfo *info = palloc(sizeof(DwfWaiterInfo));
 
-	info->pid = slot->pid;
-	info->role = slot->role;
 	info->slot = link->slot;
-	info->wait_id = (int64) pg_atomic_read_u64(&dwf_shared->slots[link->slot].wait_id);
-	info->since = slot->since;
-	info->deadline = slot->deadline;
+	info->pid = waiter->pid;
+	info->role = waiter->role;
+	info->wait_id = (int64) pg_atomic_read_u64(&waiter->wait_id);
+	info->since = waiter->since;
+	info->deadline = waiter->deadline;
 	info->door = link->door;
-	info->workflow_id = cstring_to_text_with_len(slot->workflow_id,
-												 slot->workflow_length);
-	info->key = cstring_to_text_with_len(slot->keys + link->key_offset,
+	info->workflow_id = cstring_to_text_with_len(waiter->workflow_id,
+												 waiter->workflow_length);
+	info->key = cstring_to_text_with_len(waiter->keys + link->key_offset,
 										 link->key_length);
 	return info;
+}
+
+/* Add a copy of a link to a list, if users are to see it */
+static void
+list_link(Link *link, void *list)
+{
+	if (link->shown)
+		*(List **) list = lappend(*(List **) list, copy_link(link));
 }
 
 /* Everything that sessions of this database wait for, as DwfWaiterInfo */
@@ -494,25 +560,7 @@ dwf_waiter_list(void)
 {
 	List	   *found = NIL;
 
-	for (uint32 b = 0; b < dwf_shared->nbuckets; b++)
-	{
-		DwfBucket  *bucket = &dwf_shared->buckets[b];
-		LWLock	   *lock = lock_of(b);
-		dlist_iter	iter;
-
-		if (pg_atomic_read_u32(&bucket->nlinks) == 0)
-			continue;
-		LWLockAcquire(lock, LW_SHARED);
-		dlist_foreach(iter, &bucket->links)
-		{
-			DwfLink    *link = dlist_container(DwfLink, node, iter.cur);
-
-			if (link->shown &&
-				dwf_shared->slots[link->slot].database == MyDatabaseId)
-				found = lappend(found, copy_link(link));
-		}
-		LWLockRelease(lock);
-	}
+	visit_database(list_link, &found);
 	return found;
 }
 
@@ -521,35 +569,32 @@ List *
 dwf_waiter_list_broadcast(text *event_id)
 {
 	DwfAddress	address = {DWF_DOOR_BROADCAST, NULL, event_id};
-	uint64		hash = dwf_waiter_hash(&address);
-	DwfBucket  *bucket = bucket_of(hash);
-	LWLock	   *lock = lock_of(hash);
+	uint64		hash = dwf_address_hash(&address);
 	List	   *found = NIL;
 	dlist_iter	iter;
 
-	LWLockAcquire(lock, LW_SHARED);
-	dlist_foreach(iter, &bucket->links)
+	LWLockAcquire(lock_of(hash), LW_SHARED);
+	dlist_foreach(iter, &bucket_of(hash)->links)
 	{
-		DwfLink    *link = dlist_container(DwfLink, node, iter.cur);
-
+		Link	   *link = dlist_container(Link, node, iter.cur);
 		DwfWaiterInfo *info;
 
 		if (link->hash != hash)
 			continue;
 		info = copy_link(link);
-		if (info->wait_id != 0) /* else it has just ended */
+		if (info->wait_id != 0) /* else the wait has just ended */
 			found = lappend(found, info);
 	}
-	LWLockRelease(lock);
+	LWLockRelease(lock_of(hash));
 	return found;
 }
 
 /* Does this wait, which a broadcast can answer, still go on? */
 bool
-dwf_waiter_still_waits(const DwfWaiterInfo *waiter)
+dwf_waiter_still_waits(const DwfWaiterInfo *info)
 {
-	DwfSlot    *slot = &dwf_shared->slots[waiter->slot];
+	Waiter	   *waiter = &registry->waiters[info->slot];
 
-	return waiter->wait_id != 0 &&
-		pg_atomic_read_u64(&slot->wait_id) == (uint64) waiter->wait_id;
+	return info->wait_id != 0 &&
+		pg_atomic_read_u64(&waiter->wait_id) == (uint64) info->wait_id;
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * waiter.h
- *	  The registry of waiting sessions.  Floor 1.
+ *	  The registry of waiting sessions.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,14 +12,17 @@
 
 #include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
+#include "storage/lwlock.h"
 
-/* What can be waited for; NULL stands for '' */
-typedef struct DwfAddress
-{
-	char		door;
-	text	   *workflow_id;
-	text	   *key;
-} DwfAddress;
+#include "shared/address.h"
+
+/* What one call can wait for: topics, and room for the doors beside them */
+#define DWF_TOPICS_MAX		128
+#define DWF_LINKS_MAX		(DWF_TOPICS_MAX + 4)
+#define DWF_TOPIC_BYTES_MAX	4096
+
+/* How many locks the registry has */
+#define DWF_WAITER_LOCKS	64
 
 /* An address to wait for; aids are not shown to users as the wait's purpose */
 typedef struct DwfWaitKey
@@ -42,7 +45,9 @@ typedef struct DwfWaiterInfo
 	text	   *key;
 } DwfWaiterInfo;
 
-extern uint64 dwf_waiter_hash(const DwfAddress *address);
+extern Size dwf_waiter_size(void);
+extern void dwf_waiter_init_shared(LWLockPadded *locks);
+extern int64 dwf_waiter_new_id(void);
 extern PGDLLEXPORT void dwf_waiter_begin(const DwfWaitKey *keys, int nkeys,
 										 TimestampTz deadline, Oid role,
 										 bool wants_id);
@@ -51,12 +56,10 @@ extern PGDLLEXPORT bool dwf_waiter_take_signal(void);
 extern PGDLLEXPORT void dwf_waiter_settle_signal(bool took);
 extern void dwf_waiter_end(void);
 extern int	dwf_waiter_wake(uint64 hash, char door, uint64 arrivals);
-extern void dwf_waiter_wake_database(void);
-extern void dwf_waiter_dismiss(void);
-extern void dwf_waiter_readmit(void);
-extern void dwf_waiter_check_dismissed(void);
+extern void dwf_waiter_wake_database(bool dismiss);
+extern bool dwf_waiter_is_dismissed(void);
 extern List *dwf_waiter_list(void);
 extern List *dwf_waiter_list_broadcast(text *event_id);
-extern bool dwf_waiter_still_waits(const DwfWaiterInfo *waiter);
+extern bool dwf_waiter_still_waits(const DwfWaiterInfo *info);
 
 #endif							/* DWF_WAITER_H */

@@ -17,7 +17,9 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
+#include "shared/address.h"
 #include "shared/claim.h"
+#include "shared/waiter.h"
 #include "store/catalog.h"
 #include "store/store_sql.h"
 

@@ -12,6 +12,7 @@
 #include "utils/builtins.h"
 
 #include "base/settings.h"
+#include "shared/address.h"
 #include "store/store_sql.h"
 
 /* Until when an answer is kept, for a client that repeats its request */

@@ -14,6 +14,7 @@
 #include "executor/spi.h"
 #include "utils/builtins.h"
 
+#include "shared/address.h"
 #include "store/catalog.h"
 #include "store/store_sql.h"
 

@@ -14,7 +14,8 @@
 
 #include "base/durable_wf.h"
 
-#include "shared/service.h"
+#include "shared/address.h"
+#include "shared/news.h"
 #include "shared/waiter.h"
 #include "store/statement.h"
 

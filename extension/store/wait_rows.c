@@ -23,8 +23,9 @@
 #include "utils/timestamp.h"
 
 #include "base/arrays.h"
+#include "shared/address.h"
 #include "shared/listener.h"
-#include "shared/service.h"
+#include "shared/news.h"
 #include "store/store_sql.h"
 
 /* A page: how many waits are read before the worker does other work */
@@ -240,11 +241,10 @@ dwf_store_over_waiters(Datum ids, Datum aside)
 static bool
 was_lost(const DwfLost *lost, text *workflow_id)
 {
-	uint64		hash;
+	uint64		hash = dwf_address_workflow_hash(VARDATA_ANY(workflow_id),
+												 VARSIZE_ANY_EXHDR(workflow_id));
 
-	hash = dwf_listener_workflow_hash(VARDATA_ANY(workflow_id),
-									  VARSIZE_ANY_EXHDR(workflow_id));
-	return dwf_service_has_lost(lost, hash);
+	return dwf_news_was_lost(lost, hash);
 }
 
 /*

@@ -15,8 +15,10 @@
 #include "base/restricted.h"
 #include "session/identity.h"
 #include "session/step_scope.h"
+#include "shared/address.h"
+#include "shared/interest.h"
 #include "shared/listener.h"
-#include "shared/shmem.h"
+#include "shared/preloaded.h"
 #include "store/store.h"
 
 PG_FUNCTION_INFO_V1(wf_listen);
@@ -33,15 +35,15 @@ listen_key(FunctionCallInfo fcinfo, const char *function, bool check)
 	DwfLife		life;
 	uint64		hash;
 
-	dwf_shmem_require(function);
+	dwf_preloaded_require(function);
 	workflow_id = dwf_args_optional_name(fcinfo, 0, "workflow_id",
 										 DWF_WORKFLOW_ID_MAX);
 	if (workflow_id == NULL)
 		return dwf_listener_key(GetUserId(), 0);
 	if (check)
 		dwf_identity_check_exists(workflow_id, &life, GetUserId());
-	hash = dwf_listener_workflow_hash(VARDATA_ANY(workflow_id),
-									  VARSIZE_ANY_EXHDR(workflow_id));
+	hash = dwf_address_workflow_hash(VARDATA_ANY(workflow_id),
+									 VARSIZE_ANY_EXHDR(workflow_id));
 	return dwf_listener_key(GetUserId(), hash);
 }
 
@@ -64,7 +66,7 @@ wf_listen(PG_FUNCTION_ARGS)
 
 	/* The interest begins now, the LISTEN at the commit */
 	dwf_listener_channel(&key, channel);
-	dwf_listener_add(&key);
+	dwf_interest_add(&key);
 	Async_Listen(channel);
 	PG_RETURN_TEXT_P(cstring_to_text(channel));
 }
@@ -81,6 +83,6 @@ wf_unlisten(PG_FUNCTION_ARGS)
 	key = listen_key(fcinfo, "wf_unlisten", false);
 	dwf_listener_channel(&key, channel);
 	Async_Unlisten(channel);
-	dwf_listener_remove(&key);
+	dwf_interest_remove(&key);
 	PG_RETURN_VOID();
 }

@@ -15,8 +15,9 @@
 #include "base/args.h"
 #include "base/owner.h"
 #include "shared/claim.h"
+#include "shared/counters.h"
 #include "shared/listener.h"
-#include "shared/shmem.h"
+#include "shared/preloaded.h"
 #include "shared/waiter.h"
 #include "store/store.h"
 
@@ -47,14 +48,14 @@ dwf_waiters(PG_FUNCTION_ARGS)
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	ListCell   *cell;
 
-	dwf_shmem_require("wf_waiters");
+	dwf_preloaded_require("wf_waiters");
 	InitMaterializedSRF(fcinfo, 0);
 
 	/* Return a row for each waiter that the user may see */
 	foreach(cell, dwf_waiter_list())
 	{
 		DwfWaiterInfo *waiter = lfirst(cell);
-		DwfSubject	subject = dwf_shmem_subject(waiter->door);
+		DwfSubject	subject = dwf_counters_subject(waiter->door);
 		Datum		values[7];
 		bool		nulls[7] = {false};
 
@@ -62,7 +63,7 @@ dwf_waiters(PG_FUNCTION_ARGS)
 			continue;
 		values[0] = PointerGetDatum(waiter->workflow_id);
 		nulls[0] = waiter->door == DWF_DOOR_QUEUE;
-		values[1] = CStringGetTextDatum(dwf_shmem_subject_name(subject));
+		values[1] = CStringGetTextDatum(dwf_counters_subject_name(subject));
 		values[2] = PointerGetDatum(waiter->key);
 		nulls[2] = waiter->door == DWF_DOOR_NO_TOPIC ||
 			waiter->door == DWF_DOOR_LIFE || waiter->door == DWF_DOOR_TIMER;
@@ -84,7 +85,7 @@ dwf_executions(PG_FUNCTION_ARGS)
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	ListCell   *cell;
 
-	dwf_shmem_require("wf_executions");
+	dwf_preloaded_require("wf_executions");
 	InitMaterializedSRF(fcinfo, 0);
 
 	/* Return a row for each execution of a workflow of the user */
@@ -109,21 +110,6 @@ dwf_executions(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* A counter, summed over all backends that there have been */
-static uint64
-sum_counter(DwfSubject subject, DwfCounter counter)
-{
-	uint64		sum = 0;
-
-	for (int i = 0; i < dwf_shared->nslots; i++)
-	{
-		DwfSlot    *slot = &dwf_shared->slots[i];
-
-		sum += pg_atomic_read_u64(&slot->counters[subject][counter]);
-	}
-	return sum;
-}
-
 /*
  * durable_wf.counters() → rows of wf_stat.  Until ALTER EXTENSION UPDATE the
  * database has the function of 0.1.0, with fewer columns and no row for all
@@ -135,7 +121,7 @@ dwf_stat(PG_FUNCTION_ARGS)
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	int			ncounters;
 
-	dwf_shmem_require("wf_stat");
+	dwf_preloaded_require("wf_stat");
 	InitMaterializedSRF(fcinfo, 0);
 	ncounters = Min(DWF_COUNT_COUNT, result->setDesc->natts - 1);
 
@@ -149,10 +135,10 @@ dwf_stat(PG_FUNCTION_ARGS)
 			continue;
 		nulls[0] = subject == DWF_SUBJECT_ALL;
 		if (!nulls[0])
-			values[0] = CStringGetTextDatum(dwf_shmem_subject_name(subject));
+			values[0] = CStringGetTextDatum(dwf_counters_subject_name(subject));
 		for (int counter = 0; counter < ncounters; counter++)
-			values[counter + 1] = Int64GetDatum((int64) sum_counter(subject,
-																	counter));
+			values[counter + 1] =
+				Int64GetDatum((int64) dwf_counters_sum(subject, counter));
 		tuplestore_putvalues(result->setResult, result->setDesc, values,
 							 nulls);
 	}
@@ -164,6 +150,6 @@ Datum
 dwf_listens(PG_FUNCTION_ARGS)
 {
 	(void) fcinfo;
-	dwf_shmem_require("wf_stat");
+	dwf_preloaded_require("wf_stat");
 	PG_RETURN_INT64(dwf_listener_count());
 }

@@ -27,7 +27,8 @@
 #include "session/journal.h"
 #include "session/wait.h"
 #include "shared/claim.h"
-#include "shared/shmem.h"
+#include "shared/preloaded.h"
+#include "shared/waiter.h"
 #include "store/store.h"
 
 PG_FUNCTION_INFO_V1(wf_attach);
@@ -57,7 +58,7 @@ check_can_attach(const char *function)
 
 	refuse_in_body(function);
 	dwf_store_require_writable(function);
-	dwf_shmem_require(function);
+	dwf_preloaded_require(function);
 	if (IsolationUsesXactSnapshot())
 		ereport(ERROR,
 				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),

@@ -32,7 +32,7 @@
 #include "base/portable.h"
 #include "base/settings.h"
 #include "shared/claim.h"
-#include "shared/shmem.h"
+#include "shared/preloaded.h"
 #include "store/store.h"
 
 PG_FUNCTION_INFO_V1(dwf_resolve_body);
@@ -280,7 +280,7 @@ dwf_waits_for(PG_FUNCTION_ARGS)
 	bool		is_gone;
 	DwfLife		life;
 
-	if (dwf_shared == NULL || !dwf_store_life(workflow_id, &life) ||
+	if (!dwf_preloaded() || !dwf_store_life(workflow_id, &life) ||
 		life.finished || !dwf_owner_allows(life.owner, GetUserId()) ||
 		dwf_claim_exists(workflow_id))
 		PG_RETURN_NULL();

@@ -41,6 +41,7 @@
 #include "session/step_scope.h"
 #include "session/wait.h"
 #include "shared/claim.h"
+#include "shared/waiter.h"
 #include "store/store.h"
 
 PG_FUNCTION_INFO_V1(wf_get_step);

@@ -29,9 +29,10 @@
 #include "session/journal.h"
 #include "session/wait.h"
 #include "shared/claim.h"
+#include "shared/preloaded.h"
 #include "shared/presence.h"
-#include "shared/service.h"
-#include "shared/shmem.h"
+#include "shared/waiter.h"
+#include "shared/workers.h"
 #include "store/home.h"
 #include "store/store.h"
 #include "workflow/body.h"
@@ -130,13 +131,13 @@ do_wf_start(PG_FUNCTION_ARGS)
 	}
 	if (!start.timeout.isnull)
 		dwf_presence_changed(MyDatabaseId);
-	if (start.body && dwf_shared == NULL)
+	if (start.body && !dwf_preloaded())
 		ereport(WARNING,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("workflow \"%s\" will not run before durable_wf is preloaded",
 						text_to_cstring(start.workflow_id)),
 				 errhint("Add durable_wf to shared_preload_libraries and restart the server.")));
-	else if (start.body && (!runs_here || dwf_service_is_copy()))
+	else if (start.body && (!runs_here || dwf_workers_is_copy()))
 		ereport(WARNING,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("workflow \"%s\" will not run before wf_adopt() is called",

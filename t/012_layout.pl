@@ -352,7 +352,7 @@ sub words_of
 	# is it the name of a file of ours?  "*" stands for anything
 	my $is_file = sub {
 		my ($name) = @_;
-		return 1 if $name =~ /NAME|NNN/ || $foreign{ basename($name) };
+		return 1 if $file{$name} || $name =~ /NAME|NNN/ || $foreign{ basename($name) };
 		$name =~ s{^(?:\.\.?/)+}{};
 		my $pattern = quotemeta $name;
 		$pattern =~ s/\\\*/[^\/]*/g;

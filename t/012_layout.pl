@@ -235,8 +235,9 @@ rule('the callbacks of transactions are registered in xact.c only',
 		{
 			my $function = $1;
 			my $start = $-[0];
-			my $before = substr $bare{$file}, 0, $start;
-			next if $before =~ /static[^\n]*\n\z/;
+			# the line above has the type
+			my $above = $start < 2 ? 0 : rindex($bare{$file}, "\n", $start - 2) + 1;
+			next if substr($bare{$file}, $above, $start - $above) =~ /\bstatic\b/;
 			next if $function =~ /^(?:PG_FUNCTION_INFO_V1|PG_MODULE_MAGIC|DWF_\w+|_PG_init|wf_\w+)$/;
 			# what SQL calls has the name that it has there
 			next if $bare{$file} =~ /PG_FUNCTION_INFO_V1\($function\)/;

@@ -227,10 +227,15 @@ rule('the callbacks of transactions are registered in xact.c only',
 	@twice = map { join ' and ', @$_ } grep { @$_ > 1 } values %files;
 	rule('each file name is there once', @twice);
 
+	my %alike;    # folder/first word of the name => how many files
+	$alike{ folder_of($_) . '/' . (basename($_) =~ /^([a-z]+)/)[0] }++
+	  foreach grep { /\.c$/ } @sources;
+
 	foreach my $file (grep { /\.c$/ } @sources)
 	{
 		my $name = basename($file, '.c');
 		my $prefix = $file =~ m{^extension/store/\w+_rows\.c$} ? 'store' : $name;
+		my ($folder, $word) = (folder_of($file), $name =~ /^([a-z]+)/);
 		while ($bare{$file} =~ /^(\w+)\(/mg)
 		{
 			my $function = $1;
@@ -241,14 +246,10 @@ rule('the callbacks of transactions are registered in xact.c only',
 			next if $function =~ /^(?:PG_FUNCTION_INFO_V1|PG_MODULE_MAGIC|DWF_\w+|_PG_init|wf_\w+)$/;
 			# what SQL calls has the name that it has there
 			next if $bare{$file} =~ /PG_FUNCTION_INFO_V1\($function\)/;
+			next if $function =~ /^dwf_\Q$prefix\E(?:_|$)/;
 			# files of a folder that share their first word share that prefix
-			my ($word) = $name =~ /^([a-z]+)/;
-			my $alike = grep {
-				folder_of($_) eq folder_of($file) && basename($_) =~ /^\Q$word\E(?:_\w+)?\.c$/
-			} @sources;
 			push @prefix, "$file: $function()"
-			  unless $function =~ /^dwf_\Q$prefix\E(?:_|$)/
-			  || ($alike > 1 && $function =~ /^dwf_\Q$word\E_/);
+			  unless $alike{"$folder/$word"} > 1 && $function =~ /^dwf_\Q$word\E_/;
 		}
 	}
 	rule('a function that others call is named for its file', @prefix);

@@ -235,7 +235,7 @@ SELECT wf_send('at', '1', 'after') IS NOT NULL AS sent;
 COMMIT;
 SELECT wf_current(), wf_status('at-end-4'), wf_recv('after', '0', 'at');
 SELECT count(*) FROM wf_list_steps('at-end-4');
--- what others have ended is in nobody's way
+-- what others have ended does not hinder the next wf_attach
 SELECT wf_start('at-end-5'), wf_attach('at-end-5');
 SET durable_wf.workflow_id = 'at-end-5';
 UPDATE durable_wf.workflow SET status = 'CANCELLED';

@@ -73,7 +73,7 @@ END$$;
 SELECT * FROM head_drain('any-1');
 SELECT * FROM head_drain('any-2');
 
--- by who writes the table himself: items deleted, and given back
+-- by a role that writes the table itself: items deleted, and given back
 RESET SESSION AUTHORIZATION;
 SET durable_wf.workflow_id = 'head';
 SET search_path = regress_dwf_alice, public;

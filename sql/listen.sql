@@ -1,6 +1,6 @@
 -- wf_listen and wf_unlisten: arguments, errors, who may, and what the session
 -- listens to when the (sub)transaction has ended. That the notifications come
--- is in t/023_listen.pl; here nothing is sent to whom anybody listens for. The
+-- is in t/023_listen.pl; here no session listens for what is sent. The
 -- names of the channels are random.
 \pset null '(null)'
 SET SESSION AUTHORIZATION regress_dwf_alice;

@@ -15,7 +15,7 @@ SELECT wf_recv();
 SELECT wf_recv(timeout => '10 ms');
 SELECT pg_typeof(wf_recv(timeout => '0'));
 
--- what was sent before the wait is taken without one, also by who would wait
+-- what was sent before the wait is taken without one, also by a call that would wait
 -- for ever
 SELECT wf_send('msg', '1') IS NOT NULL AS sent;
 SELECT wf_recv(timeout => NULL);

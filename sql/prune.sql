@@ -170,7 +170,7 @@ CREATE FUNCTION prune_of_b() RETURNS bigint LANGUAGE sql SECURITY DEFINER
     SET search_path = prune_test, public AS $$ SELECT prune('0') $$;
 SET ROLE regress_wf_prune_member;
 SELECT prune_of_b();
--- a superuser: all, and what is nobody's
+-- a superuser: all, and workflows without an owner
 RESET ROLE;
 SELECT prune('0', 2147483647) >= 2 AS pruned;
 SELECT workflow_id FROM wf_workflows WHERE workflow_id LIKE 'of-%' ORDER BY 1;

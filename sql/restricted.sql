@@ -1,5 +1,5 @@
--- What our functions do in a session on behalf of somebody else: alice's code
--- runs in the session of a superuser, attached to a workflow of his.
+-- What our functions do in a session on behalf of another role: alice's code
+-- runs in the session of a superuser, attached to a workflow of the latter.
 SET SESSION AUTHORIZATION regress_dwf_alice;
 CREATE TABLE regress_dwf_alice.calls (kind text, name text, call text);
 INSERT INTO regress_dwf_alice.calls VALUES

@@ -1,5 +1,5 @@
 -- A search_path attack: bob puts everything that our SQL might pick up in
--- front of pg_catalog, and calls.  Nothing of his runs, least of all as the
+-- front of pg_catalog, and calls.  None of that code runs, least of all as the
 -- owner of the extension.
 \pset null '(null)'
 CREATE SCHEMA regress_dwf_trap AUTHORIZATION regress_dwf_bob;

@@ -193,7 +193,7 @@ SET LOCAL search_path = '';
 SELECT trigger_test.book();
 SET LOCAL array_nulls = off;
 SELECT trigger_test.book();
--- they are as they were, for who goes on
+-- the settings are as they were, for the statements that follow
 SHOW datestyle;
 SHOW timezone;
 SHOW intervalstyle;

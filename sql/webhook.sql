@@ -247,8 +247,8 @@ SELECT test.state(format('SELECT wf_respond(%s)', :third)), wf_await_response(:'
 SELECT count(*) FROM durable_wf.request;
 RESET SESSION AUTHORIZATION;
 SET SESSION AUTHORIZATION regress_dwf_alice;
--- the webhook is gone, what was taken can still be answered; of the rest who
--- answers is told that it is too late, and it is an answer all the same: one
+-- the webhook is gone, what was taken can still be answered; of the
+-- rest, the answer says that it is too late, and it is an answer all the same: one
 SELECT wf_resume_webhook(:'manual', '{}')->>'request_id' AS fourth \gset
 SELECT (wf_await_hook(:'manual')->>'request_id')::bigint = :third AS same;
 SELECT wf_dispose_hook(:'manual');

@@ -227,27 +227,29 @@ rule('the callbacks of transactions are registered in xact.c only',
 	@twice = map { join ' and ', @$_ } grep { @$_ > 1 } values %files;
 	rule('each file name is there once', @twice);
 
+	my %alike;    # folder/first word of the name => how many files
+	$alike{ folder_of($_) . '/' . (basename($_) =~ /^([a-z]+)/)[0] }++
+	  foreach grep { /\.c$/ } @sources;
+
 	foreach my $file (grep { /\.c$/ } @sources)
 	{
 		my $name = basename($file, '.c');
 		my $prefix = $file =~ m{^extension/store/\w+_rows\.c$} ? 'store' : $name;
+		my ($folder, $word) = (folder_of($file), $name =~ /^([a-z]+)/);
 		while ($bare{$file} =~ /^(\w+)\(/mg)
 		{
 			my $function = $1;
 			my $start = $-[0];
-			my $before = substr $bare{$file}, 0, $start;
-			next if $before =~ /static[^\n]*\n\z/;
+			# the line above has the type
+			my $above = $start < 2 ? 0 : rindex($bare{$file}, "\n", $start - 2) + 1;
+			next if substr($bare{$file}, $above, $start - $above) =~ /\bstatic\b/;
 			next if $function =~ /^(?:PG_FUNCTION_INFO_V1|PG_MODULE_MAGIC|DWF_\w+|_PG_init|wf_\w+)$/;
 			# what SQL calls has the name that it has there
 			next if $bare{$file} =~ /PG_FUNCTION_INFO_V1\($function\)/;
+			next if $function =~ /^dwf_\Q$prefix\E(?:_|$)/;
 			# files of a folder that share their first word share that prefix
-			my ($word) = $name =~ /^([a-z]+)/;
-			my $alike = grep {
-				folder_of($_) eq folder_of($file) && basename($_) =~ /^\Q$word\E(?:_\w+)?\.c$/
-			} @sources;
 			push @prefix, "$file: $function()"
-			  unless $function =~ /^dwf_\Q$prefix\E(?:_|$)/
-			  || ($alike > 1 && $function =~ /^dwf_\Q$word\E_/);
+			  unless $alike{"$folder/$word"} > 1 && $function =~ /^dwf_\Q$word\E_/;
 		}
 	}
 	rule('a function that others call is named for its file', @prefix);
@@ -267,7 +269,7 @@ rule('the callbacks of transactions are registered in xact.c only',
 		foreach (split /\n/, $text{$file})
 		{
 			$number++;
-			next if /"/;
+			next if /"/ || length($_) + 3 * tr/\t// <= 79;
 			my $line = $_;
 			1 while $line =~ s/\t/' ' x (4 - $-[0] % 4)/e;
 			push @wide, "$file:$number" if length $line > 79;
@@ -295,60 +297,156 @@ rule('the callbacks of transactions are registered in xact.c only',
 
 # ----- 6: what comments and READMEs name is there -----
 
+# Names that are not ours, and why a comment or a README may have them.  A
+# name that is neither here nor in the tree is a mistake, or was renamed.
+my %foreign = (
+	'ipci.c' => 'shmem.c does for our memory what that does for the core\'s',
+	'lock.h' => 'whose definitions ours have to follow: tags of locks',
+	'postgres.h' => 'which each file includes first',);
+
+# The text of a markdown file without its fenced blocks, whose names are of
+# the examples; and of other files the comments alone.
+sub words_of
 {
-	my @readmes = (
-		files(qr/\.md$/, 'extension', 'bgworker', 'bench', 'docs', 'clients', 't', 'specs'),
-		grep { -e "$top/$_" } qw(README.md CONTRIBUTING.md));
-	my @sql = files(qr/\.(?:sql|pl|pm|spec|mjs)$/, 'extension', 'sql', 't', 'specs', 'demo');
-	my $all = join "\n", (map { $bare{$_} } @sources), (map { slurp($_) } @sql);
-	my (%known, @missing);
+	my ($file) = @_;
+	my $words = slurp($file);
 
-	$known{$1} = 1 while $all =~ /\b((?:dwf|Dwf|DWF|wf)_?\w+)/g;
-	my %file = map { basename($_) => 1 }
-	  files(qr/./, grep { -e "$top/$_" } qw(extension bgworker sql specs t expected bench demo docs .ci clients));
-	$file{ basename($_) } = 1 foreach glob("$top/*");
+	if ($file =~ /\.md$/)
+	{
+		$words =~ s/^```.*?^```$//gms;
+		return $words;
+	}
+	return join "\n", $words =~ m{(/\*.*?\*/)}gs if $file =~ /\.[ch]$/;
+	return join "\n", $words =~ /^\s*--(?!\s*\\)(.*)$/mg if $file =~ /\.sql$/;
+	return join "\n", $words =~ /^\s*#(?!!)(.*)$/mg;
+}
 
-	my $look = sub {
-		my ($where, $words) = @_;
+{
+	my @there = grep { -e "$top/$_" } qw(extension bgworker sql specs t expected bench demo docs .ci clients);
+	my @all = grep { !/\.(?:o|bc|so)$/ } files(qr/./, @there), map { basename($_) } grep { -f } glob("$top/*");
+	my @readmes = grep { /\.md$/ && $_ ne 'CHANGELOG.md' } @all;
+	my @commented = grep {
+		   m{^(?:extension|bgworker)/.*\.[ch]$}
+		|| m{^(?:sql|extension/install)/.*\.sql$}
+		|| m{^specs/.*\.spec$}
+		|| m{^t/.*\.p[lm]$} && $_ ne 't/012_layout.pl'
+		|| m{^bench/.*\.(?:c|sh)$}
+	} @all;
+	my @missing;
+
+	# what is defined or used: in C code without comments, in SQL without
+	# comments, in scripts
+	my %known;
+	my %word;
+	foreach my $file (@all)
+	{
+		my $code =
+		    $file =~ /\.[ch]$/ && exists $code{$file} ? $code{$file}
+		  : $file =~ m{^extension/install/.*\.sql$} ? slurp($file) =~ s/^\s*--.*$//mgr
+		  : $file =~ m{^(?:run|Makefile|bench/.*|t/DurableWf.*\.pm|t/node/.*\.mjs|demo/.*)$}
+			&& $file !~ /\.md$/ ? slurp($file) =~ s/^\s*#.*$//mgr
+		  : next;
+		$word{$1} = 1 while $code =~ /\b(\w+)\b/g;
+		$known{"durable_wf.$1"} = 1 while $code =~ /\bdurable_wf\.(\w+)/g;
+	}
+	my %file = map { basename($_) => 1 } @all;
+
+	# is it the name of a file of ours?  "*" stands for anything
+	my $is_file = sub {
+		my ($name) = @_;
+		return 1 if $file{$name} || $name =~ /NAME|NNN/ || $foreign{ basename($name) };
+		$name =~ s{^(?:\.\.?/)+}{};
+		my $pattern = quotemeta $name;
+		$pattern =~ s/\\\*/[^\/]*/g;
+		return scalar grep { m{(?:^|/)$pattern$} } @all;
+	};
+	# is it a word of ours, or the beginning of one if it ends with _ or *?
+	my $is_word = sub {
+		my ($name, $star) = @_;
+		return 1 if $word{$name} || $foreign{$name};
+		return ($star || $name =~ /_$/) && grep { /^\Q$name\E/ } keys %word;
+	};
+
+	foreach my $file (@commented, @readmes)
+	{
+		my $words = words_of($file);
+		my $is_readme = $file =~ /\.md$/;
 		my %seen;
+		my $miss = sub {
+			push @missing, "$file names $_[0]" unless $seen{ $_[0] }++;
+		};
+
 		while ($words =~ /\b((?:dwf_|Dwf|DWF_|wf_)\w+)(\*?)/g)
 		{
 			my ($name, $star) = ($1, $2);
-			next if $known{$name} || $seen{$name}++;
-			next if ($star || $name =~ /_$/) && grep { /^\Q$name\E/ } keys %known;
-			push @missing, "$where names $name";
+			# what an example of a text or of a test calls so
+			next if $file !~ m{^(?:extension|bgworker|docs|README|CONTRIBUTING)};
+			$miss->($name) unless $is_word->($name, $star);
 		}
-		while ($words =~ m{\b([\w-]+\.(?:c|h|pl|spec|pm))\b}g)
+		while ($words =~ m{(?<![\w*/.-])([\w*./-]+\.(?:c|h|pl|pm|spec|sql|md))\b(?!\()}g)
 		{
-			next if $file{$1} || $seen{$1}++;
-			push @missing, "$where names $1";
+			my $name = $1;
+			$miss->($name) unless $is_file->($name) || $is_readme && -e "$top/" . dirname($file) . "/$name";
 		}
 		while ($words =~ m{\b(iso-[a-z-]+[a-z])\b}g)
 		{
-			next if $file{"$1.spec"} || $seen{$1}++;
-			push @missing, "$where names $1";
+			$miss->($1) unless $file{"$1.spec"};
 		}
 		while ($words =~ m{\bt/(\d\d\d)(_\w+)?}g)
 		{
-			my ($number, $rest) = ($1, $2 // '');
-			next if grep { /^\Q$number$rest\E/ } keys %file;
-			push @missing, "$where names t/$number$rest";
+			my $begin = $1 . ($2 // '');
+			$miss->("t/$begin") unless grep { /^\Q$begin\E/ } keys %file;
 		}
-	};
+		next unless $is_readme;
 
-	# files of the server that comments may name
-	$file{$_} = 1 foreach qw(ipci.c async.c postgres.c pg_config.h elog.h);
-
-	foreach my $file (@sources)
-	{
-		my @comments = $text{$file} =~ m{(/\*.*?\*/)}gs;
-		$look->($file, join "\n", @comments);
+		# settings, tables and functions of our schema
+		while ($words =~ /(?<![\w"])durable_wf\.(\w+)/g)
+		{
+			my $name = $1;
+			next if $name =~ /^(?:c|h|so|control|stat|sql|pl)$/;
+			next if $known{"durable_wf.$name"};
+			$miss->("durable_wf.$name") unless $name =~ /_$/ && grep { /^durable_wf\.\Q$name\E/ } keys %known;
+		}
+		# a word in backticks with an underscore is a name of the code, in
+		# those READMEs that are about it
+		while ($file =~ m{^(?:extension|bgworker)/} && $words =~ /`([a-z]\w*_\w*)(?:\(\))?(\*?)`/g)
+		{
+			$miss->($1) unless $is_word->($1, $2) || $is_file->("$1.c") || $is_file->("$1.h");
+		}
+		# links: the file, and the heading in it
+		while ($words =~ /\]\(([^)#\s]*)(?:#([^)\s]*))?\)/g)
+		{
+			my ($path, $anchor) = ($1, $2);
+			next if $path =~ /^\w+:/;
+			my $target = $path eq '' ? $file : join '/', grep { $_ ne '.' } dirname($file), $path;
+			1 while $target =~ s{(^|/)[^/.][^/]*/\.\.(?:/|$)}{$1};
+			$target =~ s{^\./|/$}{}g;
+			if (!-e "$top/$target") { $miss->("the link $path"); next; }
+			next unless defined $anchor && $target =~ /\.md$/;
+			my %heading;
+			my $text = slurp($target) =~ s/^```.*?^```$//gmsr;
+			while ($text =~ /^#+ +(.*)$/mg)
+			{
+				my $slug = lc $1;
+				$slug =~ s/[^\w\s-]//g;
+				$slug =~ s/\s/-/g;
+				$heading{$slug} = 1;
+			}
+			$miss->("the heading #$anchor") unless $heading{$anchor};
+		}
 	}
-	$look->($_, slurp($_)) foreach @readmes;
 	rule('what comments and READMEs name is there', @missing);
 }
 
 # ----- 7: the READMEs' tables -----
+
+# The README of a folder's files: its own, or that of the folder above.
+sub readme_of
+{
+	my ($folder) = @_;
+	my $path = $folder =~ /^(?:bgworker|extension)/ ? $folder : "extension/$folder";
+	return (grep { -e "$top/$_" } "$path/README.md", dirname($path) . '/README.md')[0];
+}
 
 {
 	my @wrong;
@@ -362,6 +460,7 @@ rule('the callbacks of transactions are registered in xact.c only',
 		# | `folder/` | what lives there | may include |
 		while ($words =~ m{^\|\s*`([\w/]+)/`(?: itself)?\s*\|[^|\n]*\|\s*([^|\n]*?)\s*\|$}mg)
 		{
+			push @wrong, "$readme has two rows for `$1/`" if defined $row{$1};
 			$row{$1} = $2;
 		}
 		foreach my $folder (sort keys %may_include)
@@ -379,33 +478,40 @@ rule('the callbacks of transactions are registered in xact.c only',
 			my $is = join ' ', sort @{ $may_include{$folder} };
 			push @wrong, "$readme: `$folder/` may include '$said', here '$is'"
 			  unless $said eq $is || ($said eq 'all' && $folder eq 'extension');
+			delete $row{$folder};
 		}
+		push @wrong, map { "$readme has a row for `$_/`, which is not checked" } sort keys %row;
 	}
 	rule('the tables of folders say what is checked here', @wrong);
 }
 {
-	my @wrong;
+	my (@wrong, %rows, %names);
 
 	foreach my $folder (sort keys %may_include)
 	{
-		my $path = $folder =~ /^(?:bgworker|extension)/ ? $folder : "extension/$folder";
-		my $readme = (grep { -e "$top/$_" } "$path/README.md",
-			dirname($path) . '/README.md')[0];
-		my $words = slurp($readme);
+		my $readme = readme_of($folder);
+		$names{$readme}{ basename($_) =~ s/\.[ch]$//r } = 1
+		  foreach grep { folder_of($_) eq $folder } @sources;
+	}
+	foreach my $readme (sort keys %names)
+	{
+		# of a table whose first column is "file" the first cell names files
 		my %rows;
-		# the first cell of a row names files: | `name` `name` | subject |
-		while ($words =~ /^\|([^|\n]*)\|/mg)
+		my $in_table = 0;
+		foreach (split /\n/, slurp($readme))
 		{
-			my $cell = $1;
+			my ($cell) = /^\|([^|]*)\|/;
+			$in_table = 0, next unless defined $cell;
+			$in_table = 1, next if $cell =~ /^\s*file\s*$/;
+			next unless $in_table;
 			$rows{$1}++ while $cell =~ m{`(?:[\w/]*/)?(\w+)(?:\.[ch])?`}g;
 		}
-		my %names = map { (basename($_) =~ s/\.[ch]$//r) => 1 }
-		  grep { folder_of($_) eq $folder } @sources;
-		foreach my $name (sort keys %names)
+		foreach my $name (sort keys %{ $names{$readme} })
 		{
-			my $count = $rows{$name} // 0;
-			push @wrong, "$readme has $count rows for $path/$name" if $count != 1;
+			my $count = delete $rows{$name} // 0;
+			push @wrong, "$readme has $count rows for $name" if $count != 1;
 		}
+		push @wrong, map { "$readme has a row for $_, which is not there" } sort keys %rows;
 	}
 	rule('each file is in the table of its folder, once', @wrong);
 }

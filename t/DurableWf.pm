@@ -14,7 +14,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Time::HiRes qw(usleep);
 
-our @EXPORT_OK = qw(start_node sql poll session start asleep waiter outcome
+our @EXPORT_OK = qw(start_node sql set poll session start asleep waiter outcome
   last_words until_true freeze thaw);
 
 # The first node that was started; what does not name a node means this one.
@@ -45,6 +45,21 @@ sub start_node
 sub sql
 {
 	return $main->safe_psql('postgres', $_[0]);
+}
+
+# Set durable_wf.$name, or without a value give it back its default, and tell
+# the processes; they may take it up a moment later.
+sub set
+{
+	my ($name, $value) = @_;
+
+	sql("ALTER SYSTEM "
+		  . (
+			defined $value
+			? "SET durable_wf.$name = '$value'"
+			: "RESET durable_wf.$name"));
+	sql('SELECT pg_reload_conf()');
+	return;
 }
 
 # Poll until a query returns true.

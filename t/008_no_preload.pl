@@ -6,20 +6,11 @@ use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
-use DurableWf qw(start_node sql);
+use DurableWf qw(start_node sql said);
 use Test::More;
 
 my $node = start_node('main',
 	{ shared_preload_libraries => '', autovacuum => 'on' });
-
-# What a script prints, errors included.
-sub said
-{
-	my ($status, $output, $error) =
-	  $node->psql('postgres', "\\set VERBOSITY verbose\n$_[0]");
-
-	return $output . $error;
-}
 
 # Everything in the catalogs that a user could have made.
 sub catalogs

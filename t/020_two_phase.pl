@@ -7,7 +7,7 @@ use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
-use DurableWf;
+use DurableWf qw(said_in);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -20,17 +20,6 @@ my $node = DurableWf::start_node('main',
 sub sql
 {
 	return $node->safe_psql('db', $_[0]);
-}
-
-# Try to, and return what was said.
-sub said
-{
-	my ($server, $database, $statement) = @_;
-	my ($status, $output, $error) =
-	  $server->psql($database, "\\set VERBOSITY verbose\n$statement",
-		on_error_stop => 0);
-
-	return $output . $error;
 }
 
 # Prepare a transaction.
@@ -82,7 +71,7 @@ $node->safe_psql('postgres', 'CREATE TABLE plain (i int)');
 	prepare('first', q{SELECT wf_send('w', '"first"', 't')});
 	$node->safe_psql('second', q{COMMIT PREPARED 'second'});
 	is(waits(), $before, 'databases: another one does not matter');
-	like( said($node, 'second', q{COMMIT PREPARED 'first'}),
+	like( said_in($node, 'second', q{COMMIT PREPARED 'first'}),
 		qr/belongs to another database/,
 		'databases: it cannot be committed there');
 	is(waits(), $before, 'databases: and that wakes nobody');
@@ -224,7 +213,7 @@ SQL
 		1, 'others: committed without the extension');
 	is(sql('SELECT count(*) FROM plain'), 1, 'others: committed beside it');
 	is(waits(), $before, 'others: nobody is woken');
-	like( said($node, $_, q{COMMIT PREPARED 'unknown'}),
+	like( said_in($node, $_, q{COMMIT PREPARED 'unknown'}),
 		qr/^psql:<stdin>:2: ERROR:  42704: prepared transaction with identifier "unknown" does not exist$/m,
 		"others: an unknown name in $_")
 	  foreach 'postgres', 'db';
@@ -238,7 +227,7 @@ SQL
 
 	foreach my $round (1 .. 12)
 	{
-		my $error = said($node, 'db', <<'SQL');
+		my $error = said_in($node, 'db', <<'SQL');
 BEGIN;
 SELECT wf_send('w', '"failed"', 't') > 0;
 CREATE TEMP TABLE temp ();
@@ -264,16 +253,16 @@ SQL
 
 	# as many as the server takes, and the error is the server's
 	prepare("n$_", qq{SELECT wf_send('w', '$_', 't')}) foreach 1 .. 5;
-	like(said($node, 'db',
+	like(said_in($node, 'db',
 			q{BEGIN; SELECT wf_send('w', '6', 't'); PREPARE TRANSACTION 'n6'}),
 		qr/maximum number of prepared transactions reached/,
 		'names: no more than max_prepared_transactions');
 	sql(q{ROLLBACK PREPARED 'n2'});
-	like(said($node, 'db',
+	like(said_in($node, 'db',
 			q{BEGIN; SELECT wf_send('w', '6', 't'); PREPARE TRANSACTION 'n1'}),
 		qr/42710: transaction identifier "n1" is already in use/,
 		'names: each once');
-	like(said($node, 'db',
+	like(said_in($node, 'db',
 			q{BEGIN; SELECT wf_send('w', '6', 't'); PREPARE TRANSACTION '}
 			  . 'x' x 200 . q{'}),
 		qr/22023: transaction identifier .* is too long/,
@@ -299,7 +288,7 @@ BEGIN;
 SELECT wf_start('of role'), wf_set_event('k', '1', 'of role');
 PREPARE TRANSACTION 'of role';
 SQL
-	like(said($node, 'db',
+	like(said_in($node, 'db',
 			q{CREATE ROLE nobody; SET ROLE nobody; COMMIT PREPARED 'of role'}),
 		qr/42501: permission denied to finish prepared transaction/,
 		'roles: others may not commit it');
@@ -398,7 +387,7 @@ SQL
 	prepare('sends', q{SELECT wf_send('w', '"sent"', 't')});
 	prepare('takes', q{SELECT wf_recv('box', '0', 'w')});
 	$node->wait_for_catchup($standby);
-	like(said($standby, $_, q{COMMIT PREPARED 'sends'}),
+	like(said_in($standby, $_, q{COMMIT PREPARED 'sends'}),
 		qr/25006: cannot execute COMMIT PREPARED during recovery/,
 		"standby: COMMIT PREPARED is refused in $_")
 	  foreach 'postgres', 'db';
@@ -435,7 +424,7 @@ SQL
 	$node->append_conf('postgresql.conf', 'max_prepared_transactions = 0');
 	$node->restart;
 	$waiter = waiter(q{SELECT wf_recv('t', NULL, 'w')});
-	like( said($node, 'db', <<'SQL'),
+	like( said_in($node, 'db', <<'SQL'),
 BEGIN;
 SELECT wf_send('w', '1', 't') > 0;
 PREPARE TRANSACTION 'x';

@@ -7,7 +7,8 @@ use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
-use DurableWf qw(start_node sql poll session start until_true freeze thaw);
+use DurableWf qw(start_node sql poll until_true session start freeze thaw
+  worker);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -30,11 +31,6 @@ sub processes
 	return sql(q{SELECT string_agg(pid::text, ' ' ORDER BY backend_type, pid)
 		FROM pg_stat_activity WHERE backend_type LIKE 'durable_wf %'
 		 AND backend_type <> 'durable_wf launcher'});
-}
-
-sub worker
-{
-	return sql(q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'durable_wf worker'});
 }
 
 # Are those processes still there?  Others may be, too.

@@ -7,7 +7,7 @@ use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
-use DurableWf qw(start_node sql poll session until_true worker);
+use DurableWf qw(start_node set sql poll session until_true worker);
 use DurableWf::Listener
   qw(listens until_listens listener ask heard resynced);
 use Test::More;
@@ -45,14 +45,12 @@ SQL
 	is(heard($listener), "all message w then\nw message w then", 'full: it goes on');
 
 	# from many commits, while the worker may not notify
-	$node->append_conf('postgresql.conf', q{durable_wf.notify_min_gap = '60s'});
-	$node->reload;
+	set('notify_min_gap', '60s');
 	poll(q{SELECT current_setting('durable_wf.notify_min_gap') = '1min'});
 	my $sends = join "\n",
 	  map { "SELECT wf_send('w', '1', repeat('t', 500) || $_);" } 1 .. 200;
 	sql($sends);
-	$node->append_conf('postgresql.conf', q{durable_wf.notify_min_gap = 0});
-	$node->reload;
+	set('notify_min_gap', '0');
 	resynced($_, 'full: from many commits') foreach $listener, $other;
 	heard($_) foreach $listener, $other;
 	sql(q{SELECT wf_send('w', '1', 'then')});
@@ -71,16 +69,14 @@ SQL
 		sql(qq{SELECT wf_send('w', '1', 'round $round')});
 		is(heard($listener), "w message w round $round", "gap: none, round $round");
 	}
-	$node->append_conf('postgresql.conf', q{durable_wf.notify_min_gap = '60s'});
-	$node->reload;
+	set('notify_min_gap', '60s');
 	poll(q{SELECT current_setting('durable_wf.notify_min_gap') = '1min'});
 	sql(q{SELECT wf_send('w', '1', 'waits')});
 	sql(q{SELECT wf_send('w', '1', 'waits')});
 	sql(q{SELECT wf_send('w', '1', 'waits, too')});
 	is(ask($listener, 'SELECT 1'), 1, 'gap: the client does something else');
 	is(scalar @{ $listener->{news} || [] }, 0, 'gap: nothing yet');
-	$node->append_conf('postgresql.conf', q{durable_wf.notify_min_gap = '10ms'});
-	$node->reload;
+	set('notify_min_gap', '10ms');
 	is(heard($listener), "w message w waits\nw message w waits, too",
 		'gap: then all at once, each once');
 	like(($node->psql('postgres', 'SET durable_wf.notify_min_gap = 0'))[2],

@@ -6,8 +6,8 @@ use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
-use DurableWf qw(start_node sql poll session start asleep waiter outcome
-  last_words until_true freeze thaw);
+use DurableWf qw(start_node set sql poll until_true session start asleep
+  waiter outcome last_words freeze thaw);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -393,16 +393,14 @@ sub spurious
 	$holder->quit;
 
 	# paused
-	$node->append_conf('postgresql.conf', 'durable_wf.paused = on');
-	$node->reload;
+	set('paused', 'on');
 	poll(q{SELECT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'durable_wf worker' AND query ~ 'paused')});
 	sql(q{SELECT wf_start('paused', timeout => '0')});
 	sql(q{SELECT wf_start('paused 2', timeout => '0')});
 	is(sql(q{SELECT status FROM wf_result('paused', '500 ms')}), 'PENDING', 'timeout: not when paused');
 	$node->restart;
 	is(sql(q{SELECT status FROM wf_result('paused', '500 ms')}), 'PENDING', 'timeout: nor after a restart');
-	$node->append_conf('postgresql.conf', 'durable_wf.paused = off');
-	$node->reload;
+	set('paused', 'off');
 	is(sql(q{SELECT status FROM wf_result('paused')}), 'CANCELLED', 'timeout: but when it goes on');
 
 	# in a copy

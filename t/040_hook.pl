@@ -6,7 +6,8 @@ use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
-use DurableWf qw(start_node sql poll session start asleep waiter outcome until_true);
+use DurableWf qw(start_node set sql error_of poll until_true session start
+  asleep waiter outcome result suspended);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -15,26 +16,6 @@ my $node = start_node('main', {
 	max_worker_processes => 20, restart_after_crash => 'on', max_connections => 100,
 	max_prepared_transactions => 5, log_statement => 'none',
 	'durable_wf.suspend_after' => '20ms' });
-
-# What a statement raises.
-sub error_of
-{
-	my ($statement, %params) = @_;
-
-	return ($node->psql('postgres', "\\set VERBOSITY verbose\n$statement", %params))[2];
-}
-
-# How a workflow ended.
-sub result
-{
-	return sql("SELECT * FROM wf_result('$_[0]', '120 s')");
-}
-
-# Wait until a workflow is suspended.
-sub suspended
-{
-	return poll("SELECT status = 'WAITING' FROM wf_workflows WHERE workflow_id = '$_[0]'");
-}
 
 sql(<<'SQL');
 CREATE EXTENSION durable_wf;
@@ -135,8 +116,7 @@ BEGIN
 END $$;
 SELECT wf_create_hook(f, validator => f, workflow_id => 'mine') FROM unnest('{hangs,stubborn,runs}'::text[]) f;
 SQL
-sql(q{ALTER SYSTEM SET durable_wf.validator_timeout = '100ms'});
-$node->reload;
+set('validator_timeout', '100ms');
 my $caller = session();
 poll(q{SELECT current_setting('durable_wf.validator_timeout') = '100ms'});
 like(outcome($caller, q{SELECT wf_resume_hook('hangs', '1')}),
@@ -150,8 +130,7 @@ until_true(sub { slurp_file($node->logfile) =~ /FATAL:  57P01|FATAL:  terminatin
 is(sql("SELECT count(*) FROM pg_stat_activity WHERE pid = $caller->{pid}"), 0,
 	'a validator that catches that ends the session');
 eval { $caller->{run}->finish };
-sql(q{ALTER SYSTEM RESET durable_wf.validator_timeout});
-$node->reload;
+set('validator_timeout');
 is(sql(q{SELECT count(*) FROM wf_mailbox WHERE door = 'hook' AND workflow_id = 'mine'}), 0, 'nothing of it was delivered');
 
 # What runs at commit runs as nobody else.
@@ -314,12 +293,10 @@ is(result('prepared'), 'ERROR||there is no such hook', 'a prepared disposal, too
 # a disposal while no worker runs: noticed when it does again
 $node->safe_psql('postgres', q{SELECT wf_start('paused', 'awaits', '["paused"]')}, extra_params => [ '-U', 'worker' ]);
 suspended('paused');
-sql(q{ALTER SYSTEM SET durable_wf.paused = on});
-$node->reload;
+set('paused', 'on');
 poll(q{SELECT count(*) > 0 FROM pg_stat_activity WHERE query LIKE '%paused%' AND backend_type = 'durable_wf worker'});
 sql(q{SELECT wf_dispose_hook('paused')});
-sql(q{ALTER SYSTEM RESET durable_wf.paused});
-$node->reload;
+set('paused');
 is(result('paused'), 'ERROR||there is no such hook', 'a disposal while workflows are paused');
 # has to be CALLed
 $node->safe_psql('postgres', q{SELECT wf_start('writes', 'writes'), wf_start('server', 'serves'), wf_start('client', 'asks')}, extra_params => [ '-U', 'worker' ]);

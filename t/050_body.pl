@@ -6,7 +6,8 @@ use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
-use DurableWf qw(start_node sql poll session start outcome);
+use DurableWf qw(start_node set sql error_of poll session start outcome
+  result suspended executors);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -14,30 +15,6 @@ use Test::More;
 my $node = start_node('main', {
 	max_worker_processes => 20, restart_after_crash => 'on',
 	'durable_wf.suspend_after' => '20ms' });
-
-# How a workflow ended.
-sub result
-{
-	return sql("SELECT * FROM wf_result('$_[0]', '120 s')");
-}
-
-# Wait until a workflow is suspended.
-sub suspended
-{
-	return poll("SELECT status = 'WAITING' FROM wf_workflows WHERE workflow_id = '$_[0]'");
-}
-
-# The executors' pids.
-sub executors
-{
-	return sql(q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'durable_wf executor'});
-}
-
-# What a statement raises.
-sub error_of
-{
-	return ($node->psql('postgres', "\\set VERBOSITY verbose\n$_[0]"))[2];
-}
 
 sql(<<'SQL');
 CREATE EXTENSION durable_wf;
@@ -247,8 +224,7 @@ pass('300 suspended at once, and resumed');
 # Ping-pong: between the hot wait and the suspension nothing is lost.
 foreach my $suspend_after ('0', '1ms')
 {
-	$node->append_conf('postgresql.conf', "durable_wf.suspend_after = '$suspend_after'");
-	$node->reload;
+	set('suspend_after', $suspend_after);
 	sql(q{SELECT wf_start('client')});
 	sql(qq{SELECT count(wf_start('pong $suspend_after ' || i, 'pong', '[40]')) FROM generate_series(1, 20) i});
 	is(sql(<<"SQL"), 800, "ping-pong: none is lost, suspended after $suspend_after");
@@ -281,8 +257,7 @@ foreach my $way ('terminate', 'kill -9', 'immediate')
 	my $points = $way eq 'terminate' ? 5 : 2;
 	my $guard = session();
 
-	$node->append_conf('postgresql.conf', 'durable_wf.max_attempts = 10');
-	$node->reload;
+	set('max_attempts', 10);
 	$guard->query_safe("SELECT pg_advisory_lock(100 + $_)") foreach 1 .. 5;
 	sql("SELECT wf_start('$id', 'five')");
 	foreach my $point (1 .. $points)
@@ -328,20 +303,17 @@ foreach my $way ('terminate', 'kill -9', 'immediate')
 }
 
 # A body that always takes its process along is given up.
-$node->append_conf('postgresql.conf', 'durable_wf.max_attempts = 2');
-$node->reload;
+set('max_attempts', 2);
 sql(q{SELECT wf_start('dies', 'runs', '["SELECT pg_terminate_backend(pg_backend_pid())"]')});
 is(result('dies'), "ERROR||the workflow's body has crashed 2 times in a row",
 	'crashes: not for ever');
 
 # Paused, and a copy.
-$node->append_conf('postgresql.conf', 'durable_wf.paused = on');
-$node->reload;
+set('paused', 'on');
 poll(q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'durable_wf worker' AND query LIKE 'workflows are paused%'});
 sql(q{SELECT wf_start('paused', 'who')});
 is(sql(q{SELECT status FROM wf_result('paused', '300 ms')}), 'PENDING', 'paused: nothing runs');
-$node->append_conf('postgresql.conf', 'durable_wf.paused = off');
-$node->reload;
+set('paused', 'off');
 is(result('paused'), 'SUCCESS|["postgres", "postgres"]|', 'paused: it goes on');
 
 # Others' bodies that never yield do not keep a role from running.

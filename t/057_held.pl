@@ -6,7 +6,7 @@ use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
-use DurableWf qw(start_node sql poll session);
+use DurableWf qw(start_node set sql poll session result);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -15,12 +15,6 @@ my $node = start_node('main', {
 	max_worker_processes => 24, max_prepared_transactions => 5,
 	'durable_wf.max_executors' => 4 });
 my $executors = q{FROM pg_stat_activity WHERE backend_type = 'durable_wf executor'};
-
-# How a workflow ended.
-sub result
-{
-	return sql("SELECT * FROM wf_result('$_[0]', '60 s')");
-}
 
 # How many of those with this prefix have ended well, when all should have.
 sub succeed
@@ -108,7 +102,7 @@ sql(q{COMMIT PREPARED 'undecided'});
 is(result('later'), 'CANCELLED||', 'and what was undecided is decided');
 
 # Executors that leave at once are not started over and over for a held row.
-sql(q{ALTER SYSTEM SET durable_wf.executor_idle_timeout = 0; SELECT pg_reload_conf()});
+set('executor_idle_timeout', 0);
 poll("SELECT count(*) = 0 $executors");
 sql(q{BEGIN; SELECT wf_start('once', 'quick', start_after => '200 ms'); COMMIT; BEGIN; SELECT wf_cancel('once'); PREPARE TRANSACTION 'undecided'});
 poll(q{SELECT due_at < now() FROM durable_wf.workflow WHERE workflow_id = 'once'});
@@ -116,7 +110,7 @@ sql(q{SELECT wf_start('beside', 'quick')});
 is(result('beside'), 'SUCCESS|1|', 'executors that leave at once: one beside a held row');
 sql(q{ROLLBACK PREPARED 'undecided'});
 is(result('once'), 'SUCCESS|1|', 'executors that leave at once: the held one, in the end');
-sql(q{ALTER SYSTEM RESET durable_wf.executor_idle_timeout; SELECT pg_reload_conf()});
+set('executor_idle_timeout');
 
 # A queue of client processes.
 {

@@ -17,7 +17,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-our @EXPORT_OK = qw(start_node set sql sql_in said error_of poll until_true
+our @EXPORT_OK = qw(start_node set sql sql_in said said_in error_of poll until_true
   session start asleep waiter outcome last_words
   switches freeze thaw kill_backend waits_for_lock
   launcher worker workers_are has_new_worker
@@ -81,12 +81,18 @@ sub sql_in
 }
 
 # Run statements that may fail, and return what they print and what they raise;
-# a statement after one that has failed is run, too.
+# statements after one that has failed are run, too.
 sub said
 {
-	my ($statements, $database, $node) = @_;
-	my ($status, $output, $error) = ($node || $main)->psql(
-		$database || 'postgres',
+	return said_in($main, 'postgres', $_[0]);
+}
+
+# Run statements that may fail, as said() does, in a database of a node.
+sub said_in
+{
+	my ($node, $database, $statements) = @_;
+	my ($status, $output, $error) = $node->psql(
+		$database,
 		"\\set VERBOSITY verbose\n$statements",
 		on_error_stop => 0);
 

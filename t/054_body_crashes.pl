@@ -8,6 +8,7 @@ use FindBin;
 use lib $FindBin::RealBin;
 use DurableWf qw(start_node set sql poll session kill_backend result
   suspended end_executors);
+use DurableWf::Bodies qw(effects);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -28,11 +29,6 @@ sub go
 	sql("SELECT wf_send('$id', '1', 'go')");
 	poll("SELECT ($steps) > $before");
 	return;
-}
-
-sub effects
-{
-	return sql("SELECT string_agg(what, ' ' ORDER BY n) FROM effect WHERE workflow_id = '$_[0]'");
 }
 
 # The journal, undone steps marked as such.
@@ -421,7 +417,7 @@ is(result('at once'), 'CANCELLED||', 'cancel: in the transaction of the start');
 poll('SELECT count(*) = 0 FROM durable_wf.wait');
 pass('cancel: no wait is left');
 
-# Who was cancelled goes on from the journal.
+# A workflow that was cancelled goes on from the journal.
 sql(q{SELECT wf_retry('cold'), wf_send('cold', '7', 't')});
 is(result('cold'), 'SUCCESS|7|', 'cancel: wf_retry goes on');
 

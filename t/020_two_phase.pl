@@ -1,13 +1,14 @@
 # Two-phase commit across databases, restarts and servers: what a prepared
-# transaction sent, or gives back, wakes who waits, whoever decides it, whenever
-# and where; PREPARE that fails leaves nothing; and others are not disturbed.
+# transaction sent, or gives back, wakes the waiters, in whichever session, at
+# whichever time and on whichever server it is decided; a PREPARE that fails
+# leaves nothing; and other waiters are not woken.
 
 use strict;
 use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
-use DurableWf qw(said_in);
+use DurableWf qw(said_in kill_backend);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -61,7 +62,7 @@ sql(q{SELECT wf_start('w'); CREATE TABLE plain (i int)});
 $node->safe_psql('second', q{SELECT wf_start('w')});
 $node->safe_psql('postgres', 'CREATE TABLE plain (i int)');
 
-# Databases: who waits in one is not woken by what is decided in another.
+# Databases: a waiter in one is not woken by what is decided in another.
 {
 	my $waiter = waiter(q{CALL wf_recv('t', NULL, 'w', NULL)});
 	my $before = waits();
@@ -81,8 +82,8 @@ $node->safe_psql('postgres', 'CREATE TABLE plain (i int)');
 		'"second"', 'databases: each has its own');
 }
 
-# Who prepares and decides in one session wakes whom it concerns, and nobody
-# else; by the name and the transaction, whatever was prepared in between.
+# A session that prepares and decides wakes the waiters that this concerns, and
+# no others: it goes by name and transaction, whatever was prepared in between.
 {
 	my $session = DurableWf::session($node, 'db');
 	my ($waiter, @others);
@@ -297,7 +298,7 @@ SQL
 	is(outcome($waiter), '1', 'roles: a superuser may');
 }
 
-# What is prepared outlives the server; who waits then is woken all the same.
+# A prepared transaction outlives the server, and wakes the waiters of the next.
 foreach my $way ('immediate', 'fast', 'crash')
 {
 	my ($sender, $taker, $other, $before);
@@ -315,9 +316,7 @@ SQL
 	{
 		my $victim = DurableWf::session($node, 'db');
 
-		kill 'KILL', $victim->{pid} or die "kill: $!";
-		eval { $victim->{run}->finish };
-		$node->poll_query_until('db', 'SELECT true') or die 'no restart';
+		kill_backend($victim->{pid}, $victim);
 	}
 	else
 	{
@@ -407,7 +406,7 @@ SQL
 		is($standby->safe_psql('db', 'SELECT count(*) FROM wf_waiters'),
 			$left, "standby: promoted, $end wakes");
 	}
-	# who still waits is woken by this
+	# a waiter that still waits is woken by this
 	$standby->safe_psql('db',
 		q{SELECT wf_send('w', '"late"', 't'), wf_send('w', '"late"', 'box')});
 	is(outcome($sender), '"sent"', 'standby: with what was sent');

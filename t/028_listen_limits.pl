@@ -7,7 +7,8 @@ use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
-use DurableWf qw(start_node set sql poll session until_true worker);
+use DurableWf qw(start_node set sql poll until_true session kill_backend
+  worker);
 use DurableWf::Listener
   qw(listens until_listens listener ask heard resynced);
 use Test::More;
@@ -245,9 +246,7 @@ SQL
 	my $channel = (grep { $listener->{channels}{$_} eq 'w' }
 		keys %{ $listener->{channels} })[0];
 
-	kill 'KILL', $victim->{pid} or die "kill: $!";
-	eval { $_->{run}->finish } foreach $victim, $listener;
-	poll('SELECT true');
+	kill_backend($victim->{pid}, $victim, $listener);
 	is(listens(), 0, 'crash: nobody listens');
 	$listener = listener(undef, 'w');
 	ok(!$listener->{channels}{$channel}, 'crash: another channel');

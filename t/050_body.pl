@@ -7,7 +7,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 use DurableWf qw(start_node set sql error_of poll session start outcome
-  result suspended executors);
+  kill_backend result suspended executors);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -128,7 +128,7 @@ is(result('error'), 'ERROR||division by zero', 'a body that raises ends with ERR
 is(sql(q{SELECT error_state, error_context ~ 'runs\(jsonb\)' FROM durable_wf.workflow WHERE workflow_id = 'error'}),
 	'22012|t', 'SQLSTATE and context are kept');
 
-# Owners: a body is in a session of its owner, and of nobody else.
+# Owners: a body runs in a session of its owner, and of no other role.
 sql(q{SET ROLE worker; SELECT wf_start('of worker', 'who')});
 is(result('of worker'), 'SUCCESS|["worker", "worker"]|', 'a body runs as its owner');
 like(error_of(q{SET ROLE dreamer; SELECT wf_start('dream', 'who')}),
@@ -191,7 +191,7 @@ sql(q{SELECT count(wf_send('many ' || i, to_jsonb(i), 't')) FROM generate_series
 poll(q{SELECT count(*) = 300 FROM wf_workflows WHERE workflow_id LIKE 'many %' AND output = to_jsonb(substr(workflow_id, 6)::int)});
 pass('300 suspended at once, and resumed');
 
-# Who holds a message, or a workflow's row, and lets go of it.
+# A session locks a message, or a workflow's row, and releases it.
 {
 	my $holder = session();
 
@@ -276,9 +276,7 @@ foreach my $way ('terminate', 'kill -9', 'immediate')
 		}
 		if ($way eq 'kill -9')
 		{
-			kill 'KILL', $pid;
-			eval { $guard->{run}->finish };
-			$node->poll_query_until('postgres', 'SELECT true');
+			kill_backend($pid, $guard);
 		}
 		else
 		{

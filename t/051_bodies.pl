@@ -6,7 +6,8 @@ use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
-use DurableWf qw(start_node set sql poll session outcome result suspended);
+use DurableWf qw(start_node set sql poll session outcome kill_backend result
+  suspended);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -15,7 +16,7 @@ my $node = start_node('main', {
 	max_worker_processes => 20, restart_after_crash => 'on',
 	'durable_wf.suspend_after' => '20ms' });
 
-# Start a body that executes one statement, and return how it ended.
+# Start a workflow whose body executes one statement, and return how it ended.
 my $nrun = 0;
 
 sub run
@@ -27,7 +28,7 @@ sub run
 	return result("run $nrun");
 }
 
-# The executor that waits for an advisory lock.
+# Wait until an executor waits for an advisory lock, and return its process id.
 sub stopped_at
 {
 	my ($lock) = @_;
@@ -43,6 +44,7 @@ sub journal
 	return sql("SELECT string_agg(concat_ws(' ', step_no, name, left(output::text, 20), error), E'\\n' ORDER BY step_no) FROM wf_list_steps('$_[0]')");
 }
 
+# What a workflow has written, in this order.
 sub effects
 {
 	return sql("SELECT string_agg(what, ',' ORDER BY n) FROM effect WHERE workflow_id = '$_[0]'");
@@ -105,9 +107,7 @@ SQL
 
 		is(effects('five'), join(',', map { "step $_" } 1 .. $point), "kill -9 at point $point: before");
 		set('paused', 'on');
-		kill 'KILL', $pid;
-		eval { $guard->{run}->finish };
-		$node->poll_query_until('postgres', 'SELECT true');
+		kill_backend($pid, $guard);
 		$guard = session();
 		$guard->query_safe("SELECT pg_advisory_lock(100 + $point + 1)");
 		set('paused', 'off');

@@ -237,7 +237,8 @@ sub thaw
 }
 
 # Kill a process of the server with SIGKILL, and wait until the server is back
-# from the crash.  The clients of @sessions are ended.
+# from the crash: once the postmaster has reaped the process, it takes no session
+# before all others have ended.  The clients of @sessions are ended.
 sub kill_backend
 {
 	my ($pid, @sessions) = @_;

@@ -1,5 +1,5 @@
-# Whoever waits is woken by the commit that satisfies it, whichever way the row
-# came; by nothing else; and while nothing happens it does not run at all.
+# A waiter is woken by the commit that satisfies it, whichever way the row came,
+# and by nothing else; while nothing happens the waiter does not run at all.
 
 use strict;
 use warnings;
@@ -162,7 +162,7 @@ foreach my $case (@cases)
 }
 shown_asleep(map { $_->{waiter} } @cases);
 
-# News that is rolled back, to a savepoint too, reaches nobody.
+# News that is rolled back, to a savepoint too, reaches no waiter.
 my $waiters = 'SELECT * FROM wf_waiters ORDER BY pid, key';
 my $before = sql($waiters);
 my $sends = stat_sum('sends');
@@ -180,7 +180,7 @@ is(sql($waiters), $before, 'the waits go on as they were');
 is(join(' ', map { switches($_->{waiter}{pid}) } @cases),
 	$switches, 'no waiter has run');
 
-# News that is committed wakes the one who waits for it.
+# News that is committed wakes the waiter that waits for it.
 foreach my $case (@cases)
 {
 	my $wakes = stat_sum('wakes');
@@ -253,7 +253,7 @@ SQL
 is(outcome($result), 'SUCCESS', 'woken by the row of a workflow');
 $result->quit;
 
-# What happens elsewhere is nothing to those who wait here.
+# Waiters do not run for news of other workflows, topics and keys.
 sql(q{SELECT wf_start('idle'), wf_start('busy')});
 
 my @idle = (

@@ -165,7 +165,7 @@ SQL
 	$before = contents($database);
 	isnt(objects($database), $fresh, "$name: 0.1.0 is another one");
 
-	# who waits, with plans that are kept, and who just has a session
+	# sessions that wait, with plans that are kept, and one that is idle
 	$sessions{$_} = session($node, $database) foreach qw(function call block idle);
 	$sessions{idle}->query_safe(q{SELECT wf_status('w'), wf_send('w', '0', 'x'),
 		wf_recv('x', '0', 'w'), wf_get_event('w', 'url', '0')});
@@ -233,7 +233,7 @@ SELECT count(*) FROM durable_wf.message WHERE workflow_id = 'done';
 SQL
 		qq({"id": "w"}\n2\n0), "$name: what is new works on it");
 
-	# who is killed in the middle of it forbids nothing any longer
+	# an UPDATE whose session is killed forbids nothing any longer
 	$upgrade = session($node, $database);
 	$sessions{idle}->query_safe('BEGIN; TABLE durable_wf.event');
 	$upgrade->query_until(qr//, "DROP EXTENSION durable_wf;\n");

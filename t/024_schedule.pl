@@ -1,5 +1,5 @@
-# Schedules with a real pg_cron: a tick starts one workflow; whoever cannot
-# schedule is told what to do, and what is told works.
+# Schedules with a real pg_cron: a tick starts one workflow; a role that cannot
+# schedule is told what to do, and that works.
 
 use strict;
 use warnings;
@@ -173,7 +173,7 @@ is( $node->safe_psql('crond',
 		q{SELECT string_agg(DISTINCT status || coalesce(return_message, ''), ' ') FROM cron.job_run_details WHERE status = 'failed'}),
 	'', 'no job has failed');
 
-# Without durable_wf the job fails, and harms nobody.
+# Jobs outlive the extension.
 $node->safe_psql('crond', 'DROP EXTENSION durable_wf');
 is($node->safe_psql('crond', 'SELECT count(*) > 0 FROM cron.job'),
 	't', 'jobs outlive the extension');

@@ -21,6 +21,7 @@ my $node = start_node('main', {
 my $tries = PostgreSQL::Test::Utils::tempdir() . '/tries';
 my $try = qq{COPY (SELECT 'try') TO PROGRAM 'cat >> $tries'};
 
+# How many attempts there were.
 sub tries
 {
 	my @lines = -e $tries ? split /\n/, slurp_file($tries) : ();
@@ -28,6 +29,7 @@ sub tries
 	return scalar @lines;
 }
 
+# Wait until a workflow has a status.
 sub status_is
 {
 	my ($id, $status) = @_;
@@ -144,7 +146,7 @@ foreach my $signal ('KILL', 'TERM')
 	is(tries(), 3, '... after three attempts in all');
 }
 
-# In an attempt: that one has said nothing, those before it have.
+# kill -9 in an attempt: it has recorded nothing, the attempt before it has.
 my $guard = session();
 $guard->query_safe('SELECT pg_advisory_lock(34)');
 begin('in_attempt', qq{CALL wf_step('fails', \$s\$$try; SELECT pg_advisory_xact_lock_shared(34) WHERE (SELECT count(*) FROM pg_read_file('$tries') f, regexp_matches(f, 'try', 'g')) = 2; SELECT 1 / 0\$s\$, NULL, 3, '1 ms', got);});
@@ -159,6 +161,7 @@ end_executors();
 
 # ------------------------------------------------------ attached sessions
 
+# Open a session, and attach it to the workflow "client".
 sub attach
 {
 	my $session = session();

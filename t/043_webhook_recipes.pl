@@ -121,8 +121,8 @@ foreach my $name (sort keys %senders)
 	%headers = $sender->{sign}->($secret, $body);
 	$signature = $headers{ $sender->{signature} };
 
-	# the secret is not there: nobody is let in, not even with what would be
-	# signed with nothing, and who sends it tries again
+	# without a secret no request is let in, not even one that is signed with an
+	# empty secret, and the sender is asked to try again
 	is($send->($body, %headers), 503, "$name: without a secret");
 	is($send->($body, $sender->{sign}->('', $body)), 503, '... nor with an empty one');
 	is($send->($body, $sender->{signature} => 'sha256=0'), 503, '... nor forged');

@@ -250,7 +250,7 @@ is(status('POST', $hook, 'x', 'Idempotency-Key: ' . 'k' x 600),
 	400, 'too long a key');
 payload($hook);
 
-# The same from curl and wrk
+# Requests by curl and wrk
 my $curl = `curl -s -o /dev/null -w '%{http_code}' --data-binary 'from curl' http://127.0.0.1:$port$hook`;
 is($curl, '202', 'curl');
 is(payload($hook)->{body}, 'from curl', '... is understood');

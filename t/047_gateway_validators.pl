@@ -240,7 +240,7 @@ until_true(
 sql(q{CREATE FUNCTION passes(jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT $1'});
 my $passes = "$path/" . sql(q{SELECT token FROM wf_create_webhook(validator => 'public.passes', workflow_id => 'plain')});
 is(join(' ', map { status('POST', $passes, 'x') } 1 .. 5), '202 202 202 202 202', 'webhooks of another owner are served');
-is(sql(q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'durable_wf validator' AND state = 'active'}), 2, '... while two of his hang');
+is(sql(q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'durable_wf validator' AND state = 'active'}), 2, '... while two of the first one\'s hang');
 ok(!IO::Select->new(@stuck)->can_read(0), '... and the others wait');
 until_true(
 	sub {

@@ -16,7 +16,7 @@ my $node = start_node('main', {
 	'durable_wf.max_executors' => 4 });
 my $executors = q{FROM pg_stat_activity WHERE backend_type = 'durable_wf executor'};
 
-# How many of those with this prefix have ended well, when all should have.
+# How many workflows with this prefix have ended well, when all should have.
 sub succeed
 {
 	my ($prefix) = @_;
@@ -74,7 +74,7 @@ foreach my $role ('postgres', 'hasty')
 	sql("SET ROLE $role; SELECT wf_start('$role held ' || n, 'quick', start_after => '1 s') FROM generate_series(1, 150) n");
 	sql("BEGIN; SELECT wf_cancel('$role held ' || n) FROM generate_series(1, 110) n; PREPARE TRANSACTION 'undecided'");
 	$holder->query_safe("BEGIN; SELECT FROM durable_wf.workflow WHERE workflow_id = ANY (ARRAY(SELECT '$role held ' || n FROM generate_series(111, 120) n)) FOR UPDATE");
-	# several who share a lock: whoever they are, the row does not tell
+	# several sessions that share a lock: the row does not tell which
 	$other->query_safe('BEGIN');
 	$_->query_safe("SELECT FROM durable_wf.workflow WHERE workflow_id = ANY (ARRAY(SELECT '$role held ' || n FROM generate_series(121, 130) n)) FOR SHARE")
 	  foreach $other, $holder;
@@ -131,8 +131,8 @@ set('executor_idle_timeout');
 
 # ------------------------------------------------------------ the end of a body
 
-# The row of a workflow that runs is held when its body ends; whoever cancelled
-# it does not commit.  Nobody waits for that but who has to.
+# The rows of workflows are locked when their bodies end: the ends wait, but no
+# executor that others could use.
 foreach my $way ('returns', 'raises', 'completes')
 {
 	my $guard = session();

@@ -35,6 +35,7 @@ BEGIN
 END $$;
 SQL
 
+# The status and the error of a workflow.
 sub life
 {
 	return sql("SELECT status, error FROM wf_workflows WHERE workflow_id = '$_[0]'");
@@ -91,7 +92,7 @@ is(result('crashes'), q{ERROR||the workflow's body has crashed 3 times in a row}
 executor_of('long');
 is(life('long'), 'RUNNING|', 'and not the one beside it');
 
-# The same when the server does not start again by itself after a crash.
+# Crashes when the server does not start again by itself.
 $node->append_conf('postgresql.conf', 'restart_after_crash = off');
 $node->restart;
 sql(q{SELECT wf_retry('crashes')});

@@ -8,10 +8,11 @@
  */
 #include "bgworker/aside.h"
 
-#include "catalog/pg_type.h"
-#include "utils/array.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
+
+#include "base/arrays.h"
+#include "base/texts.h"
 
 /* No more than so many; the longest time until they are tried again, in ms */
 #define ASIDE_MAX		100
@@ -27,10 +28,8 @@ void
 dwf_aside_keep(List **list, text *id)
 {
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-	text	   *copy = palloc(VARSIZE_ANY(id));
 
-	memcpy(copy, id, VARSIZE_ANY(id));
-	*list = lappend(*list, copy);
+	*list = lappend(*list, dwf_texts_copy(id));
 	MemoryContextSwitchTo(old);
 }
 
@@ -60,8 +59,7 @@ dwf_aside_ids(void)
 	{
 		ids[count++] = PointerGetDatum(lfirst(cell));
 	}
-	return PointerGetDatum(construct_array(ids, count, TEXTOID, -1, false,
-										   TYPALIGN_INT));
+	return dwf_arrays_of_text(ids, count);
 }
 
 /* Take them, to be tried again; those that are set aside anew wait for longer */

@@ -43,6 +43,8 @@
 
 #include "base/args.h"
 #include "base/process_settings.h"
+#include "base/settings.h"
+#include "base/texts.h"
 #include "session/body_timeout.h"
 #include "session/guard.h"
 #include "session/journal.h"
@@ -51,7 +53,7 @@
 #include "shared/crash.h"
 #include "shared/executors.h"
 #include "shared/service.h"
-#include "store/plan.h"
+#include "store/statement.h"
 #include "store/store.h"
 #include "workflow/attach.h"
 #include "workflow/body.h"
@@ -134,9 +136,7 @@ look_for_body(DwfWait *wait)
 		CHECK_FOR_INTERRUPTS();
 		if (dwf_attach_pass(search.workflow_id, role, &held))
 		{
-			claimed = (text *) MemoryContextAlloc(TopMemoryContext,
-												  VARSIZE(search.workflow_id));
-			memcpy(claimed, search.workflow_id, VARSIZE(search.workflow_id));
+			claimed = dwf_texts_copy_to_top(search.workflow_id);
 			return true;
 		}
 		if (held)
@@ -418,7 +418,7 @@ dwf_executor_main(Datum arg)
 
 	/* the role's settings are for its bodies, not for what is ours */
 	dwf_process_settings_begin(true);
-	dwf_plan_is_patient = true;
+	dwf_statement_is_patient = true;
 
 	while (claim_work())
 	{

@@ -20,6 +20,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "base/settings.h"
 #include "shared/service.h"
 
 #define DWF_GATEWAY_LIBRARY	"durable_wf_gateway"

@@ -38,6 +38,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "base/settings.h"
 #include "bgworker/launch_gateway.h"
 #include "shared/prepared.h"
 #include "shared/presence.h"
@@ -475,24 +476,4 @@ dwf_launcher_main(Datum arg)
 						 (timeout >= 0 ? WL_TIMEOUT : 0), timeout,
 						 dwf_compat_wait_event("DurableWfLauncher"));
 	}
-}
-
-/* Have the postmaster start the launcher, but not in a binary upgrade */
-void
-dwf_launcher_register(void)
-{
-	BackgroundWorker worker = {0};
-
-	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
-		return;
-
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
-		BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = 1;
-	strlcpy(worker.bgw_library_name, "durable_wf", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "dwf_launcher_main", BGW_MAXLEN);
-	strlcpy(worker.bgw_name, "durable_wf launcher", BGW_MAXLEN);
-	strlcpy(worker.bgw_type, "durable_wf launcher", BGW_MAXLEN);
-	RegisterBackgroundWorker(&worker);
 }

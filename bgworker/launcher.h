@@ -11,7 +11,6 @@
 
 #include "base/durable_wf.h"
 
-extern void dwf_launcher_register(void);
 extern PGDLLEXPORT void dwf_launcher_main(Datum arg);
 extern PGDLLEXPORT void dwf_worker_main(Datum arg);
 extern PGDLLEXPORT void dwf_executor_main(Datum arg);

@@ -31,6 +31,7 @@
 #include "utils/timestamp.h"
 
 #include "base/owner.h"
+#include "base/settings.h"
 #include "bgworker/attempt.h"
 #include "shared/listener.h"
 #include "shared/shmem.h"

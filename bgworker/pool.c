@@ -45,9 +45,10 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
+#include "base/settings.h"
 #include "shared/executors.h"
 #include "shared/waiter.h"
-#include "store/plan.h"
+#include "store/catalog.h"
 #include "store/store.h"
 #include "workflow/body.h"
 
@@ -397,7 +398,7 @@ dwf_pool_start(void)
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	if (OidIsValid(dwf_plan_find_relation("wait")))
+	if (OidIsValid(dwf_catalog_find_relation("wait")))
 		foreach(cell, dwf_store_roles_with_work(&next))
 	{
 		TimestampTz again = serve_role(lfirst_oid(cell));

@@ -24,19 +24,19 @@
  */
 #include "bgworker/suspended.h"
 
-#include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "base/arrays.h"
+#include "base/settings.h"
 #include "bgworker/aside.h"
 #include "bgworker/attempt.h"
 #include "shared/listener.h"
 #include "shared/shmem.h"
-#include "store/plan.h"
+#include "store/catalog.h"
 #include "store/store.h"
 
 /* So many are served in one transaction */
@@ -100,13 +100,6 @@ typedef struct Piece
 
 /* ----- pieces ----- */
 
-static Datum
-text_array(Datum *values, int count)
-{
-	return PointerGetDatum(construct_array(values, count, TEXTOID, -1, false,
-										   TYPALIGN_INT));
-}
-
 /* Keep ids beyond the transaction */
 static void
 keep_ids(List **list, DwfIds ids)
@@ -116,8 +109,7 @@ keep_ids(List **list, DwfIds ids)
 
 	if (ids.count == 0)
 		return;
-	deconstruct_array(DatumGetArrayTypeP(ids.array), TEXTOID, -1, false,
-					  TYPALIGN_INT, &values, NULL, &count);
+	count = dwf_arrays_read_texts(ids.array, &values, NULL);
 	for (int i = 0; i < count; i++)
 		dwf_aside_keep(list, DatumGetTextPP(values[i]));
 }
@@ -164,9 +156,8 @@ static void
 serve_one(void *argument)
 {
 	One		   *one = argument;
-	Datum		id = PointerGetDatum(one->id);
 
-	one->piece->serve(one->piece, text_array(&id, 1));
+	one->piece->serve(one->piece, dwf_arrays_of_one_text(one->id));
 }
 
 /*
@@ -304,12 +295,10 @@ list_by_news(Piece *piece)
 		count++;
 	}
 	if (nended > 0)
-		dwf_store_forget_waits(text_array(ended, nended));
-	return dwf_store_waiters(PointerGetDatum(construct_array(doors, count,
-															 CHAROID, 1, true,
-															 TYPALIGN_CHAR)),
-							 text_array(targets, count),
-							 text_array(keys, count), dwf_aside_ids());
+		dwf_store_forget_waits(dwf_arrays_of_text(ended, nended));
+	return dwf_store_waiters(dwf_arrays_of_char(doors, count),
+							 dwf_arrays_of_text(targets, count),
+							 dwf_arrays_of_text(keys, count), dwf_aside_ids());
 }
 
 /*
@@ -372,7 +361,7 @@ find_out(void *argument)
 	bool		is_copy = *(bool *) argument;
 
 	runs = !is_copy && !dwf_setting_paused &&
-		OidIsValid(dwf_plan_find_relation("wait"));
+		OidIsValid(dwf_catalog_find_relation("wait"));
 }
 
 /* When workflows run out of time next, and when a wait's deadline comes */

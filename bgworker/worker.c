@@ -30,6 +30,7 @@
 #include "utils/timestamp.h"
 
 #include "base/process_settings.h"
+#include "base/settings.h"
 #include "bgworker/attempt.h"
 #include "bgworker/notifier.h"
 #include "bgworker/pool.h"
@@ -39,8 +40,8 @@
 #include "shared/presence.h"
 #include "shared/service.h"
 #include "shared/waiter.h"
+#include "store/catalog.h"
 #include "store/home.h"
-#include "store/plan.h"
 #include "store/store.h"
 
 /* The extension's owner */
@@ -75,7 +76,7 @@ look_around(void)
 	bool		was_copy = is_copy;
 	bool		wanted = OidIsValid(get_extension_oid("durable_wf", true));
 
-	owner = wanted ? dwf_plan_extension_owner() : InvalidOid;
+	owner = wanted ? dwf_catalog_owner() : InvalidOid;
 	is_copy = wanted && dwf_home_runs_nothing();
 	if (is_copy && !was_copy)
 		ereport(LOG,

@@ -47,7 +47,7 @@
 #include "shared/service.h"
 #include "shared/shmem.h"
 #include "shared/waiter.h"
-#include "store/plan.h"
+#include "store/catalog.h"
 #include "store/store.h"
 
 #define DWF_EXTENSION	"durable_wf"
@@ -66,7 +66,7 @@ may_be_lost(const char *gid)
 {
 	TransactionId xid;
 
-	if (dwf_shared == NULL || !dwf_plan_is_installed())
+	if (dwf_shared == NULL || !dwf_catalog_is_installed())
 		return false;
 	xid = dwf_store_prepared_xid(gid);
 	return TransactionIdIsValid(xid) && dwf_prepared_may_be_lost(xid);

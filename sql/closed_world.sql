@@ -202,6 +202,11 @@ SHOW intervalstyle;
 SHOW regress_dwf.begun;
 SHOW client_encoding;
 DROP VIEW test.seen;
+-- one that cannot be changed any more does not stand in the way
+\c -reuse-previous=on "options='-c temp_buffers=10MB'"
+CREATE TEMP TABLE local (i int);
+INSERT INTO local VALUES (1);
+SELECT * FROM test.guest('SELECT 1');
 \c -reuse-previous=on "options=''"
 ALTER ROLE regress_dwf_bob RESET ALL;
 DO $$BEGIN
@@ -255,11 +260,39 @@ CREATE FUNCTION regress_dwf_bob.converts(i int) RETURNS text LANGUAGE plpgsql SE
 BEGIN
     RETURN i::regress_dwf_bob.latch;
 END $$;
+-- or in what the server's functions keep of a domain
+CREATE TYPE regress_dwf_bob.span AS RANGE (subtype = regress_dwf_bob.latch);
+CREATE TYPE regress_dwf_bob.pair AS (i regress_dwf_bob.latch);
+CREATE FUNCTION regress_dwf_bob.spans(i int) RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    value regress_dwf_bob.span;
+BEGIN
+    value = format('[%s,%s]', i, i);
+    RETURN value;
+END $$;
+CREATE FUNCTION regress_dwf_bob.pairs(i int) RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    value regress_dwf_bob.pair[];
+BEGIN
+    value = format('{(%s)}', i);
+    RETURN value;
+END $$;
+CREATE FUNCTION regress_dwf_bob.reads_span(i int) RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    RETURN format('[%s,%s]', i, i)::regress_dwf_bob.span;
+END $$;
+CREATE FUNCTION regress_dwf_bob.populates(i int) RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    RETURN jsonb_populate_record(NULL::regress_dwf_bob.pair, jsonb_build_object('i', i));
+END $$;
 RESET SESSION AUTHORIZATION;
 BEGIN;
 SELECT regress_dwf_bob.sneaks(false), regress_dwf_bob.slips(false), regress_dwf_bob.assigns(-1), regress_dwf_bob.converts(-1);
+SELECT regress_dwf_bob.spans(-1), regress_dwf_bob.pairs(-1), regress_dwf_bob.reads_span(-1), regress_dwf_bob.populates(-1);
 SELECT * FROM test.guest('SELECT regress_dwf_bob.sneaks(true)', 'SELECT regress_dwf_bob.slips(true)',
-                         'SELECT regress_dwf_bob.assigns(1)', 'SELECT regress_dwf_bob.converts(1)');
+                         'SELECT regress_dwf_bob.assigns(1)', 'SELECT regress_dwf_bob.converts(1)',
+                         'SELECT regress_dwf_bob.spans(1)', 'SELECT regress_dwf_bob.pairs(1)',
+                         'SELECT regress_dwf_bob.reads_span(1)', 'SELECT regress_dwf_bob.populates(1)');
 SELECT regress_dwf_bob.sneaks(false), regress_dwf_bob.slips(false), regress_dwf_bob.assigns(-1), regress_dwf_bob.converts(-1);
 COMMIT;
 SELECT objid FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid();

@@ -411,6 +411,24 @@ SELECT wf_get_step('c'), wf_save_step('c', '5'), wf_now() IS NULL, wf_save_step(
 SELECT wf_detach();
 SELECT step_no, name, output FROM wf_list_steps('re-null') WHERE name <> 'wf_now';
 
+-- in a loop, too, where all have one name, null or not
+SELECT wf_start('re-loop'), wf_attach('re-loop');
+SELECT wf_get_step('page'), wf_save_step('page', to_jsonb(nullif(page, 2))) FROM generate_series(1, 3) page;
+SELECT wf_detach();
+SELECT wf_attach('re-loop');
+SELECT wf_get_step('page') FROM generate_series(1, 3);
+SELECT wf_get_step('page'), wf_save_step('page', to_jsonb(page)) FROM generate_series(4, 5) page;
+SELECT wf_detach();
+SELECT step_no, name, output FROM wf_list_steps('re-loop');
+-- what had a value is not done again: it is a further step
+SELECT wf_start('re-value'), wf_attach('re-value');
+SELECT wf_get_step('a'), wf_save_step('a', '1');
+SELECT wf_detach();
+SELECT wf_attach('re-value');
+SELECT wf_get_step('a'), wf_save_step('a', '2');
+SELECT wf_detach();
+SELECT step_no, name, output FROM wf_list_steps('re-value');
+
 -- wf_patched: old runs go the old way, in a loop too; new runs the new way
 SELECT wf_start('re-old'), wf_start('re-new'), wf_start('re-between');
 CREATE FUNCTION old_code(n int) RETURNS text LANGUAGE sql AS $$

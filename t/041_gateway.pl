@@ -162,7 +162,14 @@ is(response($socket)->{status}, 201, '... for held requests, too');
 
 # ----- out of the way -----
 
+$manual = webhook('"manual"');
+$socket = dial();
+syswrite $socket, bytes('POST', $manual, 'x');
+until_true(sub { depth($manual) == 1 }, 'it is held');
+my $sent_away = payload($manual)->{request_id};
 sql('CREATE DATABASE copy TEMPLATE postgres');
+is(response($socket)->{status}, 504, 'a held request does not delay it');
+is(sql("SELECT wf_respond($sent_away)"), 'f', '... and wf_respond says that it has ended');
 pass('a database with a gateway can be copied');
 health_is(200, '... and the gateway comes back');
 set('http_database', 'copy');
@@ -271,6 +278,7 @@ foreach my $mode (qw(smart fast immediate))
 	syswrite $open[0], bytes('POST', $manual, 'x');
 	syswrite $open[1], "POST $manual HTTP/1.1\r\nHo";
 	until_true(sub { depth($manual) == 1 }, 'it is held');
+	my $held = payload($manual)->{request_id};
 	$node->stop($mode);
 	pass("$mode shutdown with open connections");
 	$answer = response($open[0]);
@@ -278,6 +286,7 @@ foreach my $mode (qw(smart fast immediate))
 	  unless $mode eq 'immediate';
 	$node->start;
 	until_true(sub { status('GET', '/healthz') == 200 }, 'it is back');
+	is(sql("SELECT wf_respond($held)"), 'f', '... and wf_respond says later that it has ended');
 }
 
 # A commit that a standby has to confirm, and there is none: the client gets no

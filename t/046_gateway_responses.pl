@@ -104,6 +104,10 @@ is(response($socket)->{status}, 504, 'the end of the workflow is an answer');
 
 # The time is over on time, though the gateway has nothing else to do
 $manual = webhook('"manual"');
+$socket = dial();
+syswrite $socket, bytes('POST', $manual, 'given more time');
+until_true(sub { depth($manual) == 1 }, 'it is there');
+my $shortened = payload($manual)->{request_id};
 set('http_request_timeout', '1h');
 set('http_response_timeout', '200ms');
 until_true(
@@ -113,6 +117,8 @@ until_true(
 	},
 	'an answer that does not come is 504');
 pass('an answer that does not come is 504');
+is(response($socket)->{status}, 504, '... also for one that came when there was more time');
+is(sql("SELECT wf_respond($shortened)"), 'f', '... as who answers it is told');
 my $late = payload($manual)->{request_id};
 is(sql("SELECT wf_respond($late)"), 'f', '... and then it is too late');
 # ... also for a body, which does not fail for that reason, nor when it is

@@ -110,7 +110,7 @@ my $says = "$path/" . sql(q{SELECT token FROM wf_create_webhook(validator => 'sa
 foreach my $case (
 	[ P0001 => 400 ], [ 42501 => 403 ], [ 28000 => 401 ], [ '28P01' => 401 ],
 	[ PT400 => 400 ], [ PT401 => 401 ], [ PT404 => 404 ], [ PT406 => 406 ],
-	[ PT410 => 410 ], [ PT499 => 499 ], [ PT500 => 400 ], [ PT4X0 => 400 ],
+	[ PT410 => 410 ], [ PT499 => 499 ], [ PT500 => 503 ], [ PT503 => 503 ], [ PT4X0 => 400 ],
 	[ 23505 => 400 ], [ 55000 => 503 ], [ WF006 => 503 ], [ P0002 => 400 ],
 	[ 'strict' => 503 ], [ 're-raised' => 503 ], [ 'reads' => 503 ],
 	[ 'schema' => 503 ], [ 'calls' => 503 ], [ 'bad' => 400 ], [ 'wf' => 503 ])
@@ -129,6 +129,21 @@ is(scalar(() = $logged =~ /LOG: .*refused a request: it says 42501/g), 2, 'a rea
 like($logged, qr/refused a request: it says 42501\n.*DETAIL: .*Webhook \Q$shown\E\.\.\. of workflow "plain", validator public\.says: 403\./, '... which is named');
 like($logged, qr/WARNING: .*permission denied for table not_yours\n.*DETAIL: .*of workflow "plain", validator public\.says: 503\.\n.*CONTEXT/, 'a broken one likewise');
 unlike($logged, qr/\Q${\token($says)}\E/, '... and no token is in the log');
+
+# Errors that a client makes a validator raise are not logged without end, and
+# leave room for what is wrong with the validator.
+sql(q{CREATE FUNCTION repeats(request jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN
+	IF request->>'query' = 'reads' THEN
+		PERFORM 1 FROM not_yours.nothing;
+	END IF;
+	RAISE EXCEPTION 'no such thing: %', request->>'query';
+END $$});
+my $repeats = "$path/" . sql(q{SELECT token FROM wf_create_webhook(validator => 'repeats', workflow_id => 'plain')});
+status('POST', "$repeats?$_", 'x') foreach 1 .. 20;
+is(status('POST', "$repeats?reads", 'x'), 503, 'a validator that is broken after many refusals');
+$logged = slurp_file($log, $log_position);
+is(scalar(() = $logged =~ /no such thing: /g), 16, '... of which not all are in the log');
+like($logged, qr/WARNING: .*permission denied for schema not_yours\n.*validator \S*repeats: 503/, '... which has that');
 
 # The validator's schema is out of reach, or the workflow's owner may not call
 # the validator any more.

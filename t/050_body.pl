@@ -218,6 +218,28 @@ pass('300 suspended at once, and resumed');
 	is(sql(q{SET lock_timeout = '10 s'; SELECT wf_cancel('goes on')}), 't',
 		'a body that goes on after a wait holds nothing');
 	is(result('goes on'), 'CANCELLED||', 'and is cancelled');
+
+	# the lock_timeout of a role is for its commands, not for what we write down
+	sql(<<'SQL');
+CREATE ROLE impatient LOGIN;
+ALTER ROLE impatient SET lock_timeout = '1ms';
+CREATE PROCEDURE impatient(input jsonb) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM wf_step('waits', 'SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock(99)');
+END $$;
+SET SESSION AUTHORIZATION impatient;
+SELECT wf_start('impatient', 'impatient');
+SQL
+	poll(q{SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = 99});
+	my $log_size = -s $node->logfile;
+	$holder->query_safe(q{BEGIN; SELECT FROM durable_wf.workflow WHERE workflow_id = 'impatient' FOR UPDATE});
+	$holder->query_safe(q{SELECT pg_advisory_unlock(99)});
+	poll(q{SELECT count(*) = 0 FROM wf_executions e WHERE workflow_id = 'impatient' AND pid NOT IN
+	       (SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND wait_event <> 'advisory')});
+	$holder->query_safe('COMMIT');
+	is(result('impatient'), 'SUCCESS||', 'a body whose end is held up ends well');
+	unlike(slurp_file($node->logfile, $log_size), qr/lock timeout/,
+		"a role's lock_timeout ends its commands, not its executor");
 	$holder->quit;
 }
 

@@ -325,21 +325,10 @@ dwf_answer_settle(DwfTask *task)
 
 /* ----- answers to held requests ----- */
 
-/* Have this process's latch set when there are answers */
-void
-dwf_answer_watch(void)
-{
-	DwfWaitKey	key = {0};
-
-	answer_context = AllocSetContextCreate(TopMemoryContext,
-										   "durable_wf answers",
-										   ALLOCSET_DEFAULT_SIZES);
-	key.address.door = DWF_DOOR_GATEWAY;
-	key.is_aid = true;			/* nothing that users have to see */
-	dwf_waiter_begin(&key, 1, DT_NOEND, GetUserId(), false);
-}
-
-/* Note of requests that nobody waits for an answer to */
+/*
+ * Note of requests that nobody waits for an answer to; a count of -1: of all
+ * that a gateway has held
+ */
 static void
 note_gone(int64 *request_ids, int count)
 {
@@ -349,7 +338,10 @@ note_gone(int64 *request_ids, int count)
 		enable_timeout_after(STATEMENT_TIMEOUT, FETCH_TIMEOUT);
 		MemoryContextSwitchTo(answer_context);
 		PushActiveSnapshot(GetTransactionSnapshot());
-		dwf_store_leave_requests(request_ids, count);
+		if (count < 0)
+			dwf_store_leave_all_requests();
+		else
+			dwf_store_leave_requests(request_ids, count);
 		PopActiveSnapshot();
 		disable_timeout(STATEMENT_TIMEOUT, false);
 		dwf_transaction_commit(false);
@@ -366,6 +358,23 @@ note_gone(int64 *request_ids, int count)
 	MemoryContextReset(answer_context);
 }
 
+/* Have this process's latch set when there are answers */
+void
+dwf_answer_watch(void)
+{
+	DwfWaitKey	key = {0};
+
+	answer_context = AllocSetContextCreate(TopMemoryContext,
+										   "durable_wf answers",
+										   ALLOCSET_DEFAULT_SIZES);
+	key.address.door = DWF_DOOR_GATEWAY;
+	key.is_aid = true;			/* nothing that users have to see */
+	dwf_waiter_begin(&key, 1, DT_NOEND, GetUserId(), false);
+
+	/* those of a gateway that has crashed */
+	note_gone(NULL, -1);
+}
+
 /* Let go held clients that have gone away: who answers them is to know that */
 void
 dwf_answer_drop_gone(void)
@@ -375,6 +384,43 @@ dwf_answer_drop_gone(void)
 
 	if (count > 0 && dwf_server_is_open)
 		note_gone(request_ids, count);
+}
+
+/*
+ * Held clients are about to be told that there is no answer in time (by
+ * dwf_conn_cut_slow): who answers them from now on is to know that.  (The time
+ * that a request was given as it was delivered may be a longer one, as settings
+ * change.)
+ */
+void
+dwf_answer_note_late(void)
+{
+	int64		until = dwf_conn_now() - dwf_setting_http_response_timeout;
+	DwfConn    *oldest;
+	DwfConn   **held;
+	int64	   *request_ids;
+	int			nheld;
+	int			count = 0;
+
+	if (!dwf_server_is_open || dwf_setting_http_response_timeout <= 0 ||
+		dwf_conn_ready(DWF_CONN_HELD, &oldest, 1) == 0 ||
+		oldest->since > until)
+		return;
+
+	nheld = dwf_conn_count(DWF_CONN_HELD);
+	held = palloc(nheld * sizeof(DwfConn *));
+	request_ids = palloc(nheld * sizeof(int64));
+	nheld = dwf_conn_ready(DWF_CONN_HELD, held, nheld);
+	for (int i = 0; i < nheld && held[i]->since <= until; i++)
+	{
+		/* but for those that somebody else still waits for */
+		if (dwf_conn_held(held[i]->request_id)->since <= until)
+			request_ids[count++] = held[i]->request_id;
+	}
+	if (count > 0)
+		note_gone(request_ids, count);
+	pfree(held);
+	pfree(request_ids);
 }
 
 /* Send answers; returns how many were taken.  Raises. */
@@ -452,4 +498,17 @@ dwf_answer_held(long *retry_after)
 	MemoryContextSwitchTo(TopMemoryContext);
 	MemoryContextReset(answer_context);
 	return count > 0;
+}
+
+/* The gateway ends: send what has come, and none of the others can be sent */
+void
+dwf_answer_end(void)
+{
+	long		retry_after;
+
+	if (!dwf_server_is_open)
+		return;
+	note_gone(NULL, -1);
+	while (dwf_answer_held(&retry_after))
+		dwf_server_run();
 }

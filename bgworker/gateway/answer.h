@@ -25,6 +25,8 @@ typedef struct DwfTask
 extern void dwf_answer_settle(DwfTask *task);
 extern void dwf_answer_watch(void);
 extern void dwf_answer_drop_gone(void);
+extern void dwf_answer_note_late(void);
+extern void dwf_answer_end(void);
 extern bool dwf_answer_held(long *retry_after);
 
 #endif							/* DWF_ANSWER_H */

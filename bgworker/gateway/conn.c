@@ -41,6 +41,7 @@
 #include "utils/memutils.h"
 
 #include "base/durable_wf.h"
+#include "base/settings.h"
 
 /* How long a connection may do nothing between two requests, in ms */
 #define IDLE_MAX		75000

@@ -41,6 +41,7 @@
 
 #include "base/durable_wf.h"
 #include "base/process_settings.h"
+#include "base/settings.h"
 #include "bgworker/gateway/answer.h"
 #include "bgworker/gateway/conn.h"
 #include "bgworker/gateway/resume.h"
@@ -95,11 +96,19 @@ gateway_exit(int code, Datum arg)
 	dwf_service_gateway_end(on_purpose);
 }
 
+/* Finish what others do for us, and note what cannot be */
+static void
+finish(void)
+{
+	dwf_validate_end();
+	dwf_answer_end();
+}
+
 /* Leave, for the launcher to start another one if there is to be one */
 static void
 leave(void)
 {
-	dwf_validate_end();
+	finish();
 	on_purpose = true;
 	proc_exit(0);
 }
@@ -224,7 +233,7 @@ take_orders(void)
 	if (ProcDiePending)
 	{
 		ProcDiePending = false; /* it is being heeded */
-		dwf_validate_end();
+		finish();
 		proc_exit(1);			/* not on purpose: the launcher starts another */
 	}
 	CHECK_FOR_INTERRUPTS();
@@ -238,7 +247,12 @@ take_orders(void)
 			leave();
 	}
 	dwf_service_gateway_orders(&leaves, &check);
-	if (leaves || (check && dwf_server_is_open && !dwf_resume_begin()))
+	if (check && dwf_server_is_open && !dwf_resume_begin())
+	{
+		leaves = true;
+		dwf_server_is_open = false; /* there is nothing to note it in */
+	}
+	if (leaves)
 		leave();
 }
 
@@ -298,6 +312,7 @@ dwf_gateway_main(Datum arg)
 		MemoryContextSwitchTo(context);
 		MemoryContextReset(context);
 		busy |= dwf_validate_tend(&validate_after);
+		dwf_answer_note_late();
 		busy |= dwf_answer_held(&answer_after);
 		timeout = shorter(shorter(retry_after, answer_after),
 						  shorter(validate_after, dwf_conn_cut_slow()));

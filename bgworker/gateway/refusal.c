@@ -13,14 +13,15 @@
  *	anything else		400
  *
  * or it is broken, and then nobody knows whether the request is a good one:
- * 503, so that the sender tries again.  That is so when what it uses is not
- * there, or has lost a privilege, when it took too long, and the like.
+ * 503, so that the sender tries again.  So it is if it says so itself (PT5nn),
+ * when what it uses is not there, or has lost a privilege, when it took too
+ * long, and the like.
  * "Itself" is RAISE of PL/pgSQL: the same SQLSTATE from anywhere else is the
  * server's word.
  *
  * The gateway logs each reason once for each webhook, from what its helpers
- * tell it.  Clients may have a say in the reasons, so a webhook has so many of
- * them and no more.
+ * tell it.  Clients may have a say in the reasons of refusals, so a webhook has
+ * so many of them and no more; nor do they use up those of a broken validator.
  *
  *-------------------------------------------------------------------------
  */
@@ -40,18 +41,25 @@
 /* For so many webhooks it is known what was logged; then all is forgotten */
 #define WEBHOOKS_MAX	1000
 
-/* So many reasons of one webhook are logged */
+/* So many reasons of one webhook are logged, of either kind */
 #define REASONS_MAX		16
 
 /* So much of a token is shown: enough to know it by, not to use it */
 #define TOKEN_SHOWN		6
 
+/* What was logged of a webhook, of one kind */
+typedef struct Reasons
+{
+	int			count;
+	uint32		hashes[REASONS_MAX];
+} Reasons;
+
 /* What was logged of a webhook */
 typedef struct Logged
 {
 	char		token[DWF_TOKEN_MAX + 1];
-	int			count;
-	uint32		reasons[REASONS_MAX];
+	Reasons		refused;
+	Reasons		broken;
 } Logged;
 
 static HTAB *logged = NULL;
@@ -93,6 +101,8 @@ is_broken(const ErrorData *error)
 		"WF", "XX"
 	};
 
+	if (strncmp(unpack_sql_state(error->sqlerrcode), "PT5", 3) == 0)
+		return true;			/* it says so itself */
 	if (error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE)
 		return !is_raised(error);
 	if (error->sqlerrcode == ERRCODE_NO_DATA_FOUND ||
@@ -188,11 +198,12 @@ dwf_refusal_read(DwfRefusal *refusal, const char *message, Size length)
 
 /* Is this reason new for this webhook?  It is remembered. */
 static bool
-is_new(const char *token, const DwfRefusal *refusal)
+is_new(const char *token, const DwfRefusal *refusal, bool is_refusal)
 {
-	uint32		reason = string_hash(refusal->message, PART_MAX + 1) ^
+	uint32		hash = string_hash(refusal->message, PART_MAX + 1) ^
 	(uint32) refusal->sqlstate;
 	Logged	   *entry;
+	Reasons    *reasons;
 	bool		found;
 
 	if (logged && hash_get_num_entries(logged) >= WEBHOOKS_MAX)
@@ -212,13 +223,14 @@ is_new(const char *token, const DwfRefusal *refusal)
 	}
 	entry = hash_search(logged, token, HASH_ENTER, &found);
 	if (!found)
-		entry->count = 0;
-	for (int i = 0; i < entry->count; i++)
-		if (entry->reasons[i] == reason)
+		entry->refused.count = entry->broken.count = 0;
+	reasons = is_refusal ? &entry->refused : &entry->broken;
+	for (int i = 0; i < reasons->count; i++)
+		if (reasons->hashes[i] == hash)
 			return false;
-	if (entry->count == REASONS_MAX)
+	if (reasons->count == REASONS_MAX)
 		return false;
-	entry->reasons[entry->count++] = reason;
+	reasons->hashes[reasons->count++] = hash;
 	return true;
 }
 
@@ -228,7 +240,7 @@ dwf_refusal_log(const DwfRefusal *refusal, const char *token, int status)
 {
 	bool		is_refusal = status < 500;
 
-	if (!is_new(token, refusal))
+	if (!is_new(token, refusal, is_refusal))
 		return;
 	ereport(is_refusal ? LOG : WARNING,
 			(errcode(refusal->sqlstate),

@@ -42,6 +42,8 @@
 #include "utils/timeout.h"
 
 #include "base/durable_wf.h"
+#include "base/settings.h"
+#include "base/texts.h"
 #include "bgworker/gateway/prepare.h"
 #include "bgworker/gateway/refusal.h"
 #include "bgworker/gateway/server.h"
@@ -175,10 +177,7 @@ is_known_locked(List *locked, const text *token)
 
 	foreach(cell, locked)
 	{
-		const text *other = lfirst(cell);
-
-		if (VARSIZE(other) == VARSIZE(token) &&
-			memcmp(other, token, VARSIZE(token)) == 0)
+		if (dwf_texts_equal(lfirst(cell), token))
 			return true;
 	}
 	return false;

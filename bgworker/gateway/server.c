@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/durable_wf.h"
+#include "base/settings.h"
 
 /* A connection's memory for its headers; more are 431 */
 #define HEADERS_MAX		(32 * 1024)

@@ -21,6 +21,7 @@
 #include "utils/varlena.h"
 
 #include "base/durable_wf.h"
+#include "base/settings.h"
 
 #define BACKLOG			4096
 

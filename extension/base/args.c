@@ -1,10 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * args.c
- *	  Take the arguments of SQL functions and give back their rows.
+ *	  Check and convert the arguments of SQL functions, and return their
+ *	  results.
  *
- * Everything here raises 22023 for a bad argument, before anything has been
- * changed, and names the argument as the SQL function does.
+ * All functions here raise 22023 for a bad argument, before the SQL function
+ * has changed anything, and name the argument as the SQL function does.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,8 +13,8 @@
 
 #include <math.h>
 
-#include "catalog/pg_type.h"
 #include "funcapi.h"
+#include "nodes/parsenodes.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
@@ -24,7 +25,7 @@
 /* Beyond this many days no timestamp can be reached from now */
 #define DWF_INTERVAL_DAYS_MAX	(100000.0 * DAYS_PER_YEAR)
 
-/* Raise unless argument n was given */
+/* Raise if argument n is null */
 void
 dwf_args_require(FunctionCallInfo fcinfo, int n, const char *name)
 {
@@ -64,7 +65,7 @@ dwf_args_name(FunctionCallInfo fcinfo, int n, const char *name, int max)
 	return value;
 }
 
-/* The same, or NULL when it was not given */
+/* A name as dwf_args_name() takes it, or NULL if the argument is null */
 text *
 dwf_args_optional_name(FunctionCallInfo fcinfo, int n, const char *name,
 					   int max)
@@ -100,8 +101,8 @@ dwf_args_payload(FunctionCallInfo fcinfo, int n)
 }
 
 /*
- * Check that an interval is neither negative nor beyond all timestamps.
- * Returns false when it is zero.
+ * Raise if an interval is negative or beyond all timestamps; false if it is
+ * zero
  */
 bool
 dwf_args_is_positive(Interval *span, const char *name)
@@ -126,7 +127,7 @@ dwf_args_is_positive(Interval *span, const char *name)
 
 /*
  * The deadline that a timeout argument means: NULL waits for ever, zero never
- * waits, else the time from now, by this server's clock.
+ * waits, any other waits so long from now, by this server's clock
  */
 TimestampTz
 dwf_args_deadline(FunctionCallInfo fcinfo, int n, const char *name)
@@ -145,7 +146,7 @@ dwf_args_deadline(FunctionCallInfo fcinfo, int n, const char *name)
 }
 
 /*
- * A required one-dimensional array of "type", taken apart.  Returns the
+ * Take a required array of "type" apart, which has one dimension.  Returns the
  * number of its elements, which may be null.
  */
 int
@@ -184,4 +185,18 @@ dwf_args_return_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
 		elog(ERROR, "return type must be a row type");
 	desc = BlessTupleDesc(desc);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
+}
+
+/*
+ * The result of a waiting function: a value, or NULL; but if the function is
+ * CALLed, a row of that, the one INOUT argument of the procedure
+ */
+Datum
+dwf_args_return_value(FunctionCallInfo fcinfo, Datum value, bool isnull)
+{
+	if (fcinfo->context && IsA(fcinfo->context, CallContext))
+		return dwf_args_return_row(fcinfo, &value, &isnull);
+	if (isnull)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(value);
 }

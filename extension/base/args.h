@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * args.h
- *	  Take the arguments of SQL functions: not null, within their limits, or
- *	  a clear error.  Floor 1.
+ *	  Check and convert the arguments of SQL functions, and return their
+ *	  results.
  *
  *-------------------------------------------------------------------------
  */
@@ -35,5 +35,7 @@ extern int	dwf_args_array(FunctionCallInfo fcinfo, int n, const char *name,
 						   Oid type, Datum **values, bool **nulls);
 extern Datum dwf_args_return_row(FunctionCallInfo fcinfo, Datum *values,
 								 bool *nulls);
+extern Datum dwf_args_return_value(FunctionCallInfo fcinfo, Datum value,
+								   bool isnull);
 
 #endif							/* DWF_ARGS_H */

@@ -1,10 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * call_hint.c
- *	  How a call is to be written in the body of a SQL workflow.
+ *	  Write the hints that show how a call belongs in the body of a SQL
+ *	  workflow.
  *
- * Hints show the line that was refused as it should be: a wait is CALLed, with
- * all its arguments and a variable for each result; a write is in a step.
+ * A hint shows how the refused line should read: a wait is CALLed, with all
+ * its arguments and a variable for each result; a write is in a step.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,11 +17,11 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-/* Of values and statements, so many bytes are shown */
+/* How many bytes of a value and of a statement a hint shows */
 #define VALUE_MAX		40
 #define STATEMENT_MAX	200
 
-/* What the procedures return, by variables that are named as it is */
+/* The results of the procedures, as names of variables */
 static const char *const results[][2] = {
 	{"wf_recv", "message"},
 	{"wf_recv_any", "topic, message"},
@@ -33,7 +34,7 @@ static const char *const results[][2] = {
 	{"wf_step", "output"},
 };
 
-/* The beginning of a string, marked as such if it is not all of it */
+/* A copy of a string; if that is too long, its beginning and an ellipsis */
 static char *
 clip(const char *string, int max)
 {
@@ -44,7 +45,7 @@ clip(const char *string, int max)
 	return psprintf("%.*s...", pg_mbcliplen(string, length, max), string);
 }
 
-/* The arguments of a call, as literals */
+/* Append the arguments of a call as literals */
 static void
 append_arguments(StringInfo line, FunctionCallInfo fcinfo)
 {
@@ -70,7 +71,7 @@ append_arguments(StringInfo line, FunctionCallInfo fcinfo)
 	}
 }
 
-/* How the call of a waiting function is to be written */
+/* Write the call of a waiting function, as a CALL */
 char *
 dwf_call_hint(FunctionCallInfo fcinfo, const char *function)
 {
@@ -89,7 +90,14 @@ dwf_call_hint(FunctionCallInfo fcinfo, const char *function)
 	return "CALL wf_recv() in a loop, or pass a timeout of 0.";
 }
 
-/* How a statement that writes is to be written */
+/* Write a call of a function whose arguments are not known */
+char *
+dwf_call_hint_select(const char *function)
+{
+	return psprintf("SELECT %s(...)", function);
+}
+
+/* Write a statement as a step */
 char *
 dwf_call_hint_step(const char *statement)
 {

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * call_hint.h
- *	  How a call is to be written in the body of a SQL workflow.  Floor 2.
+ *	  Write the hints that show how a call belongs in the body of a SQL
+ *	  workflow.
  *
  *-------------------------------------------------------------------------
  */
@@ -11,6 +12,7 @@
 #include "base/durable_wf.h"
 
 extern char *dwf_call_hint(FunctionCallInfo fcinfo, const char *function);
+extern char *dwf_call_hint_select(const char *function);
 extern char *dwf_call_hint_step(const char *statement);
 
 #endif							/* DWF_CALL_HINT_H */

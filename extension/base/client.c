@@ -1,27 +1,28 @@
 /*-------------------------------------------------------------------------
  *
  * client.c
- *	  Is this session's client still there?
+ *	  Notice that the client of this session has disconnected.
  *
- * What a call takes is meant for the client that called.  When that has died,
- * its backend must not take anything any more:
+ * A call takes messages and workflows for the client that called.  When the
+ * client has died, its backend must take nothing more:
  *
  * C1	A session that sleeps in a wait watches its client's socket, and ends
- *		at once when that is closed.  The socket is in core's own set of
- *		events, so that watching needs no descriptor and no period.
- * C2	What was taken is committed only after one more look at the socket: at
- *		the take if the client has begun a transaction block, which it ends
- *		by a command of its own; else before the commit that the server makes
- *		by itself, at the end of the statement or in a procedure.
+ *		at once when the socket is closed.  The socket is in core's own set
+ *		of events, so watching it needs neither a descriptor nor a period.
+ * C2	What a call has taken is committed only after one more check of the
+ *		socket: at the take if the client has begun a transaction block,
+ *		which it ends by a command of its own; else before the commit that
+ *		the server makes by itself, at the end of the statement or in a
+ *		procedure.
  * C3	The socket of a host that has vanished is closed by the keepalives of
- *		TCP, which are turned on for sessions that execute a workflow, or wait
+ *		TCP.  They are turned on in sessions that execute a workflow, or wait
  *		for one.
  *
- * A session ends as core ends one, with client_connection_check_interval and
+ * A session ends as core ends one with client_connection_check_interval, and
  * by the same event: a client that has shut down its sending side counts as
- * gone, commands that it has sent ahead do not matter.  Processes without a
- * client watch nothing, and where the server cannot watch, C1 and C2 do
- * nothing.
+ * disconnected, commands that it has sent ahead do not matter.  Processes
+ * without a client watch nothing; on a platform where the server cannot watch
+ * a socket, C1 and C2 do nothing.
  *
  *-------------------------------------------------------------------------
  */
@@ -42,20 +43,25 @@
 #include "storage/latch.h"
 #include "utils/guc.h"
 
-/* This transaction has taken something for the client */
+#include "base/settings.h"
+
+/* This transaction has taken messages or a workflow for the client */
 static bool has_taken = false;
 
-/* The socket's keepalives are ours, not those of the settings */
+/* The socket has our keepalives, not those of the settings */
 static bool keeps_alive = false;
 
-/* Is there a client whose going the server can see? */
+/* Is there a client, and can the server see that it disconnects? */
 static bool
 is_watched(void)
 {
 	return MyProcPort != NULL && WaitEventSetCanReportClosed();
 }
 
-/* The client has gone: end the session, as soon as interrupts may */
+/*
+ * End the session, since the client has disconnected; if interrupts are held,
+ * as soon as they are not
+ */
 static void
 leave(void)
 {
@@ -64,7 +70,7 @@ leave(void)
 	CHECK_FOR_INTERRUPTS();
 }
 
-/* Leave if the client has gone */
+/* End the session if the client has disconnected */
 static void
 check(void)
 {
@@ -73,8 +79,9 @@ check(void)
 }
 
 /*
- * Sleep until the latch is set or the timeout, in ms, is over; -1: none.
- * Ends the session when the client goes, the process with the postmaster.
+ * Sleep until the latch is set or the timeout in ms is over; -1 is none.  Ends
+ * the session when the client disconnects, and the process when the postmaster
+ * dies.
  */
 void
 dwf_client_sleep(long timeout, uint32 wait_event)
@@ -90,7 +97,7 @@ dwf_client_sleep(long timeout, uint32 wait_event)
 		return;
 	}
 
-	/* whoever waits for the socket says first what for */
+	/* core sets the event before each wait of its own, so it may stay set */
 	ModifyWaitEvent(FeBeWaitSet, FeBeWaitSetSocketPos, WL_SOCKET_CLOSED, NULL);
 	count = WaitEventSetWait(FeBeWaitSet, timeout, events, lengthof(events),
 							 wait_event);
@@ -103,7 +110,7 @@ dwf_client_sleep(long timeout, uint32 wait_event)
 	}
 }
 
-/* This transaction has taken something for the client; see C2 */
+/* Note that this transaction has taken something for the client; see C2 */
 void
 dwf_client_note_taken(void)
 {
@@ -115,8 +122,9 @@ dwf_client_note_taken(void)
 }
 
 /*
- * Before a commit: leave if it is not the client's own and what was taken has
- * lost its client.  The client's own may be the last that it has sent.
+ * Called before a commit.  End the session if the server commits by itself, a
+ * call has taken something, and the client has disconnected.  A COMMIT of the
+ * client's counts even if it was the last command that it sent.
  */
 void
 dwf_client_check_commit(void)
@@ -125,7 +133,7 @@ dwf_client_check_commit(void)
 		check();
 }
 
-/* The transaction has ended.  Cannot fail. */
+/* Note that the transaction has ended.  Cannot fail. */
 void
 dwf_client_end_xact(void)
 {
@@ -134,7 +142,7 @@ dwf_client_end_xact(void)
 
 /*
  * Have the kernel notice within about durable_wf.attach_keepalive that the
- * client's host has vanished, unless it does so anyhow.
+ * client's host has vanished, unless the settings make it do so earlier.
  */
 void
 dwf_client_keep_alive(void)
@@ -160,7 +168,7 @@ dwf_client_keep_alive(void)
 	(void) pq_setkeepalivescount(3, MyProcPort);
 }
 
-/* Keepalives are as the settings say again */
+/* Give the keepalives the values of the settings again */
 void
 dwf_client_keep_as_set(void)
 {

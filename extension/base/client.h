@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * client.h
- *	  Is this session's client still there?  Floor 1.
+ *	  Notice that the client of this session has disconnected.
  *
  *-------------------------------------------------------------------------
  */

@@ -2,7 +2,7 @@
  *
  * compat.h
  *	  What differs between PostgreSQL 15, 16, 17 and 18.  The only file that
- *	  names server versions.  Floor 0.
+ *	  names server versions.
  *
  *-------------------------------------------------------------------------
  */
@@ -26,7 +26,7 @@
 #error "durable_wf needs PostgreSQL 15 or newer"
 #endif
 
-/* Moved out of postgres.h in 16 */
+/* The macros of varlenas, which have their own header from 16 on */
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
 #endif
@@ -77,7 +77,7 @@ dwf_compat_interval_is_infinite(const Interval *span)
 #define DATCONNLIMIT_INVALID_DB	(-2)
 #endif
 
-/* Does this role own that extension? */
+/* Does this role own this extension? */
 static inline bool
 dwf_compat_owns_extension(Oid extension, Oid role)
 {
@@ -88,7 +88,7 @@ dwf_compat_owns_extension(Oid extension, Oid role)
 #endif
 }
 
-/* Does this role own that database? */
+/* Does this role own this database? */
 static inline bool
 dwf_compat_owns_database(Oid database, Oid role)
 {
@@ -99,7 +99,7 @@ dwf_compat_owns_database(Oid database, Oid role)
 #endif
 }
 
-/* May this role execute that function or procedure? */
+/* May this role execute this function or procedure? */
 static inline bool
 dwf_compat_can_execute(Oid function, Oid role)
 {
@@ -111,7 +111,7 @@ dwf_compat_can_execute(Oid function, Oid role)
 #endif
 }
 
-/* May this role use that schema? */
+/* May this role use this schema? */
 static inline bool
 dwf_compat_can_use_schema(Oid schema, Oid role)
 {
@@ -123,7 +123,7 @@ dwf_compat_can_use_schema(Oid schema, Oid role)
 #endif
 }
 
-/* May this role connect to that database? */
+/* May this role connect to this database? */
 static inline bool
 dwf_compat_can_connect(Oid database, Oid role)
 {
@@ -135,7 +135,7 @@ dwf_compat_can_connect(Oid database, Oid role)
 #endif
 }
 
-/* Functions that make random values; more of them with each version */
+/* The OIDs of functions that return random values; each version adds some */
 #if PG_VERSION_NUM >= 180000
 #define DWF_RANDOM_FUNCTIONS \
 	F_RANDOM_, F_RANDOM_INT4_INT4, F_RANDOM_INT8_INT8, \
@@ -151,7 +151,7 @@ dwf_compat_can_connect(Oid database, Oid role)
 #define DWF_RANDOM_FUNCTIONS	F_RANDOM
 #endif
 
-/* The number of this process's transaction among its own */
+/* The local id of this process's transaction */
 #if PG_VERSION_NUM >= 170000
 #define DWF_MY_LXID	(MyProc->vxid.lxid)
 #else
@@ -177,7 +177,7 @@ dwf_compat_settings(int *count)
 #define DWF_CREATE_WAIT_EVENT_SET(n)	CreateWaitEventSet(TopMemoryContext, n)
 #endif
 
-/* What base64 is made of, as pg_b64_encode() takes it */
+/* Bytes to be encoded, as pg_b64_encode() takes them */
 #if PG_VERSION_NUM >= 180000
 #define DWF_BASE64_BYTES(bytes)	((uint8 *) (bytes))
 #else
@@ -193,7 +193,7 @@ dwf_compat_settings(int *count)
 	PortalRun(portal, FETCH_ALL, true, true, dest, dest, completion)
 #endif
 
-/* Take a lock that this process has already; needs storage/lock.h */
+/* Take a lock once more that this process holds; needs the header of locks */
 #if PG_VERSION_NUM >= 180000
 #define DWF_LOCK_ACQUIRE_LOCAL(tag, mode, local) \
 	LockAcquireExtended(tag, mode, false, true, false, local, false)

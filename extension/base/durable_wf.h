@@ -1,11 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * durable_wf.h
- *	  Names that every file of durable_wf shares: error codes, limits, doors
- *	  and settings.  Floor 0: includes nothing of ours but compat.h.
+ *	  Names that all files of durable_wf share: SQLSTATEs, limits and doors.
  *
  * A mailbox item has an *address*: a workflow, a door and a key.  The same
- * triple, with a few doors more, names what a session can wait for; see
+ * triple, with a few more doors, names what a session can wait for; see
  * waiter.h.
  *
  *-------------------------------------------------------------------------
@@ -37,34 +36,34 @@
 
 /*
  * Doors.  The first group are doors of mailbox items and are stored in
- * durable_wf.message.door; an item is taken by one receiver, so its arrival
- * wakes one waiter.  The second group exist only in the registry of waiters;
- * what they announce is for everybody, so they wake all.
+ * durable_wf.message.door.  The others exist only in the registry of waiters
+ * and in durable_wf.wait.  What is signalled at a door of the first two groups
+ * is taken by one receiver, so it wakes one waiter; a signal at a door of the
+ * third group concerns all waiters, so it wakes all.
  *
  * 'No topic' is a door of its own, so that a key is never null.
  */
 #define DWF_DOOR_TOPIC		'm' /* a message with a topic */
-#define DWF_DOOR_NO_TOPIC	'd' /* a message without one; key '' */
+#define DWF_DOOR_NO_TOPIC	'd' /* a message without a topic; key '' */
 #define DWF_DOOR_NOTIFY		'n' /* a notification; key is the event id */
 #define DWF_DOOR_HOOK		'h' /* a hook's payload; key is the token */
 
 #define DWF_DOOR_QUEUE		'q' /* a workflow to execute; workflow '', key is
-								 * the queue: for one waiter, too */
-
+								 * the queue */
 #define DWF_DOOR_WORK		'x' /* a body to run; workflow '', key is the OID
-								 * of the owner: for one executor */
+								 * of the owner */
 
 #define DWF_DOOR_EVENT		'e' /* a published event; key is its key */
 #define DWF_DOOR_LIFE		'w' /* start, end, change of owner; key '' */
 #define DWF_DOOR_RESPONSE	'r' /* the answer to a webhook's request; key is
 								 * the request's id */
-#define DWF_DOOR_GATEWAY	'g' /* answers for whoever holds HTTP requests;
+#define DWF_DOOR_GATEWAY	'g' /* answers to requests that the gateway holds;
 								 * workflow '', key '' */
-#define DWF_DOOR_TIMER		't' /* nothing: only time ends the wait; key '' */
-#define DWF_DOOR_BROADCAST	'b' /* whoever waits for an event id, by that id;
-								 * workflow '' */
+#define DWF_DOOR_TIMER		't' /* none, only time ends the wait; key '' */
+#define DWF_DOOR_BROADCAST	'b' /* an event id, to list its waiters; key is
+								 * the id, workflow '' */
 
-/* True if what lies at this door is an item of a mailbox */
+/* Is a signal at this door the arrival of a mailbox item? */
 static inline bool
 dwf_door_is_queue(char door)
 {
@@ -72,43 +71,12 @@ dwf_door_is_queue(char door)
 		door == DWF_DOOR_NOTIFY || door == DWF_DOOR_HOOK;
 }
 
-/* True if one arrival at this door serves one waiter */
+/* Does one signal at this door serve one waiter? */
 static inline bool
 dwf_door_serves_one(char door)
 {
 	return dwf_door_is_queue(door) || door == DWF_DOOR_QUEUE ||
 		door == DWF_DOOR_WORK;
 }
-
-/* Setting durable_wf.workflow_id; '' when there is none */
-extern char *dwf_setting_workflow_id;
-
-/* Setting durable_wf.notify_min_gap, in milliseconds */
-extern int	dwf_setting_notify_min_gap;
-
-/* Settings about SQL workflows; times in milliseconds */
-extern int	dwf_setting_max_executors;
-extern int	dwf_setting_suspend_after;
-extern int	dwf_setting_executor_idle_timeout;
-extern int	dwf_setting_max_attempts;
-extern int	dwf_setting_step_timeout;
-extern int	dwf_setting_attach_keepalive;
-
-/* Setting durable_wf.validator_timeout, in milliseconds */
-extern PGDLLEXPORT int dwf_setting_validator_timeout;
-
-/* Settings about HTTP; times in milliseconds, sizes in bytes */
-extern PGDLLEXPORT int dwf_setting_http_port;
-extern PGDLLEXPORT char *dwf_setting_http_listen_addresses;
-extern PGDLLEXPORT char *dwf_setting_http_database;
-extern PGDLLEXPORT char *dwf_setting_http_role;
-extern PGDLLEXPORT char *dwf_setting_http_base_url;
-extern PGDLLEXPORT int dwf_setting_http_max_body;
-extern PGDLLEXPORT int dwf_setting_http_max_connections;
-extern PGDLLEXPORT int dwf_setting_http_request_timeout;
-extern PGDLLEXPORT int dwf_setting_http_response_timeout;
-
-/* Setting durable_wf.paused */
-extern bool dwf_setting_paused;
 
 #endif							/* DURABLE_WF_H */

@@ -1,11 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * encoding.c
- *	  Text that comes from elsewhere, and goes there, in its encoding.
+ *	  Convert text between the encodings of HTTP messages and of the server.
  *
- * What comes over HTTP is in the encoding that its content type says, UTF-8 if
- * it says none, and JSON is always UTF-8; what goes out is UTF-8.  A server of
- * another encoding has to convert, which not every text lets happen.
+ * A request is in the encoding that its content type names, or in UTF-8 if
+ * that names none; JSON is always UTF-8.  Responses are UTF-8.  A server of
+ * another encoding converts both, which fails for characters that it does not
+ * have.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,12 +15,12 @@
 #include "catalog/namespace.h"
 #include "mb/pg_wchar.h"
 
-/* No name of an encoding is longer */
+/* The longest name of an encoding */
 #define NAME_MAX_LENGTH	40
 
 /*
- * The encoding that a content type says: that of its parameter "charset", or
- * UTF-8.  ASCII is a part of that.
+ * The encoding that a content type names by its parameter "charset", or UTF-8
+ * if it has none; also for ASCII, which is a part of UTF-8
  */
 int
 dwf_encoding_of_type(const char *content_type)
@@ -28,11 +29,14 @@ dwf_encoding_of_type(const char *content_type)
 	const char *at = content_type;
 	int			length;
 
+	/* go from parameter to parameter */
 	while ((at = strchr(at, ';')) != NULL)
 	{
 		at += 1 + strspn(at + 1, " \t");
 		if (pg_strncasecmp(at, "charset=", 8) != 0)
 			continue;
+
+		/* copy the name, which may be quoted */
 		at += 8;
 		at += *at == '"';
 		length = strcspn(at, "\"; \t");
@@ -40,6 +44,8 @@ dwf_encoding_of_type(const char *content_type)
 			return DWF_ENCODING_UNKNOWN;
 		memcpy(name, at, length);
 		name[length] = '\0';
+
+		/* look it up among those that the server can convert */
 		if (length == 0 || pg_strcasecmp(name, "us-ascii") == 0 ||
 			pg_strcasecmp(name, "ascii") == 0)
 			return PG_UTF8;
@@ -50,7 +56,7 @@ dwf_encoding_of_type(const char *content_type)
 	return PG_UTF8;
 }
 
-/* Are all bytes ASCII, and none NUL?  Then they are text everywhere. */
+/* Are all bytes ASCII, and none NUL?  Such text is valid in each encoding. */
 bool
 dwf_encoding_is_ascii(const char *bytes, int length)
 {
@@ -60,7 +66,7 @@ dwf_encoding_is_ascii(const char *bytes, int length)
 	return true;
 }
 
-/* Convert valid text by one conversion of the server's */
+/* Convert valid text by one conversion procedure; false if it cannot be */
 static bool
 convert_once(char **text, int *length, int from, int to)
 {
@@ -85,9 +91,9 @@ convert_once(char **text, int *length, int from, int to)
 }
 
 /*
- * Text of one encoding in another, or as it is if that is the same.  What is
- * not ASCII needs a transaction, unless both are the same, as conversions are
- * in the catalogs.  A server of SQL_ASCII takes text as it comes.
+ * Convert text from one encoding to another, or return it as it is if both are
+ * the same.  To convert text that is not ASCII needs a transaction, since
+ * conversions are in the catalogs.  A server of SQL_ASCII takes text as it is.
  */
 DwfConverted
 dwf_encoding_convert(const char *bytes, int length, int from, int to,

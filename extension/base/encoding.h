@@ -1,8 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * encoding.h
- *	  Text that comes from elsewhere, and goes there, in its encoding.
- *	  Floor 1.
+ *	  Convert text between the encodings of HTTP messages and of the server.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,8 +17,8 @@
 typedef enum DwfConverted
 {
 	DWF_CONVERTED,
-	DWF_NOT_VALID,				/* it is no text of its encoding */
-	DWF_NOT_CONVERTIBLE			/* it is, but not of the other one */
+	DWF_NOT_VALID,				/* it is not valid in its encoding */
+	DWF_NOT_CONVERTIBLE			/* the other encoding lacks a character */
 } DwfConverted;
 
 extern PGDLLEXPORT int dwf_encoding_of_type(const char *content_type);

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * json.c
- *	  Build jsonb objects, and look into them.
+ *	  Build jsonb objects, and read fields of them.
  *
  *-------------------------------------------------------------------------
  */
@@ -9,7 +9,7 @@
 
 #include "utils/numeric.h"
 
-/* The value of a field of an object, or NULL; one that is null counts as none */
+/* The value of a field of an object; NULL if there is none, or it is null */
 JsonbValue *
 dwf_json_find(Jsonb *object, const char *name)
 {
@@ -19,6 +19,7 @@ dwf_json_find(Jsonb *object, const char *name)
 	return value && value->type != jbvNull ? value : NULL;
 }
 
+/* A string as a value; the bytes are not copied */
 JsonbValue
 dwf_json_string(const char *bytes, int length)
 {
@@ -30,6 +31,7 @@ dwf_json_string(const char *bytes, int length)
 	return value;
 }
 
+/* A number as a value */
 static JsonbValue
 number_value(int64 number)
 {
@@ -40,7 +42,7 @@ number_value(int64 number)
 	return value;
 }
 
-/* Add a field to the object that is being built; NULL is null */
+/* Add a field to the object that is being built; NULL adds null */
 void
 dwf_json_push(JsonbParseState **state, const char *name, JsonbValue *value)
 {
@@ -51,6 +53,7 @@ dwf_json_push(JsonbParseState **state, const char *name, JsonbValue *value)
 	pushJsonbValue(state, WJB_VALUE, value ? value : &null);
 }
 
+/* Add a field that is a number */
 void
 dwf_json_push_number(JsonbParseState **state, const char *name, int64 number)
 {
@@ -59,6 +62,7 @@ dwf_json_push_number(JsonbParseState **state, const char *name, int64 number)
 	dwf_json_push(state, name, &value);
 }
 
+/* Add a field that is a string */
 void
 dwf_json_push_text(JsonbParseState **state, const char *name, text *string)
 {
@@ -68,9 +72,10 @@ dwf_json_push_text(JsonbParseState **state, const char *name, text *string)
 	dwf_json_push(state, name, &value);
 }
 
-/* Add an object that may be NULL: then an empty one */
+/* Add a field that is an object; NULL adds an empty one */
 void
-dwf_json_push_object(JsonbParseState **state, const char *name, JsonbValue *object)
+dwf_json_push_object(JsonbParseState **state, const char *name,
+					 JsonbValue *object)
 {
 	JsonbValue	key = dwf_json_string(name, strlen(name));
 
@@ -84,7 +89,7 @@ dwf_json_push_object(JsonbParseState **state, const char *name, JsonbValue *obje
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
 
-/* A jsonb as a value, to be put into another one */
+/* A whole jsonb as a value, to be a field of another one; it is not copied */
 JsonbValue
 dwf_json_container(Jsonb *jsonb)
 {
@@ -96,7 +101,7 @@ dwf_json_container(Jsonb *jsonb)
 	return value;
 }
 
-/* End the object that is being built */
+/* End the object that is being built, and return it as jsonb */
 Datum
 dwf_json_finish(JsonbParseState **state)
 {
@@ -105,7 +110,7 @@ dwf_json_finish(JsonbParseState **state)
 														   NULL)));
 }
 
-/* Is this value an object?  Those within others are binary. */
+/* Is a value that dwf_json_find() has found an object? */
 bool
 dwf_json_is_object(const JsonbValue *value)
 {

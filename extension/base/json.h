@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * json.h
- *	  Build jsonb objects, and look into them.  Floor 1.
+ *	  Build jsonb objects, and read fields of them.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,13 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * owner.c
- *	  The type durable_wf.owner, and the one rule of who may act.
+ *	  The type durable_wf.owner, and the rule which role may act on a workflow.
  *
  * An owner is stored as the OID of a role, so that it survives a rename, and
- * printed as the role's name, so that it survives a dump.  regrole does this
- * too, but prints a dropped role as a number, which after a restore is
- * whichever role has that number.  Here a dropped role prints as '', and ''
- * is nobody: only superusers see what nobody owns.
+ * is printed as the role's name, so that it survives a dump.  So does regrole,
+ * but it prints a dropped role as a number, which after a restore may be the
+ * OID of another role.  An owner that was dropped prints as '', which stands
+ * for no role: only superusers may act on a workflow without an owner.
  *
  *-------------------------------------------------------------------------
  */
@@ -24,9 +24,9 @@ PG_FUNCTION_INFO_V1(dwf_owner_recv);
 PG_FUNCTION_INFO_V1(dwf_owner_send);
 
 /*
- * The role of a name.  A name that no role has becomes nobody, with a warning:
- * a restore into a cluster without that role must neither fail nor give the
- * workflow to somebody else.
+ * The role of a name.  A name that no role has becomes no role, with a
+ * warning: a restore into a cluster without that role must neither fail nor
+ * give the workflow to another role.
  */
 static Oid
 role_of_name(const char *name)
@@ -46,7 +46,7 @@ role_of_name(const char *name)
 	return role;
 }
 
-/* The present name of a role, or '' for nobody */
+/* The name of a role now, or '' for no role or one that was dropped */
 static char *
 name_of_role(Oid role)
 {
@@ -71,7 +71,7 @@ dwf_owner_out(PG_FUNCTION_ARGS)
 	PG_RETURN_CSTRING(name_of_role(PG_GETARG_OID(0)));
 }
 
-/* The binary form is the name as well, for it must survive the same journeys */
+/* Binary to owner: the name, too, since a binary dump must survive as well */
 Datum
 dwf_owner_recv(PG_FUNCTION_ARGS)
 {
@@ -83,7 +83,7 @@ dwf_owner_recv(PG_FUNCTION_ARGS)
 											 &length)));
 }
 
-/* Owner to binary */
+/* Owner to binary, see dwf_owner_recv() */
 Datum
 dwf_owner_send(PG_FUNCTION_ARGS)
 {
@@ -95,7 +95,10 @@ dwf_owner_send(PG_FUNCTION_ARGS)
 	PG_RETURN_BYTEA_P(pq_endtypsend(&message));
 }
 
-/* May "role" act on and see what "owner" owns?  Superusers always may. */
+/*
+ * May a role act on what an owner owns, and see it?  So may roles that
+ * inherit from the owner, and superusers.
+ */
 bool
 dwf_owner_allows(Oid owner, Oid role)
 {

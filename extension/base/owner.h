@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * owner.h
- *	  Who a workflow belongs to, and who may act on it.  Floor 1.
+ *	  The type durable_wf.owner, and the rule which role may act on a workflow.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,16 +1,16 @@
 /*-------------------------------------------------------------------------
  *
  * portable.c
- *	  Text of values, names and moments that do not depend on the session.
+ *	  Text of values, names and moments that does not depend on the session.
  *
- * What is kept, compared or sent to somebody else must not follow the settings
- * of the session that happens to make it: the same row names the same workflow
- * in each session, and a record is read back in another one.  So values are
- * written as by a server without any settings, moments in UTC; and a day is 24
- * hours.
+ * Text that is kept, compared or sent must not depend on the settings of the
+ * session that writes it: a row must name the same workflow in each session,
+ * and a record is read in another session than the one that wrote it.  So
+ * values are written as by a server with default settings, moments in UTC, and
+ * a day has 24 hours.
  *
- * Settings are changed only for a type whose text depends on them, and only if
- * they are not as they have to be: most rows cost nothing.
+ * A setting is changed only for a type whose text depends on it, and only if
+ * it has another value: for most rows none is.
  *
  *-------------------------------------------------------------------------
  */
@@ -26,7 +26,7 @@
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
-/* A setting, and what it has to be */
+/* A setting, the value that it must have, and the types that it concerns */
 typedef struct Setting
 {
 	const char *name;
@@ -47,7 +47,9 @@ static const Setting settings[] = {
 
 /* ----- what depends on settings ----- */
 
-/* What the text of a composite value depends on: that of its columns */
+/*
+ * What the text of a composite value depends on, by the types of its columns
+ */
 static DwfDependence
 composite_type(Oid type)
 {
@@ -58,7 +60,10 @@ composite_type(Oid type)
 	return dependence;
 }
 
-/* The same for types that are made of others, or are somebody's own */
+/*
+ * What the text of a value depends on, if its type is none of those that
+ * dwf_portable_type() lists
+ */
 static DwfDependence
 made_type(Oid type)
 {
@@ -81,12 +86,14 @@ made_type(Oid type)
 	}
 }
 
-/* What does the text of a value of this type depend on? */
+/* What the text of a value of this type depends on */
 DwfDependence
 dwf_portable_type(Oid type)
 {
 	check_stack_depth();
 	type = getBaseType(type);
+
+	/* the types that most values have, then those that depend on the path */
 	switch (type)
 	{
 		case BOOLOID:
@@ -104,7 +111,7 @@ dwf_portable_type(Oid type)
 		case JSONOID:
 		case JSONBOID:
 			return DWF_DEPENDS_NOT;
-		case RECORDOID:			/* of columns that only the value knows */
+		case RECORDOID:			/* only the value knows its columns */
 		case RECORDARRAYOID:
 			return DWF_DEPENDS_ON_STYLE | DWF_DEPENDS_ON_PATH;
 		case REGCLASSOID:
@@ -124,7 +131,7 @@ dwf_portable_type(Oid type)
 	}
 }
 
-/* What does that of a row depend on? */
+/* What the text of a row depends on */
 DwfDependence
 dwf_portable_row(TupleDesc desc)
 {
@@ -139,9 +146,9 @@ dwf_portable_row(TupleDesc desc)
 /* ----- settings ----- */
 
 /*
- * From now on, what depends on this is written in one way.  Returns what
- * dwf_portable_end() needs; an error, which aborts a transaction or a
- * subtransaction, ends it as well.
+ * Set the settings of this kind to the values that they must have.  Returns
+ * what dwf_portable_end() needs to set them back; so does the abort of the
+ * transaction or subtransaction after an error.
  */
 int
 dwf_portable_begin(DwfDependence dependence)
@@ -165,7 +172,7 @@ dwf_portable_begin(DwfDependence dependence)
 	return nest_level;
 }
 
-/* Settings are again as they were */
+/* Set the settings back that dwf_portable_begin() has changed */
 void
 dwf_portable_end(int nest_level)
 {
@@ -175,7 +182,7 @@ dwf_portable_end(int nest_level)
 
 /* ----- names and moments ----- */
 
-/* A qualified name to be kept, quoted where it has to be and nowhere else */
+/* A qualified name, quoted only where it must be */
 text *
 dwf_portable_name(Oid schema, const char *name)
 {
@@ -190,8 +197,8 @@ dwf_portable_name(Oid schema, const char *name)
 }
 
 /*
- * The moment that is so long after another one.  It is reckoned as without a
- * time zone, in UTC, where every day has 24 hours.
+ * The moment that is so long after another one, computed in UTC, where each
+ * day has 24 hours
  */
 TimestampTz
 dwf_portable_after(TimestampTz moment, const Interval *span)

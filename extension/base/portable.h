@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * portable.h
- *	  Text of values that does not depend on the session.  Floor 1.
+ *	  Text of values, names and moments that does not depend on the session.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,8 +16,8 @@
 typedef int DwfDependence;
 
 #define DWF_DEPENDS_NOT			0
-#define DWF_DEPENDS_ON_STYLE	1	/* how moments, numbers, bytes are written */
-#define DWF_DEPENDS_ON_PATH		2	/* what has to be qualified */
+#define DWF_DEPENDS_ON_STYLE	1	/* how moments and numbers are written */
+#define DWF_DEPENDS_ON_PATH		2	/* which names are qualified */
 
 extern DwfDependence dwf_portable_type(Oid type);
 extern DwfDependence dwf_portable_row(TupleDesc desc);

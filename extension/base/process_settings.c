@@ -1,14 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * process_settings.c
- *	  What our processes' sessions begin with: not all that their role and
- *	  their database have set.
+ *	  The settings that the sessions of our processes begin with.
  *
  * A process that connects gets the settings of ALTER ROLE and ALTER DATABASE,
- * as every session does.  For the code of a body, which runs in it, that is
- * right.  But some of them decide who acts, and whether what is ours can run
- * at all; those are put aside, so that RESET and DISCARD ALL find what is set
- * here.
+ * as every session does.  That is right for the code of a body, which runs in
+ * it.  But some settings decide as which role it acts, or whether our own
+ * statements can run at all.  Those are overridden by the values below, which
+ * RESET and DISCARD ALL restore, too.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,37 +15,34 @@
 
 #include "utils/guc.h"
 
-/* A setting, and what it is in our processes */
+/* A setting, and its value in our processes */
 typedef struct Setting
 {
 	const char *name;
 	const char *value;
-	bool		is_for_bodies;	/* in an executor, too */
+	bool		is_for_bodies;	/* also in an executor */
 } Setting;
 
 static const Setting settings[] = {
-	/* a process acts as the role that it has connected as */
+	/* a process acts as the role as which it has connected */
 	{"role", "none", true},
-	/* it acts as no workflow but those that it is given */
+	/* a process acts only as the workflow that it executes */
 	{"durable_wf.workflow_id", "", true},
-	/* it sees what has committed, and writes */
+	/* a process sees what has committed, and writes */
 	{"default_transaction_isolation", "read committed", true},
 	{"default_transaction_read_only", "off", true},
 	{"default_transaction_deferrable", "off", true},
-	/* an error ends what it is at, not the process */
+	/* an error ends the transaction, not the process */
 	{"exit_on_error", "off", true},
 
-	/*
-	 * it waits as long as it has to; from PostgreSQL 17 on there is the
-	 * second
-	 */
+	/* a process waits without limit; the second came with PostgreSQL 17 */
 	{"lock_timeout", "0", false},
 	{"transaction_timeout", "0", true}
 };
 
 /*
- * To be called when the process has connected.  An executor, which runs bodies,
- * keeps what is for these.
+ * Override the settings of this process, which has just connected.  One that
+ * "runs_bodies", an executor, keeps those that are meant for bodies.
  */
 void
 dwf_process_settings_begin(bool runs_bodies)

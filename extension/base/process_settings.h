@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * process_settings.h
- *	  What our processes' sessions begin with.  Floor 2.
+ *	  The settings that the sessions of our processes begin with.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * restricted.c
- *	  What runs in this session on behalf of somebody else.
+ *	  Code that this session runs for another role than its own.
  *
  * The server calls it a security-restricted operation: code of a table's owner
- * that ANALYZE, REINDEX, REFRESH MATERIALIZED VIEW or autovacuum run, whoever
- * gave the command, and our validators.  The session is not that code's, so
- * each of our functions is of one of these kinds there:
+ * that ANALYZE, REINDEX, REFRESH MATERIALIZED VIEW or autovacuum run,
+ * whichever role gave the command, and our validators.  Such code must not
+ * change the session, so each of our functions is of one of these kinds there:
  *
  *	- it changes what the session executes or listens to, or is a step of the
  *	  session's workflow: it is refused (dwf_restricted_refuse);
@@ -25,31 +25,31 @@
 
 #include "miscadmin.h"
 
-/* How many validators run, one in the other */
+/* How many validators run, nested in each other */
 static int	validators = 0;
 
-/* Does this session run something on behalf of somebody else? */
+/* Does this session run code for another role now? */
 bool
 dwf_restricted(void)
 {
 	return InSecurityRestrictedOperation();
 }
 
-/* Is that a validator? */
+/* Is a validator running? */
 bool
 dwf_restricted_is_validator(void)
 {
 	return validators > 0;
 }
 
-/* One begins; how many there are now.  Cannot fail. */
+/* Note that a validator begins; returns how many run now.  Cannot fail. */
 int
 dwf_restricted_enter_validator(void)
 {
 	return ++validators;
 }
 
-/* It has ended.  Cannot fail. */
+/* Note that a validator has ended.  Cannot fail. */
 void
 dwf_restricted_leave_validator(void)
 {
@@ -58,8 +58,8 @@ dwf_restricted_leave_validator(void)
 }
 
 /*
- * Raise 42501 there, as core does of LISTEN: the function would change the
- * session, or act for it.
+ * Raise 42501 in a security-restricted operation, as core does for LISTEN:
+ * this function would change the session, or act for it
  */
 void
 dwf_restricted_refuse(const char *function)

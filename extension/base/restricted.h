@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * restricted.h
- *	  What runs in this session on behalf of somebody else.  Floor 1.
+ *	  Code that this session runs for another role than its own.
  *
  *-------------------------------------------------------------------------
  */

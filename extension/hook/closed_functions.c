@@ -10,9 +10,9 @@
  * Functions in other languages are made of these.  sql/closed_world.sql calls
  * all of the server's.
  *
- * A function is asked about where the executor prepares an expression that
- * calls it.  PL/pgSQL, which prepares one once in a transaction, does so of
- * what it prepared before, too (closed_plpgsql.c).
+ * A function is asked about where the executor prepares an expression that calls
+ * it.  PL/pgSQL, which does that once in a transaction, is made to do it anew
+ * (closed_plpgsql.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -30,7 +30,7 @@
 #include "utils/syscache.h"
 
 #include "base/restricted.h"
-#include "store/plan.h"
+#include "store/statement.h"
 
 static object_access_hook_type prev_object_access = NULL;
 static needs_fmgr_hook_type prev_needs_fmgr = NULL;
@@ -104,8 +104,8 @@ is_temporary(Oid namespace)
 }
 
 /* Does what a validator calls stay within its world? */
-bool
-dwf_closed_functions_allow(Oid function)
+static bool
+is_allowed(Oid function)
 {
 	HeapTuple	tuple;
 	Form_pg_proc form;
@@ -151,7 +151,7 @@ object_access(ObjectAccessType access, Oid class, Oid object, int sub_object,
 	if (prev_object_access)
 		prev_object_access(access, class, object, sub_object, arg);
 	if (access != OAT_FUNCTION_EXECUTE || !dwf_restricted_is_validator() ||
-		dwf_plan_is_running() || dwf_closed_functions_allow(object))
+		dwf_statement_is_running() || is_allowed(object))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

@@ -10,7 +10,6 @@
 
 #include "base/durable_wf.h"
 
-extern bool dwf_closed_functions_allow(Oid function);
 extern void dwf_closed_functions_init(void);
 
 #endif							/* DWF_CLOSED_FUNCTIONS_H */

@@ -6,14 +6,16 @@
  * PL/pgSQL prepares a simple expression once in a transaction, and then
  * evaluates it past the server's hooks.  A function of the owner's that the
  * transaction has called before, outside of the validator, may hold one that
- * calls what a validator may not (closed_functions.c).  So when a function of
- * PL/pgSQL begins in a validator, what it has ready is looked through, and
- * what may not run here is forgotten: it is prepared anew, and refused then.
+ * calls what a validator may not (closed_functions.c), itself or in what the
+ * functions of the server have ready for it: jsonb_populate_record() and the
+ * input of ranges, records and arrays keep the checks of domains.  So when a
+ * function of PL/pgSQL begins in a validator for the first time, all that it
+ * has ready is forgotten: it is prepared anew, and looked at then.
  *
- * The checks of domains are not in the expressions.  One that converts to a
- * domain is forgotten in any case; and where a function has variables for
- * which PL/pgSQL may convert values by itself, all that it keeps for domains
- * is declared out of date, once in a validator.
+ * The casts that PL/pgSQL makes by itself are not in the functions.  Those that
+ * may check a domain are reached by its name in the caches: where a function
+ * has variables for which there may be one, all that is kept for domains is
+ * declared out of date, once in a validator.
  *
  * There can be one plugin of PL/pgSQL.  Ours is there while a validator runs,
  * and passes on to the one that was there (a debugger's, guard.c's).
@@ -23,11 +25,11 @@
 #include "hook/closed_plpgsql.h"
 
 #include "catalog/pg_type.h"
-#include "nodes/nodeFuncs.h"
 #include "plpgsql.h"
-#include "storage/proc.h"
+#include "storage/lock.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/syscache.h"
 
 #include "base/restricted.h"
@@ -39,49 +41,36 @@ static PLpgSQL_plugin *other = NULL;
 /* In this validator, what is kept for domains has been declared out of date */
 static bool has_forgotten_domains = false;
 
-static void check_statements(List *statements);
+/*
+ * The functions that have begun in it, in begun_context.  (One that is made
+ * anew in the place of another has nothing ready from outside.)
+ */
+static List *begun = NIL;
+static MemoryContext begun_context = NULL;
+
+static void forget_statements(List *statements);
 
 /* ----- expressions ----- */
 
-/* Is it a function that a validator may not call? */
-static bool
-is_refused(Oid function, void *arg)
-{
-	(void) arg;
-	return !dwf_closed_functions_allow(function);
-}
-
-/* Does an expression call one, or may it, in the check of a domain? */
-static bool
-calls_refused(Node *node, void *arg)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, CoerceToDomain))
-		return true;
-	return check_functions_in_node(node, is_refused, arg) ||
-		expression_tree_walker(node, calls_refused, arg);
-}
-
-/* If an expression is ready to be evaluated and may not be, forget that */
+/*
+ * Forget that an expression is ready to be evaluated.  If that goes on just
+ * now, outside of the validator, PL/pgSQL does not use it again.
+ */
 static void
-check(PLpgSQL_expr *expr)
+forget(PLpgSQL_expr *expr)
 {
-	if (expr && expr->expr_simple_expr && !expr->expr_simple_in_use &&
-		expr->expr_simple_lxid == DWF_MY_LXID &&
-		expr->expr_simple_plan_lxid == DWF_MY_LXID &&
-		calls_refused((Node *) expr->expr_simple_expr, NULL))
+	if (expr && expr->expr_simple_expr && !expr->expr_simple_in_use)
 		expr->expr_simple_lxid = InvalidLocalTransactionId;
 }
 
 static void
-check_all(List *exprs)
+forget_all(List *exprs)
 {
 	ListCell   *cell;
 
 	foreach(cell, exprs)
 	{
-		check(lfirst(cell));
+		forget(lfirst(cell));
 	}
 }
 
@@ -91,80 +80,80 @@ check_all(List *exprs)
 
 /* A block of statements, and its handlers */
 static void
-check_block(PLpgSQL_stmt_block *block)
+forget_block(PLpgSQL_stmt_block *block)
 {
 	ListCell   *cell;
 
-	check_statements(block->body);
+	forget_statements(block->body);
 	if (block->exceptions)
 		foreach(cell, block->exceptions->exc_list)
 	{
-		check_statements(((PLpgSQL_exception *) lfirst(cell))->action);
+		forget_statements(((PLpgSQL_exception *) lfirst(cell))->action);
 	}
 }
 
 /* IF and CASE */
 static void
-check_branches(PLpgSQL_stmt *statement)
+forget_branches(PLpgSQL_stmt *statement)
 {
 	ListCell   *cell;
 
 	if (statement->cmd_type == PLPGSQL_STMT_IF)
 	{
-		check(AS(if)->cond);
-		check_statements(AS(if)->then_body);
+		forget(AS(if)->cond);
+		forget_statements(AS(if)->then_body);
 		foreach(cell, AS(if)->elsif_list)
 		{
-			check(((PLpgSQL_if_elsif *) lfirst(cell))->cond);
-			check_statements(((PLpgSQL_if_elsif *) lfirst(cell))->stmts);
+			forget(((PLpgSQL_if_elsif *) lfirst(cell))->cond);
+			forget_statements(((PLpgSQL_if_elsif *) lfirst(cell))->stmts);
 		}
-		check_statements(AS(if)->else_body);
+		forget_statements(AS(if)->else_body);
 		return;
 	}
-	check(AS(case)->t_expr);
+	forget(AS(case)->t_expr);
 	foreach(cell, AS(case)->case_when_list)
 	{
-		check(((PLpgSQL_case_when *) lfirst(cell))->expr);
-		check_statements(((PLpgSQL_case_when *) lfirst(cell))->stmts);
+		forget(((PLpgSQL_case_when *) lfirst(cell))->expr);
+		forget_statements(((PLpgSQL_case_when *) lfirst(cell))->stmts);
 	}
-	check_statements(AS(case)->else_stmts);
+	forget_statements(AS(case)->else_stmts);
 }
 
 /* The loops */
 static void
-check_loop(PLpgSQL_stmt *statement)
+forget_loop(PLpgSQL_stmt *statement)
 {
 	switch (statement->cmd_type)
 	{
 		case PLPGSQL_STMT_LOOP:
-			check_statements(AS(loop)->body);
+			forget_statements(AS(loop)->body);
 			break;
 		case PLPGSQL_STMT_WHILE:
-			check(AS(while)->cond);
-			check_statements(AS(while)->body);
+			forget(AS(while)->cond);
+			forget_statements(AS(while)->body);
 			break;
 		case PLPGSQL_STMT_FORI:
-			check(AS(fori)->lower);
-			check(AS(fori)->upper);
-			check(AS(fori)->step);
-			check_statements(AS(fori)->body);
+			forget(AS(fori)->lower);
+			forget(AS(fori)->upper);
+			forget(AS(fori)->step);
+			forget_statements(AS(fori)->body);
 			break;
 		case PLPGSQL_STMT_FORS:
-			check(AS(fors)->query);
-			check_statements(AS(fors)->body);
+			forget(AS(fors)->query);
+			forget_statements(AS(fors)->body);
 			break;
 		case PLPGSQL_STMT_FORC:
-			check(AS(forc)->argquery);
-			check_statements(AS(forc)->body);
+			forget(AS(forc)->argquery);
+			forget_statements(AS(forc)->body);
 			break;
 		case PLPGSQL_STMT_DYNFORS:
-			check(AS(dynfors)->query);
-			check_all(AS(dynfors)->params);
-			check_statements(AS(dynfors)->body);
+			forget(AS(dynfors)->query);
+			forget_all(AS(dynfors)->params);
+			forget_statements(AS(dynfors)->body);
 			break;
 		case PLPGSQL_STMT_FOREACH_A:
-			check(AS(foreach_a)->expr);
-			check_statements(AS(foreach_a)->body);
+			forget(AS(foreach_a)->expr);
+			forget_statements(AS(foreach_a)->body);
 			break;
 		default:
 			break;
@@ -173,83 +162,83 @@ check_loop(PLpgSQL_stmt *statement)
 
 /* RAISE, with its options */
 static void
-check_raise(PLpgSQL_stmt_raise *raise)
+forget_raise(PLpgSQL_stmt_raise *raise)
 {
 	ListCell   *cell;
 
-	check_all(raise->params);
+	forget_all(raise->params);
 	foreach(cell, raise->options)
 	{
-		check(((PLpgSQL_raise_option *) lfirst(cell))->expr);
+		forget(((PLpgSQL_raise_option *) lfirst(cell))->expr);
 	}
 }
 
 /* Any statement, with those that it contains */
 static void
-check_statement(PLpgSQL_stmt *statement)
+forget_statement(PLpgSQL_stmt *statement)
 {
 	switch (statement->cmd_type)
 	{
 		case PLPGSQL_STMT_BLOCK:
-			check_block(AS(block));
+			forget_block(AS(block));
 			break;
 		case PLPGSQL_STMT_IF:
 		case PLPGSQL_STMT_CASE:
-			check_branches(statement);
+			forget_branches(statement);
 			break;
 		case PLPGSQL_STMT_ASSIGN:
-			check(AS(assign)->expr);
+			forget(AS(assign)->expr);
 			break;
 		case PLPGSQL_STMT_PERFORM:
-			check(AS(perform)->expr);
+			forget(AS(perform)->expr);
 			break;
 		case PLPGSQL_STMT_CALL:
-			check(AS(call)->expr);
+			forget(AS(call)->expr);
 			break;
 		case PLPGSQL_STMT_EXIT:
-			check(AS(exit)->cond);
+			forget(AS(exit)->cond);
 			break;
 		case PLPGSQL_STMT_RETURN:
-			check(AS(return)->expr);
+			forget(AS(return)->expr);
 			break;
 		case PLPGSQL_STMT_RETURN_NEXT:
-			check(AS(return_next)->expr);
+			forget(AS(return_next)->expr);
 			break;
 		case PLPGSQL_STMT_RETURN_QUERY:
-			check(AS(return_query)->dynquery);
-			check_all(AS(return_query)->params);
+			forget(AS(return_query)->dynquery);
+			forget_all(AS(return_query)->params);
 			break;
 		case PLPGSQL_STMT_RAISE:
-			check_raise(AS(raise));
+			forget_raise(AS(raise));
 			break;
 		case PLPGSQL_STMT_ASSERT:
-			check(AS(assert)->cond);
-			check(AS(assert)->message);
+			forget(AS(assert)->cond);
+			forget(AS(assert)->message);
 			break;
 		case PLPGSQL_STMT_DYNEXECUTE:
-			check(AS(dynexecute)->query);
-			check_all(AS(dynexecute)->params);
+			forget(AS(dynexecute)->query);
+			forget_all(AS(dynexecute)->params);
 			break;
 		case PLPGSQL_STMT_OPEN:
-			check(AS(open)->dynquery);
-			check_all(AS(open)->params);
+			forget(AS(open)->dynquery);
+			forget_all(AS(open)->params);
 			break;
 		case PLPGSQL_STMT_FETCH:
-			check(AS(fetch)->expr);
+			forget(AS(fetch)->expr);
 			break;
 		default:
-			check_loop(statement);
+			forget_loop(statement);
 	}
 }
 
 static void
-check_statements(List *statements)
+forget_statements(List *statements)
 {
 	ListCell   *cell;
 
 	foreach(cell, statements)
 	{
-		check_statement(lfirst(cell));
+		forget_statement(lfirst(cell));
 	}
 }
 
@@ -289,20 +278,33 @@ set_up_function(PLpgSQL_execstate *estate, PLpgSQL_function *function)
 		other->func_setup(estate, function);
 }
 
-/* Is a type a domain, or made of one? */
+/* May a value of this type hold one of a domain? */
 static bool
-has_domain(Oid type)
+may_hold_domain(Oid type)
 {
 	Oid			element = get_element_type(type);
 
-	return get_typtype(OidIsValid(element) ? element : type) == TYPTYPE_DOMAIN;
+	if (OidIsValid(element))
+		type = element;
+	switch (get_typtype(type))
+	{
+		case TYPTYPE_DOMAIN:
+		case TYPTYPE_COMPOSITE:
+			return true;
+		case TYPTYPE_RANGE:
+			return may_hold_domain(get_range_subtype(type));
+		case TYPTYPE_MULTIRANGE:
+			return may_hold_domain(get_multirange_range(type));
+		default:
+			return false;
+	}
 }
 
 /* May values be converted to a domain where it has no expression for that? */
 static bool
 may_convert(PLpgSQL_function *function)
 {
-	if (has_domain(function->fn_rettype))
+	if (may_hold_domain(function->fn_rettype))
 		return true;
 	for (int i = 0; i < function->ndatums; i++)
 	{
@@ -312,16 +314,18 @@ may_convert(PLpgSQL_function *function)
 			return true;
 		if ((datum->dtype == PLPGSQL_DTYPE_VAR ||
 			 datum->dtype == PLPGSQL_DTYPE_PROMISE) &&
-			has_domain(((PLpgSQL_var *) datum)->datatype->typoid))
+			may_hold_domain(((PLpgSQL_var *) datum)->datatype->typoid))
 			return true;
 	}
 	return false;
 }
 
-/* A function begins: look through what it has ready, defaults included */
+/* A function begins for the first time: forget what it has ready */
 static void
-begin_function(PLpgSQL_execstate *estate, PLpgSQL_function *function)
+forget_function(PLpgSQL_function *function)
 {
+	MemoryContext old;
+
 	if (!has_forgotten_domains && may_convert(function))
 	{
 		CallSyscacheCallbacks(TYPEOID, 0);
@@ -334,9 +338,19 @@ begin_function(PLpgSQL_execstate *estate, PLpgSQL_function *function)
 		if (datum->dtype == PLPGSQL_DTYPE_VAR ||
 			datum->dtype == PLPGSQL_DTYPE_PROMISE ||
 			datum->dtype == PLPGSQL_DTYPE_REC)
-			check(((PLpgSQL_variable *) datum)->default_val);
+			forget(((PLpgSQL_variable *) datum)->default_val);
 	}
-	check_block(function->action);
+	forget_block(function->action);
+	old = MemoryContextSwitchTo(begun_context);
+	begun = lappend(begun, function);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+begin_function(PLpgSQL_execstate *estate, PLpgSQL_function *function)
+{
+	if (!list_member_ptr(begun, function))
+		forget_function(function);
 	if (other && other->func_beg)
 		other->func_beg(estate, function);
 }
@@ -374,11 +388,12 @@ plugin_place(void)
 	return place;
 }
 
-/* A validator is going to begin */
+/* A validator is going to begin, in a context that outlives it */
 void
 dwf_closed_plpgsql_prepare(void)
 {
-	(void) plugin_place();
+	if (*plugin_place() != &plugin)
+		begun_context = CurrentMemoryContext;
 }
 
 /* It begins, perhaps in another one.  Cannot fail. */
@@ -392,6 +407,7 @@ dwf_closed_plpgsql_enter(void)
 	other = *place;
 	*place = &plugin;
 	has_forgotten_domains = false;
+	begun = NIL;
 }
 
 /* It has ended, perhaps in another one, however.  Cannot fail. */

@@ -57,7 +57,7 @@ typedef struct HiddenReset
  */
 static const char *const kept[] = {
 	"client_encoding", "client_min_messages", "lock_timeout",
-	"max_stack_depth"
+	"max_stack_depth", "temp_buffers"
 };
 
 static GucRealCheckHook check_seed = NULL;
@@ -206,9 +206,9 @@ present_value(struct config_generic *setting)
 }
 
 /*
- * Give a setting the server's value, also for RESET.  What it began with
- * stays allocated, as nothing refers to it that could be freed: it comes back
- * before the nest ends.
+ * Give a setting the server's value, also for RESET, unless it cannot be
+ * changed any more.  What it began with stays allocated, as nothing refers to
+ * it that could be freed: it comes back before the nest ends.
  */
 static void
 set_to_server(struct config_generic *setting, DwfHiddenSettings *hidden)
@@ -220,9 +220,8 @@ set_to_server(struct config_generic *setting, DwfHiddenSettings *hidden)
 	if (value == NULL || !set(setting->name, value, DEBUG1))
 	{
 		value = built_in_default(setting);
-		if (value == NULL)
+		if (value == NULL || !set(setting->name, value, DEBUG1))
 			return;
-		(void) set(setting->name, value, 0);
 	}
 
 	old = MemoryContextSwitchTo(hidden->context);

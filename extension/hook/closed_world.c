@@ -38,7 +38,7 @@
 #include "base/restricted.h"
 #include "hook/closed_functions.h"
 #include "hook/closed_plpgsql.h"
-#include "store/plan.h"
+#include "store/statement.h"
 
 static ExecutorStart_hook_type prev_executor_start = NULL;
 
@@ -85,7 +85,7 @@ dwf_closed_world_leave(DwfClosedWorld *world)
 static void
 executor_start(QueryDesc *query, int flags)
 {
-	if (dwf_restricted_is_validator() && !dwf_plan_is_running())
+	if (dwf_restricted_is_validator() && !dwf_statement_is_running())
 	{
 		ListCell   *cell;
 

@@ -14,6 +14,7 @@
  */
 #include "base/durable_wf.h"
 
+#include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
@@ -72,6 +73,32 @@ decode(const char *part, int length, JsonbValue *value)
 	return true;
 }
 
+/*
+ * A name that cannot be decoded, as it was sent.  The form is in UTF-8 here;
+ * what would not be text of ours is escaped.
+ */
+static JsonbValue
+raw_name(const char *part, int length)
+{
+	StringInfoData name;
+	char	   *text;
+	int			text_length;
+
+	if (dwf_encoding_convert(part, length, PG_UTF8, GetDatabaseEncoding(),
+							 &text, &text_length) == DWF_CONVERTED)
+		return dwf_json_string(text, text_length);
+
+	initStringInfo(&name);
+	for (int i = 0; i < length; i++)
+	{
+		if (IS_HIGHBIT_SET(part[i]))
+			appendStringInfo(&name, "%%%02X", (unsigned char) part[i]);
+		else
+			appendStringInfoChar(&name, part[i]);
+	}
+	return dwf_json_string(name.data, name.len);
+}
+
 /* Read a pair: from "start" to "end" */
 static void
 read_pair(const char *start, const char *end, Pair *pair)
@@ -80,7 +107,7 @@ read_pair(const char *start, const char *end, Pair *pair)
 	const char *name_end = equals ? equals : end;
 
 	if (!decode(start, name_end - start, &pair->name))
-		pair->name = dwf_json_string(start, name_end - start);
+		pair->name = raw_name(start, name_end - start);
 	if (equals == NULL)
 		pair->value = dwf_json_string("", 0);
 	else if (!decode(equals + 1, end - equals - 1, &pair->value))

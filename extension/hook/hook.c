@@ -26,7 +26,7 @@
 #include "session/identity.h"
 #include "session/journal.h"
 #include "shared/claim.h"
-#include "store/plan.h"
+#include "store/catalog.h"
 #include "store/store.h"
 
 PG_FUNCTION_INFO_V1(dwf_release_hooks);
@@ -130,11 +130,7 @@ do_wf_await_hook(PG_FUNCTION_ARGS)
 	isnull = !dwf_mailbox_receive(&receive, &wait, NULL);
 	payload = isnull ? (Datum) 0 : receive.items[0].payload;
 
-	if (wait.is_call)
-		return dwf_args_return_row(fcinfo, &payload, &isnull);
-	if (isnull)
-		PG_RETURN_NULL();
-	PG_RETURN_DATUM(payload);
+	return dwf_args_return_value(fcinfo, payload, isnull);
 }
 
 /* wf_get_hook(token) → a row, or none */
@@ -204,7 +200,7 @@ dwf_release_hooks(PG_FUNCTION_ARGS)
 		!TRIGGER_FIRED_AFTER(trigger->tg_event) ||
 		!TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ||
 		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
-		!dwf_plan_is_ours(trigger->tg_relation))
+		!dwf_catalog_is_ours(trigger->tg_relation))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("durable_wf.release_hooks() serves durable_wf.workflow only")));

@@ -14,6 +14,7 @@
 #include "utils/numeric.h"
 
 #include "base/json.h"
+#include "base/settings.h"
 
 #define WEBHOOK_PATH		"/.well-known/workflow/v1/webhook/"
 #define HEADERS_MAX			8192

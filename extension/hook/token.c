@@ -25,15 +25,15 @@
 #include "hook/token.h"
 
 #include "access/xact.h"
-#include "catalog/pg_type.h"
 #include "common/base64.h"
 #include "miscadmin.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 
 #include "base/args.h"
+#include "base/arrays.h"
 #include "base/owner.h"
+#include "base/texts.h"
 #include "hook/validator.h"
 #include "session/identity.h"
 #include "store/probe.h"
@@ -102,7 +102,7 @@ check_same_hook(const DwfHook *hook, const DwfHook *present)
 			compareJsonbContainers(&DatumGetJsonbP(hook->metadata.value)->root,
 								   &DatumGetJsonbP(present->metadata.value)->root) == 0;
 	if (hook->validator)
-		same &= dwf_identity_same(hook->validator, present->validator);
+		same &= dwf_texts_equal(hook->validator, present->validator);
 	if (!same)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
@@ -148,7 +148,7 @@ dwf_token_claim(DwfHook *hook)
 			displace(hook->token);
 			continue;
 		}
-		if (!dwf_identity_same(present.workflow_id, hook->workflow_id))
+		if (!dwf_texts_equal(present.workflow_id, hook->workflow_id))
 			report_in_use(&present);
 		check_same_hook(hook, &present);
 		return;
@@ -182,15 +182,6 @@ dwf_token_restore(text *workflow_id)
 
 /* ----- delivering ----- */
 
-static Datum
-text_array_of(text *value)
-{
-	Datum		datum = PointerGetDatum(value);
-
-	return PointerGetDatum(construct_array(&datum, 1, TEXTOID, -1, false,
-										   TYPALIGN_INT));
-}
-
 /*
  * Begin to deliver to a hook: keep it there, and get an id.  Raises WF006.
  * Blocks while another transaction disposes of it.
@@ -222,18 +213,15 @@ dwf_token_claim_key(DwfResume *resume)
 	Datum		owners;
 	Datum		scopes;
 	Datum		keys;
-	Datum		id = Int64GetDatum(resume->message_id);
 	int64		holder;
 
 	if (resume->idempotency_key == NULL)
 		return;
-	owners = text_array_of(resume->hook.workflow_id);
-	scopes = text_array_of(resume->token);
-	keys = text_array_of(resume->idempotency_key);
+	owners = dwf_arrays_of_one_text(resume->hook.workflow_id);
+	scopes = dwf_arrays_of_one_text(resume->token);
+	keys = dwf_arrays_of_one_text(resume->idempotency_key);
 	dwf_store_claim_keys(owners, scopes, keys,
-						 PointerGetDatum(construct_array(&id, 1, INT8OID, 8,
-														 FLOAT8PASSBYVAL,
-														 TYPALIGN_DOUBLE)));
+						 dwf_arrays_of_int8(&resume->message_id, 1));
 	if (dwf_store_claimed_ids(owners, scopes, keys, &holder) != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),

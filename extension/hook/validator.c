@@ -45,6 +45,7 @@
 #include "utils/varlena.h"
 
 #include "base/portable.h"
+#include "base/settings.h"
 #include "hook/closed_world.h"
 #include "session/journal.h"
 
@@ -189,6 +190,7 @@ static Datum
 run_restricted(text *name, Oid owner, Datum payload, DwfClosedWorld *world)
 {
 	int			nest_level = NewGUCNestLevel();
+	int			own_level;
 	Oid			user;
 	int			security;
 	Datum		result;
@@ -199,10 +201,12 @@ run_restricted(text *name, Oid owner, Datum payload, DwfClosedWorld *world)
 	if (world->is_outermost)
 		start_clock();			/* its limit is a setting of the session */
 	dwf_closed_settings_enter(owner, &world->settings);
+	own_level = NewGUCNestLevel();	/* what it finds is not freed by a SET */
 	result = call_function(name, owner, payload, world->settings.context);
 	dwf_closed_portals_drop();
 	if (world->is_outermost)
 		stop_clock();
+	AtEOXact_GUC(false, own_level);
 	dwf_closed_settings_leave(&world->settings);
 	AtEOXact_GUC(false, nest_level);
 	SetUserIdAndSecContext(user, security);

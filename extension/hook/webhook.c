@@ -24,7 +24,6 @@
  */
 #include "hook/webhook.h"
 
-#include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -275,12 +274,8 @@ do_wf_await_response(PG_FUNCTION_ARGS)
 	wait.arg = &response;
 	(void) dwf_wait(&wait);
 
-	if (wait.is_call)
-		return dwf_args_return_row(fcinfo, &response.answer.response.value,
-								   &response.answer.response.isnull);
-	if (response.answer.response.isnull)
-		PG_RETURN_NULL();
-	PG_RETURN_DATUM(response.answer.response.value);
+	return dwf_args_return_value(fcinfo, response.answer.response.value,
+								 response.answer.response.isnull);
 }
 
 /* ----- the gateway ----- */

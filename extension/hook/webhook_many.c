@@ -18,6 +18,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
 
+#include "base/texts.h"
 #include "hook/http_response.h"
 #include "store/probe.h"
 #include "store/store.h"
@@ -26,33 +27,25 @@
 typedef struct Payloads
 {
 	int			count;
-	Datum	   *message_ids;
+	int64	   *message_ids;
 	Datum	   *workflow_ids;
 	Datum	   *tokens;
 	Datum	   *payloads;
 } Payloads;
 
-static int
-compare_tokens(const text *left, const text *right)
-{
-	int			l = VARSIZE_ANY_EXHDR(left);
-	int			r = VARSIZE_ANY_EXHDR(right);
-	int			order = memcmp(VARDATA_ANY(left), VARDATA_ANY(right), Min(l, r));
-
-	return order != 0 ? order : l - r;
-}
-
+/* Order places of tokens by the tokens */
 static int
 compare_token_places(const void *a, const void *b)
 {
-	return compare_tokens(*(text *const *) a, *(text *const *) b);
+	return dwf_texts_compare(*(text *const *) a, *(text *const *) b);
 }
 
+/* Order hooks by their tokens */
 static int
 compare_hooks(const void *a, const void *b)
 {
-	return compare_tokens(((const DwfHook *) a)->token,
-						  ((const DwfHook *) b)->token);
+	return dwf_texts_compare(((const DwfHook *) a)->token,
+							 ((const DwfHook *) b)->token);
 }
 
 /* Those of an array that have been found */
@@ -87,7 +80,7 @@ lock_hooks(const DwfWebhookRequest *requests, int count, Hooks *ours,
 		tokens[i] = requests[i].token;
 	qsort(tokens, count, sizeof(text *), compare_token_places);
 	for (int i = 0; i < count; i++)
-		if (i == 0 || compare_tokens(tokens[i], tokens[distinct - 1]) != 0)
+		if (i == 0 || dwf_texts_compare(tokens[i], tokens[distinct - 1]) != 0)
 			tokens[distinct++] = tokens[i];
 	ours->hooks = dwf_store_find_webhooks(tokens, distinct, true, &ours->count);
 	qsort(ours->hooks, ours->count, sizeof(DwfHook), compare_hooks);
@@ -134,7 +127,7 @@ add_payload(Payloads *payloads, const DwfHook *hook, Jsonb *request)
 	int64		message_id = dwf_store_next_message_id();
 	int			n = payloads->count++;
 
-	payloads->message_ids[n] = Int64GetDatum(message_id);
+	payloads->message_ids[n] = message_id;
 	payloads->workflow_ids[n] = PointerGetDatum(hook->workflow_id);
 	payloads->tokens[n] = PointerGetDatum(hook->token);
 	payloads->payloads[n] = add_request_id(request, message_id);
@@ -187,8 +180,8 @@ dwf_webhook_resume_many(DwfWebhookRequest *requests, int count)
 	Hooks		all;
 
 	lock_hooks(requests, count, &ours, &all);
-	payloads.message_ids = palloc(4 * count * sizeof(Datum));
-	payloads.workflow_ids = payloads.message_ids + count;
+	payloads.message_ids = palloc(count * sizeof(int64));
+	payloads.workflow_ids = palloc(3 * count * sizeof(Datum));
 	payloads.tokens = payloads.workflow_ids + count;
 	payloads.payloads = payloads.tokens + count;
 

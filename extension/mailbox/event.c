@@ -82,10 +82,6 @@ do_wf_get_event(PG_FUNCTION_ARGS)
 	wait.arg = &event;
 	(void) dwf_wait(&wait);
 
-	if (wait.is_call)
-		return dwf_args_return_row(fcinfo, &event.value.value,
-								   &event.value.isnull);
-	if (event.value.isnull)
-		PG_RETURN_NULL();
-	PG_RETURN_DATUM(event.value.value);
+	return dwf_args_return_value(fcinfo, event.value.value,
+								 event.value.isnull);
 }

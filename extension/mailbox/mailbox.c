@@ -11,16 +11,15 @@
 #include "mailbox/mailbox.h"
 
 #include "access/xact.h"
-#include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 
+#include "base/arrays.h"
 #include "session/identity.h"
 #include "session/wakeup.h"
 #include "shared/queue_head.h"
 #include "shared/shmem.h"
-#include "store/plan.h"
+#include "store/catalog.h"
 #include "store/probe.h"
 
 /* The queue of a topic, or of messages without one when it is NULL */
@@ -58,7 +57,7 @@ queue_id(const DwfAddress *address)
 	DwfQueueId	queue;
 
 	queue.hash = dwf_waiter_hash(address);
-	queue.table = dwf_plan_relation("message");
+	queue.table = dwf_catalog_relation("message");
 	return queue;
 }
 
@@ -115,7 +114,7 @@ take_oldest(DwfReceive *receive)
 	int			n = receive->nqueues;
 	Datum	   *doors = palloc(n * sizeof(Datum));
 	Datum	   *keys = palloc(n * sizeof(Datum));
-	Datum	   *start = palloc(n * sizeof(Datum));
+	int64	   *start = palloc(n * sizeof(int64));
 	DwfQueueId *queues = palloc(n * sizeof(DwfQueueId));
 	Datum		door_array;
 	Datum		key_array;
@@ -125,29 +124,26 @@ take_oldest(DwfReceive *receive)
 		doors[i] = CharGetDatum(receive->queues[i].door);
 		keys[i] = PointerGetDatum(receive->queues[i].key);
 		queues[i] = queue_id(&receive->queues[i]);
-		start[i] = Int64GetDatum(queue_start(&receive->queues[i], queues[i]));
+		start[i] = queue_start(&receive->queues[i], queues[i]);
 	}
-	door_array = PointerGetDatum(construct_array(doors, n, CHAROID, 1, true,
-												 TYPALIGN_CHAR));
-	key_array = PointerGetDatum(construct_array(keys, n, TEXTOID, -1, false,
-												TYPALIGN_INT));
+	door_array = dwf_arrays_of_char(doors, n);
+	key_array = dwf_arrays_of_text(keys, n);
 
 	for (;;)
 	{
-		ArrayType  *start_array = construct_array(start, n, INT8OID, 8, true,
-												  TYPALIGN_DOUBLE);
+		Datum		start_array = dwf_arrays_of_int8(start, n);
 		int64		message_id;
 		int			queue;
 
 		CHECK_FOR_INTERRUPTS();
 		queue = dwf_store_oldest(receive->workflow_id, door_array, key_array,
-								 PointerGetDatum(start_array), &message_id);
+								 start_array, &message_id);
 		if (queue < 0)
 			return false;
 		if (take(receive, queue, queues[queue], message_id, message_id) > 0)
 			return true;
-		start[queue] = Int64GetDatum(message_id + 1);
-		pfree(start_array);
+		start[queue] = message_id + 1;
+		pfree(DatumGetPointer(start_array));
 	}
 }
 

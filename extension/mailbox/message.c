@@ -14,6 +14,8 @@
 #include "utils/builtins.h"
 
 #include "base/args.h"
+#include "base/arrays.h"
+#include "base/texts.h"
 #include "mailbox/mailbox.h"
 #include "session/identity.h"
 #include "session/journal.h"
@@ -33,24 +35,6 @@ typedef struct Batch
 	int64	   *ids;
 	DwfAddress	queue;			/* its workflow is each message's own */
 } Batch;
-
-static Datum
-text_array(Datum *values, int count)
-{
-	return PointerGetDatum(construct_array(values, count, TEXTOID, -1, false,
-										   TYPALIGN_INT));
-}
-
-static Datum
-int8_array(const int64 *values, int count)
-{
-	Datum	   *datums = palloc(count * sizeof(Datum));
-
-	for (int i = 0; i < count; i++)
-		datums[i] = Int64GetDatum(values[i]);
-	return PointerGetDatum(construct_array(datums, count, INT8OID, 8, true,
-										   TYPALIGN_DOUBLE));
-}
 
 /* Raise for the first destination that refuses; return if none does */
 static void
@@ -104,12 +88,12 @@ drop_repeated(Batch *batch, Datum *destinations, Datum *payloads, int64 *ids)
 		keyed++;
 	}
 
-	owner_array = text_array(owners, keyed);
-	scope_array = text_array(scopes, keyed);
-	key_array = text_array(keys, keyed);
+	owner_array = dwf_arrays_of_text(owners, keyed);
+	scope_array = dwf_arrays_of_text(scopes, keyed);
+	key_array = dwf_arrays_of_text(keys, keyed);
 	check_destinations(owner_array, false);
 	dwf_store_claim_keys(owner_array, scope_array, key_array,
-						 int8_array(claims, keyed));
+						 dwf_arrays_of_int8(claims, keyed));
 	if (dwf_store_claimed_ids(owner_array, scope_array, key_array,
 							  holders) != keyed)
 		ereport(ERROR,
@@ -158,12 +142,9 @@ send_batch(Batch *batch)
 			return;
 	}
 
-	destination_array = text_array(destinations, count);
-	if (dwf_store_deliver_many(int8_array(ids, count), destination_array,
-							   PointerGetDatum(construct_array(payloads, count,
-															   JSONBOID, -1,
-															   false,
-															   TYPALIGN_INT)),
+	destination_array = dwf_arrays_of_text(destinations, count);
+	if (dwf_store_deliver_many(dwf_arrays_of_int8(ids, count), destination_array,
+							   dwf_arrays_of_jsonb(payloads, count),
 							   &batch->queue, GetUserId()) != (uint64) count)
 	{
 		/* some were refused, and the error undoes the others: say which */
@@ -275,7 +256,7 @@ do_wf_send_many(PG_FUNCTION_ARGS)
 	if (batch.count == 0)
 		PG_RETURN_ARRAYTYPE_P(construct_empty_array(INT8OID));
 	send_batch(&batch);
-	PG_RETURN_DATUM(int8_array(batch.ids, batch.count));
+	PG_RETURN_DATUM(dwf_arrays_of_int8(batch.ids, batch.count));
 }
 
 /* ----- receiving ----- */
@@ -302,11 +283,7 @@ do_wf_recv(PG_FUNCTION_ARGS)
 	isnull = !dwf_mailbox_receive(&receive, &wait, NULL);
 	message = isnull ? (Datum) 0 : receive.items[0].payload;
 
-	if (wait.is_call)
-		return dwf_args_return_row(fcinfo, &message, &isnull);
-	if (isnull)
-		PG_RETURN_NULL();
-	PG_RETURN_DATUM(message);
+	return dwf_args_return_value(fcinfo, message, isnull);
 }
 
 /* Is this queue among the first "count"? */
@@ -315,9 +292,7 @@ is_among(const DwfAddress *queue, const DwfAddress *queues, int count)
 {
 	for (int i = 0; i < count; i++)
 		if (queues[i].door == queue->door &&
-			VARSIZE_ANY_EXHDR(queues[i].key) == VARSIZE_ANY_EXHDR(queue->key) &&
-			memcmp(VARDATA_ANY(queues[i].key), VARDATA_ANY(queue->key),
-				   VARSIZE_ANY_EXHDR(queue->key)) == 0)
+			dwf_texts_equal(queues[i].key, queue->key))
 			return true;
 	return false;
 }

@@ -15,6 +15,7 @@
 
 #include "base/args.h"
 #include "base/owner.h"
+#include "base/texts.h"
 #include "mailbox/mailbox.h"
 #include "mailbox/publish.h"
 #include "session/identity.h"
@@ -118,7 +119,7 @@ do_wf_event_waiters(PG_FUNCTION_ARGS)
 		DwfWaiterInfo *waiter = lfirst(cell);
 		DwfLife		life;
 
-		if (last && dwf_publish_same(last, waiter->workflow_id))
+		if (last && dwf_texts_equal(last, waiter->workflow_id))
 			continue;
 		last = waiter->workflow_id;
 		if (dwf_store_life(waiter->workflow_id, &life) && !life.finished &&

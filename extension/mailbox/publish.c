@@ -20,10 +20,11 @@
 #include "access/xact.h"
 #include "miscadmin.h"
 
+#include "base/texts.h"
 #include "mailbox/mailbox.h"
 #include "session/identity.h"
 #include "shared/shmem.h"
-#include "store/plan.h"
+#include "store/catalog.h"
 #include "store/store.h"
 
 /*
@@ -38,32 +39,13 @@ dwf_publish_event(text *workflow_id, text *key, Datum value)
 		dwf_identity_check_live(workflow_id, GetUserId());
 }
 
-/* Order texts by their bytes */
-static int
-compare_texts(const text *a, const text *b)
-{
-	int			length_a = VARSIZE_ANY_EXHDR(a);
-	int			length_b = VARSIZE_ANY_EXHDR(b);
-	int			order = memcmp(VARDATA_ANY(a), VARDATA_ANY(b),
-							   Min(length_a, length_b));
-
-	return order != 0 ? order : length_a - length_b;
-}
-
-/* Are two texts equal, byte by byte? */
-bool
-dwf_publish_same(const text *a, const text *b)
-{
-	return compare_texts(a, b) == 0;
-}
-
 /* By workflow, so that all who notify lock in one order; oldest wait first */
 static int
 compare_waiters(const ListCell *a, const ListCell *b)
 {
 	const DwfWaiterInfo *left = lfirst(a);
 	const DwfWaiterInfo *right = lfirst(b);
-	int			order = compare_texts(left->workflow_id, right->workflow_id);
+	int			order = dwf_texts_compare(left->workflow_id, right->workflow_id);
 
 	if (order != 0)
 		return order;
@@ -79,7 +61,7 @@ dwf_publish_waiters(text *event_id)
 {
 	List	   *waiters = dwf_waiter_list_broadcast(event_id);
 
-	if (OidIsValid(dwf_plan_find_relation("wait")))
+	if (OidIsValid(dwf_catalog_find_relation("wait")))
 		waiters = list_concat(waiters, dwf_store_suspended(event_id));
 	list_sort(waiters, compare_waiters);
 	return waiters;
@@ -116,7 +98,7 @@ find_waiter(text *workflow_id, text *event_id)
 	{
 		DwfWaiterInfo *waiter = lfirst(cell);
 
-		if (dwf_publish_same(waiter->workflow_id, workflow_id))
+		if (dwf_texts_equal(waiter->workflow_id, workflow_id))
 			return waiter;
 	}
 	return NULL;
@@ -148,7 +130,7 @@ broadcast(text *event_id, Datum payload)
 		int64		message_id;
 
 		CHECK_FOR_INTERRUPTS();
-		if (served && dwf_publish_same(served, waiter->workflow_id))
+		if (served && dwf_texts_equal(served, waiter->workflow_id))
 			continue;
 		message_id = answer(waiter, event_id, payload);
 		if (message_id == 0)

@@ -21,7 +21,6 @@ typedef struct DwfNotified
 } DwfNotified;
 
 extern void dwf_publish_event(text *workflow_id, text *key, Datum value);
-extern bool dwf_publish_same(const text *a, const text *b);
 extern List *dwf_publish_waiters(text *event_id);
 extern List *dwf_publish_notify(text *event_id, Datum payload,
 								text *workflow_id);

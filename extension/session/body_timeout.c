@@ -16,6 +16,8 @@
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
+#include "base/settings.h"
+
 /* When the present stretch or command will have taken too long; 0: never */
 static TimestampTz limit = 0;
 

@@ -39,7 +39,7 @@
 #include "session/journal.h"
 #include "session/leftover.h"
 #include "shared/claim.h"
-#include "store/plan.h"
+#include "store/statement.h"
 
 static ExecutorStart_hook_type prev_executor_start = NULL;
 static object_access_hook_type prev_object_access = NULL;
@@ -58,7 +58,7 @@ bool
 dwf_guard_body(void)
 {
 	if (!dwf_claim_is_body() || dwf_journal_in_command() ||
-		dwf_plan_is_running() || !IsTransactionState())
+		dwf_statement_is_running() || !IsTransactionState())
 		return false;
 	XactReadOnly = true;
 	return true;
@@ -207,12 +207,12 @@ object_access(ObjectAccessType access, Oid class, Oid object, int sub_object,
 	if (prev_object_access)
 		prev_object_access(access, class, object, sub_object, arg);
 	if (access != OAT_FUNCTION_EXECUTE || !dwf_claim_is_body() ||
-		dwf_plan_is_running() || !IsTransactionState() ||
+		dwf_statement_is_running() || !IsTransactionState() ||
 		!dwf_effect_is_possible(object))
 		return;
 	if (dwf_guard_body())
 		refuse(psprintf("%s()", get_func_name(object)),
-			   psprintf("SELECT %s(...)", get_func_name(object)));
+			   dwf_call_hint_select(get_func_name(object)));
 	if (!starts_query)
 		dwf_leftover_note();
 }

@@ -14,6 +14,7 @@
 #include "base/args.h"
 #include "base/owner.h"
 #include "base/restricted.h"
+#include "base/settings.h"
 #include "shared/claim.h"
 
 /*
@@ -65,14 +66,6 @@ dwf_identity_argument(FunctionCallInfo fcinfo, int n)
 				 errhint("Name one in the call (workflow_id => ...), call wf_attach(), or set durable_wf.workflow_id.") :
 				 errhint("Call wf_attach(), or set durable_wf.workflow_id.")));
 	return workflow_id;
-}
-
-/* Is this the same workflow?  NULL is none. */
-bool
-dwf_identity_same(const text *a, const text *b)
-{
-	return a && b && VARSIZE_ANY_EXHDR(a) == VARSIZE_ANY_EXHDR(b) &&
-		memcmp(VARDATA_ANY(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(a)) == 0;
 }
 
 /* Raise 42501 unless a role, usually the current user, may act on a workflow */

@@ -14,7 +14,6 @@
 
 extern text *dwf_identity_current(void);
 extern text *dwf_identity_argument(FunctionCallInfo fcinfo, int n);
-extern bool dwf_identity_same(const text *a, const text *b);
 extern void dwf_identity_check_owner(text *workflow_id, const DwfLife *life,
 									 Oid role);
 extern void dwf_identity_check_exists(text *workflow_id, DwfLife *life,

@@ -38,11 +38,12 @@
 #include "utils/timestamp.h"
 
 #include "base/restricted.h"
+#include "base/texts.h"
 #include "session/identity.h"
 #include "session/leftover.h"
 #include "session/result.h"
 #include "shared/claim.h"
-#include "store/plan.h"
+#include "store/statement.h"
 #include "store/probe.h"
 #include "store/store.h"
 
@@ -90,10 +91,10 @@ static bool attempts_are_over = false;
 static bool in_command = false;
 
 /*
- * Work that was said to be done by the last calls, as it is recorded: their
- * numbers, in patch_context, and the last of them
+ * Of the work that the last calls have said to be done, what a client may take
+ * for nothing yet: the names, in patch_context; and the last number
  */
-static List *done_places = NIL;
+static List *done_names = NIL;
 static int	done_to = 0;
 
 /* The body has crashed before, and has not got further since */
@@ -267,7 +268,7 @@ look_at_place(int step_no, const char *function, text *name,
 	if (!found)
 		return PLACE_IS_FREE;
 	return strcmp(recorded->function, function) == 0 &&
-		(recorded->name == name || dwf_identity_same(recorded->name, name)) ?
+		(recorded->name == name || dwf_texts_equal(recorded->name, name)) ?
 		PLACE_HAS_CALL : PLACE_HAS_OTHER;
 }
 
@@ -474,7 +475,7 @@ dwf_journal_patch(text *change, bool *value)
 		Patch	   *patch = lfirst(cell);
 
 		*value = patch->value;
-		if (dwf_identity_same(patch->change, change))
+		if (dwf_texts_equal(patch->change, change))
 			return true;
 	}
 	return false;
@@ -487,8 +488,7 @@ dwf_journal_keep_patch(text *change, bool value)
 	MemoryContext old = MemoryContextSwitchTo(patch_context);
 	Patch	   *patch = palloc(sizeof(Patch));
 
-	patch->change = (text *) DatumGetPointer(datumCopy(PointerGetDatum(change),
-													   false, -1));
+	patch->change = dwf_texts_copy(change);
 	patch->value = value;
 	patches = lappend(patches, patch);
 	MemoryContextSwitchTo(old);
@@ -512,19 +512,18 @@ dwf_journal_peek(const char *function, text *name)
 	return place == PLACE_HAS_CALL;
 }
 
-/* Forget that this work was said to be done; false if it was not */
+/* Forget that such work was said to be done, once; false if it was not */
 static bool
-forget_done(const char *function, text *name)
+forget_done(text *name)
 {
-	DwfRecord	recorded = {0};
 	ListCell   *cell;
 
-	foreach(cell, done_places)
+	foreach(cell, done_names)
 	{
-		if (look_at_place(lfirst_int(cell), function, name,
-						  &recorded) == PLACE_HAS_CALL)
+		if (dwf_texts_equal(lfirst(cell), name))
 		{
-			done_places = foreach_delete_current(done_places, cell);
+			pfree(lfirst(cell));
+			done_names = foreach_delete_current(done_names, cell);
 			return true;
 		}
 	}
@@ -541,7 +540,6 @@ dwf_journal_look(const char *function, text *name, const char *caller)
 {
 	DwfRecord	recorded = {0};
 	Place		place;
-	MemoryContext old;
 
 	(void) dwf_claim_require(caller);
 	check_isolation();
@@ -554,19 +552,30 @@ dwf_journal_look(const char *function, text *name, const char *caller)
 
 	if (done_to != last_no)
 	{
-		list_free(done_places);
-		done_places = NIL;
+		list_free_deep(done_names);
+		done_names = NIL;
 	}
 	if (place == PLACE_IS_FREE)
 	{
-		(void) forget_done(function, name);
+		/* from now on it is this that a client does, by this name */
+		while (forget_done(name))
+			;
 		return false;
 	}
-	old = MemoryContextSwitchTo(patch_context);
 	done_to = last_no + 1;
-	done_places = lappend_int(done_places, done_to);
-	MemoryContextSwitchTo(old);
 	return true;
+}
+
+/* The client may take the work that it was just told of for nothing yet */
+void
+dwf_journal_note_done(text *name)
+{
+	MemoryContext old = MemoryContextSwitchTo(patch_context);
+
+	done_names = lappend(done_names,
+						 DatumGetPointer(datumCopy(PointerGetDatum(name),
+												   false, -1)));
+	MemoryContextSwitchTo(old);
 }
 
 /*
@@ -582,7 +591,7 @@ dwf_journal_is_done_again(const char *function, text *name)
 	return done_to == last_no && divergence == NULL &&
 		look_at_place(last_no + 1, function, name,
 					  &recorded) != PLACE_HAS_CALL &&
-		forget_done(function, name);
+		forget_done(name);
 }
 
 /*
@@ -706,7 +715,7 @@ dwf_journal_set_in_command(bool value)
 	if (!value)
 		dwf_leftover_drop();
 	if (dwf_claim_is_body())
-		dwf_plan_is_patient = !value;
+		dwf_statement_is_patient = !value;
 	return old;
 }
 
@@ -739,7 +748,7 @@ dwf_journal_begin(text *workflow_id)
 	divergence = NULL;
 	has_crashed = false;
 	last_no = done_to = 0;
-	done_places = NIL;
+	done_names = NIL;
 	recorded_to = dwf_store_last_step(workflow_id);
 }
 

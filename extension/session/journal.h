@@ -63,6 +63,7 @@ extern void dwf_journal_keep_patch(text *change, bool value);
 extern bool dwf_journal_peek(const char *function, text *name);
 extern bool dwf_journal_look(const char *function, text *name,
 							 const char *caller);
+extern void dwf_journal_note_done(text *name);
 extern bool dwf_journal_is_done_again(const char *function, text *name);
 extern void dwf_journal_settle_deadline(TimestampTz *deadline,
 										bool may_commit);

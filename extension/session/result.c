@@ -22,6 +22,7 @@
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 
+#include "base/arrays.h"
 #include "base/portable.h"
 
 /* What is kept of an error; of how many attempts before the last */
@@ -120,8 +121,7 @@ dwf_result_encode_argument(FunctionCallInfo fcinfo, int n)
 	DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(n));
 	Datum		value = CStringGetTextDatum(DatumGetCString(json));
 
-	return PointerGetDatum(construct_array(&value, 1, TEXTOID, -1, false,
-										   TYPALIGN_INT));
+	return dwf_arrays_of_text(&value, 1);
 }
 
 /* Read the columns of a row back, starting at texts[*at] */
@@ -164,8 +164,7 @@ dwf_result_decode(FunctionCallInfo fcinfo, Datum result)
 	int			count;
 	int			at = 0;
 
-	deconstruct_array(DatumGetArrayTypeP(result), TEXTOID, -1, false,
-					  TYPALIGN_INT, &texts, &text_nulls, &count);
+	count = dwf_arrays_read_texts(result, &texts, &text_nulls);
 	if (set)
 	{
 		InitMaterializedSRF(fcinfo, 0);
@@ -228,10 +227,8 @@ dwf_result_encode_error(const ErrorData *error)
 static int
 deconstruct_error(Datum array, Datum **parts, bool **nulls)
 {
-	int			count;
+	int			count = dwf_arrays_read_texts(array, parts, nulls);
 
-	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false,
-					  TYPALIGN_INT, parts, nulls, &count);
 	Assert(count >= ERROR_PARTS);
 	return count;
 }

@@ -40,6 +40,8 @@
 #include "base/call_hint.h"
 #include "base/client.h"
 #include "base/owner.h"
+#include "base/settings.h"
+#include "base/texts.h"
 #include "session/body_timeout.h"
 #include "session/identity.h"
 #include "session/journal.h"
@@ -129,10 +131,7 @@ watched_workflow(DwfWait *wait)
 	if (wait->acts_as)
 		return wait->acts_as;
 
-	if (current == NULL ||
-		(VARSIZE_ANY_EXHDR(current) == VARSIZE_ANY_EXHDR(target) &&
-		 memcmp(VARDATA_ANY(current), VARDATA_ANY(target),
-				VARSIZE_ANY_EXHDR(current)) == 0))
+	if (current == NULL || dwf_texts_equal(current, target))
 		return NULL;
 	if (!dwf_store_life(current, &life) || life.finished ||
 		!dwf_owner_allows(life.owner, wait->role))

@@ -42,8 +42,9 @@
 #include "shared/presence.h"
 #include "shared/service.h"
 #include "shared/shmem.h"
+#include "store/catalog.h"
 #include "store/home.h"
-#include "store/plan.h"
+#include "store/statement.h"
 #include "store/store.h"
 
 #define NOTES_AT_FIRST	16
@@ -269,7 +270,7 @@ check_home(HeapTuple row, TupleDesc desc)
 	bool		is_live;
 
 	(void) heap_getattr(row, DWF_WORKFLOW_FINISHED_AT, desc, &is_live);
-	if (is_live && !dwf_plan_is_running())
+	if (is_live && !dwf_statement_is_running())
 		dwf_home_note_foreign_row();
 }
 
@@ -379,7 +380,7 @@ dwf_note_arrival(PG_FUNCTION_ARGS)
 		!TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
 		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
 		trigger->tg_trigger->tgnargs != 1 ||
-		!dwf_plan_is_ours(trigger->tg_relation))
+		!dwf_catalog_is_ours(trigger->tg_relation))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("durable_wf.note_arrival() serves the triggers of durable_wf's own tables only")));

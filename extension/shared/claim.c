@@ -43,6 +43,7 @@
 
 #include "base/client.h"
 #include "base/restricted.h"
+#include "base/texts.h"
 #include "shared/service.h"
 #include "shared/shmem.h"
 #include "shared/waiter.h"
@@ -71,23 +72,13 @@ dwf_claim_state(void)
 		DWF_HAS_ENDED_RUN;
 }
 
-/* A copy in the current memory context */
-static text *
-copy_id(const text *workflow_id)
-{
-	text	   *copy = palloc(VARSIZE_ANY(workflow_id));
-
-	memcpy(copy, workflow_id, VARSIZE_ANY(workflow_id));
-	return copy;
-}
-
 /* Does this session execute a workflow?  If so, it is *workflow_id. */
 bool
 dwf_claim_executes(text **workflow_id)
 {
 	bool		executes = dwf_claim_state() == DWF_EXECUTES;
 
-	*workflow_id = executes ? copy_id(attached_id) : NULL;
+	*workflow_id = executes ? dwf_texts_copy(attached_id) : NULL;
 	return executes;
 }
 
@@ -96,9 +87,7 @@ bool
 dwf_claim_executes_that(const text *workflow_id)
 {
 	return dwf_claim_state() == DWF_EXECUTES &&
-		VARSIZE_ANY_EXHDR(workflow_id) == VARSIZE_ANY_EXHDR(attached_id) &&
-		memcmp(VARDATA_ANY(workflow_id), VARDATA_ANY(attached_id),
-			   VARSIZE_ANY_EXHDR(attached_id)) == 0;
+		dwf_texts_equal(workflow_id, attached_id);
 }
 
 /* The workflow that this session executes; raises WF008 if there is none */
@@ -113,7 +102,7 @@ dwf_claim_require(const char *function)
 				 is_body ?
 				 errhint("This run has ended it, with wf_complete() or its like: let RETURN follow that.") :
 				 errhint("Call wf_attach() first; the body of a workflow is run by wf_start().")));
-	return copy_id(attached_id);
+	return dwf_texts_copy(attached_id);
 }
 
 /*
@@ -128,7 +117,7 @@ dwf_claim_held(void)
 				(errcode(DWF_ERRCODE_NO_CURRENT),
 				 errmsg("this session has left the workflow that it executed"),
 				 errdetail("The call began in the workflow, and a commit in it has ended the run.")));
-	return copy_id(attached_id);
+	return dwf_texts_copy(attached_id);
 }
 
 /* Does this session run the body of a SQL workflow? */
@@ -324,19 +313,6 @@ attachment_exit(int code, Datum arg)
 	dwf_claim_release();
 }
 
-/* A copy that outlives the transaction; NULL stays NULL */
-static text *
-copy_to_top(text *value)
-{
-	text	   *copy;
-
-	if (value == NULL)
-		return NULL;
-	copy = MemoryContextAlloc(TopMemoryContext, VARSIZE_ANY(value));
-	memcpy(copy, value, VARSIZE_ANY(value));
-	return copy;
-}
-
 /*
  * Claim a workflow for this session, which has none.  False if another
  * session has it: then holder_pid says which.
@@ -345,8 +321,8 @@ bool
 dwf_claim_take(text *workflow_id, text *queue, int *holder_pid)
 {
 	uint64		hash = claim_hash(workflow_id);
-	text	   *id_copy = copy_to_top(workflow_id);
-	text	   *queue_copy = copy_to_top(queue);
+	text	   *id_copy = dwf_texts_copy_to_top(workflow_id);
+	text	   *queue_copy = dwf_texts_copy_to_top(queue);
 	DwfSlot    *slot = dwf_shmem_my_slot();
 	DwfSlot    *holder;
 

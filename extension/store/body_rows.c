@@ -1,9 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * body_rows.c
- *	  The tables as C functions: SQL workflows, and how they are suspended.
+ *	  The tables as C functions: bodies of SQL workflows, and the waits in
+ *	  which they are suspended.
  *
- * Who changes a workflow's row and its waits locks the row first.
+ * Lock order: a transaction that changes both a workflow's row and its waits
+ * locks the workflow's row first.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,15 +18,18 @@
 #include "utils/timestamp.h"
 
 #include "shared/claim.h"
-#include "store/plan.h"
+#include "store/catalog.h"
 #include "store/store_sql.h"
 
-/* What an index has, in the order in which it is due */
+/*
+ * The condition of the partial index workflow_body_idx: bodies to be run, by
+ * owner and due time
+ */
 #define IS_WORK \
 	"w.body IS NOT NULL AND w.finished_at IS NULL" \
 	" AND w.status OPERATOR(pg_catalog.<>) 'WAITING'"
 
-/* One look at the index for each role, however much work it has */
+/* One descent of the index for each role, however much work it has */
 static DwfStatement roles_query = {
 	"WITH RECURSIVE r(owner) AS ("
 	" (SELECT w.owner::pg_catalog.oid FROM durable_wf.workflow w"
@@ -68,7 +73,7 @@ static DwfStatement fail_role_query = {
 	2, {OIDOID, TEXTOID}, NULL
 };
 
-/* id, by how much it counts */
+/* id, what to add to the attempts */
 static DwfStatement back_off_query = {
 	"UPDATE durable_wf.workflow w SET status = 'PENDING',"
 	" attempts = CASE WHEN " GOT_FURTHER " THEN 1"
@@ -135,13 +140,13 @@ static DwfStatement is_suspended_query = {
 };
 
 /*
- * The roles that have work which is due and that nobody executes, and when the
- * next will be
+ * List the roles that have a body which is due and which no session executes.
+ * *next says when the next body will be due, DT_NOEND for never.
  */
 List *
 dwf_store_roles_with_work(TimestampTz *next)
 {
-	DwfRun		r = dwf_plan_run(&roles_query, NULL, NULL);
+	DwfRun		r = dwf_statement_run(&roles_query, NULL, NULL);
 	MemoryContext old = MemoryContextSwitchTo(r.caller_context);
 	List	   *roles = NIL;
 	List	   *due = NIL;
@@ -150,13 +155,14 @@ dwf_store_roles_with_work(TimestampTz *next)
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		bool		isnull;
+		Datum		role = dwf_statement_column(i, 1, &isnull);
 
-		roles = lappend_oid(roles,
-							DatumGetObjectId(dwf_plan_column(i, 1, &isnull)));
+		roles = lappend_oid(roles, DatumGetObjectId(role));
 	}
 	MemoryContextSwitchTo(old);
-	dwf_plan_done(r);
+	dwf_statement_done(r);
 
+	/* keep those whose first free body is due */
 	*next = DT_NOEND;
 	foreach(cell, roles)
 	{
@@ -170,8 +176,8 @@ dwf_store_roles_with_work(TimestampTz *next)
 }
 
 /*
- * A workflow's body and input, and how often it was tried; false if none, as
- * before 0.3.0
+ * Read a live workflow's body, its input, and how often it was tried.  False
+ * if there is none; none has a body in the objects of versions before 0.3.0.
  */
 bool
 dwf_store_body(text *workflow_id, text **body, DwfValue * input, int *attempts)
@@ -181,21 +187,22 @@ dwf_store_body(text *workflow_id, text **body, DwfValue * input, int *attempts)
 	bool		found;
 	bool		isnull;
 
-	if (get_attnum(dwf_plan_relation("workflow"),
+	if (get_attnum(dwf_catalog_relation("workflow"),
 				   "body") == InvalidAttrNumber)
 		return false;
-	r = dwf_plan_run(&body_query, values, NULL);
+	r = dwf_statement_run(&body_query, values, NULL);
 	found = SPI_processed > 0;
 	if (found)
 	{
-		*body = DatumGetTextP(dwf_plan_copy_column(r, 0, 1).value);
-		*input = dwf_plan_copy_column(r, 0, 2);
-		*attempts = DatumGetInt32(dwf_plan_column(0, 3, &isnull));
+		*body = dwf_statement_copy_text(r, 0, 1);
+		*input = dwf_statement_copy_column(r, 0, 2);
+		*attempts = DatumGetInt32(dwf_statement_column(0, 3, &isnull));
 	}
-	dwf_plan_done(r);
+	dwf_statement_done(r);
 	return found;
 }
 
+/* A string as a parameter: text, or null if it is NULL */
 static Datum
 text_or_null(const char *value, char *null)
 {
@@ -203,7 +210,7 @@ text_or_null(const char *value, char *null)
 	return value ? CStringGetTextDatum(value) : (Datum) 0;
 }
 
-/* A body has raised an error: so the workflow ends; false if it had ended */
+/* End a workflow whose body has raised an error; false if it had ended */
 bool
 dwf_store_fail(text *workflow_id, const char *message, const char *state,
 			   const char *context)
@@ -214,52 +221,66 @@ dwf_store_fail(text *workflow_id, const char *message, const char *state,
 	values[1] = text_or_null(message, &nulls[1]);
 	values[2] = text_or_null(state, &nulls[2]);
 	values[3] = text_or_null(context, &nulls[3]);
-	return dwf_plan_count(&fail_query, values, nulls) > 0;
+	return dwf_statement_count(&fail_query, values, nulls) > 0;
 }
 
-/* Nothing of a role can be executed: what is due ends with this error */
+/*
+ * End all bodies of a role that are due with this error, since none can be
+ * run. Returns how many; skips locked rows.
+ */
 uint64
 dwf_store_fail_role(Oid role, const char *message)
 {
 	Datum		values[] = {ObjectIdGetDatum(role),
 	CStringGetTextDatum(message)};
 
-	return dwf_plan_count(&fail_role_query, values, NULL);
+	return dwf_statement_count(&fail_role_query, values, NULL);
 }
 
-/* Try a workflow again when it is due, later each time that counts */
+/*
+ * Have a workflow tried again when it is due.  Each attempt that "counts"
+ * makes the delay after the following ones longer.
+ */
 void
 dwf_store_back_off(text *workflow_id, bool counts)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id),
 	Int32GetDatum(counts ? 1 : 0)};
 
-	(void) dwf_plan_count(&back_off_query, values, NULL);
+	(void) dwf_statement_count(&back_off_query, values, NULL);
 }
 
 /*
- * A body that has crashed has got further: that was not in vain.  If somebody
- * holds the row, the next run will see it from the journal.
+ * Reset the attempts of a body that has got further before it crashed.  Does
+ * nothing if another transaction holds the row: then the next run sees the
+ * progress in the journal.
  */
 void
 dwf_store_note_progress(text *workflow_id)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id)};
 
-	(void) dwf_plan_count(&set_running_free_query, values, NULL);
+	(void) dwf_statement_count(&set_running_free_query, values, NULL);
 }
 
-/* A workflow waits, and no process executes it */
+/*
+ * Suspend a workflow in a wait: store the wait's keys, so that the worker
+ * finds it when one of them is signalled or the deadline has come.  Does
+ * nothing if the workflow has ended.
+ */
 void
 dwf_store_suspend(text *workflow_id, int step_no, const DwfWaitKey *keys,
 				  int nkeys, int64 wait_id, TimestampTz deadline)
 {
 	Datum		id[] = {PointerGetDatum(workflow_id)};
 
-	if (dwf_plan_count(&set_waiting_query, id, NULL) == 0)
-		return;					/* it has ended, as the next look will find */
-	/* the worker may have let it go on from a wait that it saw the end of */
-	(void) dwf_plan_count(&unsuspend_query, id, NULL);
+	if (dwf_statement_count(&set_waiting_query, id, NULL) == 0)
+		return;					/* the next run finds that it has ended */
+
+	/* what removes the rows of an ended workflow's wait skips locked ones */
+	(void) dwf_statement_count(&unsuspend_query, id, NULL);
+
+	/* a broadcast finds its waiters by their key at DWF_DOOR_NOTIFY */
 	for (int i = 0; i < nkeys; i++)
 	{
 		const DwfAddress *address = &keys[i].address;
@@ -272,59 +293,62 @@ dwf_store_suspend(text *workflow_id, int step_no, const DwfWaitKey *keys,
 			PointerGetDatum(key), Int64GetDatum(wait_id),
 		TimestampTzGetDatum(deadline)};
 		char		nulls[] = {' ', ' ', ' ', ' ', ' ', ' ',
-		wait_id && address->door == DWF_DOOR_NOTIFY ? ' ' : 'n', deadline == DT_NOEND ? 'n' : ' '};
+			wait_id && address->door == DWF_DOOR_NOTIFY ? ' ' : 'n',
+		deadline == DT_NOEND ? 'n' : ' '};
 
 		if (address->door != DWF_DOOR_BROADCAST)
-			(void) dwf_plan_count(&suspend_query, values, nulls);
+			(void) dwf_statement_count(&suspend_query, values, nulls);
 	}
 }
 
-/* It goes on after all */
+/* Have a workflow that was being suspended go on as running */
 void
 dwf_store_unsuspend(text *workflow_id)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id)};
 
-	(void) dwf_plan_count(&set_running_query, values, NULL);
-	(void) dwf_plan_count(&unsuspend_query, values, NULL);
+	(void) dwf_statement_count(&set_running_query, values, NULL);
+	(void) dwf_statement_count(&unsuspend_query, values, NULL);
 }
 
-/* The suspended workflows that wait for an event id, as DwfWaiterInfo */
+/* List the suspended workflows that wait for an event id: DwfWaiterInfo */
 List *
 dwf_store_suspended(text *event_id)
 {
 	Datum		values[] = {PointerGetDatum(event_id)};
-	DwfRun		r = dwf_plan_run(&suspended_query, values, NULL);
+	DwfRun		r = dwf_statement_run(&suspended_query, values, NULL);
 	List	   *waiters = NIL;
 
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		bool		isnull;
-		Datum		deadline = dwf_plan_column(i, 4, &isnull);
-		DwfValue	id = dwf_plan_copy_column(r, i, 1);
+		Datum		deadline = dwf_statement_column(i, 4, &isnull);
+		text	   *id = dwf_statement_copy_text(r, i, 1);
 		MemoryContext old = MemoryContextSwitchTo(r.caller_context);
 		DwfWaiterInfo *waiter = palloc0(sizeof(DwfWaiterInfo));
 
+		/* it has no slot: no process waits */
 		waiter->slot = -1;
 		waiter->door = DWF_DOOR_BROADCAST;
-		waiter->workflow_id = DatumGetTextP(id.value);
+		waiter->workflow_id = id;
 		waiter->key = event_id;
 		waiter->deadline = isnull ? DT_NOEND : DatumGetTimestampTz(deadline);
-		waiter->wait_id = DatumGetInt64(dwf_plan_column(i, 2, &isnull));
-		waiter->since = DatumGetTimestampTz(dwf_plan_column(i, 3, &isnull));
+		waiter->wait_id = DatumGetInt64(dwf_statement_column(i, 2, &isnull));
+		waiter->since =
+			DatumGetTimestampTz(dwf_statement_column(i, 3, &isnull));
 		waiters = lappend(waiters, waiter);
 		MemoryContextSwitchTo(old);
 	}
-	dwf_plan_done(r);
+	dwf_statement_done(r);
 	return waiters;
 }
 
-/* Is this suspended workflow still in that wait? */
+/* Is a suspended workflow still in the wait that was listed? */
 bool
 dwf_store_is_suspended(const DwfWaiterInfo *waiter)
 {
 	Datum		values[] = {PointerGetDatum(waiter->workflow_id),
 	Int64GetDatum(waiter->wait_id)};
 
-	return dwf_plan_count(&is_suspended_query, values, NULL) > 0;
+	return dwf_statement_count(&is_suspended_query, values, NULL) > 0;
 }

@@ -4,13 +4,13 @@
  *	  Whether the workflows of this database were started in it.
  *
  * A copy of a database must not repeat the work of the original unasked.  The
- * table durable_wf.home names the databases that the workflows come from: it
- * is dumped, so that a restored database has a row of another one; a copied
- * or upgraded database has no row of its own.  Workflows that were written by
- * other means than wf_start (COPY, a subscription's apply worker, whichever
- * tables it has) enter a row of an unknown database with them, in the same
- * transaction.  While there is such a row nothing runs; wf_adopt() removes it,
- * and so does the first wf_start() if there is no workflow yet.
+ * table durable_wf.home names the databases that the workflows come from.  It
+ * is dumped, so a restored database has the row of another database; a copied
+ * or upgraded database has no row of its own.  When a workflow is written by
+ * other means than wf_start() (COPY, the apply worker of a subscription), a
+ * row of an unknown database is entered in the same transaction.  While there
+ * is a row of another or an unknown database nothing runs.  wf_adopt() removes
+ * it, and so does the first wf_start() if there is no workflow yet.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,27 +27,90 @@
 
 #include "base/args.h"
 #include "shared/presence.h"
-#include "store/plan.h"
-#include "store/store.h"
+#include "store/catalog.h"
+#include "store/statement.h"
 
 PG_FUNCTION_INFO_V1(dwf_here);
 PG_FUNCTION_INFO_V1(dwf_note_home);
 
-/* The (sub)transaction that has last made sure of the row */
+/* Keeps a row of an unknown database until the transaction ends */
+static DwfStatement lock_home_query = {
+	"SELECT FROM durable_wf.home h"
+	" WHERE h.system_identifier OPERATOR(pg_catalog.=) 0 FOR KEY SHARE",
+	0, {0}, NULL
+};
+
+static DwfStatement mark_home_query = {
+	"INSERT INTO durable_wf.home (system_identifier, database) VALUES (0, 0)",
+	0, {0}, NULL
+};
+
+static DwfStatement is_copy_query = {
+	"SELECT WHERE durable_wf.is_copy()",
+	0, {0}, NULL
+};
+
+static DwfStatement has_workflows_query = {
+	"SELECT FROM durable_wf.workflow w LIMIT 1",
+	0, {0}, NULL
+};
+
+static DwfStatement leave_home_query = {
+	"DELETE FROM durable_wf.home",
+	0, {0}, NULL
+};
+
+static DwfStatement enter_home_query = {
+	"INSERT INTO durable_wf.home (system_identifier, database)"
+	" SELECT h.system_identifier, h.database FROM durable_wf.here() h",
+	0, {0}, NULL
+};
+
+/* The (sub)transaction that has last called mark_home() */
 static TransactionId marked_by = InvalidTransactionId;
 
-/* This database was seen to be the home of its workflows, by what is committed */
+/* Committed rows have shown that this database is its workflows' home */
 static bool is_home = false;
 
-/* The transaction of this session that has last changed that */
+/* The transaction of this session that has last changed durable_wf.home */
 static TransactionId changed_by = InvalidTransactionId;
 
-/* Is the table there?  Not before ALTER EXTENSION UPDATE from 0.1.0. */
+/* Is there a durable_wf.home?  The objects of 0.1.0 have none. */
 static bool
 has_home(void)
 {
-	return dwf_plan_is_installed() &&
-		OidIsValid(dwf_plan_find_relation("home"));
+	return dwf_catalog_is_installed() &&
+		OidIsValid(dwf_catalog_find_relation("home"));
+}
+
+/* Enter a row of an unknown database, or keep the one that is there */
+static void
+mark_home(void)
+{
+	if (dwf_statement_count(&lock_home_query, NULL, NULL) == 0)
+		(void) dwf_statement_count(&mark_home_query, NULL, NULL);
+}
+
+/* Does the table, which is there, say that this database is a copy? */
+static bool
+is_copy(void)
+{
+	return dwf_statement_count(&is_copy_query, NULL, NULL) > 0;
+}
+
+/* Does this database have any workflow that has been committed? */
+static bool
+has_workflows(void)
+{
+	return dwf_statement_count_latest(&has_workflows_query, NULL) > 0;
+}
+
+/* Make this database the home of its workflows, as wf_adopt() does */
+static void
+adopt(void)
+{
+	(void) dwf_statement_count(&leave_home_query, NULL, NULL);
+	(void) dwf_statement_count(&enter_home_query, NULL, NULL);
 }
 
 /* durable_wf.here() → this database */
@@ -62,7 +125,10 @@ dwf_here(PG_FUNCTION_ARGS)
 	return dwf_args_return_row(fcinfo, values, nulls);
 }
 
-/* Trigger function of durable_wf.home: have the worker look at commit */
+/*
+ * Trigger function of durable_wf.home: have our processes look at the database
+ * when the transaction commits
+ */
 Datum
 dwf_note_home(PG_FUNCTION_ARGS)
 {
@@ -70,21 +136,21 @@ dwf_note_home(PG_FUNCTION_ARGS)
 
 	if (!CALLED_AS_TRIGGER(fcinfo) ||
 		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
-		!dwf_plan_is_ours(trigger->tg_relation))
+		!dwf_catalog_is_ours(trigger->tg_relation))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("durable_wf.note_home() serves the trigger of durable_wf.home only")));
 	dwf_presence_changed(MyDatabaseId);
-	marked_by = InvalidTransactionId;	/* perhaps it has just gone */
+	marked_by = InvalidTransactionId;	/* the row may be deleted just now */
 	changed_by = GetTopTransactionIdIfAny();
 	is_home = false;
 	return PointerGetDatum(NULL);
 }
 
 /*
- * The present transaction writes a workflow that was not started here: see to
- * it that durable_wf.home says so when it commits.  Waits for a wf_adopt() that
- * is on its way, as that waits for us.
+ * Have durable_wf.home say, when this transaction commits, that it has written
+ * a workflow that was not started here.  Blocks while another transaction
+ * calls wf_adopt(), which in turn waits for this transaction.
  */
 void
 dwf_home_note_foreign_row(void)
@@ -93,48 +159,48 @@ dwf_home_note_foreign_row(void)
 
 	if (xid == marked_by || !has_home())
 		return;
-	dwf_store_mark_home();
+	mark_home();
 	marked_by = xid;
 }
 
-/* Have workflows come from another database, and were not adopted? */
+/* Do workflows come from another database, and were not adopted? */
 bool
 dwf_home_is_copy(void)
 {
-	return has_home() && dwf_store_is_copy();
+	return has_home() && is_copy();
 }
 
-/* The same, and there are some: is there anything that does not run? */
+/* Is this database a copy with workflows, none of which may run? */
 bool
 dwf_home_runs_nothing(void)
 {
-	return dwf_home_is_copy() && dwf_store_has_workflows();
+	return dwf_home_is_copy() && has_workflows();
 }
 
 /*
- * A workflow is about to be started here.  A database that was made from a
- * template with the extension, and has not had a workflow since, has nothing
- * to repeat: it is adopted.  Returns false if the workflows of this database
- * wait for wf_adopt(), as far as this session knows.
+ * Prepare the start of a workflow.  A database that was made from a template
+ * with the extension, and has had no workflow since, has nothing to repeat: it
+ * is adopted.  Returns false if the workflows of this database wait for
+ * wf_adopt(), as far as this session knows.
  *
- * Waits for others who are adopting, or restoring.
+ * Blocks while another transaction adopts the database, or restores into it.
  */
 bool
 dwf_home_prepare_start(void)
 {
 	if (is_home)
 		return true;
-	if (!has_home() || !dwf_store_is_copy())
+	if (!has_home() || !is_copy())
 	{
 		is_home = !TransactionIdIsValid(changed_by) ||
 			changed_by != GetTopTransactionIdIfAny();
 		return true;
 	}
-	if (dwf_store_has_workflows())
+	if (has_workflows())
 		return false;
-	LockRelationOid(dwf_plan_relation("home"), ExclusiveLock);
-	if (dwf_store_has_workflows())
+	LockRelationOid(dwf_catalog_relation("home"), ExclusiveLock);
+	if (has_workflows())
 		return false;
-	dwf_store_adopt();
+	adopt();
 	return true;
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * home.h
- *	  Whether the workflows of this database were started in it.  Floor 1.
+ *	  Whether the workflows of this database were started in it.
  *
  *-------------------------------------------------------------------------
  */

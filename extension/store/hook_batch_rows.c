@@ -2,7 +2,7 @@
  *
  * hook_batch_rows.c
  *	  The tables as C functions: many requests to webhooks at a time, and
- *	  clients that have gone away.
+ *	  requests whose clients have disconnected.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,9 +10,9 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 
+#include "base/arrays.h"
 #include "store/store_sql.h"
 
 #define FIND_MANY_QUERY \
@@ -29,7 +29,7 @@ static DwfStatement find_many_query = {
 	1, {TEXTARRAYOID}, NULL
 };
 
-/* tokens; until the transaction ends nobody disposes of them */
+/* tokens; locks the hooks against disposal until the transaction ends */
 static DwfStatement lock_many_query = {
 	FIND_MANY_QUERY " FOR KEY SHARE OF h SKIP LOCKED",
 	1, {TEXTARRAYOID}, NULL
@@ -45,28 +45,33 @@ static DwfStatement deliver_payloads_query = {
 	4, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, JSONBARRAYOID}, NULL
 };
 
-/* requests, but for those that are being answered */
+/* request ids; skips the requests that another transaction is answering */
 static DwfStatement leave_query = {
 	"UPDATE durable_wf.request r SET expires_at = pg_catalog.clock_timestamp()"
 	" WHERE r.ctid" EQ "ANY (ARRAY("
 	"   SELECT q.ctid FROM durable_wf.request q"
 	"   WHERE q.request_id" EQ "ANY ($1) AND q.held_by_gateway"
-	"   AND q.responded_at IS NULL AND q.expires_at IS NOT NULL"
+	"   AND q.responded_at IS NULL"
+	"   AND q.expires_at OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()"
 	"   FOR UPDATE SKIP LOCKED))",
 	1, {INT8ARRAYOID}, NULL
 };
 
-static Datum
-text_array(Datum *elements, int count)
-{
-	return PointerGetDatum(construct_array(elements, count, TEXTOID, -1,
-										   false, TYPALIGN_INT));
-}
+/* all that a gateway held, but for those that are being answered */
+static DwfStatement leave_all_query = {
+	"UPDATE durable_wf.request r SET expires_at = pg_catalog.clock_timestamp()"
+	" WHERE r.ctid" EQ "ANY (ARRAY("
+	"   SELECT q.ctid FROM durable_wf.request q"
+	"   WHERE q.held_by_gateway AND q.responded_at IS NULL"
+	"   AND q.expires_at OPERATOR(pg_catalog.>) pg_catalog.statement_timestamp()"
+	"   FOR UPDATE SKIP LOCKED))",
+	0, {0}, NULL
+};
 
 /*
- * Look at the webhooks of live workflows among these tokens, each named once.
- * "lock": keep them from being disposed of until the transaction ends, and pass
- * by those that another transaction disposes of.  Does not block.
+ * Find the webhooks of live workflows among these tokens, which are distinct.
+ * If "lock", lock them against disposal until the transaction ends, and skip
+ * those that another transaction is disposing of.  Does not block.
  */
 DwfHook *
 dwf_store_find_webhooks(text **tokens, int ntokens, bool lock, int *count)
@@ -78,58 +83,60 @@ dwf_store_find_webhooks(text **tokens, int ntokens, bool lock, int *count)
 
 	for (int i = 0; i < ntokens; i++)
 		elements[i] = PointerGetDatum(tokens[i]);
-	values[0] = text_array(elements, ntokens);
+	values[0] = dwf_arrays_of_text(elements, ntokens);
 	hooks = palloc0(ntokens * sizeof(DwfHook));
 
-	r = dwf_plan_run(lock ? &lock_many_query : &find_many_query, values, NULL);
+	r = dwf_statement_run(lock ? &lock_many_query : &find_many_query, values,
+						  NULL);
 	*count = (int) SPI_processed;
 	Assert(*count <= ntokens);
 	for (int i = 0; i < *count; i++)
 	{
-		DwfValue	validator = dwf_plan_copy_column(r, i, 3);
 		bool		isnull;
 
-		hooks[i].token = DatumGetTextP(dwf_plan_copy_column(r, i, 1).value);
-		hooks[i].workflow_id =
-			DatumGetTextP(dwf_plan_copy_column(r, i, 2).value);
-		hooks[i].validator = validator.isnull ? NULL :
-			DatumGetTextP(validator.value);
+		hooks[i].token = dwf_statement_copy_text(r, i, 1);
+		hooks[i].workflow_id = dwf_statement_copy_text(r, i, 2);
+		hooks[i].validator = dwf_statement_copy_text(r, i, 3);
 		hooks[i].is_webhook = true;
-		hooks[i].respond_with = dwf_plan_copy_column(r, i, 4);
-		hooks[i].owner = DatumGetObjectId(dwf_plan_column(i, 5, &isnull));
+		hooks[i].respond_with = dwf_statement_copy_column(r, i, 4);
+		hooks[i].owner =
+			DatumGetObjectId(dwf_statement_column(i, 5, &isnull));
 	}
-	dwf_plan_done(r);
+	dwf_statement_done(r);
 	return hooks;
 }
 
 /* Insert payloads of hooks; each array has "count" elements */
 void
-dwf_store_deliver_payloads(int count, Datum *message_ids, Datum *workflow_ids,
-						   Datum *tokens, Datum *payloads)
+dwf_store_deliver_payloads(int count, const int64 *message_ids,
+						   Datum *workflow_ids, Datum *tokens,
+						   Datum *payloads)
 {
 	Datum		values[] = {
-		PointerGetDatum(construct_array(message_ids, count, INT8OID, 8,
-										FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)),
-		text_array(workflow_ids, count),
-		text_array(tokens, count),
-		PointerGetDatum(construct_array(payloads, count, JSONBOID, -1, false,
-										TYPALIGN_INT))
+		dwf_arrays_of_int8(message_ids, count),
+		dwf_arrays_of_text(workflow_ids, count),
+		dwf_arrays_of_text(tokens, count),
+		dwf_arrays_of_jsonb(payloads, count)
 	};
 
-	(void) dwf_plan_count(&deliver_payloads_query, values, NULL);
+	(void) dwf_statement_count(&deliver_payloads_query, values, NULL);
 }
 
-/* The clients of these requests have gone away.  Does not block. */
+/*
+ * Note that the clients of these requests have disconnected: an answer to one
+ * of them is late.  Does not block.
+ */
 void
-dwf_store_leave_requests(int64 *request_ids, int count)
+dwf_store_leave_requests(const int64 *request_ids, int count)
 {
-	Datum	   *elements = palloc(count * sizeof(Datum));
-	Datum		values[1];
+	Datum		values[] = {dwf_arrays_of_int8(request_ids, count)};
 
-	for (int i = 0; i < count; i++)
-		elements[i] = Int64GetDatum(request_ids[i]);
-	values[0] = PointerGetDatum(construct_array(elements, count, INT8OID, 8,
-												FLOAT8PASSBYVAL,
-												TYPALIGN_DOUBLE));
-	(void) dwf_plan_count(&leave_query, values, NULL);
+	(void) dwf_statement_count(&leave_query, values, NULL);
+}
+
+/* Note that all clients of a gateway that has ended are gone.  Does not block. */
+void
+dwf_store_leave_all_requests(void)
+{
+	(void) dwf_statement_count(&leave_all_query, NULL, NULL);
 }

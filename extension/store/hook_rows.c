@@ -11,9 +11,10 @@
 #include "executor/spi.h"
 #include "utils/builtins.h"
 
+#include "base/settings.h"
 #include "store/store_sql.h"
 
-/* How long an answer is kept for who asks again */
+/* Until when an answer is kept, for a client that repeats its request */
 #define KEPT_UNTIL \
 	"pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+)" \
 	" '10 min'::pg_catalog.interval"
@@ -43,7 +44,7 @@ static DwfStatement find_query = {
 	1, {TEXTOID}, NULL
 };
 
-/* token; until the transaction ends nobody disposes of it */
+/* token; locks the hook against disposal until the transaction ends */
 static DwfStatement lock_query = {
 	HOOK_COLUMNS
 	" JOIN durable_wf.workflow w ON w.workflow_id" EQ "h.workflow_id"
@@ -66,7 +67,7 @@ static DwfStatement drop_payloads_query = {
 	2, {TEXTOID, TEXTOID}, NULL
 };
 
-/* token, role: what has come and is held by a receiver */
+/* token, role; waits for the receivers that hold payloads of the hook */
 static DwfStatement await_receivers_query = {
 	"SELECT FROM durable_wf.hook h"
 	" JOIN durable_wf.workflow w ON w.workflow_id" EQ "h.workflow_id"
@@ -88,7 +89,7 @@ static DwfStatement dispose_query = {
 };
 
 /*
- * id, token: drop what has come and was not taken, and leave its requests
+ * id, token; deletes the payloads that were not taken, and ends their requests
  * without an answer
  */
 static DwfStatement end_requests_query = {
@@ -103,46 +104,44 @@ static DwfStatement end_requests_query = {
 	2, {TEXTOID, TEXTOID}, NULL
 };
 
-/* Read the row that HOOK_COLUMNS has found */
+/* Read the row of a query of HOOK_COLUMNS */
 static void
 read_hook(DwfRun run, text *token, DwfHook *hook)
 {
-	DwfValue	validator = dwf_plan_copy_column(run, 0, 3);
 	bool		isnull;
 
 	hook->token = token;
-	hook->workflow_id =
-		DatumGetTextP(dwf_plan_copy_column(run, 0, 1).value);
-	hook->metadata = dwf_plan_copy_column(run, 0, 2);
-	hook->validator = validator.isnull ? NULL :
-		DatumGetTextP(validator.value);
-	hook->is_webhook = DatumGetBool(dwf_plan_column(0, 4, &isnull));
-	hook->respond_with = dwf_plan_copy_column(run, 0, 5);
-	hook->created_at = DatumGetTimestampTz(dwf_plan_column(0, 6, &isnull));
-	hook->owner = DatumGetObjectId(dwf_plan_column(0, 7, &isnull));
-	hook->has_ended = DatumGetBool(dwf_plan_column(0, 8, &isnull));
+	hook->workflow_id = dwf_statement_copy_text(run, 0, 1);
+	hook->metadata = dwf_statement_copy_column(run, 0, 2);
+	hook->validator = dwf_statement_copy_text(run, 0, 3);
+	hook->is_webhook = DatumGetBool(dwf_statement_column(0, 4, &isnull));
+	hook->respond_with = dwf_statement_copy_column(run, 0, 5);
+	hook->created_at =
+		DatumGetTimestampTz(dwf_statement_column(0, 6, &isnull));
+	hook->owner = DatumGetObjectId(dwf_statement_column(0, 7, &isnull));
+	hook->has_ended = DatumGetBool(dwf_statement_column(0, 8, &isnull));
 }
 
-/* Run a query of HOOK_COLUMNS; false if it finds nothing */
+/* Run a query of HOOK_COLUMNS for a token; false if it finds no row */
 static bool
 query_hook(DwfStatement *statement, text *token, DwfHook *hook)
 {
 	Datum		values[] = {PointerGetDatum(token)};
-	DwfRun		r = dwf_plan_run(statement, values, NULL);
+	DwfRun		r = dwf_statement_run(statement, values, NULL);
 	bool		found = SPI_processed > 0;
 
 	if (found)
 		read_hook(r, token, hook);
-	dwf_plan_done(r);
+	dwf_statement_done(r);
 	return found;
 }
 
 /* ----- hooks ----- */
 
 /*
- * Insert a hook; false if its token is taken, or the workflow is not there,
- * has ended or is not the role's.  Blocks while another transaction claims the
- * token, or gives it back.
+ * Insert a hook; false if its token is in use, or if the workflow does not
+ * exist, has ended or is not the role's.  Blocks while another transaction
+ * inserts or deletes a hook with this token.
  */
 bool
 dwf_store_create_hook(const DwfHook *hook, Oid role)
@@ -155,10 +154,13 @@ dwf_store_create_hook(const DwfHook *hook, Oid role)
 		hook->validator ? ' ' : 'n', ' ',
 	hook->respond_with.isnull ? 'n' : ' ', ' '};
 
-	return dwf_plan_count(&create_query, values, nulls) > 0;
+	return dwf_statement_count(&create_query, values, nulls) > 0;
 }
 
-/* Look at a hook, also one of a workflow that has ended; false if none */
+/*
+ * Read the hook of a token, even if its workflow has ended; false if there is
+ * none.  Locks nothing.
+ */
 bool
 dwf_store_find_hook(text *token, DwfHook *hook)
 {
@@ -166,8 +168,9 @@ dwf_store_find_hook(text *token, DwfHook *hook)
 }
 
 /*
- * Look at a hook of a live workflow, and keep it from being disposed of until
- * the transaction ends.  Blocks while another transaction disposes of it.
+ * Read the hook of a token if its workflow lives, and lock it against disposal
+ * until the transaction ends; false if there is none.  Blocks while another
+ * transaction disposes of it.
  */
 bool
 dwf_store_lock_hook(text *token, DwfHook *hook)
@@ -175,19 +178,19 @@ dwf_store_lock_hook(text *token, DwfHook *hook)
 	return query_hook(&lock_query, token, hook);
 }
 
-/* Is there a hook at this address? */
+/* Does the workflow of this address have a hook with its token? */
 bool
 dwf_store_has_hook(const DwfAddress *address)
 {
 	Datum		values[] = {PointerGetDatum(address->key),
 	PointerGetDatum(address->workflow_id)};
 
-	return dwf_plan_count(&has_query, values, NULL) > 0;
+	return dwf_statement_count(&has_query, values, NULL) > 0;
 }
 
 /*
- * Remove what an earlier hook at this address has left.  Blocks while somebody
- * holds a part of it.
+ * Delete the payloads that an earlier hook at this address has left.  Blocks
+ * while another transaction holds one of them.
  */
 void
 dwf_store_drop_payloads(const DwfAddress *address)
@@ -195,32 +198,30 @@ dwf_store_drop_payloads(const DwfAddress *address)
 	Datum		values[] = {PointerGetDatum(address->workflow_id),
 	PointerGetDatum(address->key)};
 
-	(void) dwf_plan_count_latest(&drop_payloads_query, values);
+	(void) dwf_statement_count_latest(&drop_payloads_query, values);
 }
 
 /*
- * Delete a hook; returns its workflow, or NULL if there is none of a live
- * workflow of the role's.  Blocks while another transaction resumes it.
+ * Delete the hook of a token; returns its workflow, or NULL if no live
+ * workflow of the role's has such a hook.  Blocks while another transaction
+ * delivers to the hook, or receives from it.
  */
 text *
 dwf_store_dispose_hook(text *token, Oid role)
 {
 	Datum		values[] = {PointerGetDatum(token), ObjectIdGetDatum(role)};
-	DwfRun		r;
-	text	   *workflow_id = NULL;
 
-	/* before the hook is locked: a receiver may want it, too */
-	(void) dwf_plan_count_latest(&await_receivers_query, values);
-	r = dwf_plan_run(&dispose_query, values, NULL);
-	if (SPI_processed > 0)
-		workflow_id = DatumGetTextP(dwf_plan_copy_column(r, 0, 1).value);
-	dwf_plan_done(r);
-	return workflow_id;
+	/*
+	 * a receiver that holds a payload may lock the hook next: wait for it
+	 * before the hook is locked here
+	 */
+	(void) dwf_statement_count_latest(&await_receivers_query, values);
+	return dwf_statement_text(&dispose_query, values);
 }
 
 /*
- * Drop what nobody has taken from a hook that is disposed of.  Blocks while a
- * receiver holds a part of it.
+ * Delete the payloads of a hook that was disposed of, and end their requests
+ * without an answer.  Blocks while a receiver holds one of the payloads.
  */
 void
 dwf_store_end_requests(const DwfAddress *address)
@@ -228,16 +229,20 @@ dwf_store_end_requests(const DwfAddress *address)
 	Datum		values[] = {PointerGetDatum(address->workflow_id),
 	PointerGetDatum(address->key)};
 
-	(void) dwf_plan_count_latest(&end_requests_query, values);
+	(void) dwf_statement_count_latest(&end_requests_query, values);
 }
 
 /* ----- requests to webhooks ----- */
 
 /*
- * id: the oldest whose answers have had their time, faster than new ones come.
- * What was not answered stays: who does so later is told that it is too late.  By a
- * clock that stands still in a statement, so that the index can be asked: the
- * other one would have each new request look at all that wait.
+ * id; deletes the two oldest requests whose answers have been kept for long
+ * enough.  Each new request deletes up to two, so they do not pile up.  A
+ * request without an answer stays, so that a late answer to it can be told
+ * from one to no request.
+ *
+ * The time is statement_timestamp(), which is stable, so that the index can be
+ * searched with it: with clock_timestamp() each new request would read all
+ * that wait.
  */
 static DwfStatement expire_query = {
 	"DELETE FROM durable_wf.request r WHERE r.ctid" EQ "ANY (ARRAY("
@@ -250,8 +255,8 @@ static DwfStatement expire_query = {
 };
 
 /*
- * id, request, token, by the gateway, for how many milliseconds.  A request
- * that is repeated is held again, and its answer asked for again.
+ * id, request, token, by the gateway, for how many milliseconds.  If the
+ * request is repeated, the gateway holds it again, and gets its answer again.
  */
 static DwfStatement hold_query = {
 	"INSERT INTO durable_wf.request AS r"
@@ -282,7 +287,7 @@ static DwfStatement respond_query = {
 	3, {INT8OID, JSONBOID, OIDOID}, NULL
 };
 
-/* the same, of one that nobody waits for any more */
+/* request, response, role; answers a request whose client waits no more */
 static DwfStatement respond_late_query = {
 	"UPDATE durable_wf.request r SET response = $2,"
 	" responded_at = pg_catalog.clock_timestamp(),"
@@ -305,7 +310,7 @@ static DwfStatement answer_query = {
 	2, {INT8OID, TEXTOID}, NULL
 };
 
-/* at most so many */
+/* limit */
 static DwfStatement take_query = {
 	"UPDATE durable_wf.request r SET held_by_gateway = false"
 	" WHERE r.ctid" EQ "ANY (ARRAY("
@@ -317,8 +322,8 @@ static DwfStatement take_query = {
 };
 
 /*
- * A request waits for its answer: with the gateway until the time for that is
- * over, else until somebody has answered it.
+ * Note a request that waits for its answer: in the gateway until
+ * durable_wf.http_response_timeout is over, else without limit.
  */
 void
 dwf_store_hold_request(text *workflow_id, int64 request_id, text *token,
@@ -329,14 +334,14 @@ dwf_store_hold_request(text *workflow_id, int64 request_id, text *token,
 		BoolGetDatum(by_gateway),
 	Int32GetDatum(dwf_setting_http_response_timeout)};
 
-	(void) dwf_plan_count(&expire_query, values, NULL);
-	(void) dwf_plan_count(&hold_query, values, NULL);
+	(void) dwf_statement_count(&expire_query, values, NULL);
+	(void) dwf_statement_count(&hold_query, values, NULL);
 }
 
 /*
- * Answer a request.  One that comes too late is an answer, too, which counts as
- * the one that there can be, and which whoever repeats the request gets.
- * Blocks while another transaction answers it.
+ * Answer a request.  A late answer is kept, too: it is the only one that the
+ * request can have, and a client that repeats the request gets it.  Blocks
+ * while another transaction answers the same request.
  */
 DwfAnswered
 dwf_store_respond(int64 request_id, Datum response, Oid role)
@@ -344,43 +349,43 @@ dwf_store_respond(int64 request_id, Datum response, Oid role)
 	Datum		values[] = {Int64GetDatum(request_id), response,
 	ObjectIdGetDatum(role)};
 
-	if (dwf_plan_count(&respond_query, values, NULL) > 0)
+	if (dwf_statement_count(&respond_query, values, NULL) > 0)
 		return DWF_ANSWERED;
-	if (dwf_plan_count(&respond_late_query, values, NULL) > 0)
+	if (dwf_statement_count(&respond_late_query, values, NULL) > 0)
 		return DWF_ANSWERED_LATE;
 	return DWF_NOT_ANSWERED;
 }
 
-/* Look at a request that came by this token; false if there is none */
+/* Read a request that was sent to this token; false if there is none */
 bool
 dwf_store_answer_of(int64 request_id, text *token, DwfAnswer *answer)
 {
 	Datum		values[] = {Int64GetDatum(request_id), PointerGetDatum(token)};
-	DwfRun		r = dwf_plan_run(&answer_query, values, NULL);
+	DwfRun		r = dwf_statement_run(&answer_query, values, NULL);
 	bool		found = SPI_processed > 0;
 	bool		isnull;
 
 	if (found)
 	{
 		answer->request_id = request_id;
-		answer->response = dwf_plan_copy_column(r, 0, 2);
-		answer->workflow_id =
-			DatumGetTextP(dwf_plan_copy_column(r, 0, 3).value);
-		answer->is_over = DatumGetBool(dwf_plan_column(0, 4, &isnull));
+		answer->response = dwf_statement_copy_column(r, 0, 2);
+		answer->workflow_id = dwf_statement_copy_text(r, 0, 3);
+		answer->is_over = DatumGetBool(dwf_statement_column(0, 4, &isnull));
 	}
-	dwf_plan_done(r);
+	dwf_statement_done(r);
 	return found;
 }
 
 /*
  * Take up to "limit" answers to requests that the gateway holds; returns how
- * many.  A null response says that there will be none.  Does not block.
+ * many.  A null response says that the request gets no answer.  Does not
+ * block.
  */
 int
 dwf_store_take_answers(int limit, DwfAnswer **answers)
 {
 	Datum		values[] = {Int32GetDatum(limit)};
-	DwfRun		r = dwf_plan_run(&take_query, values, NULL);
+	DwfRun		r = dwf_statement_run(&take_query, values, NULL);
 	int			count = SPI_processed;
 	bool		isnull;
 
@@ -389,10 +394,10 @@ dwf_store_take_answers(int limit, DwfAnswer **answers)
 	for (int i = 0; i < count; i++)
 	{
 		(*answers)[i].request_id =
-			DatumGetInt64(dwf_plan_column(i, 1, &isnull));
-		(*answers)[i].response = dwf_plan_copy_column(r, i, 2);
+			DatumGetInt64(dwf_statement_column(i, 1, &isnull));
+		(*answers)[i].response = dwf_statement_copy_column(r, i, 2);
 		(*answers)[i].is_over = true;
 	}
-	dwf_plan_done(r);
+	dwf_statement_done(r);
 	return count;
 }

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * message_rows.c
- *	  The tables as C functions: mailboxes, and the keys that deliveries had.
+ *	  The tables as C functions: items of mailboxes, and the idempotency keys
+ *	  that they were sent with.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,6 +14,7 @@
 #include "executor/spi.h"
 #include "utils/builtins.h"
 
+#include "store/catalog.h"
 #include "store/store_sql.h"
 
 /* message id, workflow id, door, key, payload */
@@ -24,8 +26,9 @@ static DwfStatement deliver_query = {
 };
 
 /*
- * message id, workflow id, door, key, payload, role, wait id; the test for
- * the tag spares who waits for it a wake, as in start_query (store.c)
+ * message id, workflow id, door, key, payload, role, wait id.  The test for an
+ * earlier answer keeps waiters from being woken for nothing: a row trigger
+ * fires before ON CONFLICT is considered.
  */
 static DwfStatement answer_query = {
 	"INSERT INTO durable_wf.message"
@@ -63,7 +66,7 @@ static DwfStatement deliver_many_query = {
 	NULL
 };
 
-/* workflow ids, role, refuse finished ones too */
+/* workflow ids, role, whether to refuse finished ones too */
 static DwfStatement first_refused_query = {
 	"SELECT u.workflow_id"
 	" FROM pg_catalog.unnest($1) WITH ORDINALITY AS u (workflow_id, n)"
@@ -123,8 +126,8 @@ static DwfStatement lowest_query = {
 };
 
 /*
- * workflow id, doors, keys, ids to start at: the queue, counted from 1, with
- * the oldest item of all, and that item's id
+ * workflow id, doors, keys, ids to start at; returns the number of the queue,
+ * counted from 1, that has the oldest item of all, and that item's id
  */
 static DwfStatement oldest_query = {
 	"SELECT u.n, h.message_id"
@@ -141,19 +144,19 @@ static DwfStatement oldest_query = {
 };
 
 /*
- * The next message id.  The transaction gets its xid first: an id is never
- * older than what every snapshot knows of its transaction (README, I5).
+ * Get the next message id.  The transaction gets its xid first, so that the id
+ * is not older than what any snapshot knows of the transaction (README, I5).
  */
 int64
 dwf_store_next_message_id(void)
 {
 	(void) GetTopTransactionId();
-	return nextval_internal(dwf_plan_relation("message_id_seq"), false);
+	return nextval_internal(dwf_catalog_relation("message_id_seq"), false);
 }
 
 /*
- * Put an item into a mailbox.  The caller has its id, hence an xid, and after
- * that has found that the workflow accepts it.
+ * Put an item into a mailbox.  The caller has taken its id, hence has an xid,
+ * and has looked after that whether the workflow accepts items.
  */
 void
 dwf_store_deliver(int64 message_id, const DwfAddress *address, Datum payload)
@@ -162,13 +165,13 @@ dwf_store_deliver(int64 message_id, const DwfAddress *address, Datum payload)
 		PointerGetDatum(address->workflow_id), CharGetDatum(address->door),
 	PointerGetDatum(address->key), payload};
 
-	(void) dwf_plan_count(&deliver_query, values, NULL);
+	(void) dwf_statement_count(&deliver_query, values, NULL);
 }
 
 /*
  * Put an item into a mailbox as the answer to a wait; false if the workflow
- * refuses it or the wait has an answer.
- * Blocks while another transaction is answering the same wait.
+ * does not accept it or the wait has an answer.  Blocks while another
+ * transaction answers the same wait.
  */
 bool
 dwf_store_answer(int64 message_id, const DwfAddress *address, Datum payload,
@@ -179,10 +182,10 @@ dwf_store_answer(int64 message_id, const DwfAddress *address, Datum payload,
 		PointerGetDatum(address->key), payload, ObjectIdGetDatum(role),
 	Int64GetDatum(wait_id)};
 
-	return dwf_plan_count(&answer_query, values, NULL) > 0;
+	return dwf_statement_count(&answer_query, values, NULL) > 0;
 }
 
-/* Take back an item that this transaction has just delivered */
+/* Delete an item that this transaction has just delivered */
 void
 dwf_store_withdraw(int64 message_id, const DwfAddress *address)
 {
@@ -190,7 +193,7 @@ dwf_store_withdraw(int64 message_id, const DwfAddress *address)
 		PointerGetDatum(address->workflow_id), CharGetDatum(address->door),
 	PointerGetDatum(address->key)};
 
-	(void) dwf_plan_count(&withdraw_query, values, NULL);
+	(void) dwf_statement_count(&withdraw_query, values, NULL);
 }
 
 /*
@@ -205,31 +208,26 @@ dwf_store_deliver_many(Datum message_ids, Datum workflow_ids, Datum payloads,
 		CharGetDatum(queue->door), PointerGetDatum(queue->key),
 	ObjectIdGetDatum(role)};
 
-	return dwf_plan_count(&deliver_many_query, values, NULL);
+	return dwf_statement_count(&deliver_many_query, values, NULL);
 }
 
 /*
- * The first of these workflows that is not there or not the role's or, if
- * "finished_too", has ended; NULL if there is none.
+ * Find the first of these workflows that does not exist or is not the role's
+ * or, if "finished_too", has ended; NULL if there is none
  */
 text *
 dwf_store_first_refused(Datum workflow_ids, Oid role, bool finished_too)
 {
 	Datum		values[] = {workflow_ids, ObjectIdGetDatum(role),
 	BoolGetDatum(finished_too)};
-	DwfRun		r = dwf_plan_run(&first_refused_query, values, NULL);
-	text	   *refused = NULL;
 
-	if (SPI_processed > 0)
-		refused = DatumGetTextP(dwf_plan_copy_column(r, 0, 1).value);
-	dwf_plan_done(r);
-	return refused;
+	return dwf_statement_text(&first_refused_query, values);
 }
 
 /*
- * Claim idempotency keys for message ids, in one order for all sessions.
- * A key that is taken is left as it is.  Blocks while another transaction is
- * claiming one of them.
+ * Claim idempotency keys for message ids, in the same order in each session.
+ * A key that is taken keeps its message id.  Blocks while another transaction
+ * claims one of the keys.
  */
 void
 dwf_store_claim_keys(Datum workflow_ids, Datum scopes, Datum keys,
@@ -237,28 +235,29 @@ dwf_store_claim_keys(Datum workflow_ids, Datum scopes, Datum keys,
 {
 	Datum		values[] = {workflow_ids, scopes, keys, message_ids};
 
-	(void) dwf_plan_count(&claim_keys_query, values, NULL);
+	(void) dwf_statement_count(&claim_keys_query, values, NULL);
 }
 
 /*
- * The message ids that hold these keys, in the order given; returns how many
- * there are.  "message_ids" has room for all.
+ * Read the message ids that hold these keys, in the order of the keys; returns
+ * how many there are.  "message_ids" has room for all.
  */
 int
 dwf_store_claimed_ids(Datum workflow_ids, Datum scopes, Datum keys,
 					  int64 *message_ids)
 {
 	Datum		values[] = {workflow_ids, scopes, keys};
-	DwfRun		r = dwf_plan_run(&claimed_ids_query, values, NULL);
+	DwfRun		r = dwf_statement_run(&claimed_ids_query, values, NULL);
 	int			count = SPI_processed;
 	bool		isnull;
 
 	for (int i = 0; i < count; i++)
-		message_ids[i] = DatumGetInt64(dwf_plan_column(i, 1, &isnull));
-	dwf_plan_done(r);
+		message_ids[i] = DatumGetInt64(dwf_statement_column(i, 1, &isnull));
+	dwf_statement_done(r);
 	return count;
 }
 
+/* Order items by their ids */
 static int
 compare_items(const void *a, const void *b)
 {
@@ -270,8 +269,8 @@ compare_items(const void *a, const void *b)
 
 /*
  * Take up to "limit" of a queue's oldest items with ids between "from" and
- * "to", passing by those that other transactions hold.  Returns how many, in
- * order of their ids.
+ * "to"; items that other transactions hold are skipped (SKIP LOCKED).  Returns
+ * how many; they are in order of their ids.
  */
 int
 dwf_store_take(const DwfAddress *queue, int64 from, int64 to, int limit,
@@ -280,7 +279,7 @@ dwf_store_take(const DwfAddress *queue, int64 from, int64 to, int limit,
 	Datum		values[] = {PointerGetDatum(queue->workflow_id),
 		CharGetDatum(queue->door), PointerGetDatum(queue->key),
 	Int64GetDatum(from), Int64GetDatum(to), Int64GetDatum(limit)};
-	DwfRun		r = dwf_plan_run(&take_query, values, NULL);
+	DwfRun		r = dwf_statement_run(&take_query, values, NULL);
 	int			count = SPI_processed;
 	bool		isnull;
 
@@ -288,10 +287,11 @@ dwf_store_take(const DwfAddress *queue, int64 from, int64 to, int limit,
 		MemoryContextAllocHuge(r.caller_context, count * sizeof(DwfItem));
 	for (int i = 0; i < count; i++)
 	{
-		(*items)[i].message_id = DatumGetInt64(dwf_plan_column(i, 1, &isnull));
-		(*items)[i].payload = dwf_plan_copy_column(r, i, 2).value;
+		(*items)[i].message_id =
+			DatumGetInt64(dwf_statement_column(i, 1, &isnull));
+		(*items)[i].payload = dwf_statement_copy_column(r, i, 2).value;
 	}
-	dwf_plan_done(r);
+	dwf_statement_done(r);
 
 	if (count > 1)
 		qsort(*items, count, sizeof(DwfItem), compare_items);
@@ -299,8 +299,8 @@ dwf_store_take(const DwfAddress *queue, int64 from, int64 to, int limit,
 }
 
 /*
- * The lowest id from "from" on that a queue holds, counting items that other
- * transactions hold; PG_INT64_MAX if there is none.
+ * Read the lowest id from "from" on that a queue holds, even of items that
+ * other transactions hold; PG_INT64_MAX if there is none
  */
 int64
 dwf_store_lowest(const DwfAddress *queue, int64 from)
@@ -308,35 +308,35 @@ dwf_store_lowest(const DwfAddress *queue, int64 from)
 	Datum		values[] = {PointerGetDatum(queue->workflow_id),
 		CharGetDatum(queue->door), PointerGetDatum(queue->key),
 	Int64GetDatum(from)};
-	DwfRun		r = dwf_plan_run(&lowest_query, values, NULL);
+	DwfRun		r = dwf_statement_run(&lowest_query, values, NULL);
 	int64		lowest = PG_INT64_MAX;
 	bool		isnull;
 
 	if (SPI_processed > 0)
-		lowest = DatumGetInt64(dwf_plan_column(0, 1, &isnull));
-	dwf_plan_done(r);
+		lowest = DatumGetInt64(dwf_statement_column(0, 1, &isnull));
+	dwf_statement_done(r);
 	return lowest;
 }
 
 /*
- * Of several queues of one workflow, given as arrays of doors, keys and ids
- * to start at: which, counted from 0, has the oldest item?  -1: all empty.
- * Items that other transactions hold are seen, too.
+ * Find which of several queues of one workflow, given as arrays of doors, keys
+ * and ids to start at, has the oldest item, even one that another transaction
+ * holds.  Returns the queue's number, counted from 0, or -1 if all are empty.
  */
 int
 dwf_store_oldest(text *workflow_id, Datum doors, Datum keys, Datum start,
 				 int64 *message_id)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id), doors, keys, start};
-	DwfRun		r = dwf_plan_run(&oldest_query, values, NULL);
+	DwfRun		r = dwf_statement_run(&oldest_query, values, NULL);
 	int			queue = -1;
 	bool		isnull;
 
 	if (SPI_processed > 0)
 	{
-		queue = DatumGetInt64(dwf_plan_column(0, 1, &isnull)) - 1;
-		*message_id = DatumGetInt64(dwf_plan_column(0, 2, &isnull));
+		queue = DatumGetInt64(dwf_statement_column(0, 1, &isnull)) - 1;
+		*message_id = DatumGetInt64(dwf_statement_column(0, 2, &isnull));
 	}
-	dwf_plan_done(r);
+	dwf_statement_done(r);
 	return queue;
 }

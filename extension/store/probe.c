@@ -1,17 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * probe.c
- *	  May this role act on this workflow?  The question of every send and
- *	  every receive, answered without SQL.
+ *	  Test without SQL whether a role may act on a workflow: each send and
+ *	  each receive asks.
  *
  * The answer is always read from the table, in a snapshot taken for it.  What
- * is remembered is where the row was: most workflows do not change between
- * two messages, and then the row that the snapshot shows is still there, and
- * neither index nor scan is needed.  At most one row of an id is visible to a
- * snapshot; so whatever is found at the remembered place, if it is visible and
- * has this id, is the row.  If not - it was updated or deleted, its place is
- * used by another, the table was rewritten or made anew - the index tells.
- * Nothing has to be kept in step with the table.
+ * the session keeps is the place of the row, its TID: most workflows do not
+ * change between two messages, and then the row that the snapshot shows is
+ * still there, so that no index is searched.  At most one row of an id is
+ * visible to a snapshot.  So if the row at the kept place is visible and has
+ * this id, it is the right one.  If it is not (the row was updated or deleted,
+ * its place was reused, the table was rewritten or created anew), the index is
+ * searched.  Nothing has to be kept in step with the table.
  *
  *-------------------------------------------------------------------------
  */
@@ -33,21 +33,24 @@
 #include "utils/snapmgr.h"
 
 #include "base/owner.h"
-#include "store/plan.h"
+#include "store/catalog.h"
 #include "store/store.h"
 
-#define PLACES		4096		/* a power of two */
+/* How many places are kept; a power of two */
+#define PLACES		4096
 
 /* Where the row of a workflow with this hash was last seen */
 typedef struct Place
 {
 	uint32		hash;
-	ItemPointerData tid;		/* invalid while there is none */
+	ItemPointerData tid;		/* invalid if none was seen */
 } Place;
 
 static Place places[PLACES];
 
-/* Does a row say that the role may act, and that the workflow has not ended? */
+/*
+ * Does a row say that its workflow has not ended and the role may act on it?
+ */
 static bool
 row_accepts(HeapTuple row, TupleDesc desc, Oid role)
 {
@@ -61,39 +64,43 @@ row_accepts(HeapTuple row, TupleDesc desc, Oid role)
 }
 
 /*
- * Look at the place where the row was.  Returns whether it is there; then
- * *accepts is what it says.  The lock on the table, which the caller has, keeps
- * it from being cut off between the test of its size and the look.
+ * Read the row at the kept place.  Returns whether it is the workflow's; then
+ * *accepts is what it says.  The caller has locked the table, which keeps the
+ * table from being truncated between the test of its size and the read.
  */
 static bool
 look_at_place(Relation table, const Place *place, text *workflow_id,
 			  Snapshot snapshot, Oid role, bool *accepts)
 {
+	TupleDesc	desc = RelationGetDescr(table);
 	HeapTupleData row;
 	Buffer		buffer;
+	Datum		id;
+	Datum		same;
 	bool		isnull;
 	bool		found;
 
+	/* the place may be beyond the end of a table that has shrunk */
 	if (!ItemPointerIsValid(&place->tid) ||
-		ItemPointerGetBlockNumber(&place->tid) >= RelationGetNumberOfBlocks(table))
+		ItemPointerGetBlockNumber(&place->tid) >=
+		RelationGetNumberOfBlocks(table))
 		return false;
 	row.t_self = place->tid;
 	if (!heap_fetch(table, snapshot, &row, &buffer, false))
 		return false;
 
-	found = DatumGetBool(DirectFunctionCall2Coll(texteq, C_COLLATION_OID,
-												 heap_getattr(&row,
-															  DWF_WORKFLOW_WORKFLOW_ID,
-															  RelationGetDescr(table),
-															  &isnull),
-												 PointerGetDatum(workflow_id)));
+	/* texteq() takes a value that is toasted, too */
+	id = heap_getattr(&row, DWF_WORKFLOW_WORKFLOW_ID, desc, &isnull);
+	same = DirectFunctionCall2Coll(texteq, C_COLLATION_OID, id,
+								   PointerGetDatum(workflow_id));
+	found = DatumGetBool(same);
 	if (found)
-		*accepts = row_accepts(&row, RelationGetDescr(table), role);
+		*accepts = row_accepts(&row, desc, role);
 	ReleaseBuffer(buffer);
 	return found;
 }
 
-/* Find the row by the index, and remember its place */
+/* Find the row by the index, and keep its place; false if there is none */
 static bool
 look_by_index(Relation table, Place *place, text *workflow_id,
 			  Snapshot snapshot, Oid role)
@@ -106,7 +113,7 @@ look_by_index(Relation table, Place *place, text *workflow_id,
 	ScanKeyEntryInitialize(&key, 0, DWF_WORKFLOW_WORKFLOW_ID,
 						   BTEqualStrategyNumber, TEXTOID, C_COLLATION_OID,
 						   F_TEXTEQ, PointerGetDatum(workflow_id));
-	scan = systable_beginscan(table, dwf_plan_relation("workflow_pkey"), true,
+	scan = systable_beginscan(table, dwf_catalog_relation("workflow_pkey"), true,
 							  snapshot, 1, &key);
 	row = systable_getnext(scan);
 	if (HeapTupleIsValid(row))
@@ -119,9 +126,10 @@ look_by_index(Relation table, Place *place, text *workflow_id,
 }
 
 /*
- * Is there a workflow that has not ended and that the role may act on?  On
- * "no", ask dwf_store_life() why; its "yes" counts.  Locks no row, and the
- * table until the transaction ends, as a statement would.
+ * Is there a workflow of this id that has not ended and that the role may act
+ * on?  After a "no" the caller asks dwf_store_life() for the reason, and goes
+ * on if that finds none.  Locks no row, and the table until the transaction
+ * ends, as a statement would.
  */
 bool
 dwf_probe_accepts(text *workflow_id, Oid role)
@@ -134,6 +142,8 @@ dwf_probe_accepts(text *workflow_id, Oid role)
 
 	hash = hash_bytes((const unsigned char *) VARDATA_ANY(workflow_id),
 					  VARSIZE_ANY_EXHDR(workflow_id));
+
+	/* of two workflows that share an entry, the last one has it */
 	place = &places[hash & (PLACES - 1)];
 	if (place->hash != hash)
 	{
@@ -141,7 +151,8 @@ dwf_probe_accepts(text *workflow_id, Oid role)
 		ItemPointerSetInvalid(&place->tid);
 	}
 
-	table = table_open(dwf_plan_relation("workflow"), AccessShareLock);
+	/* ask the place first, then the index */
+	table = table_open(dwf_catalog_relation("workflow"), AccessShareLock);
 	snapshot = RegisterSnapshot(GetTransactionSnapshot());
 	if (!look_at_place(table, place, workflow_id, snapshot, role, &accepts))
 		accepts = look_by_index(table, place, workflow_id, snapshot, role);

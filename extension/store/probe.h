@@ -1,8 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * probe.h
- *	  May this role act on this workflow?  The question of every send and
- *	  every receive.  Floor 1.
+ *	  Test without SQL whether a role may act on a workflow.
  *
  *-------------------------------------------------------------------------
  */

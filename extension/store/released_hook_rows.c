@@ -1,14 +1,18 @@
 /*-------------------------------------------------------------------------
  *
  * released_hook_rows.c
- *	  The tables as C functions: hooks of workflows that have ended, and their
- *	  way back.
+ *	  The tables as C functions: release the hooks of a workflow that ends, and
+ *	  restore those of one that lives again.
  *
- * A workflow that ends gives its tokens back, but is remembered to have had
- * these hooks, in durable_wf.released_hook: if it is made to live again it has
- * them again, as far as nobody else has claimed a token meanwhile.  Before
- * 0.4.0 there was no such table; where the objects are that old, hooks end
- * with their workflow for good, and what has come to them with them.
+ * A workflow that ends releases its tokens.  Its hooks are kept in
+ * durable_wf.released_hook: if the workflow is made to live again it gets back
+ * each hook whose token no other workflow has claimed meanwhile.  Objects from
+ * before 0.4.0 have no such table; with them, hooks and their payloads end
+ * with their workflow for good.
+ *
+ * The end of a workflow must not wait for a transaction that delivers to one
+ * of its hooks.  So it skips hooks that are locked: their rows stay as *dead
+ * rows* until the workflow lives again, or another one claims the token.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,21 +22,23 @@
 #include "executor/spi.h"
 #include "utils/builtins.h"
 
+#include "store/catalog.h"
 #include "store/store_sql.h"
 
 #define COLUMNS \
 	"token, workflow_id, metadata, validator, is_webhook, respond_with," \
 	" created_at"
 
-/* The hooks of a workflow that nobody is using: an end must not wait */
+/* Delete the hooks of a workflow, $1, that no other transaction has locked */
 #define DELETE_UNUSED \
 	"   DELETE FROM durable_wf.hook h WHERE h.ctid" EQ "ANY (ARRAY(" \
 	"     SELECT q.ctid FROM durable_wf.hook q" \
 	"     WHERE q.workflow_id" EQ "$1 FOR UPDATE SKIP LOCKED))"
 
 /*
- * Its requests, left without an answer; likewise.  They stay, so that who
- * answers one later is told that nobody waits any more.
+ * End the requests of a workflow, $1, without an answer; locked ones are
+ * skipped.  Their rows stay, so that a late answer to a request can be told
+ * from one to no request.
  */
 #define END_REQUESTS \
 	" UPDATE durable_wf.request r" \
@@ -42,7 +48,7 @@
 	"   WHERE q.workflow_id" EQ "$1 AND q.responded_at IS NULL" \
 	"   FOR UPDATE SKIP LOCKED))"
 
-/* Remember the hooks in "gone" */
+/* Keep the hooks in "gone", if their workflow still exists */
 #define KEEP_GONE \
 	" INSERT INTO durable_wf.released_hook AS r (" COLUMNS ")" \
 	" SELECT g.* FROM gone g WHERE EXISTS (" \
@@ -54,7 +60,7 @@
 	" respond_with = EXCLUDED.respond_with," \
 	" created_at = EXCLUDED.created_at"
 
-/* Token's hook is a dead row */
+/* The hook of a token, $1, is a dead row */
 #define IS_DEAD \
 	"h.token" EQ "$1 AND NOT EXISTS (" \
 	"   SELECT FROM durable_wf.workflow w" \
@@ -67,7 +73,7 @@ static DwfStatement release_query = {
 	1, {TEXTOID}, NULL
 };
 
-/* id: what has come to the hooks, too, but for what somebody holds */
+/* id; deletes the payloads of the hooks, too, but skips locked ones */
 static DwfStatement release_old_query = {
 	"WITH hook AS (" DELETE_UNUSED "),"
 	" payload AS ("
@@ -78,7 +84,7 @@ static DwfStatement release_old_query = {
 	1, {TEXTOID}, NULL
 };
 
-/* id: the rows that were in use as it ended */
+/* id; locks the dead rows against displacement */
 static DwfStatement keep_dead_query = {
 	"SELECT FROM durable_wf.hook h WHERE h.workflow_id" EQ "$1"
 	" FOR KEY SHARE",
@@ -116,7 +122,7 @@ static DwfStatement not_restored_query = {
 	1, {TEXTOID}, NULL
 };
 
-/* token: until the transaction ends nobody makes it a hook again */
+/* token; locks the row, also against a workflow that comes back for it */
 static DwfStatement lock_query = {
 	"SELECT FROM durable_wf.hook h WHERE h.token" EQ "$1 FOR UPDATE",
 	1, {TEXTOID}, NULL
@@ -138,27 +144,27 @@ static DwfStatement displace_old_query = {
 	1, {TEXTOID}, NULL
 };
 
-/* Are the hooks of ended workflows remembered? */
+/* Is there a table that keeps the hooks of ended workflows? */
 static bool
 are_kept(void)
 {
-	return OidIsValid(dwf_plan_find_relation("released_hook"));
+	return OidIsValid(dwf_catalog_find_relation("released_hook"));
 }
 
-/* A workflow has ended: release its hooks.  Does not block. */
+/* Release the hooks of a workflow that has just ended.  Does not block. */
 void
 dwf_store_release_hooks(text *workflow_id)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id)};
 
-	(void) dwf_plan_count_latest(are_kept() ? &release_query :
-								 &release_old_query, values);
+	(void) dwf_statement_count_latest(are_kept() ? &release_query :
+									  &release_old_query, values);
 }
 
 /*
- * An ended workflow lives again, and so do its hooks, but for those whose
- * token another one has.  Blocks while another transaction claims one of the
- * tokens, or gives it back.
+ * Restore the hooks of an ended workflow that lives again, except those whose
+ * token another workflow has.  Blocks while another transaction claims or
+ * releases one of the tokens.
  */
 void
 dwf_store_restore_hooks(text *workflow_id)
@@ -167,45 +173,38 @@ dwf_store_restore_hooks(text *workflow_id)
 
 	if (!are_kept())
 	{
-		(void) dwf_plan_count_latest(&forget_query, values);
+		(void) dwf_statement_count_latest(&forget_query, values);
 		return;
 	}
-	(void) dwf_plan_count(&keep_dead_query, values, NULL);
-	(void) dwf_plan_count(&restore_query, values, NULL);
-	(void) dwf_plan_count(&drop_restored_query, values, NULL);
+	(void) dwf_statement_count(&keep_dead_query, values, NULL);
+	(void) dwf_statement_count(&restore_query, values, NULL);
+	(void) dwf_statement_count(&drop_restored_query, values, NULL);
 }
 
-/* A token whose hook could not be restored; NULL if there is none */
+/* Find a token whose hook could not be restored; NULL if there is none */
 text *
 dwf_store_find_unrestored(text *workflow_id)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id)};
-	text	   *token = NULL;
-	DwfRun		r;
 
-	if (!are_kept())
-		return NULL;
-	r = dwf_plan_run(&not_restored_query, values, NULL);
-	if (SPI_processed > 0)
-		token = DatumGetTextP(dwf_plan_copy_column(r, 0, 1).value);
-	dwf_plan_done(r);
-	return token;
+	return are_kept() ? dwf_statement_text(&not_restored_query, values) : NULL;
 }
 
 /*
- * Take a token from a workflow that has ended; false if it has none, or lives
- * again.  Blocks until nobody uses the hook any more.
+ * Take a token from a workflow that has ended, by deleting the dead row; false
+ * if there is none, or if its workflow lives again.  Blocks while another
+ * transaction has the row locked.
  *
- * The row is locked first, and then looked at by what has committed: else the
- * workflow could come back in between, and lose a live hook.
+ * The row is locked first.  Then a new snapshot shows whether the workflow
+ * lives: else it could come back in between, and lose a live hook.
  */
 bool
 dwf_store_displace_hook(text *token)
 {
 	Datum		values[] = {PointerGetDatum(token)};
 
-	if (dwf_plan_count(&lock_query, values, NULL) == 0)
+	if (dwf_statement_count(&lock_query, values, NULL) == 0)
 		return false;
-	return dwf_plan_count_latest(are_kept() ? &displace_query :
-								 &displace_old_query, values) > 0;
+	return dwf_statement_count_latest(are_kept() ? &displace_query :
+									  &displace_old_query, values) > 0;
 }

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * run_rows.c
- *	  The tables as C functions: who is to be executed, and the journal.
+ *	  The tables as C functions: find workflows that are due, begin to execute
+ *	  them, restart them, and end those that have run out of time.
  *
  *-------------------------------------------------------------------------
  */
@@ -19,16 +20,18 @@
 #include "shared/claim.h"
 #include "shared/crash.h"
 #include "shared/listener.h"
-#include "store/plan.h"
 #include "store/store_sql.h"
 
-/* Workflows whose row somebody holds are looked at again after this, in ms */
+/* After so many ms a search returns to workflows whose row was locked */
 #define HELD_GAP	500
 
-/* More of them than that in a search are not looked at by the next ones */
+/*
+ * When a search has skipped so many locked rows, the next searches begin
+ * behind them
+ */
 #define HELD_MANY	100
 
-/* When a body is run again whose process dies now, later after each crash */
+/* When a body is run again if its process dies, later after each crash */
 #define DUE_AGAIN \
 	"(pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+)" \
 	" ('1 s'::pg_catalog.interval OPERATOR(pg_catalog.*)" \
@@ -36,8 +39,9 @@
 	" LEAST(w.attempts, 9)::pg_catalog.float8)))"
 
 /*
- * id, role, has the body crashed?  Clients' attempts are counted; of a body, 1
- * and its crashes in a row, those after which it had got further aside.
+ * id, role, whether the body has crashed.  Of a workflow that clients execute,
+ * "attempts" counts the times it was attached; of a body, it is 1 and the
+ * number of crashes in a row, not counting those before its last progress.
  */
 #define ATTACH(which) \
 	"UPDATE durable_wf.workflow w SET status = 'RUNNING'," \
@@ -75,14 +79,14 @@ static DwfStatement queue_query = {
 	1, {TEXTOID}, NULL
 };
 
-/* What a search finds, after a place in the order of what is due */
+/* The workflows that are due next after a place in the order */
 #define SEARCH(which) \
 	"SELECT w.workflow_id, w.due_at, w.xmax FROM durable_wf.workflow w" \
 	" WHERE " which \
 	" AND ROW(w.due_at, w.workflow_id) OPERATOR(pg_catalog.>) ROW($2, $3)" \
 	" ORDER BY w.due_at, w.workflow_id LIMIT $4"
 
-/* role, after that, at most so many */
+/* role, due time and id to go on after, limit */
 static DwfStatement search_bodies_query = {
 	SEARCH("w.body IS NOT NULL AND w.finished_at IS NULL"
 		   " AND w.status OPERATOR(pg_catalog.<>) 'WAITING'"
@@ -91,7 +95,7 @@ static DwfStatement search_bodies_query = {
 	4, {OIDOID, TIMESTAMPTZOID, TEXTOID, INT4OID}, NULL
 };
 
-/* role, after that, at most so many, queue */
+/* role, due time and id to go on after, limit, queue */
 static DwfStatement search_queue_query = {
 	SEARCH("w.queue" EQ "$5 AND w.finished_at IS NULL"
 		   " AND " ROLE_MAY_ACT("$1")),
@@ -99,8 +103,8 @@ static DwfStatement search_queue_query = {
 };
 
 /*
- * id, role.  A step that has failed for good is tried anew, too: it is
- * incomplete, with what its attempts said.
+ * id, role.  A step that has failed for good is tried anew, too: its record,
+ * which is incomplete and has the errors of its attempts, is deleted.
  */
 static DwfStatement retry_query = {
 	"WITH attempts AS ("
@@ -131,7 +135,7 @@ static DwfStatement restart_query = {
 	3, {TEXTOID, OIDOID, JSONBOID}, NULL
 };
 
-/* now, at most so many, but not these */
+/* now, limit, ids to leave out */
 static DwfStatement overdue_query = {
 	"SELECT pg_catalog.array_agg(o.workflow_id) FROM ("
 	" SELECT w.workflow_id FROM durable_wf.workflow w"
@@ -155,7 +159,7 @@ static DwfStatement end_overdue_query = {
 	2, {TEXTARRAYOID, TIMESTAMPTZOID}, NULL
 };
 
-/* When the next one will have, not of these; in a second if one is held */
+/* ids to leave out; in a second if the first one is overdue, hence locked */
 static DwfStatement next_timeout_query = {
 	"SELECT CASE WHEN w.timeout_at OPERATOR(pg_catalog.<=)"
 	"   pg_catalog.clock_timestamp()"
@@ -169,45 +173,9 @@ static DwfStatement next_timeout_query = {
 	1, {TEXTARRAYOID}, NULL
 };
 
-/* id */
-static DwfStatement last_step_query = {
-	"SELECT s.step_no FROM durable_wf.step s WHERE s.workflow_id" EQ "$1"
-	" ORDER BY s.step_no DESC LIMIT 1",
-	1, {TEXTOID}, NULL
-};
-
 /*
- * id, number, function, name, result, error, undone, deadline, started,
- * completed, even if the workflow has ended
+ * Note that a session begins to execute a workflow, by one of two statements
  */
-static DwfStatement record_query = {
-	"INSERT INTO durable_wf.step AS s (workflow_id, step_no, function, name,"
-	" result, error, undone, deadline, started_at, completed_at)"
-	" SELECT w.workflow_id, $2, $3, $4, $5, $6, $7, $8, $9, $10"
-	" FROM durable_wf.workflow w"
-	" WHERE w.workflow_id" EQ "$1 AND (w.finished_at IS NULL OR $11)"
-	" ON CONFLICT (workflow_id, step_no) DO UPDATE"
-	" SET result = EXCLUDED.result, error = EXCLUDED.error,"
-	" undone = EXCLUDED.undone,"
-	" deadline = COALESCE(EXCLUDED.deadline, s.deadline),"
-	" completed_at = EXCLUDED.completed_at"
-	" WHERE s.completed_at IS NULL",
-	11, {TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTARRAYOID,
-	BOOLOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID}, NULL
-};
-
-/* id, number */
-static DwfStatement read_record_query = {
-	"SELECT s.function, s.name, s.result, s.error, s.undone, s.deadline,"
-	" s.started_at, s.completed_at"
-	" FROM durable_wf.step s"
-	" WHERE s.workflow_id" EQ "$1 AND s.step_no" EQ "$2",
-	2, {TEXTOID, INT4OID}, NULL
-};
-
-/* ----- who is to be executed ----- */
-
-/* Begin to execute a workflow, by one of the two statements for that */
 static bool
 attach(DwfStatement *statement, text *workflow_id, Oid role)
 {
@@ -215,49 +183,53 @@ attach(DwfStatement *statement, text *workflow_id, Oid role)
 		ObjectIdGetDatum(role),
 	BoolGetDatum(dwf_crash_is_noted(workflow_id))};
 
-	return dwf_plan_count(statement, values, NULL) > 0;
+	return dwf_statement_count(statement, values, NULL) > 0;
 }
 
-/* A session begins to execute a workflow; false if it has ended */
+/*
+ * Note that this session begins to execute a workflow; false if it has ended
+ * or is not the role's.  Blocks while another transaction has locked its row.
+ */
 bool
 dwf_store_attach(text *workflow_id, Oid role)
 {
 	return attach(&attach_query, workflow_id, role);
 }
 
-/* The same; false also if somebody holds its row.  Does not wait for that. */
+/*
+ * Do as dwf_store_attach(), but return false, too, if another transaction has
+ * locked the row.  Does not block.
+ */
 bool
 dwf_store_attach_free(text *workflow_id, Oid role)
 {
 	return attach(&attach_free_query, workflow_id, role);
 }
 
-/* Lock a workflow's row; false if somebody holds it, or it is not there */
+/*
+ * Lock a workflow's row; false if another transaction has locked it, or there
+ * is none.  Does not block.
+ */
 bool
 dwf_store_lock_free(text *workflow_id)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id)};
 
-	return dwf_plan_count(&lock_free_query, values, NULL) > 0;
+	return dwf_statement_count(&lock_free_query, values, NULL) > 0;
 }
 
-/* The queue of a workflow, or NULL */
+/* Read the queue of a workflow, or NULL */
 text *
 dwf_store_queue(text *workflow_id)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id)};
-	DwfRun		r = dwf_plan_run(&queue_query, values, NULL);
-	text	   *queue = NULL;
 
-	if (SPI_processed > 0)
-		queue = DatumGetTextP(dwf_plan_copy_column(r, 0, 1).value);
-	dwf_plan_done(r);
-	return queue;
+	return dwf_statement_text(&queue_query, values);
 }
 
 /*
- * Where the last searches for the bodies of some roles have come to that passed
- * by many, which need not be passed by again before the gap is over
+ * How far a search for bodies of a role got that skipped HELD_MANY locked
+ * rows: searches "until" the gap is over begin there
  */
 typedef struct Passed
 {
@@ -268,17 +240,19 @@ typedef struct Passed
 	char		workflow_id[DWF_WORKFLOW_ID_MAX];
 } Passed;
 
+/* The last such search of each role; roles may share an entry */
 #define PASSED_SIZE	16
 
 static Passed passed[PASSED_SIZE];
 
+/* The entry of the role of a search */
 static Passed *
 passed_of(const DwfSearch *search)
 {
 	return &passed[search->role % PASSED_SIZE];
 }
 
-/* Begin a search where one has to look */
+/* Begin a search, behind the rows that an earlier one has skipped */
 static void
 begin_search(DwfSearch *search)
 {
@@ -300,7 +274,10 @@ begin_search(DwfSearch *search)
 	}
 }
 
-/* The one that was found last is held: the search has to come back to it */
+/*
+ * Skip the workflow that a search found last, since it is locked: the search
+ * must return to it after HELD_GAP
+ */
 void
 dwf_store_search_held(DwfSearch *search)
 {
@@ -325,8 +302,9 @@ dwf_store_search_held(DwfSearch *search)
 }
 
 /*
- * Has somebody locked or changed the row, and not ended?  That is only a hint:
- * of several who share a lock xmax does not tell.
+ * Does a row's xmax say that a transaction in progress has locked or changed
+ * it?  That is only a hint: when several transactions have locked the row,
+ * xmax is a multixact, which is taken for an xid here.
  */
 static bool
 is_held(Datum xmax)
@@ -338,7 +316,10 @@ is_held(Datum xmax)
 		TransactionIdIsInProgress(xid);
 }
 
-/* Look at what a page of the search has; true if that is the end of it */
+/*
+ * Read a page of a search, up to a workflow that is free (*found).  Returns
+ * true if no more workflows are due behind the page.
+ */
 static bool
 search_page(DwfSearch *search, int limit, bool *found)
 {
@@ -346,16 +327,18 @@ search_page(DwfSearch *search, int limit, bool *found)
 		TimestampTzGetDatum(search->due),
 		PointerGetDatum(search->workflow_id), Int32GetDatum(limit),
 	PointerGetDatum(search->queue)};
-	DwfRun		r = dwf_plan_run(search->queue ? &search_queue_query :
-								 &search_bodies_query, values, NULL);
+	DwfRun		r = dwf_statement_run(search->queue ? &search_queue_query :
+									  &search_bodies_query, values, NULL);
 	TimestampTz now = GetCurrentTimestamp();
 	bool		at_end = SPI_processed < (uint64) limit;
 
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		bool		isnull;
-		TimestampTz due = DatumGetTimestampTz(dwf_plan_column(i, 2, &isnull));
+		Datum		column = dwf_statement_column(i, 2, &isnull);
+		TimestampTz due = DatumGetTimestampTz(column);
 
+		/* the rest of the page is due later still */
 		if (due > now)
 		{
 			search->next = Min(search->next, due);
@@ -363,22 +346,25 @@ search_page(DwfSearch *search, int limit, bool *found)
 			break;
 		}
 		search->due = due;
-		search->workflow_id = DatumGetTextP(dwf_plan_copy_column(r, i, 1).value);
+		search->workflow_id = dwf_statement_copy_text(r, i, 1);
+
+		/* skip it if a session executes it, or seems to have locked it */
 		if (dwf_claim_exists(search->workflow_id))
 			continue;
-		*found = !is_held(dwf_plan_column(i, 3, &isnull));
+		*found = !is_held(dwf_statement_column(i, 3, &isnull));
 		if (*found)
 			break;
 		dwf_store_search_held(search);
 	}
-	dwf_plan_done(r);
+	dwf_statement_done(r);
 	return at_end;
 }
 
 /*
- * Find a workflow that is due, that nobody executes and whose row nobody seems
- * to hold; called again, the next one.  False when there is no more.  One more
- * than are executed is enough to find it, mostly.
+ * Find the first workflow that is due, that no session executes and whose row
+ * does not look locked; when called again, the next one.  False when there is
+ * none left.  A page of one more row than there are workflows in execution is
+ * usually enough to find it.
  */
 bool
 dwf_store_search(DwfSearch *search)
@@ -396,17 +382,23 @@ dwf_store_search(DwfSearch *search)
 	return found;
 }
 
-/* Let a workflow that ended badly go on; false if it did not */
+/*
+ * Let a workflow that failed or was cancelled go on; false if it did not, or
+ * is not the role's
+ */
 bool
 dwf_store_retry(text *workflow_id, Oid role)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id),
 	ObjectIdGetDatum(role)};
 
-	return dwf_plan_count(&retry_query, values, NULL) > 0;
+	return dwf_statement_count(&retry_query, values, NULL) > 0;
 }
 
-/* Drop the journal and begin anew; false if the workflow has ended */
+/*
+ * Delete a workflow's journal, and have it begin anew; false if it has ended
+ * or is not the role's
+ */
 bool
 dwf_store_restart(text *workflow_id, Oid role, DwfValue input)
 {
@@ -414,10 +406,13 @@ dwf_store_restart(text *workflow_id, Oid role, DwfValue input)
 	ObjectIdGetDatum(role), input.value};
 	char		nulls[] = {' ', ' ', input.isnull ? 'n' : ' '};
 
-	return dwf_plan_count(&restart_query, values, nulls) > 0;
+	return dwf_statement_count(&restart_query, values, nulls) > 0;
 }
 
-/* A batch of those that have run out of time, but not of "aside" */
+/*
+ * List and lock workflows that have run out of time, except those in "aside";
+ * locked ones are skipped
+ */
 DwfIds
 dwf_store_overdue(int limit, Datum aside)
 {
@@ -427,100 +422,20 @@ dwf_store_overdue(int limit, Datum aside)
 	return dwf_store_list_ids(&overdue_query, values);
 }
 
-/* Cancel those of them that have run out of time, and that nobody holds */
+/*
+ * Cancel those of these workflows that have run out of time and are not locked
+ */
 void
 dwf_store_end_overdue(Datum ids)
 {
 	Datum		values[] = {ids, TimestampTzGetDatum(GetCurrentTimestamp())};
 
-	(void) dwf_plan_count(&end_overdue_query, values, NULL);
+	(void) dwf_statement_count(&end_overdue_query, values, NULL);
 }
 
-/* When the next one has run out of time, but not of "aside"; or DT_NOEND */
+/* When the next workflow runs out of time, except of "aside"; or DT_NOEND */
 TimestampTz
 dwf_store_next_timeout(Datum aside)
 {
-	return dwf_plan_moment(&next_timeout_query, &aside);
-}
-
-/* ----- the journal ----- */
-
-/* The highest number in a journal, 0 if it is empty */
-int
-dwf_store_last_step(text *workflow_id)
-{
-	Datum		values[] = {PointerGetDatum(workflow_id)};
-	DwfRun		r = dwf_plan_run(&last_step_query, values, NULL);
-	int			step_no = 0;
-	bool		isnull;
-
-	if (SPI_processed > 0)
-		step_no = DatumGetInt32(dwf_plan_column(0, 1, &isnull));
-	dwf_plan_done(r);
-	return step_no;
-}
-
-/*
- * Write a record, or complete one that waits; false if the step is complete
- * already, or the workflow has ended, unless that does not matter.  The
- * transaction gets its xid before it looks at that (README, I5).
- */
-bool
-dwf_store_record(text *workflow_id, const DwfRecord *record,
-				 bool even_if_ended)
-{
-	Datum		values[] = {PointerGetDatum(workflow_id),
-		Int32GetDatum(record->step_no), CStringGetTextDatum(record->function),
-		PointerGetDatum(record->name), record->result.value,
-		record->error.value, BoolGetDatum(record->is_undone),
-		TimestampTzGetDatum(record->deadline),
-		TimestampTzGetDatum(record->started_at),
-		TimestampTzGetDatum(record->completed_at),
-	BoolGetDatum(even_if_ended)};
-	char		nulls[] = {' ', ' ', ' ', record->name ? ' ' : 'n',
-		record->result.isnull ? 'n' : ' ', record->error.isnull ? 'n' : ' ',
-		' ', record->deadline ? ' ' : 'n', ' ',
-	record->completed_at ? ' ' : 'n', ' '};
-
-	(void) GetTopTransactionId();
-	return dwf_plan_count(&record_query, values, nulls) > 0;
-}
-
-/* A moment of a row, 0 if it is null */
-static TimestampTz
-moment_column(int n)
-{
-	bool		isnull;
-	Datum		value = dwf_plan_column(0, n, &isnull);
-
-	return isnull ? 0 : DatumGetTimestampTz(value);
-}
-
-/* Read a record; false if there is none of that number */
-bool
-dwf_store_read_record(text *workflow_id, int step_no, DwfRecord *record)
-{
-	Datum		values[] = {PointerGetDatum(workflow_id),
-	Int32GetDatum(step_no)};
-	DwfRun		r = dwf_plan_run(&read_record_query, values, NULL);
-	bool		found = SPI_processed > 0;
-	bool		isnull;
-
-	if (found)
-	{
-		DwfValue	name = dwf_plan_copy_column(r, 0, 2);
-
-		record->step_no = step_no;
-		record->function = MemoryContextStrdup(r.caller_context,
-											   TextDatumGetCString(dwf_plan_column(0, 1, &isnull)));
-		record->name = name.isnull ? NULL : DatumGetTextP(name.value);
-		record->result = dwf_plan_copy_column(r, 0, 3);
-		record->error = dwf_plan_copy_column(r, 0, 4);
-		record->is_undone = DatumGetBool(dwf_plan_column(0, 5, &isnull));
-		record->deadline = moment_column(6);
-		record->started_at = moment_column(7);
-		record->completed_at = moment_column(8);
-	}
-	dwf_plan_done(r);
-	return found;
+	return dwf_statement_moment(&next_timeout_query, &aside);
 }

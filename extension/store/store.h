@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * store.h
- *	  The tables, as C functions.  Floor 1.
+ *	  The tables as C functions: the table of contents of the files of rows.
  *
- * These functions do not check privileges by themselves unless they take a
- * role, and do not wait for anything but row locks of concurrent writers.
- * Results are copied to the memory context that was current at the call.
+ * A function checks privileges only if it takes a role.  It blocks only for
+ * row locks of other transactions.  It copies results to the memory context
+ * that is current at the call.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,7 +16,7 @@
 
 #include "shared/service.h"
 #include "shared/waiter.h"
-#include "store/plan.h"
+#include "store/statement.h"
 
 /* Columns that C reads by number; the tables only ever grow to the right */
 #define DWF_MESSAGE_MESSAGE_ID		1
@@ -43,7 +43,7 @@
 #define DWF_STATUS_ERROR		"ERROR"
 #define DWF_STATUS_CANCELLED	"CANCELLED"
 
-/* What decides whether one may act in a workflow */
+/* What decides whether a role may act on a workflow, or in it */
 typedef struct DwfLife
 {
 	Oid			owner;
@@ -72,7 +72,7 @@ typedef struct DwfIds
 	Datum		array;
 } DwfIds;
 
-/* How far a look at all waits has come; at their beginning if it is empty */
+/* How far a pass over all waits has come; length 0 is the beginning */
 typedef struct DwfWaitCursor
 {
 	int			position;
@@ -93,25 +93,27 @@ typedef struct DwfStart
 } DwfStart;
 
 /*
- * A search for workflows to execute, the longest due first: those of a queue
- * that the role may execute or, without a queue, the role's bodies
+ * A search for workflows to execute, the one that has been due for longest
+ * first: workflows of a queue on which the role may act or, without a queue,
+ * the role's bodies
  */
 typedef struct DwfSearch
 {
 	text	   *queue;
 	Oid			role;
 
-	/* what was found last */
+	/* the workflow that was found last */
 	text	   *workflow_id;
 	TimestampTz due;
 
-	/* when there is something to be found, DT_NOEND if there is no telling */
+	/* when a search may find one that this one did not; DT_NOEND: unknown */
 	TimestampTz next;
-	int			nheld;			/* how many were passed by that are held, */
+	int			nheld;			/* how many were skipped since they are
+								 * locked, */
 	text	   *first_held;		/* ... and which is the first */
 } DwfSearch;
 
-/* A workflow's outcome, or what it was started with */
+/* A workflow's status and what came out of it */
 typedef struct DwfOutcome
 {
 	DwfLife		life;
@@ -143,9 +145,9 @@ typedef struct DwfHook
 /* What became of an answer */
 typedef enum DwfAnswered
 {
-	DWF_NOT_ANSWERED,			/* there is no such request, or it has one */
+	DWF_NOT_ANSWERED,			/* no such request, or it has an answer */
 	DWF_ANSWERED,
-	DWF_ANSWERED_LATE			/* nobody waits for it any more */
+	DWF_ANSWERED_LATE			/* its client waits no more */
 } DwfAnswered;
 
 /* An answer to a webhook's request, if there is one */
@@ -153,25 +155,48 @@ typedef struct DwfAnswer
 {
 	int64		request_id;
 	text	   *workflow_id;
-	bool		is_over;		/* answered, or never will be */
+	bool		is_over;		/* it has an answer, or will never get one */
 	DwfValue	response;		/* jsonb */
 } DwfAnswer;
 
+/* workflow_rows.c: workflows and their events */
 extern void dwf_store_require_writable(const char *function);
-
-/* workflows */
 extern bool dwf_store_start(const DwfStart *start, Oid owner);
 extern bool dwf_store_same_start(const DwfStart *start);
 extern bool dwf_store_life(text *workflow_id, DwfLife *life);
 extern bool dwf_store_outcome(text *workflow_id, DwfOutcome *outcome);
 extern bool dwf_store_finish(text *workflow_id, Oid role, const char *status,
 							 DwfValue output, DwfValue error);
+extern bool dwf_store_set_owner(text *workflow_id, Oid role, Oid owner);
+extern TransactionId dwf_store_prepared_xid(const char *gid);
+extern uint64 dwf_store_prune(Interval *older_than, int batch,
+							  TransactionId horizon, Oid role);
+extern bool dwf_store_set_event(text *workflow_id, text *key, Datum value,
+								Oid role);
+extern bool dwf_store_event(text *workflow_id, text *key, DwfValue * value,
+							DwfLife *life);
+
+/* run_rows.c: workflows to be executed, or that have run out of time */
 extern bool dwf_store_attach(text *workflow_id, Oid role);
-extern text *dwf_store_queue(text *workflow_id);
 extern bool dwf_store_attach_free(text *workflow_id, Oid role);
 extern bool dwf_store_lock_free(text *workflow_id);
-extern bool dwf_store_search(DwfSearch *search);
+extern text *dwf_store_queue(text *workflow_id);
 extern void dwf_store_search_held(DwfSearch *search);
+extern bool dwf_store_search(DwfSearch *search);
+extern bool dwf_store_retry(text *workflow_id, Oid role);
+extern bool dwf_store_restart(text *workflow_id, Oid role, DwfValue input);
+extern DwfIds dwf_store_overdue(int limit, Datum aside);
+extern void dwf_store_end_overdue(Datum ids);
+extern TimestampTz dwf_store_next_timeout(Datum aside);
+
+/* step_rows.c: the journal */
+extern int	dwf_store_last_step(text *workflow_id);
+extern bool dwf_store_record(text *workflow_id, const DwfRecord *record,
+							 bool even_if_ended);
+extern bool dwf_store_read_record(text *workflow_id, int step_no,
+								  DwfRecord *record);
+
+/* body_rows.c: bodies of SQL workflows, and the waits that suspend them */
 extern List *dwf_store_roles_with_work(TimestampTz *next);
 extern bool dwf_store_body(text *workflow_id, text **body, DwfValue * input,
 						   int *attempts);
@@ -184,38 +209,21 @@ extern void dwf_store_suspend(text *workflow_id, int step_no,
 							  const DwfWaitKey *keys, int nkeys,
 							  int64 wait_id, TimestampTz deadline);
 extern void dwf_store_unsuspend(text *workflow_id);
+extern List *dwf_store_suspended(text *event_id);
+extern bool dwf_store_is_suspended(const DwfWaiterInfo *waiter);
+
+/* wait_rows.c: suspended workflows whose wait may be over; for the worker */
 extern DwfIds dwf_store_waiters(Datum doors, Datum targets, Datum keys,
 								Datum aside);
 extern DwfIds dwf_store_due_waiters(int limit, Datum aside);
 extern TimestampTz dwf_store_next_deadline(Datum aside);
+extern DwfIds dwf_store_over_waiters(Datum ids, Datum aside);
 extern bool dwf_store_wait_page(DwfWaitCursor *cursor, const DwfLost *lost,
 								int limit, DwfIds *ids);
-extern DwfIds dwf_store_over_waiters(Datum ids, Datum aside);
 extern uint64 dwf_store_resume(Datum ids, DwfIds *left);
 extern void dwf_store_forget_waits(Datum ids);
-extern List *dwf_store_suspended(text *event_id);
-extern bool dwf_store_is_suspended(const DwfWaiterInfo *waiter);
-extern bool dwf_store_retry(text *workflow_id, Oid role);
-extern bool dwf_store_restart(text *workflow_id, Oid role, DwfValue input);
-extern int	dwf_store_last_step(text *workflow_id);
-extern bool dwf_store_record(text *workflow_id, const DwfRecord *record,
-							 bool even_if_ended);
-extern bool dwf_store_read_record(text *workflow_id, int step_no,
-								  DwfRecord *record);
-extern DwfIds dwf_store_overdue(int limit, Datum aside);
-extern void dwf_store_end_overdue(Datum ids);
-extern TimestampTz dwf_store_next_timeout(Datum aside);
-extern bool dwf_store_set_owner(text *workflow_id, Oid role, Oid owner);
 
-extern void dwf_store_mark_home(void);
-extern bool dwf_store_is_copy(void);
-extern bool dwf_store_has_workflows(void);
-extern void dwf_store_adopt(void);
-extern TransactionId dwf_store_prepared_xid(const char *gid);
-extern uint64 dwf_store_prune(Interval *older_than, int batch,
-							  TransactionId horizon, Oid role);
-
-/* mailbox */
+/* message_rows.c: mailboxes and idempotency keys */
 extern int64 dwf_store_next_message_id(void);
 extern void dwf_store_deliver(int64 message_id, const DwfAddress *address,
 							  Datum payload);
@@ -237,39 +245,37 @@ extern int64 dwf_store_lowest(const DwfAddress *queue, int64 from);
 extern int	dwf_store_oldest(text *workflow_id, Datum doors, Datum keys,
 							 Datum start, int64 *message_id);
 
-/* events */
-extern bool dwf_store_set_event(text *workflow_id, text *key, Datum value,
-								Oid role);
-extern bool dwf_store_event(text *workflow_id, text *key, DwfValue * value,
-							DwfLife *life);
-
-/* hooks */
+/* hook_rows.c: hooks, and requests to webhooks */
 extern bool dwf_store_create_hook(const DwfHook *hook, Oid role);
 extern bool dwf_store_find_hook(text *token, DwfHook *hook);
 extern bool dwf_store_lock_hook(text *token, DwfHook *hook);
 extern bool dwf_store_has_hook(const DwfAddress *address);
-extern bool dwf_store_displace_hook(text *token);
 extern void dwf_store_drop_payloads(const DwfAddress *address);
 extern text *dwf_store_dispose_hook(text *token, Oid role);
 extern void dwf_store_end_requests(const DwfAddress *address);
-extern void dwf_store_release_hooks(text *workflow_id);
-extern void dwf_store_restore_hooks(text *workflow_id);
-extern text *dwf_store_find_unrestored(text *workflow_id);
-
-/* requests to webhooks */
 extern void dwf_store_hold_request(text *workflow_id, int64 request_id,
 								   text *token, bool by_gateway);
 extern DwfAnswered dwf_store_respond(int64 request_id, Datum response,
 									 Oid role);
-extern PGDLLEXPORT void dwf_store_leave_requests(int64 *request_ids,
-												 int count);
 extern bool dwf_store_answer_of(int64 request_id, text *token,
 								DwfAnswer *answer);
 extern PGDLLEXPORT int dwf_store_take_answers(int limit, DwfAnswer **answers);
+
+/* hook_batch_rows.c: many requests to webhooks at a time */
 extern DwfHook *dwf_store_find_webhooks(text **tokens, int ntokens, bool lock,
 										int *count);
-extern void dwf_store_deliver_payloads(int count, Datum *message_ids,
+extern void dwf_store_deliver_payloads(int count,
+									   const int64 *message_ids,
 									   Datum *workflow_ids, Datum *tokens,
 									   Datum *payloads);
+extern PGDLLEXPORT void dwf_store_leave_all_requests(void);
+extern PGDLLEXPORT void dwf_store_leave_requests(const int64 *request_ids,
+												 int count);
+
+/* released_hook_rows.c: hooks of workflows that have ended */
+extern void dwf_store_release_hooks(text *workflow_id);
+extern void dwf_store_restore_hooks(text *workflow_id);
+extern text *dwf_store_find_unrestored(text *workflow_id);
+extern bool dwf_store_displace_hook(text *token);
 
 #endif							/* DWF_STORE_H */

@@ -1,7 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * store_sql.h
- *	  What the statements of store*.c have in common.  Floor 1, for these only.
+ *	  What the statements of the files of rows have in common; for these only.
+ *
+ * Each name in a statement is qualified, the operators too, so that nothing of
+ * the caller's search_path can be picked up.  The exception is unnest() of
+ * several arrays: it is syntax, which means pg_catalog's and must not be
+ * qualified.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,24 +15,26 @@
 
 #include "store/store.h"
 
-/* May $n, a role, act on w?  The rule of owner.c, where SQL needs it. */
+/* May $n, a role, act on workflow w?  The same rule as dwf_owner_allows(). */
 #define ROLE_MAY_ACT(n) \
 	"pg_catalog.pg_has_role(" n "::pg_catalog.oid, w.owner::pg_catalog.oid, 'USAGE')"
+
+/* The operator =, qualified */
 #define EQ	" OPERATOR(pg_catalog.=) "
 
-/* A workflow, $1, that is locked now, unless somebody holds its row */
+/* Lock a workflow, $1, unless another transaction has locked its row */
 #define ONE_THAT_IS_FREE \
 	"(SELECT f.workflow_id FROM durable_wf.workflow f" \
 	" WHERE f.workflow_id" EQ "$1 FOR NO KEY UPDATE SKIP LOCKED)"
 
-/* Has a body got further since its last run began, by whichever commit? */
+/* Has the body of w begun or completed a step since its last run began? */
 #define GOT_FURTHER \
 	"(SELECT GREATEST(s.started_at, s.completed_at) FROM durable_wf.step s" \
 	"  WHERE s.workflow_id" EQ "w.workflow_id" \
 	"  ORDER BY s.step_no DESC LIMIT 1)" \
 	" OPERATOR(pg_catalog.>) w.updated_at"
 
-/* So long after or before now ("+" or "-"), in UTC as in portable.c */
+/* So long after or before now ("+" or "-"), in UTC as dwf_portable_after() */
 #define FROM_NOW(sign, span) \
 	"pg_catalog.timezone('UTC', pg_catalog.timezone('UTC', pg_catalog.now())" \
 	" OPERATOR(pg_catalog." sign ") " span ")"

@@ -1,14 +1,16 @@
 /*-------------------------------------------------------------------------
  *
  * wait_rows.c
- *	  The tables as C functions: let suspended workflows go on.
+ *	  The tables as C functions: find suspended workflows whose wait may be
+ *	  over, and resume them.
  *
- * Only the worker calls these.  It first lists the workflows that may go on,
- * by one of several ways, and then has those go on; whatever has happened in
- * between, a workflow that goes on for nothing looks and is suspended again.
+ * Only the worker calls these functions.  It first lists workflows, in one of
+ * several ways, and then resumes those that it has listed.  What has happened
+ * in between does no harm: a workflow that was resumed for nothing finds
+ * nothing and is suspended again.
  *
- * The worker never waits for a row that others hold: it passes it by, and
- * comes back by the clock.
+ * The worker never waits for a row that another transaction has locked.  It
+ * skips the row, and comes back to it when the clock says so.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,26 +22,29 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "base/arrays.h"
 #include "shared/listener.h"
-#include "store/plan.h"
+#include "shared/service.h"
 #include "store/store_sql.h"
 
-/* So many waits are looked at before others are served */
+/* A page: how many waits are read before the worker does other work */
 #define PAGE	2048
 
 /*
- * The worker may not know yet that this is a copy: rows that have been restored
- * are seen together with that.  Asked once a statement.
+ * Is this database no copy?  The worker may not know yet that it is one; but a
+ * snapshot that shows restored rows shows that, too.  A subquery, so that it
+ * is evaluated once in each statement.
  */
 #define RUNS_HERE	"(SELECT NOT durable_wf.is_copy())"
 
 /*
- * What keeps the planner from another way than by one step in an index for
- * each row, as it may think best while the tables are small
+ * Keep the planner from pulling a subquery up: then its only way is one
+ * descent of an index for each outer row.  While the tables are small, another
+ * way may look cheaper to it.
  */
 #define BY_INDEX	" OFFSET 0"
 
-/* doors, targets, keys; but not these */
+/* doors, targets, keys, ids to leave out */
 static DwfStatement waiters_query = {
 	"SELECT pg_catalog.array_agg(DISTINCT a.workflow_id)"
 	" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2),"
@@ -51,7 +56,7 @@ static DwfStatement waiters_query = {
 	4, {CHARARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}, NULL
 };
 
-/* now, at most so many, but not these */
+/* now, limit, ids to leave out */
 static DwfStatement due_query = {
 	"SELECT pg_catalog.array_agg(DISTINCT d.workflow_id) FROM ("
 	" SELECT a.workflow_id FROM durable_wf.wait a"
@@ -61,7 +66,7 @@ static DwfStatement due_query = {
 	3, {TIMESTAMPTZOID, INT4OID, TEXTARRAYOID}, NULL
 };
 
-/* When the next one is due, but not of these */
+/* ids to leave out */
 static DwfStatement next_deadline_query = {
 	"SELECT a.deadline FROM durable_wf.wait a"
 	" WHERE a.deadline IS NOT NULL AND NOT a.workflow_id" EQ "ANY ($1)"
@@ -69,7 +74,7 @@ static DwfStatement next_deadline_query = {
 	1, {TEXTARRAYOID}, NULL
 };
 
-/* id, position, at most so many */
+/* id and position to go on after, limit */
 static DwfStatement page_query = {
 	"SELECT a.workflow_id, a.position, a.target_id FROM durable_wf.wait a"
 	" WHERE ROW(a.workflow_id, a.position) OPERATOR(pg_catalog.>) ROW($1, $2)"
@@ -77,7 +82,7 @@ static DwfStatement page_query = {
 	3, {TEXTOID, INT4OID, INT4OID}, NULL
 };
 
-/* ids, but not these */
+/* ids, ids to leave out */
 static DwfStatement over_query = {
 	"SELECT pg_catalog.array_agg(DISTINCT a.workflow_id)"
 	" FROM pg_catalog.unnest($1) AS i (workflow_id)"
@@ -106,9 +111,9 @@ static DwfStatement over_query = {
 };
 
 /*
- * ids.  Those whose row somebody holds are due in a while, so that the clock
- * comes back to them.  Returns how many go on, and those that the clock is not
- * going to come back to, as somebody holds their waits, too.
+ * ids.  Workflows whose row is locked get a deadline in 500 ms, at which the
+ * worker finds them again.  Returns how many workflows were resumed, and the
+ * ids of those that got no deadline, since their waits are locked, too.
  */
 static DwfStatement resume_query = {
 	"WITH chosen AS MATERIALIZED ("
@@ -148,7 +153,7 @@ static DwfStatement resume_query = {
 	1, {TEXTARRAYOID}, NULL
 };
 
-/* ids */
+/* ids; deletes the waits of those that have ended or do not exist */
 static DwfStatement forget_waits_query = {
 	"WITH free AS MATERIALIZED ("
 	"   SELECT a.workflow_id, a.position FROM durable_wf.wait a"
@@ -162,11 +167,11 @@ static DwfStatement forget_waits_query = {
 	1, {TEXTARRAYOID}, NULL
 };
 
-/* A column of ids, copied for the caller */
+/* A column of the first row, a text[] of ids, copied for the caller */
 static DwfIds
 column_ids(DwfRun r, int n)
 {
-	DwfValue	value = dwf_plan_copy_column(r, 0, n);
+	DwfValue	value = dwf_statement_copy_column(r, 0, n);
 	DwfIds		ids = {0, (Datum) 0};
 
 	if (value.isnull)
@@ -177,18 +182,21 @@ column_ids(DwfRun r, int n)
 	return ids;
 }
 
-/* The ids that a statement lists, in its only row and column */
+/* Run a statement for ids, which it returns as one text[] */
 DwfIds
 dwf_store_list_ids(DwfStatement *statement, Datum *values)
 {
-	DwfRun		r = dwf_plan_run(statement, values, NULL);
+	DwfRun		r = dwf_statement_run(statement, values, NULL);
 	DwfIds		ids = column_ids(r, 1);
 
-	dwf_plan_done(r);
+	dwf_statement_done(r);
 	return ids;
 }
 
-/* Those, but not of "aside", that wait at an address; arrays of a length */
+/*
+ * List workflows that wait at one of these addresses, except those in "aside".
+ * Doors, targets and keys are arrays of one length.
+ */
 DwfIds
 dwf_store_waiters(Datum doors, Datum targets, Datum keys, Datum aside)
 {
@@ -197,7 +205,7 @@ dwf_store_waiters(Datum doors, Datum targets, Datum keys, Datum aside)
 	return dwf_store_list_ids(&waiters_query, values);
 }
 
-/* A batch of those whose deadline has come, but not of "aside" */
+/* List workflows whose deadline has come, except those in "aside" */
 DwfIds
 dwf_store_due_waiters(int limit, Datum aside)
 {
@@ -207,16 +215,19 @@ dwf_store_due_waiters(int limit, Datum aside)
 	return dwf_store_list_ids(&due_query, values);
 }
 
-/* The next deadline, but not of "aside"; or DT_NOEND */
+/* The first deadline of a wait, except of those in "aside"; or DT_NOEND */
 TimestampTz
 dwf_store_next_deadline(Datum aside)
 {
 	Datum		values[] = {aside};
 
-	return dwf_plan_moment(&next_deadline_query, values);
+	return dwf_statement_moment(&next_deadline_query, values);
 }
 
-/* Those of them, but not of "aside", whose wait is over, whoever was told */
+/*
+ * List those of these workflows whose wait is over, except those in "aside".
+ * The tables alone say whether it is; no news is needed.
+ */
 DwfIds
 dwf_store_over_waiters(Datum ids, Datum aside)
 {
@@ -225,20 +236,22 @@ dwf_store_over_waiters(Datum ids, Datum aside)
 	return dwf_store_list_ids(&over_query, values);
 }
 
-/* Was news lost of this workflow? */
+/* May news about this workflow have been lost? */
 static bool
 was_lost(const DwfLost *lost, text *workflow_id)
 {
-	uint64		hash = dwf_listener_workflow_hash(VARDATA_ANY(workflow_id),
-												  VARSIZE_ANY_EXHDR(workflow_id));
+	uint64		hash;
 
+	hash = dwf_listener_workflow_hash(VARDATA_ANY(workflow_id),
+									  VARSIZE_ANY_EXHDR(workflow_id));
 	return dwf_service_has_lost(lost, hash);
 }
 
 /*
- * Go on through all waits, by a page: those that wait for something of which
- * news were lost, at most so many.  When all news were, have them told from now
- * on.  False at the end, when the cursor is at the beginning again.
+ * Read the next page of all waits.  List at most "limit" workflows that wait
+ * for something about which news may have been lost.  If all news was lost,
+ * have the worker be told about the targets of these waits from now on.  False
+ * at the end of the table; then the cursor is at the beginning again.
  */
 bool
 dwf_store_wait_page(DwfWaitCursor *cursor, const DwfLost *lost, int limit,
@@ -250,20 +263,26 @@ dwf_store_wait_page(DwfWaitCursor *cursor, const DwfLost *lost, int limit,
 		Int32GetDatum(cursor->length > 0 ? cursor->position : -1),
 	Int32GetDatum(PAGE)};
 	Datum	   *found = palloc(limit * sizeof(Datum));
-	DwfRun		r = dwf_plan_run(&page_query, values, NULL);
+	DwfRun		r = dwf_statement_run(&page_query, values, NULL);
 	MemoryContext old = MemoryContextSwitchTo(r.caller_context);
 	int			count = 0;
 	uint64		i;
 
+	/* move the cursor from row to row; stop it where "found" is full */
 	for (i = 0; i < SPI_processed && count < limit; i++)
 	{
 		bool		isnull;
-		text	   *id = DatumGetTextPP(dwf_plan_column(i, 1, &isnull));
-		text	   *target = DatumGetTextPP(dwf_plan_column(i, 3, &isnull));
+		Datum		column = dwf_statement_column(i, 1, &isnull);
+		text	   *id = DatumGetTextPP(column);
+		text	   *target;
 
-		cursor->position = DatumGetInt32(dwf_plan_column(i, 2, &isnull));
+		column = dwf_statement_column(i, 3, &isnull);
+		target = DatumGetTextPP(column);
+		cursor->position = DatumGetInt32(dwf_statement_column(i, 2, &isnull));
 		cursor->length = VARSIZE_ANY_EXHDR(id);
 		memcpy(cursor->workflow_id, VARDATA_ANY(id), cursor->length);
+
+		/* expect before the caller looks whether the wait is over */
 		if (lost->all)
 		{
 			dwf_listener_expect(id);
@@ -276,34 +295,36 @@ dwf_store_wait_page(DwfWaitCursor *cursor, const DwfLost *lost, int limit,
 														 cursor->length));
 	}
 	ids->count = count;
-	ids->array = PointerGetDatum(construct_array(found, count, TEXTOID, -1,
-												 false, TYPALIGN_INT));
+	ids->array = dwf_arrays_of_text(found, count);
+
+	/* a page that was read to its end and is not full is the last one */
 	if (i == SPI_processed && SPI_processed < PAGE)
 		cursor->length = 0;
 	MemoryContextSwitchTo(old);
-	dwf_plan_done(r);
+	dwf_statement_done(r);
 	return cursor->length > 0;
 }
 
 /*
- * Let these go on; returns how many do.  "left" are those that it could not do
- * anything about.
+ * Resume these workflows, where they are suspended; returns how many were.
+ * "left" gets the ids of those for which nothing could be done, since another
+ * transaction has locked their rows.
  */
 uint64
 dwf_store_resume(Datum ids, DwfIds *left)
 {
-	DwfRun		r = dwf_plan_run(&resume_query, &ids, NULL);
+	DwfRun		r = dwf_statement_run(&resume_query, &ids, NULL);
 	bool		isnull;
-	uint64		resumed = DatumGetInt64(dwf_plan_column(0, 1, &isnull));
+	uint64		resumed = DatumGetInt64(dwf_statement_column(0, 1, &isnull));
 
 	*left = column_ids(r, 2);
-	dwf_plan_done(r);
+	dwf_statement_done(r);
 	return resumed;
 }
 
-/* These workflows may have ended while they were suspended */
+/* Delete the waits of those of these workflows that have ended */
 void
 dwf_store_forget_waits(Datum ids)
 {
-	(void) dwf_plan_count(&forget_waits_query, &ids, NULL);
+	(void) dwf_statement_count(&forget_waits_query, &ids, NULL);
 }

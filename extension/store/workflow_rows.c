@@ -1,12 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * workflow_rows.c
- *	  The only SQL text in C: the tables of durable_wf behind C functions.
- *
- * How they are run is plan.c's; as it says, each name in them is qualified,
- * the operators too, so that nothing of the caller's search_path can be picked
- * up.  (unnest of several arrays is syntax; it means pg_catalog's, and must be
- * unqualified.)
+ *	  The tables as C functions: start, read, end and prune workflows; publish
+ *	  and read their events.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,11 +16,12 @@
 #include "utils/timestamp.h"
 
 #include "shared/claim.h"
+#include "store/catalog.h"
 #include "store/store_sql.h"
 
 /*
- * The test for the workflow spares those who wait for it a wake: a row trigger
- * fires before ON CONFLICT is considered.
+ * The test for an earlier workflow keeps its waiters from being woken for
+ * nothing: a row trigger fires before ON CONFLICT is considered.
  */
 #define START_QUERY(columns, values) \
 	"INSERT INTO durable_wf.workflow (workflow_id, owner, input" columns ")" \
@@ -39,7 +36,9 @@ static DwfStatement start_query = {
 	3, {TEXTOID, OIDOID, JSONBOID}, NULL
 };
 
-/* id, owner, input, queue, delay, timeout, body; not in objects before 0.3.0 */
+/*
+ * id, owner, input, queue, delay, timeout, body; not in objects before 0.3.0
+ */
 static DwfStatement start_timed_query = {
 	START_QUERY(", queue, due_at, timeout_at, body",
 				", $4, " FROM_NOW("+", "$5") ", " FROM_NOW("+", "$6") ", $7"),
@@ -47,7 +46,7 @@ static DwfStatement start_timed_query = {
 	NULL
 };
 
-/* id, input, queue, body: NULL is as it is */
+/* id, input, queue, body; what is null is not compared */
 static DwfStatement same_start_query = {
 	"SELECT FROM durable_wf.workflow w"
 	" WHERE w.workflow_id" EQ "$1 AND ($2 IS NULL OR w.input" EQ "$2)"
@@ -88,40 +87,7 @@ static DwfStatement set_owner_query = {
 	3, {TEXTOID, OIDOID, OIDOID}, NULL
 };
 
-/* A row that says that something is from elsewhere, kept until we commit */
-static DwfStatement lock_home_query = {
-	"SELECT FROM durable_wf.home h"
-	" WHERE h.system_identifier OPERATOR(pg_catalog.=) 0 FOR KEY SHARE",
-	0, {0}, NULL
-};
-
-static DwfStatement mark_home_query = {
-	"INSERT INTO durable_wf.home (system_identifier, database) VALUES (0, 0)",
-	0, {0}, NULL
-};
-
-static DwfStatement is_copy_query = {
-	"SELECT WHERE durable_wf.is_copy()",
-	0, {0}, NULL
-};
-
-static DwfStatement has_workflows_query = {
-	"SELECT FROM durable_wf.workflow w LIMIT 1",
-	0, {0}, NULL
-};
-
-static DwfStatement leave_home_query = {
-	"DELETE FROM durable_wf.home",
-	0, {0}, NULL
-};
-
-static DwfStatement enter_home_query = {
-	"INSERT INTO durable_wf.home (system_identifier, database)"
-	" SELECT h.system_identifier, h.database FROM durable_wf.here() h",
-	0, {0}, NULL
-};
-
-/* name */
+/* name of the prepared transaction */
 static DwfStatement prepared_xid_query = {
 	"SELECT p.transaction FROM pg_catalog.pg_prepared_xacts p"
 	" WHERE p.gid" EQ "$1",
@@ -129,8 +95,8 @@ static DwfStatement prepared_xid_query = {
 };
 
 /*
- * One statement and one snapshot, so that nothing is left behind: the deleting
- * parts see what the choice saw.
+ * All is deleted in one statement and hence by one snapshot: its parts see the
+ * rows that the choice of the victims saw, and leave none behind.
  */
 #define PRUNE_QUERY(journal) \
 	"WITH victim AS MATERIALIZED (" \
@@ -168,8 +134,9 @@ static DwfStatement prepared_xid_query = {
 	"   WHERE r.workflow_id" EQ "v.workflow_id),"
 
 /*
- * ended longer ago than, at most so many, by a transaction older than, role;
- * before 0.4.0 no hook was remembered, and before 0.3.0 there was no journal
+ * age since the end, limit, xid before which it ended, role.  Objects from
+ * before 0.4.0 have no table of released hooks, those from before 0.3.0 have
+ * no journal.
  */
 static DwfStatement prune_query = {
 	PRUNE_QUERY(PRUNE_JOURNAL " released AS ("
@@ -199,7 +166,7 @@ static DwfStatement set_event_query = {
 	4, {TEXTOID, TEXTOID, JSONBOID, OIDOID}, NULL
 };
 
-/* workflow id, key; the workflow and its event in one snapshot */
+/* workflow id, key; reads the workflow and its event in one snapshot */
 static DwfStatement event_query = {
 	"SELECT w.owner::pg_catalog.oid, w.status, w.finished_at IS NOT NULL,"
 	" e.value FROM durable_wf.workflow w"
@@ -209,21 +176,22 @@ static DwfStatement event_query = {
 	2, {TEXTOID, TEXTOID}, NULL
 };
 
-/* The first three columns of a row, as every query for a life returns them */
+/* Read the columns that life_query and others begin with */
 static void
 read_life(uint64 row, DwfLife *life)
 {
+	text	   *status;
 	bool		isnull;
 
-	life->owner = DatumGetObjectId(dwf_plan_column(row, 1, &isnull));
-	text_to_cstring_buffer(DatumGetTextPP(dwf_plan_column(row, 2, &isnull)),
-						   life->status, sizeof(life->status));
-	life->finished = DatumGetBool(dwf_plan_column(row, 3, &isnull));
+	life->owner = DatumGetObjectId(dwf_statement_column(row, 1, &isnull));
+	status = DatumGetTextPP(dwf_statement_column(row, 2, &isnull));
+	text_to_cstring_buffer(status, life->status, sizeof(life->status));
+	life->finished = DatumGetBool(dwf_statement_column(row, 3, &isnull));
 }
 
 /*
- * Raise 25006 on a standby and in a READ ONLY transaction; "function" is an SQL
- * name
+ * Raise 25006 on a standby and in a READ ONLY transaction.  That of a body is
+ * one, too, but our calls in it may write.  "function" is an SQL name.
  */
 void
 dwf_store_require_writable(const char *function)
@@ -231,7 +199,7 @@ dwf_store_require_writable(const char *function)
 	const char *command;
 
 	if (!XactReadOnly)
-		return;					/* the usual case; in recovery it is set */
+		return;					/* in recovery it is always set */
 	command = psprintf("%s()", function);
 	PreventCommandDuringRecovery(command);
 	if (!dwf_claim_is_body())
@@ -240,7 +208,10 @@ dwf_store_require_writable(const char *function)
 
 /* ----- workflows ----- */
 
-/* Insert a workflow; false if the id is taken */
+/*
+ * Insert a workflow; false if the id is taken.  Blocks while another
+ * transaction inserts a workflow of this id.
+ */
 bool
 dwf_store_start(const DwfStart *start, Oid owner)
 {
@@ -254,11 +225,11 @@ dwf_store_start(const DwfStart *start, Oid owner)
 	bool		is_plain = start->body == NULL && start->queue == NULL &&
 	!start->is_delayed && start->timeout.isnull;
 
-	return dwf_plan_count(is_plain ? &start_query : &start_timed_query,
-						  values, nulls) > 0;
+	return dwf_statement_count(is_plain ? &start_query : &start_timed_query,
+							   values, nulls) > 0;
 }
 
-/* Was the workflow started with this input and queue, as far as given? */
+/* Was a workflow started with this input, queue and body, as far as given? */
 bool
 dwf_store_same_start(const DwfStart *start)
 {
@@ -268,42 +239,45 @@ dwf_store_same_start(const DwfStart *start)
 	char		nulls[] = {' ', start->input.isnull ? 'n' : ' ',
 	start->queue ? ' ' : 'n', start->body ? ' ' : 'n'};
 
-	return dwf_plan_count(&same_start_query, values, nulls) > 0;
+	return dwf_statement_count(&same_start_query, values, nulls) > 0;
 }
 
-/* Look at a workflow; false if there is none */
+/* Read the owner and status of a workflow; false if there is none */
 bool
 dwf_store_life(text *workflow_id, DwfLife *life)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id)};
-	DwfRun		r = dwf_plan_run(&life_query, values, NULL);
+	DwfRun		r = dwf_statement_run(&life_query, values, NULL);
 	bool		found = SPI_processed > 0;
 
 	if (found)
 		read_life(0, life);
-	dwf_plan_done(r);
+	dwf_statement_done(r);
 	return found;
 }
 
-/* Look at a workflow and at what came out of it; false if there is none */
+/* Read a workflow's status and its outcome; false if there is none */
 bool
 dwf_store_outcome(text *workflow_id, DwfOutcome *outcome)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id)};
-	DwfRun		r = dwf_plan_run(&outcome_query, values, NULL);
+	DwfRun		r = dwf_statement_run(&outcome_query, values, NULL);
 	bool		found = SPI_processed > 0;
 
 	if (found)
 	{
 		read_life(0, &outcome->life);
-		outcome->output = dwf_plan_copy_column(r, 0, 4);
-		outcome->error = dwf_plan_copy_column(r, 0, 5);
+		outcome->output = dwf_statement_copy_column(r, 0, 4);
+		outcome->error = dwf_statement_copy_column(r, 0, 5);
 	}
-	dwf_plan_done(r);
+	dwf_statement_done(r);
 	return found;
 }
 
-/* End a workflow; false if it has ended, is not there or not the role's */
+/*
+ * End a workflow; false if it has ended, does not exist or is not the role's.
+ * Blocks while another transaction has locked its row.
+ */
 bool
 dwf_store_finish(text *workflow_id, Oid role, const char *status,
 				 DwfValue output, DwfValue error)
@@ -314,89 +288,63 @@ dwf_store_finish(text *workflow_id, Oid role, const char *status,
 	char		nulls[] = {' ', ' ', ' ', output.isnull ? 'n' : ' ',
 	error.isnull ? 'n' : ' '};
 
-	return dwf_plan_count(&finish_query, values, nulls) > 0;
+	return dwf_statement_count(&finish_query, values, nulls) > 0;
 }
 
-/* Give a workflow to another role; false if it is not there or not the role's */
+/* Change the owner of a workflow; false if none of the role's has this id */
 bool
 dwf_store_set_owner(text *workflow_id, Oid role, Oid owner)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id),
 	ObjectIdGetDatum(role), ObjectIdGetDatum(owner)};
 
-	return dwf_plan_count(&set_owner_query, values, NULL) > 0;
+	return dwf_statement_count(&set_owner_query, values, NULL) > 0;
 }
 
-/* See to it that durable_wf.home has a row of an unknown database */
-void
-dwf_store_mark_home(void)
-{
-	if (dwf_plan_count(&lock_home_query, NULL, NULL) == 0)
-		(void) dwf_plan_count(&mark_home_query, NULL, NULL);
-}
-
-/* Have workflows come from another database, and were not adopted? */
-bool
-dwf_store_is_copy(void)
-{
-	return dwf_plan_count(&is_copy_query, NULL, NULL) > 0;
-}
-
-/* Is there any workflow in this database, as far as has committed? */
-bool
-dwf_store_has_workflows(void)
-{
-	return dwf_plan_count_latest(&has_workflows_query, NULL) > 0;
-}
-
-/* All that is in this database is at home here, as wf_adopt() has it */
-void
-dwf_store_adopt(void)
-{
-	(void) dwf_plan_count(&leave_home_query, NULL, NULL);
-	(void) dwf_plan_count(&enter_home_query, NULL, NULL);
-}
-
-/* The prepared transaction of this name, or an invalid id */
+/* Find the xid of a prepared transaction by its name, or an invalid xid */
 TransactionId
 dwf_store_prepared_xid(const char *gid)
 {
 	TransactionId xid = InvalidTransactionId;
 	Datum		values[] = {CStringGetTextDatum(gid)};
-	DwfRun		r = dwf_plan_run(&prepared_xid_query, values, NULL);
+	DwfRun		r = dwf_statement_run(&prepared_xid_query, values, NULL);
 	bool		isnull;
 
 	if (SPI_processed > 0)
-		xid = DatumGetTransactionId(dwf_plan_column(0, 1, &isnull));
-	dwf_plan_done(r);
+		xid = DatumGetTransactionId(dwf_statement_column(0, 1, &isnull));
+	dwf_statement_done(r);
 	return xid;
 }
 
 /*
- * Remove up to "batch" workflows that ended longer ago than "older_than", by a
- * transaction older than "horizon", with all that belongs to them.  Returns
- * how many.  Blocks only for a receiver that still holds a message of one.
+ * Delete up to "batch" of the role's workflows, with all that belongs to them,
+ * that ended longer ago than "older_than" by a transaction older than
+ * "horizon".  Returns how many.  Blocks only while a receiver holds a message
+ * of one of them.
  */
 uint64
 dwf_store_prune(Interval *older_than, int batch, TransactionId horizon,
 				Oid role)
 {
-	Datum		values[] = {IntervalPGetDatum(older_than), Int32GetDatum(batch),
+	Datum		values[] = {IntervalPGetDatum(older_than),
+		Int32GetDatum(batch),
 	TransactionIdGetDatum(horizon), ObjectIdGetDatum(role)};
 	DwfStatement *query = &prune_query;
 
-	if (!OidIsValid(dwf_plan_find_relation("step")))
+	if (!OidIsValid(dwf_catalog_find_relation("step")))
 		query = &prune_old_query;
-	else if (!OidIsValid(dwf_plan_find_relation("released_hook")))
+	else if (!OidIsValid(dwf_catalog_find_relation("released_hook")))
 		query = &prune_unreleased_query;
-	return dwf_plan_count(query, values, NULL);
+	return dwf_statement_count(query, values, NULL);
 }
 
 /* ----- events ----- */
 
 /*
- * Publish a value; false if the workflow refuses it.  The transaction gets its
- * xid before it looks whether the workflow has ended (README, I5).
+ * Publish a value under a key; false if the workflow has ended, does not exist
+ * or is not the role's.  The transaction gets its xid before it reads whether
+ * the workflow has ended (README, I5).  Blocks while another transaction
+ * publishes under the same key.
  */
 bool
 dwf_store_set_event(text *workflow_id, text *key, Datum value, Oid role)
@@ -405,22 +353,24 @@ dwf_store_set_event(text *workflow_id, text *key, Datum value, Oid role)
 	PointerGetDatum(key), value, ObjectIdGetDatum(role)};
 
 	(void) GetTopTransactionId();
-	return dwf_plan_count(&set_event_query, values, NULL) > 0;
+	return dwf_statement_count(&set_event_query, values, NULL) > 0;
 }
 
-/* Look at a workflow and one of its events; false if there is no workflow */
+/* Read a workflow and one of its events; false if there is no workflow */
 bool
-dwf_store_event(text *workflow_id, text *key, DwfValue * value, DwfLife *life)
+dwf_store_event(text *workflow_id, text *key, DwfValue * value,
+				DwfLife *life)
 {
-	Datum		values[] = {PointerGetDatum(workflow_id), PointerGetDatum(key)};
-	DwfRun		r = dwf_plan_run(&event_query, values, NULL);
+	Datum		values[] = {PointerGetDatum(workflow_id),
+	PointerGetDatum(key)};
+	DwfRun		r = dwf_statement_run(&event_query, values, NULL);
 	bool		found = SPI_processed > 0;
 
 	if (found)
 	{
 		read_life(0, life);
-		*value = dwf_plan_copy_column(r, 0, 4);
+		*value = dwf_statement_copy_column(r, 0, 4);
 	}
-	dwf_plan_done(r);
+	dwf_statement_done(r);
 	return found;
 }

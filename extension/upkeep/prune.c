@@ -15,7 +15,7 @@
 
 #include "base/args.h"
 #include "shared/horizon.h"
-#include "store/plan.h"
+#include "store/catalog.h"
 #include "store/store.h"
 
 PG_FUNCTION_INFO_V1(wf_prune);
@@ -46,7 +46,7 @@ wf_prune(PG_FUNCTION_ARGS)
 				 errdetail("Its snapshot may not show all that belongs to a workflow."),
 				 errhint("Call it after BEGIN ISOLATION LEVEL READ COMMITTED.")));
 
-	table = table_open(dwf_plan_relation("workflow"), AccessShareLock);
+	table = table_open(dwf_catalog_relation("workflow"), AccessShareLock);
 	horizon = dwf_horizon_read(table);
 	table_close(table, NoLock);
 	if (!TransactionIdIsValid(horizon))

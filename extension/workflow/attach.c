@@ -286,11 +286,7 @@ wf_attach_next(PG_FUNCTION_ARGS)
 	isnull = !dwf_wait(&wait);
 	value = PointerGetDatum(next.workflow_id);
 
-	if (wait.is_call)
-		return dwf_args_return_row(fcinfo, &value, &isnull);
-	if (isnull)
-		PG_RETURN_NULL();
-	PG_RETURN_DATUM(value);
+	return dwf_args_return_value(fcinfo, value, isnull);
 }
 
 /* wf_retry(workflow_id) → void */

@@ -29,6 +29,7 @@
 #include "base/args.h"
 #include "base/owner.h"
 #include "base/portable.h"
+#include "base/settings.h"
 #include "shared/claim.h"
 #include "shared/shmem.h"
 #include "store/store.h"

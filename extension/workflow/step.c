@@ -20,6 +20,7 @@
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/fmgroids.h"
+#include "utils/jsonb.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
@@ -384,7 +385,6 @@ do_wf_step(PG_FUNCTION_ARGS)
 	Step		step = step_arguments(fcinfo);
 	MemoryContext context;
 	ErrorData  *error;
-	bool		isnull = false;
 
 	dwf_journal_require("wf_step");
 	dwf_store_require_writable("wf_step");
@@ -409,9 +409,7 @@ do_wf_step(PG_FUNCTION_ARGS)
 	}
 	MemoryContextDelete(context);
 
-	if (fcinfo->context && IsA(fcinfo->context, CallContext))
-		return dwf_args_return_row(fcinfo, &step.output, &isnull);
-	PG_RETURN_DATUM(step.output);
+	return dwf_args_return_value(fcinfo, step.output, false);
 }
 
 /* ----- work done by the client ----- */
@@ -429,17 +427,31 @@ static const DwfCall save_step = {
 	"wf_save_step", 0, false, save_step_body, 1, false
 };
 
+/* Do many drivers show it as they show SQL NULL? */
+static bool
+is_json_null(Jsonb *json)
+{
+	JsonbValue	value;
+
+	return JB_ROOT_IS_SCALAR(json) && JsonbExtractScalar(&json->root, &value) &&
+		value.type == jbvNull;
+}
+
 /* wf_get_step(name) → jsonb; what wf_save_step has recorded here, or null */
 Datum
 wf_get_step(PG_FUNCTION_ARGS)
 {
 	text	   *name = dwf_args_name(fcinfo, 0, "name", DWF_KEY_MAX);
+	Datum		output;
 
 	dwf_journal_require("wf_get_step");
 	if (dwf_journal_in_command() ||
 		!dwf_journal_look(save_step.function, name, "wf_get_step"))
 		PG_RETURN_NULL();
-	return dwf_journal_call(&save_step, fcinfo);
+	output = dwf_journal_call(&save_step, fcinfo);
+	if (is_json_null(DatumGetJsonbP(output)))
+		dwf_journal_note_done(name);
+	return output;
 }
 
 /* wf_save_step(name, output) → void */
@@ -462,7 +474,6 @@ do_wf_sleep(PG_FUNCTION_ARGS)
 {
 	DwfWait		wait;
 	Datum		value;
-	bool		isnull = false;
 
 	dwf_journal_require("wf_sleep");
 	dwf_store_require_writable("wf_sleep");
@@ -477,9 +488,7 @@ do_wf_sleep(PG_FUNCTION_ARGS)
 
 	value = TimestampTzGetDatum(wait.deadline == DWF_WAIT_NEVER ?
 								GetCurrentTimestamp() : wait.deadline);
-	if (wait.is_call)
-		return dwf_args_return_row(fcinfo, &value, &isnull);
-	PG_RETURN_DATUM(value);
+	return dwf_args_return_value(fcinfo, value, false);
 }
 
 /* wf_now() → timestamptz */

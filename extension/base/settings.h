@@ -1,0 +1,48 @@
+/*-------------------------------------------------------------------------
+ *
+ * settings.h
+ *	  The values of the settings durable_wf.*.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_SETTINGS_H
+#define DWF_SETTINGS_H
+
+#include "base/durable_wf.h"
+
+/* The workflow that the session acts as; '' when there is none */
+extern char *dwf_setting_workflow_id;
+
+/* The least time between two batches of notifications, in milliseconds */
+extern int	dwf_setting_notify_min_gap;
+
+/* Neither SQL workflows nor timers run in this cluster */
+extern bool dwf_setting_paused;
+
+/* Executors, and the bodies that they run; times in milliseconds */
+extern int	dwf_setting_max_executors;
+extern int	dwf_setting_suspend_after;
+extern int	dwf_setting_executor_idle_timeout;
+extern int	dwf_setting_max_attempts;
+extern int	dwf_setting_step_timeout;
+
+/* The longest run of a hook's validator, in milliseconds */
+extern PGDLLEXPORT int dwf_setting_validator_timeout;
+
+/* How soon the vanished host of an attached client is noticed, in seconds */
+extern int	dwf_setting_attach_keepalive;
+
+/* The gateway; times in milliseconds, sizes in bytes */
+extern PGDLLEXPORT int dwf_setting_http_port;
+extern PGDLLEXPORT char *dwf_setting_http_listen_addresses;
+extern PGDLLEXPORT char *dwf_setting_http_database;
+extern PGDLLEXPORT char *dwf_setting_http_role;
+extern PGDLLEXPORT char *dwf_setting_http_base_url;
+extern PGDLLEXPORT int dwf_setting_http_max_body;
+extern PGDLLEXPORT int dwf_setting_http_max_connections;
+extern PGDLLEXPORT int dwf_setting_http_request_timeout;
+extern PGDLLEXPORT int dwf_setting_http_response_timeout;
+
+extern void dwf_settings_define(void);
+
+#endif							/* DWF_SETTINGS_H */

@@ -1,8 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * aside.c
- *	  Workflows that the worker could not serve: they are set aside, so that
- *	  others are served, and tried again later each time.
+ *	  Workflows that the worker could not serve and tries again later.
+ *
+ * Such a workflow is set aside: all searches of the worker leave it out, so
+ * that others are served.  All that are set aside are taken at once and tried
+ * alone, later each time.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,16 +17,20 @@
 #include "base/arrays.h"
 #include "base/texts.h"
 
-/* No more than so many; the longest time until they are tried again, in ms */
+/* How many can be set aside; the longest delay until they are tried, in ms */
 #define ASIDE_MAX		100
 #define LONGEST_GAP		60000
 
-/* They, as text in TopMemoryContext; when and how often they are tried again */
+/* Their ids, as text in TopMemoryContext */
 static List *aside = NIL;
+
+/*
+ * When they are tried again, and how often they were since the list was empty
+ */
 static TimestampTz aside_at;
 static int	rounds = 0;
 
-/* Add a copy of an id to a list; both are in TopMemoryContext */
+/* Append a copy of an id to a list; both are made in TopMemoryContext */
 void
 dwf_aside_keep(List **list, text *id)
 {
@@ -33,7 +40,7 @@ dwf_aside_keep(List **list, text *id)
 	MemoryContextSwitchTo(old);
 }
 
-/* Set a workflow aside; false if there are too many */
+/* Set a workflow aside; returns false if too many are */
 bool
 dwf_aside_add(text *id)
 {
@@ -47,7 +54,7 @@ dwf_aside_add(text *id)
 	return true;
 }
 
-/* Those that are, as text[] */
+/* The ids of those that are set aside, as text[] */
 Datum
 dwf_aside_ids(void)
 {
@@ -62,7 +69,7 @@ dwf_aside_ids(void)
 	return dwf_arrays_of_text(ids, count);
 }
 
-/* Take them, to be tried again; those that are set aside anew wait for longer */
+/* Take all that are set aside; those set aside after this wait for longer */
 List *
 dwf_aside_take(void)
 {
@@ -73,7 +80,7 @@ dwf_aside_take(void)
 	return taken;
 }
 
-/* When they are to be tried again; DT_NOEND if there are none */
+/* When the workflows set aside are tried again; DT_NOEND if there are none */
 TimestampTz
 dwf_aside_at(void)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * aside.h
- *	  Workflows that the worker could not serve.
+ *	  Workflows that the worker could not serve and tries again later.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * attempt.c
- *	  Do a piece of the worker's work so that its failure is no other's.
+ *	  Do a piece of the worker's work so that its failure stops no other piece.
  *
- * Each piece has a transaction of its own.  What it raises is logged, once
- * until it succeeds again or fails in another way, and it is tried again
- * later, after 1 s, 2 s and so on, at most a minute.  The worker and its
- * executors go on.
+ * Each piece has a transaction of its own.  An error in it is logged once,
+ * until that kind of work succeeds again or fails by another SQLSTATE.  The
+ * caller tries again after 1 s, 2 s, 4 s and so on, at most a minute.  The
+ * worker and its executors go on.
  *
  *-------------------------------------------------------------------------
  */
@@ -19,13 +19,14 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-/* The longest time until it is tried again, in ms */
+#include "base/process.h"
+
+/* The longest delay after a failure, in ms */
 #define LONGEST_GAP		60000
 
-/* May it be tried now? */
+/* Is the delay after the last failure over? */
 bool
 dwf_attempt_may(const DwfAttempt *attempt)
 {
@@ -33,7 +34,7 @@ dwf_attempt_may(const DwfAttempt *attempt)
 		attempt->again_at <= GetCurrentTimestamp();
 }
 
-/* Say how it has failed, unless that is known */
+/* Log an error, unless the last one that was logged had its SQLSTATE */
 static void
 report(DwfAttempt *attempt, const ErrorData *error, text *workflow_id)
 {
@@ -52,7 +53,7 @@ report(DwfAttempt *attempt, const ErrorData *error, text *workflow_id)
 			 error->context ? errcontext("%s", error->context) : 0));
 }
 
-/* It has worked; if it had failed before, say so */
+/* Note a success; log it if the log has a failure of this kind of work */
 static void
 succeed(DwfAttempt *attempt)
 {
@@ -64,7 +65,7 @@ succeed(DwfAttempt *attempt)
 	attempt->failures = attempt->said = 0;
 }
 
-/* It has failed, and is tried again later each time */
+/* Note a failure: the next attempt is later each time */
 void
 dwf_attempt_fail(DwfAttempt *attempt)
 {
@@ -75,12 +76,11 @@ dwf_attempt_fail(DwfAttempt *attempt)
 	attempt->failures++;
 }
 
-/* Run the work in a transaction, with a snapshot */
+/* Run the work in a transaction with a snapshot; raises what it raises */
 static void
 run(const DwfAttempt *attempt, void (*work) (void *argument), void *argument)
 {
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
+	dwf_process_begin();
 	if (attempt->lock_timeout > 0)
 	{
 		char		value[16];
@@ -90,15 +90,14 @@ run(const DwfAttempt *attempt, void (*work) (void *argument), void *argument)
 								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
 								 false);
 	}
-	PushActiveSnapshot(GetTransactionSnapshot());
 	work(argument);
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	dwf_process_commit();
 }
 
 /*
- * Do it; false if it has failed.  What it has allocated is gone then, and also
- * afterwards.  The workflow is named in the log, if it is about one.
+ * Do a piece of work; returns false if it has raised an error, which is logged
+ * with the workflow, unless that is NULL.  What the work has allocated in its
+ * transaction is freed in both cases.  Raises only FATAL, as a SIGTERM does.
  */
 bool
 dwf_attempt(DwfAttempt *attempt, void (*work) (void *argument),
@@ -107,6 +106,7 @@ dwf_attempt(DwfAttempt *attempt, void (*work) (void *argument),
 	MemoryContext context = CurrentMemoryContext;
 	volatile bool succeeded = false;
 
+	/* run it */
 	pgstat_report_activity(STATE_RUNNING, attempt->purpose);
 	PG_TRY();
 	{
@@ -120,6 +120,7 @@ dwf_attempt(DwfAttempt *attempt, void (*work) (void *argument),
 	{
 		ErrorData  *error;
 
+		/* abort, keep the error, log it */
 		MemoryContextSwitchTo(context);
 		HOLD_INTERRUPTS();
 		QueryCancelPending = false;

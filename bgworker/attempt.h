@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * attempt.h
- *	  Do a piece of the worker's work so that its failure is no other's.
+ *	  Do a piece of the worker's work so that its failure stops no other piece.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,18 +12,18 @@
 
 #include "datatype/timestamp.h"
 
-/* A kind of work, and how it has gone lately */
+/* A kind of work, and how its last pieces have ended */
 typedef struct DwfAttempt
 {
 	const char *purpose;		/* "durable_wf worker could not ..." */
 	const char *hint;			/* or NULL */
 	int			lock_timeout;	/* in ms, 0: none */
-	bool		is_silent;		/* what it fails by is said elsewhere */
-	bool		is_of_many;		/* one that works says nothing of the others */
-	bool		begins_itself;	/* it has transactions of its own */
+	bool		is_silent;		/* its errors are logged elsewhere */
+	bool		is_of_many;		/* a success says nothing of the others */
+	bool		begins_itself;	/* the work begins its transactions itself */
 	int			failures;		/* in a row */
-	int			said;			/* the SQLSTATE that was last logged */
-	TimestampTz again_at;		/* after a failure, not before that */
+	int			said;			/* the SQLSTATE that was last logged, or 0 */
+	TimestampTz again_at;		/* after a failure: not before this time */
 } DwfAttempt;
 
 extern bool dwf_attempt(DwfAttempt *attempt, void (*work) (void *argument),

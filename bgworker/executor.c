@@ -3,18 +3,18 @@
  * executor.c
  *	  Run the bodies of one role's SQL workflows.
  *
- *	claim		the oldest that is due and that nobody executes
- *	run			CALL its procedure, from the top; the journal repeats what
- *				was done before
- *	then		it has returned: SUCCESS; it has raised an error: ERROR; it was
- *				suspended, and has written that down itself: nothing
- *	discard		all that the body may have left in the session
+ *	claim		the oldest workflow that is due and that no process executes
+ *	run			CALL its procedure, from the top; the journal replays the steps
+ *				of earlier runs
+ *	end			the body has returned: SUCCESS; it has raised an error: ERROR;
+ *				it was suspended, and has written that itself: nothing
+ *	discard		everything that the body may have left in the session
  *
- * A body whose process has died is found RUNNING and claimed by nobody; it is
- * run again, later each time, and if it crashes (crash.c) and gets no further,
- * at most durable_wf.max_attempts times.
+ * A workflow whose process has died is RUNNING and claimed by no process.  It
+ * is run again, later each time; if its body crashes (crash.c) and gets no
+ * further, at most durable_wf.max_attempts times.
  *
- * What this process does for itself waits for no row that others have locked.
+ * The executor's own statements wait for no row lock of another session.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,7 +28,6 @@
 #include "nodes/parsenodes.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
-#include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "tcop/pquery.h"
 #include "tcop/tcopprot.h"
@@ -42,6 +41,8 @@
 #include "utils/timestamp.h"
 
 #include "base/args.h"
+#include "base/durable_wf.h"
+#include "base/process.h"
 #include "base/process_settings.h"
 #include "base/settings.h"
 #include "base/texts.h"
@@ -58,21 +59,28 @@
 #include "workflow/attach.h"
 #include "workflow/body.h"
 
-/* The role whose bodies these are, and where the worker is told of it */
+/* The role whose bodies are run here */
 static Oid	role;
+
+/* The cell of executors.c that tells the worker how far this process is */
 static int	cell;
 
-/* Run one statement as a client would send it: it may commit in between */
+/*
+ * Run one statement as if a client had sent it, so that it may commit inside.
+ * Outside of a transaction.  Raises what it raises.
+ */
 static void
 execute_statement(const char *sql)
 {
 	List	   *parsed;
+	RawStmt    *statement;
 	List	   *analyzed;
 	List	   *planned;
 	Portal		portal;
 	QueryCompletion completion;
 	DestReceiver *receiver = CreateDestReceiver(DestNone);
 
+	/* plan it, in a transaction that the portal goes on with */
 	debug_query_string = sql;
 	pgstat_report_activity(STATE_RUNNING, sql);
 	SetCurrentStatementStartTimestamp();
@@ -82,15 +90,17 @@ execute_statement(const char *sql)
 	parsed = pg_parse_query(sql);
 	Assert(list_length(parsed) == 1);
 	PushActiveSnapshot(GetTransactionSnapshot());
-	analyzed = pg_analyze_and_rewrite_fixedparams(linitial_node(RawStmt, parsed),
-												  sql, NULL, 0, NULL);
+	statement = linitial_node(RawStmt, parsed);
+	analyzed = pg_analyze_and_rewrite_fixedparams(statement, sql, NULL, 0,
+												  NULL);
 	planned = pg_plan_queries(analyzed, sql, CURSOR_OPT_PARALLEL_OK, NULL);
 	PopActiveSnapshot();
 
+	/* run it as the active portal */
 	portal = CreatePortal("", true, true);
 	portal->visible = false;
 	PortalDefineQuery(portal, NULL, sql,
-					  CreateCommandTag(linitial_node(RawStmt, parsed)->stmt),
+					  CreateCommandTag(statement->stmt),
 					  planned, NULL);
 	PortalStart(portal, NULL, 0, InvalidSnapshot);
 	(void) DWF_PORTAL_RUN(portal, receiver, &completion);
@@ -98,6 +108,7 @@ execute_statement(const char *sql)
 	PortalDrop(portal, false);
 	CommitTransactionCommand();
 
+	/* report and forget it */
 	MemoryContextReset(MessageContext);
 	debug_query_string = NULL;
 	pgstat_report_stat(false);
@@ -106,15 +117,17 @@ execute_statement(const char *sql)
 
 /* ----- finding work ----- */
 
-/* What is needed until a body runs, or while none does */
+/* Memory for finding work; reset when a body was claimed, or none was */
 static MemoryContext work_context;
 
-/* A claimed workflow, in TopMemoryContext */
+/* The claimed workflow, in TopMemoryContext; NULL: none is claimed */
 static text *claimed = NULL;
 
 /*
- * Claim the oldest that is due and whose row nobody holds; or find that bodies
- * do not run any more, or not this role's, and claim nothing.
+ * Look for work, for the wait in claim_work(): claim the oldest workflow that
+ * is due and whose row is not locked.  Returns whether the wait is over: one
+ * was claimed, or bodies do not run any more, or not this role's.  Locked rows
+ * are skipped; wait->look_at takes when to look again.
  */
 static bool
 look_for_body(DwfWait *wait)
@@ -122,13 +135,12 @@ look_for_body(DwfWait *wait)
 	DwfSearch	search = {.role = role};
 	bool		is_gone;
 
-	if (ConfigReloadPending)
-	{
-		ConfigReloadPending = false;
-		ProcessConfigFile(PGC_SIGHUP);
-	}
+	/* do bodies of this role run at all? */
+	(void) dwf_process_reload();
 	if (dwf_setting_paused || dwf_body_refusal(role, &is_gone) != NULL)
 		return true;
+
+	/* try the due workflows in order */
 	while (dwf_store_search(&search))
 	{
 		bool		held;
@@ -147,33 +159,36 @@ look_for_body(DwfWait *wait)
 }
 
 /*
- * Wait for a body to run, holding nothing; false when none came for long, or
- * none is to be run.
+ * Wait for a body to run, with no transaction open while asleep.  Returns
+ * false after durable_wf.executor_idle_timeout, or when bodies do not run any
+ * more.
  */
 static bool
 claim_work(void)
 {
 	DwfWaitKey	key = {0};
-	DwfWait		wait = {0};
+	DwfWait		wait;
 	bool		found;
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
-	/* what the wait has allocated outlives the transactions in it */
+
+	/* the wait's memory outlives the transactions in it */
 	MemoryContextSwitchTo(work_context);
-	key.is_aid = true;			/* nothing that users have to see */
+
+	/* the address that stands for work of this role */
+	key.is_aid = true;			/* wf_waiters does not show it */
 	key.address.door = DWF_DOOR_WORK;
 	key.address.key = cstring_to_text(psprintf("%u", role));
-	wait.function = "durable_wf executor";
-	wait.is_call = wait.may_commit = true;
-	wait.role = role;
+
+	/* wait there, looking for work at each wake */
+	dwf_wait_init_for_process(&wait, "durable_wf executor", role);
 	wait.keys = &key;
 	wait.nkeys = 1;
 	wait.deadline = dwf_setting_executor_idle_timeout == 0 ? DWF_WAIT_NEVER :
 		TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 									dwf_setting_executor_idle_timeout);
 	wait.look = look_for_body;
-	wait.look_at = DWF_WAIT_FOREVER;
 	found = dwf_wait(&wait);
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(work_context);
@@ -183,7 +198,11 @@ claim_work(void)
 
 /* ----- running it ----- */
 
-/* The CALL of a workflow's body; NULL if it has ended, or crashed too often */
+/*
+ * The CALL of the claimed workflow's body; NULL if the workflow has ended, or
+ * if its body has crashed too often, which ends it as ERROR.  Inside a
+ * transaction.
+ */
 static char *
 make_call(void)
 {
@@ -201,6 +220,8 @@ make_call(void)
 									   attempts - 1), NULL, NULL);
 		return NULL;
 	}
+
+	/* write the statement */
 	if (attempts > 1)
 		dwf_journal_note_crash();
 	dwf_body_check(body);
@@ -209,32 +230,34 @@ make_call(void)
 	if (input.isnull)
 		appendStringInfoString(&sql, "NULL");
 	else
+	{
+		Datum		json = DirectFunctionCall1(jsonb_out, input.value);
+
 		appendStringInfoString(&sql,
-							   quote_literal_cstr(DatumGetCString(DirectFunctionCall1(jsonb_out,
-																					  input.value))));
+							   quote_literal_cstr(DatumGetCString(json)));
+	}
 	appendStringInfoString(&sql, "::pg_catalog.jsonb)");
 	return MemoryContextStrdup(TopMemoryContext, sql.data);
 }
 
 /*
- * Run the body; raises what it raises.  Who cancels the workflow interrupts
- * this process from when it says that it runs a body; what was cancelled
- * before is seen by the look that follows.
+ * Run the body; raises what it raises.  From dwf_claim_set_body(true) on a
+ * cancel of the workflow interrupts this process; a cancel that has committed
+ * before is seen by make_call(), whose snapshot is later.
  */
 static void
 run_body(void)
 {
 	char	   *call;
 
+	/* mark the run, then read the workflow */
 	dwf_crash_enter(claimed);
 	dwf_claim_set_body(true);
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	dwf_process_begin();
 	call = make_call();
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	dwf_process_commit();
 
+	/* CALL the body, watched */
 	if (call)
 	{
 		ErrorContextCallback frame;
@@ -251,8 +274,10 @@ run_body(void)
 }
 
 /*
- * The body has left: what it has SET (read only, a lock_timeout, ...) is not to
- * meddle with what is written down of it.  The rest is discarded later.
+ * Reset the settings that the body has left (read only, a lock_timeout, ...),
+ * so that the end of the workflow can be written.  Without a snapshot: the
+ * body may have set DEFERRABLE, with which to take one could block.  DISCARD
+ * ALL follows later.
  */
 static void
 reset_settings(void)
@@ -263,11 +288,11 @@ reset_settings(void)
 }
 
 /*
- * It has returned: that is its success, unless it has ended the workflow, or
- * this run of it, itself; then it is not attached any more.
+ * The body has returned: write SUCCESS, unless the body has ended the workflow
+ * or this run of it itself, so that the session is not attached any more.
  *
- * If somebody holds the row, the process does not wait for that: it gives the
- * workflow back as it is, and a later run comes to the end by the journal.
+ * If another session has locked the row, the workflow stays RUNNING, and a
+ * later run comes to the same end by the journal.
  */
 static void
 succeed(void)
@@ -276,19 +301,15 @@ succeed(void)
 
 	if (dwf_claim_state() != DWF_EXECUTES)
 		return;
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	dwf_process_begin();
 	if (dwf_store_lock_free(claimed))
 		(void) dwf_store_finish(claimed, role, DWF_STATUS_SUCCESS, none, none);
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	dwf_process_commit();
 }
 
 /*
- * Has the server undone a transaction that would have been right at another
- * time (class 40: deadlock, serialization)?  The body is tried again, not
- * for ever.
+ * Is this an error that another run may not meet (class 40: deadlock,
+ * serialization failure), and has the body attempts left?
  */
 static bool
 may_retry(const ErrorData *error)
@@ -303,7 +324,7 @@ may_retry(const ErrorData *error)
 		attempts < dwf_setting_max_attempts;
 }
 
-/* What is kept of an error besides its message and SQLSTATE */
+/* The detail, hint and context of an error, as one text */
 static char *
 describe_error(const ErrorData *error)
 {
@@ -319,10 +340,12 @@ describe_error(const ErrorData *error)
 }
 
 /*
- * It has raised an error: so it ends, unless it is somebody else's by now, or
- * was told to stop and is alive again.  If somebody holds the row, it is given
- * back as it is, as above.  If this run had ended and committed that, the error
- * is of nobody's: the next run may be at it already.
+ * The body has raised an error: write ERROR.  But the workflow is run again
+ * later if it has another owner by now, if the body was interrupted and the
+ * workflow is alive, or if may_retry().  If another session has locked the
+ * row, the workflow stays RUNNING, as in succeed().  If this run had ended the
+ * workflow, or itself, and committed that, the error is not written: the next
+ * run may be on its way.
  */
 static void
 fail(const ErrorData *error, bool was_interrupted)
@@ -332,12 +355,10 @@ fail(const ErrorData *error, bool was_interrupted)
 
 	if (dwf_claim_state() != DWF_EXECUTES)
 		return;
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	dwf_process_begin();
 	if (!dwf_store_lock_free(claimed) ||
 		!dwf_store_life(claimed, &life) || life.finished)
-		;						/* it was cancelled, or is held */
+		;						/* it has ended, or its row is locked */
 	else if ((again = life.owner != role || was_interrupted) ||
 			 may_retry(error))
 		dwf_store_back_off(claimed, !again);
@@ -345,11 +366,14 @@ fail(const ErrorData *error, bool was_interrupted)
 		(void) dwf_store_fail(claimed, error->message,
 							  unpack_sql_state(error->sqlerrcode),
 							  describe_error(error));
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	dwf_process_commit();
 }
 
-/* Run what was claimed, to its end or its suspension */
+/*
+ * Run the claimed workflow to its end or its suspension, give the claim back,
+ * and discard what the body has left.  Raises only if the end cannot be
+ * written.
+ */
 static void
 run_claimed(void)
 {
@@ -382,6 +406,8 @@ run_claimed(void)
 	}
 	PG_END_TRY();
 
+
+	/* write an error; a suspension is one by which the body was left */
 	MemoryContextSwitchTo(context);
 	if (error && !dwf_claim_is_suspending())
 	{
@@ -390,9 +416,11 @@ run_claimed(void)
 	}
 	if (error)
 		FreeErrorData(error);
+
+	/* give it back; an interrupt that was for it must not meet the next */
 	dwf_claim_set_suspending(false);
 	dwf_claim_release();
-	QueryCancelPending = false; /* who meant this body is not to meet the next */
+	QueryCancelPending = false;
 	pfree(claimed);
 	claimed = NULL;
 	execute_statement("DISCARD ALL");
@@ -402,29 +430,30 @@ run_claimed(void)
 void
 dwf_executor_main(Datum arg)
 {
+	/* connect, and tell the worker */
 	memcpy(&role, MyBgworkerEntry->bgw_extra, sizeof(role));
 	memcpy(&cell, MyBgworkerEntry->bgw_extra + sizeof(role), sizeof(cell));
-	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGTERM, die);
-	BackgroundWorkerUnblockSignals();
+	dwf_process_handle_signals();
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), role, 0);
 	dwf_executors_tell(cell, DWF_EXECUTOR_CONNECTED);
 	dwf_crash_watch();
+
+	/* memory for a statement, and for finding work */
 	MessageContext = AllocSetContextCreate(TopMemoryContext, "MessageContext",
 										   ALLOCSET_DEFAULT_SIZES);
-
 	work_context = AllocSetContextCreate(TopMemoryContext, "durable_wf work",
 										 ALLOCSET_DEFAULT_SIZES);
 
-	/* the role's settings are for its bodies, not for what is ours */
+	/* the role's settings are for its bodies, not for our statements */
 	dwf_process_settings_begin(true);
 	dwf_statement_is_patient = true;
 
+	/* run bodies until there are none for a while */
 	while (claim_work())
 	{
 		dwf_executors_tell(cell, DWF_EXECUTOR_CLAIMED);
 		dwf_guard_watch_plpgsql();
-		dwf_service_ask_run();	/* another one may be due, for another */
+		dwf_service_ask_run();	/* more may be due, for another executor */
 		run_claimed();
 		dwf_executors_tell(cell, DWF_EXECUTOR_SERVED);
 	}

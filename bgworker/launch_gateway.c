@@ -1,13 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * launch_gateway.c
- *	  When there is a gateway; a part of the launcher.
+ *	  Start the gateway, and move it; a part of the launcher.
  *
  * While durable_wf.http_port is set there is one gateway.  It serves the
  * webhooks of durable_wf.http_database as long as that has the extension and
- * nobody wants it without sessions; else it is in no database, and answers
- * each request with 503, so that whoever sends it tries again.  A process
- * cannot change its database: one gateway leaves and another one comes.
+ * no statement wants that database without sessions.  Else the gateway is in
+ * no database and answers each request with 503, so that the client tries
+ * again. A process cannot change its database: one gateway leaves, another one
+ * starts.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,28 +18,28 @@
 
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
-#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "base/process.h"
 #include "base/settings.h"
 #include "shared/service.h"
 
 #define DWF_GATEWAY_LIBRARY	"durable_wf_gateway"
 
-/* Delay of a restart in milliseconds: at first, at most, and forgotten after */
+/* The delay of a restart, in ms: at first, at most; a life that ends delays */
 #define DELAY_FIRST		1000
 #define DELAY_MAX		60000
 #define LIFE_GOOD		60000
 
-static BackgroundWorkerHandle *handle = NULL;	/* while there is one */
-static Oid	started_in;			/* its database, or none */
+static BackgroundWorkerHandle *handle = NULL;	/* NULL: no gateway */
+static Oid	started_in;			/* its database, or InvalidOid */
 static TimestampTz started_at;
 static TimestampTz start_after = 0;
 static int	failures = 0;		/* in a row */
 static bool lacks_library = false;
 static bool warned_no_slot = false;
 
-/* The settings were read again: what was in vain may not be any more */
+/* The settings were read again: try at once what has failed before */
 void
 dwf_launch_gateway_reload(void)
 {
@@ -50,20 +51,21 @@ dwf_launch_gateway_reload(void)
 	}
 }
 
-/* Start another one later, and later each time */
+/* The gateway has died or found no slot: start the next later each time */
 static void
 postpone(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	int			delay;
 
 	if (TimestampDifferenceExceeds(started_at, now, LIFE_GOOD))
 		failures = 0;
-	start_after = TimestampTzPlusMilliseconds(now,
-											  Min(DELAY_MAX, DELAY_FIRST << Min(failures, 10)));
+	delay = Min(DELAY_MAX, DELAY_FIRST << Min(failures, 10));
+	start_after = TimestampTzPlusMilliseconds(now, delay);
 	failures++;
 }
 
-/* See whether the gateway has ended, and why */
+/* See whether the gateway has ended, and whether it has left on purpose */
 static void
 reap(void)
 {
@@ -84,8 +86,9 @@ reap(void)
 }
 
 /*
- * Is the gateway's library installed?  It is a part that a build without
- * libmicrohttpd has not.  With a search path of its own the server finds it.
+ * Is the gateway's library installed?  A build without libmicrohttpd has none.
+ * If the search path of libraries is not the default one, the answer is yes,
+ * and the server finds the library, or says that it cannot.
  */
 static bool
 has_library(void)
@@ -107,40 +110,28 @@ has_library(void)
 	return false;
 }
 
-/* Register a gateway; false when there is no slot for it */
+/* Start a gateway; returns false when there is no slot for it */
 static bool
 start(uint32 generation, Oid database)
 {
-	BackgroundWorker worker = {0};
+	BackgroundWorker worker;
 	DwfGatewayStart extra;
-	MemoryContext old;
-	bool		registered;
 
 	extra.generation = generation;
 	extra.owner = OidIsValid(database) ? dwf_service_owner(database) :
 		InvalidOid;
 
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
-		BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	strlcpy(worker.bgw_library_name, DWF_GATEWAY_LIBRARY, BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "dwf_gateway_main", BGW_MAXLEN);
-	strlcpy(worker.bgw_name, "durable_wf gateway", BGW_MAXLEN);
-	strlcpy(worker.bgw_type, "durable_wf gateway", BGW_MAXLEN);
+	dwf_process_describe(&worker, DWF_GATEWAY_LIBRARY, "dwf_gateway_main",
+						 "durable_wf gateway");
 	worker.bgw_main_arg = ObjectIdGetDatum(database);
 	memcpy(worker.bgw_extra, &extra, sizeof(extra));
-	worker.bgw_notify_pid = MyProcPid;
 
-	old = MemoryContextSwitchTo(TopMemoryContext);
-	registered = RegisterDynamicBackgroundWorker(&worker, &handle);
-	MemoryContextSwitchTo(old);
 	started_in = database;
 	started_at = GetCurrentTimestamp();
-	return registered;
+	return dwf_process_start(&worker, &handle);
 }
 
-/* Start a gateway, if it is time to */
+/* Start a gateway, if its delay is over and its library is there */
 static void
 try_start(uint32 generation, Oid database)
 {
@@ -164,13 +155,15 @@ try_start(uint32 generation, Oid database)
 }
 
 /*
- * See to it that there is a gateway if one is wanted, and where it is wanted.
- * "is_settled" is false while it is still to be found out whether the database
- * has the extension: then none is started, and one that is there stays.
- * Returns how long to sleep until there is something to do, -1 for ever.
+ * Start the gateway if the settings want one, or send it away if it is in
+ * another database than this.  "is_settled" is false while the launcher does
+ * not know whether the database has the extension: then no gateway is started,
+ * and one that runs stays.  Returns for how many milliseconds there is nothing
+ * to do, -1 for ever.  Does not block.
  *
- * One that is just starting cannot be sent away yet; it sets our latch when it
- * can be.  One that is not wanted any more by the settings leaves by itself.
+ * A gateway that is just starting cannot be sent away yet; the postmaster sets
+ * our latch when it can be.  A gateway whose settings have changed leaves by
+ * itself.
  */
 long
 dwf_launch_gateway_tend(uint32 generation, Oid database, bool is_settled)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * launch_gateway.h
- *	  When there is a gateway; for the launcher.
+ *	  Start the gateway, and move it; for the launcher.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,14 +10,15 @@
 
 #include "base/durable_wf.h"
 
-/* What the gateway's main function is given beside its database */
+/* What the launcher gives to the gateway beside its database */
 typedef struct DwfGatewayStart
 {
 	uint32		generation;		/* of the launcher */
 	Oid			owner;			/* of the extension */
 } DwfGatewayStart;
 
-extern long dwf_launch_gateway_tend(uint32 generation, Oid database, bool is_settled);
+extern long dwf_launch_gateway_tend(uint32 generation, Oid database,
+									bool is_settled);
 extern void dwf_launch_gateway_reload(void);
 
 #endif							/* DWF_LAUNCH_GATEWAY_H */

@@ -3,17 +3,19 @@
  * launcher.c
  *	  Start a worker in each database that has the extension.
  *
- * Which databases have it can only be seen from inside.  So the launcher
- * starts a worker in each database that allows connections; one that does not
- * find the extension says so and leaves.  After that the launcher sleeps until
- * it is asked about a database (presence.c) or a worker has ended.
+ * Only a process inside a database can see whether that has the extension.  So
+ * the launcher starts a worker in each database that allows connections; a
+ * worker that does not find the extension says so and leaves.  After that the
+ * launcher sleeps until it is asked about a database (presence.c) or a worker
+ * has ended.
  *
- *	(none)	 --listed-----> TO_START   the database is there
- *	TO_START --registered-> STARTED    it may have found the extension or not
- *	STARTED	 --gone-------> IDLE       it left on purpose; TO_START if asked
- *	STARTED	 --ended------> TO_START   it died: later, and later each time
- *	any		 --asked------> TO_START
- *	any		 --not listed-> (none)	   but STARTED when its worker has ended
+ *	(none)	 --listed-----> TO_START   the database is in pg_database
+ *	TO_START --registered-> STARTED    its worker may find the extension or not
+ *	STARTED	 --gone-------> IDLE       the worker left on purpose; to TO_START
+ *								   if the launcher was asked meanwhile
+ *	STARTED	 --ended------> TO_START   the worker died: later each time
+ *	any		 --asked------> TO_START   a STARTED one when its worker has left
+ *	any		 --not listed-> (none)	   a STARTED one when its worker has ended
  *
  *-------------------------------------------------------------------------
  */
@@ -23,21 +25,17 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
-#include "access/xact.h"
 #include "catalog/pg_database.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
-#include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
-#include "storage/proc.h"
-#include "tcop/tcopprot.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "base/compat.h"
+#include "base/process.h"
 #include "base/settings.h"
 #include "bgworker/launch_gateway.h"
 #include "shared/prepared.h"
@@ -45,10 +43,10 @@
 #include "shared/service.h"
 #include "shared/shmem.h"
 
-/* How many workers may be on their way to find out at a time */
+/* How many workers may look for the extension at a time */
 #define STARTING_MAX	3
 
-/* Delay of a restart in milliseconds: at first, at most, and forgotten after */
+/* The delay of a restart, in ms: at first, at most; a life that ends delays */
 #define DELAY_FIRST		1000
 #define DELAY_MAX		60000
 #define LIFE_GOOD		60000
@@ -65,22 +63,25 @@ typedef struct Database
 	Oid			oid;
 	NameData	name;
 	State		state;
-	bool		listed;			/* it was there when last looked */
-	bool		asked;			/* about it, since its worker was started */
+	bool		listed;			/* pg_database had it at the last look */
+	bool		asked;			/* a request came since its worker started */
 	BackgroundWorkerHandle *handle; /* while STARTED */
 	TimestampTz started_at;
 	TimestampTz start_after;	/* while TO_START */
 	int			failures;		/* in a row */
-	bool		lacks_slot;		/* the last of them: there was none free */
+	bool		lacks_slot;		/* the last failure: no slot was free */
 } Database;
 
-/* All databases that one can connect to, in TopMemoryContext */
+/* All databases that allow connections, in TopMemoryContext */
 static List *databases = NIL;
+
+/* The log says that there is no slot */
 static bool warned_no_slot = false;
 
-/* Which launcher this is; its workers tell by it that they are this one's */
+/* The number of this launcher; its workers carry it, and are known by it */
 static uint32 generation;
 
+/* The database of this OID; NULL if it is not known */
 static Database *
 find_database(Oid oid)
 {
@@ -94,7 +95,7 @@ find_database(Oid oid)
 	return NULL;
 }
 
-/* Note a database that is there */
+/* Note a database that allows connections; a new one is TO_START */
 static void
 list_database(Oid oid, Name name)
 {
@@ -114,7 +115,10 @@ list_database(Oid oid, Name name)
 	database->listed = true;
 }
 
-/* Read pg_database: forget what is not there any more, note what is */
+/*
+ * Read pg_database: note what allows connections, forget the rest.  Begins a
+ * transaction; may wait for a lock on the catalog.
+ */
 static void
 list_databases(void)
 {
@@ -123,13 +127,13 @@ list_databases(void)
 	HeapTuple	tuple;
 	ListCell   *cell;
 
+	/* mark all, then unmark those that are there */
 	foreach(cell, databases)
 	{
 		((Database *) lfirst(cell))->listed = false;
 	}
 
-	StartTransactionCommand();
-	(void) GetTransactionSnapshot();
+	dwf_process_begin();
 	table = table_open(DatabaseRelationId, AccessShareLock);
 	scan = table_beginscan_catalog(table, 0, NULL);
 	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
@@ -141,8 +145,9 @@ list_databases(void)
 	}
 	table_endscan(scan);
 	table_close(table, AccessShareLock);
-	CommitTransactionCommand();
+	dwf_process_commit();
 
+	/* forget the rest, but for those whose worker has still to end */
 	foreach(cell, databases)
 	{
 		Database   *database = lfirst(cell);
@@ -155,8 +160,8 @@ list_databases(void)
 }
 
 /*
- * Have the workers leave whose databases are closed to connections, or dropped.
- * One that is just starting cannot be told yet: it sets our latch when it can.
+ * Have those workers leave whose databases are not listed any more.  A worker
+ * that is just starting cannot be told yet: it sets our latch when it can be.
  */
 static void
 send_away_unlisted(void)
@@ -170,11 +175,11 @@ send_away_unlisted(void)
 		if (database->listed || database->state != STARTED)
 			continue;
 		(void) dwf_service_tell_to_leave(database->oid);
-		database->asked = true; /* it may be listed again by then */
+		database->asked = true; /* when it has left, see about it again */
 	}
 }
 
-/* A worker has died: start another one, later each time */
+/* A worker has died or found no slot: start the next later each time */
 static void
 postpone(Database *database, TimestampTz now)
 {
@@ -188,7 +193,7 @@ postpone(Database *database, TimestampTz now)
 	database->start_after = TimestampTzPlusMilliseconds(now, delay);
 }
 
-/* A slot is free: it need not be waited for any longer */
+/* A slot is free: start those at once that have found none */
 static void
 hurry_lacking(void)
 {
@@ -207,8 +212,9 @@ hurry_lacking(void)
 }
 
 /*
- * See which workers have ended, and why; true if the databases are to be read
- * again, since one has died or was in a database that was not listed
+ * See which workers have ended, and which of them on purpose.  Returns whether
+ * pg_database is to be read again: a worker has died, or it was in a database
+ * that is not listed.
  */
 static bool
 reap_workers(void)
@@ -226,6 +232,7 @@ reap_workers(void)
 			GetBackgroundWorkerPid(database->handle, &pid) != BGWH_STOPPED)
 			continue;
 
+		/* free its handle; has it left on purpose, or died? */
 		one_ended = true;
 		pfree(database->handle);
 		database->handle = NULL;
@@ -247,7 +254,10 @@ reap_workers(void)
 	return list_anyway;
 }
 
-/* Take the requests; true if databases are to be looked at again, now */
+/*
+ * Take the requests of backends, and read pg_database if there are any or
+ * "list_anyway" says so; returns whether it was read.  May wait for a lock.
+ */
 static bool
 take_requests(bool list_anyway)
 {
@@ -265,7 +275,7 @@ take_requests(bool list_anyway)
 
 		if (!all && !list_member_oid(requests, database->oid))
 			continue;
-		/* a worker that is there looks itself; it may be just leaving */
+		/* a running worker checks that itself, unless it is leaving */
 		database->asked = true;
 		if (database->state == STARTED)
 			continue;
@@ -277,34 +287,22 @@ take_requests(bool list_anyway)
 	return true;
 }
 
-/* Register a worker; false when there is no slot for it */
+/* Start a database's worker; returns false when there is no slot for it */
 static bool
 register_worker(Database *database)
 {
-	BackgroundWorker worker = {0};
-	MemoryContext old;
-	bool		registered;
+	BackgroundWorker worker;
 
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
-		BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	strlcpy(worker.bgw_library_name, "durable_wf", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "dwf_worker_main", BGW_MAXLEN);
+	dwf_process_describe(&worker, "durable_wf", "dwf_worker_main",
+						 "durable_wf worker");
 	snprintf(worker.bgw_name, BGW_MAXLEN, "durable_wf worker %s",
 			 NameStr(database->name));
-	strlcpy(worker.bgw_type, "durable_wf worker", BGW_MAXLEN);
 	worker.bgw_main_arg = ObjectIdGetDatum(database->oid);
 	memcpy(worker.bgw_extra, &generation, sizeof(generation));
-	worker.bgw_notify_pid = MyProcPid;
-
-	old = MemoryContextSwitchTo(TopMemoryContext);
-	registered = RegisterDynamicBackgroundWorker(&worker, &database->handle);
-	MemoryContextSwitchTo(old);
-	return registered;
+	return dwf_process_start(&worker, &database->handle);
 }
 
-/* There is no slot for another process */
+/* Log that there is no slot for a worker, once until one finds a slot */
 static void
 warn_no_slot(Database *database)
 {
@@ -317,7 +315,7 @@ warn_no_slot(Database *database)
 	warned_no_slot = true;
 }
 
-/* How many workers have yet to find out whether they are wanted? */
+/* How many workers are still looking for the extension? */
 static int
 count_starting(void)
 {
@@ -336,8 +334,8 @@ count_starting(void)
 }
 
 /*
- * Start what is to be started.  Returns how long to sleep until there is
- * something to start, in milliseconds, -1 for ever.
+ * Start the workers whose delay is over, at most STARTING_MAX at a time.
+ * Returns for how many milliseconds there is nothing to start, -1 for ever.
  */
 static long
 start_workers(void)
@@ -356,9 +354,10 @@ start_workers(void)
 			continue;
 		if (dwf_presence_is_held(database->oid))
 		{
-			database->state = IDLE; /* we are asked again when it is not */
+			database->state = IDLE; /* a request follows the end of the hold */
 			continue;
 		}
+		/* start it now, unless too many look for the extension already */
 		if (database->start_after <= now && starting < STARTING_MAX)
 		{
 			database->lacks_slot = !register_worker(database);
@@ -371,20 +370,20 @@ start_workers(void)
 				warned_no_slot = false;
 				continue;
 			}
-			if (starting == 0)	/* else one of those may be about to leave */
+			if (starting == 0)	/* else a slot may be free in a moment */
 				warn_no_slot(database);
 			database->started_at = now;
 			postpone(database, now);
 		}
 		if (database->start_after <= now)
-			continue;			/* when one of those starting has found out */
+			continue;			/* a worker that starts sets our latch */
 		left = TimestampDifferenceMilliseconds(now, database->start_after);
-		timeout = timeout < 0 ? left : Min(timeout, left);
+		timeout = dwf_process_shorter(timeout, left);
 	}
 	return timeout;
 }
 
-/* Where the gateway's database is listed; NULL if it is not there */
+/* The database that the gateway's setting names; NULL if none is listed */
 static Database *
 find_gateway_database(void)
 {
@@ -402,9 +401,10 @@ find_gateway_database(void)
 }
 
 /*
- * Start the gateway, or move it: to its database when a worker is at work
- * there, since then the extension is, to none when it has not the extension.
- * Returns how long to sleep, as start_workers().
+ * Start the gateway, or move it: into its database while a worker serves that,
+ * which tells that the extension is there; into none while the database has
+ * not the extension or is held.  Returns how long to sleep, as
+ * start_workers().
  */
 static long
 tend_gateway(void)
@@ -416,17 +416,12 @@ tend_gateway(void)
 		return dwf_launch_gateway_tend(generation, InvalidOid, true);
 	serves = database->state == STARTED &&
 		dwf_service_is_serving(database->oid);
-	return dwf_launch_gateway_tend(generation, serves ? database->oid : InvalidOid,
+	return dwf_launch_gateway_tend(generation,
+								   serves ? database->oid : InvalidOid,
 								   serves || database->state == IDLE);
 }
 
-/* The shorter of two times to sleep, -1 for ever */
-static long
-shorter(long a, long b)
-{
-	return a < 0 ? b : b < 0 ? a : Min(a, b);
-}
-
+/* Callback before the launcher's end, by an error too */
 static void
 launcher_exit(int code, Datum arg)
 {
@@ -440,11 +435,9 @@ void
 dwf_launcher_main(Datum arg)
 {
 	(void) arg;
-	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGTERM, die);
-	BackgroundWorkerUnblockSignals();
+	dwf_process_handle_signals();
 
-	/* no database: the shared catalogs, and a line in pg_stat_activity */
+	/* connect to no database: pg_database is a shared catalog */
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	before_shmem_exit(launcher_exit, (Datum) 0);
 	dwf_prepared_begin_own();
@@ -456,22 +449,18 @@ dwf_launcher_main(Datum arg)
 
 		ResetLatch(MyLatch);
 		if (ProcDiePending)
-			proc_exit(1);		/* 0 would mean: never again */
+			proc_exit(1);		/* 0 would tell: never start it again */
 		QueryCancelPending = false; /* nothing to cancel, as in an idle
 									 * session */
 		CHECK_FOR_INTERRUPTS();
-		if (ConfigReloadPending)
-		{
-			ConfigReloadPending = false;
-			ProcessConfigFile(PGC_SIGHUP);
+		if (dwf_process_reload())
 			dwf_launch_gateway_reload();
-		}
 
-		/* to read them may wait for a lock, and that resets the latch */
+		/* a wait for a lock has reset the latch: look again before sleeping */
 		if (take_requests(reap_workers()))
 			continue;
 		send_away_unlisted();
-		timeout = shorter(start_workers(), tend_gateway());
+		timeout = dwf_process_shorter(start_workers(), tend_gateway());
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH |
 						 (timeout >= 0 ? WL_TIMEOUT : 0), timeout,
 						 dwf_compat_wait_event("DurableWfLauncher"));

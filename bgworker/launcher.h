@@ -1,8 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * launcher.h
- *	  One launcher per cluster starts a worker in each database that has the
- *	  extension.
+ *	  The main functions of the launcher, of workers and of executors.
  *
  *-------------------------------------------------------------------------
  */

@@ -3,14 +3,15 @@
  * notifier.c
  *	  Notify the sessions that listen, for the worker of their database.
  *
- * News are sent on at once when the last batch is longer ago than the least
- * gap, else when that is over: a limit of the rate, no period.
+ * News are sent at once if the least gap since the last batch is over, else
+ * when it is over.  That limits the rate; it is no period.
  *
- * What is told to listeners is no matter of the workflows'.  It may fail, as
- * the server's queue of notifications is full when a session that listens, to
- * whatever, is idle in a transaction for long; and it may have to wait, since
- * all who NOTIFY take one lock until they have committed.  Then nothing is
- * told, and when it works again all listeners have to look for themselves.
+ * A failure here concerns no workflow.  NOTIFY fails while the server's queue
+ * of notifications is full, which a listening session causes that stays idle
+ * in a transaction.  It waits while another session that has notified commits,
+ * since all of these take one lock until their commit.  After a failure news
+ * are dropped, and when NOTIFY works again all listeners get a resync: each
+ * has to read the tables.
  *
  *-------------------------------------------------------------------------
  */
@@ -34,20 +35,22 @@
 #include "base/settings.h"
 #include "bgworker/attempt.h"
 #include "shared/listener.h"
+#include "shared/service.h"
 #include "shared/shmem.h"
 #include "store/store.h"
 
-/* Each so many sessions that listen lengthen the gap by as much again */
+/* Each so many listening sessions add one more gap to the gap */
 #define SESSIONS_PER_GAP	100.0
 
-/* A batch ends after this, in ms: others wait for the worker, too */
+/* A batch ends after so many ms: other work waits for the worker, too */
 #define LONGEST_BATCH		50
 
-/* News for those who listen, and whether some were lost */
+/* News that were not sent yet, so many bytes at most; and were some lost? */
 #define PENDING_MAX		(1024 * 1024)
 static StringInfoData pending;
 static bool pending_resync = false;
 
+/* When the last batch was sent; zero before the first */
 static instr_time last_batch;
 
 static DwfAttempt telling = {
@@ -56,7 +59,7 @@ static DwfAttempt telling = {
 	.lock_timeout = 250
 };
 
-/* The payload that tells what has come where */
+/* The payload of one piece of news, as JSON */
 static char *
 make_payload(const DwfNews *news)
 {
@@ -75,14 +78,15 @@ make_payload(const DwfNews *news)
 	return payload.data;
 }
 
-/* The listens of this database, those for a workflow by its hash */
+/* The listens of this database, sorted by the hash of their workflow */
 typedef struct Listens
 {
-	DwfListen  *all;			/* sorted */
+	DwfListen  *all;
 	int			count;
-	int			first_workflow; /* those of roles come before it */
+	int			first_workflow; /* listens for a role, hash 0, precede it */
 } Listens;
 
+/* Order listens by the hash of their workflow, for qsort() */
 static int
 compare_listens(const void *a, const void *b)
 {
@@ -93,8 +97,8 @@ compare_listens(const void *a, const void *b)
 }
 
 /*
- * To be called when the news have been taken: whose interest made a sender
- * leave them is there now.
+ * Read the listens.  To be called after the news were taken from the ring: a
+ * listen that made a session put news there is in shared memory by then.
  */
 static void
 list_listens(Listens *listens)
@@ -107,7 +111,7 @@ list_listens(Listens *listens)
 		listens->first_workflow++;
 }
 
-/* Where those for a workflow begin, if there are any */
+/* Where the listens for a workflow begin, or would begin */
 static int
 find_listens(const Listens *listens, uint64 workflow_hash)
 {
@@ -126,7 +130,7 @@ find_listens(const Listens *listens, uint64 workflow_hash)
 	return low;
 }
 
-/* Notify a channel of news at this door */
+/* Notify a channel of news at a door, and count that */
 static void
 notify_channel(const char *channel, char door, const char *payload)
 {
@@ -135,8 +139,9 @@ notify_channel(const char *channel, char door, const char *payload)
 }
 
 /*
- * Notify who listens for all of the owner's workflows, and who for this one
- * and may see it.  One that is gone has news only of its life, which is over.
+ * Notify the listeners for all workflows of the owner's, and those for this
+ * workflow whose role may see it.  A workflow that is not in the tables any
+ * more has news of its end only.
  */
 static void
 notify_news(const Listens *listens, const DwfNews *news)
@@ -153,11 +158,14 @@ notify_news(const Listens *listens, const DwfNews *news)
 	if ((!wanted && listens->first_workflow == 0) ||
 		news->door == DWF_DOOR_RESPONSE)	/* for suspended workflows only */
 		return;
+
+	/* whose is it? */
 	payload = make_payload(news);
 	exists = dwf_store_life(cstring_to_text_with_len(news->workflow_id,
 													 news->workflow_length),
 							&life);
 
+	/* listeners for a role, then those for this workflow */
 	for (int i = 0; exists && i < listens->first_workflow; i++)
 		if (listens->all[i].key.role == life.owner)
 			notify_channel(listens->all[i].channel, news->door, payload);
@@ -169,9 +177,8 @@ notify_news(const Listens *listens, const DwfNews *news)
 }
 
 /*
- * Tell everyone who listens in this database to look for himself.  Whoever
- * listens for all workflows of a role has to in any case, and who follows
- * several by as many channels may take it by any of them.
+ * Send a resync on each channel of this database.  Any lost news may concern a
+ * listener for a role; a session with several channels gets it on each.
  */
 static void
 notify_resync(const Listens *listens)
@@ -183,11 +190,12 @@ notify_resync(const Listens *listens)
 		dwf_shmem_count(DWF_SUBJECT_ALL, DWF_COUNT_RESYNCS, 1);
 }
 
-/* True unless the same news are in this batch already */
+/* Are these news not in this batch yet?  Equal hashes count as equal news. */
 static bool
-are_new(HTAB *seen, const char *news, uint32 length)
+are_new(HTAB *seen, const char *news, int length)
 {
-	uint64		hash = hash_bytes_extended((const unsigned char *) news, length,
+	const unsigned char *bytes = (const unsigned char *) news;
+	uint64		hash = hash_bytes_extended(bytes, length,
 										   dwf_shared->hash_seed);
 	bool		found;
 
@@ -195,7 +203,7 @@ are_new(HTAB *seen, const char *news, uint32 length)
 	return !found;
 }
 
-/* For how long a batch has been made, in ms */
+/* How many ms have passed since a moment */
 static double
 milliseconds_since(instr_time start)
 {
@@ -206,7 +214,10 @@ milliseconds_since(instr_time start)
 	return INSTR_TIME_GET_MILLISEC(passed);
 }
 
-/* Send on a batch of what was kept; the argument is where it ends */
+/*
+ * A piece of work: notify listeners of the kept news, in order, for at most
+ * LONGEST_BATCH.  The argument takes where the batch ends in them.
+ */
 static void
 notify_batch(void *argument)
 {
@@ -216,6 +227,7 @@ notify_batch(void *argument)
 	Listens		listens;
 	instr_time	start;
 
+	/* read who listens; make a set for what was sent */
 	INSTR_TIME_SET_CURRENT(start);
 	list_listens(&listens);
 	control.keysize = control.entrysize = sizeof(uint64);
@@ -223,6 +235,7 @@ notify_batch(void *argument)
 	seen = hash_create("durable_wf news", 256, &control,
 					   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 
+	/* send */
 	if (pending_resync)
 		notify_resync(&listens);
 	*end = 0;
@@ -237,7 +250,7 @@ notify_batch(void *argument)
 	}
 }
 
-/* Forget the first news that are kept */
+/* Forget the first bytes of the kept news */
 static void
 forget_news(int length)
 {
@@ -245,15 +258,15 @@ forget_news(int length)
 	memmove(pending.data, pending.data + length, pending.len);
 }
 
-/* Forget all news: nobody wants them, or all have to look for themselves */
+/* Forget all kept news; "resync": they are lost, so all listeners get one */
 static void
-lose_news(bool is_wanted)
+lose_news(bool resync)
 {
 	forget_news(pending.len);
-	pending_resync = is_wanted;
+	pending_resync = resync;
 }
 
-/* Initialise; allocates for the life of the process */
+/* Initialise; what it allocates lives as long as the process */
 void
 dwf_notifier_init(void)
 {
@@ -264,7 +277,7 @@ dwf_notifier_init(void)
 	INSTR_TIME_SET_ZERO(last_batch);
 }
 
-/* Keep news for those who listen; "resync": some were lost */
+/* Keep news for listeners; "resync": some were lost */
 void
 dwf_notifier_add(const char *news, uint32 length, bool resync)
 {
@@ -276,8 +289,8 @@ dwf_notifier_add(const char *news, uint32 length, bool resync)
 }
 
 /*
- * For how many milliseconds the next batch has to wait.  By a clock that
- * nobody sets.
+ * For how many milliseconds the next batch has to wait, by the monotonic
+ * clock.
  *
  * A batch wakes all sessions that listen, which on two CPUs takes each of them
  * some 30 microseconds; each hundred of them adds a gap, so that all together
@@ -294,14 +307,14 @@ dwf_notifier_time_left(void)
 	return Max(0, (long) ceil(gap - milliseconds_since(last_batch)));
 }
 
-/* Is there anything to be told? */
+/* Is there anything to send? */
 static bool
 has_news(void)
 {
 	return pending.len > 0 || pending_resync;
 }
 
-/* Is it to be told now, as far as the gap is concerned? */
+/* Is there anything to send, and are the gap and a failure's delay over? */
 bool
 dwf_notifier_is_due(void)
 {
@@ -309,7 +322,7 @@ dwf_notifier_is_due(void)
 		dwf_notifier_time_left() == 0;
 }
 
-/* When there will be something to tell, as far as is known; or DT_NOEND */
+/* When dwf_notifier_is_due() will be true; DT_NOEND if nothing is kept */
 TimestampTz
 dwf_notifier_next(void)
 {
@@ -322,9 +335,9 @@ dwf_notifier_next(void)
 }
 
 /*
- * Send on what was kept for those who listen.  When nobody does, in any
- * database, there is nothing to be told, and nothing that could fail: whoever
- * made a sender leave news was counted before that.
+ * Send a batch of the kept news.  While no session listens, in any database,
+ * the news are forgotten, and nothing can fail: a session that began to listen
+ * before a sender's commit was counted before that.
  */
 void
 dwf_notifier_tell(void)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * notifier.h
- *	  Notify the sessions that listen.
+ *	  Notify the sessions that listen, for the worker of their database.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,38 +1,36 @@
 /*-------------------------------------------------------------------------
  *
  * pool.c
- *	  The executors of one database, as its worker knows them.
+ *	  The executors of one database, for the worker that starts them.
  *
  * An executor belongs to one role: its process has logged in as that role, so
- * that a body cannot become anybody else.  One is started when a body is due
- * and no executor of its owner waits for work; they leave by themselves when
- * they have had nothing to do for a while.
+ * that a body cannot take another one's rights.  The worker starts an executor
+ * when a body is due and no executor of its owner waits for work.  An executor
+ * leaves by itself after durable_wf.executor_idle_timeout without work.
  *
- * Up to durable_wf.max_executors run at a time; a role that has none gets one
- * beyond that, so that bodies of others which never yield cannot keep it from
- * running.  One whose body waits for a lock of the server does not count: up to
- * as many again are started beside those, so that whoever holds a lock keeps
- * those waiting that want it, and no others.  That an executor waits is looked
- * up while there is work for which there is no room, and at no other time.
+ * Up to durable_wf.max_executors run at a time.  A role that has none gets one
+ * beyond that, so that bodies of other roles which never end cannot keep its
+ * bodies from running.  An executor whose body waits for a heavyweight lock
+ * does not count, up to twice max_executors in all: so a session that holds a
+ * lock delays those bodies only that want the lock.  Whether executors wait is
+ * read only while there is work and no room for it.
  *
- * What goes wrong with the executors of a role delays the starts of that role,
- * and of no other:
+ * A failure of a role's executors delays the next start for that role only:
  *
- *	it may not log in		its work waits; looked at again when roles or
- *							privileges change, or else after a growing delay
- *	cannot connect, or		a growing delay
- *	ends before it has
- *	claimed anything
- *	dies with its first		a growing delay from the second on
- *	body
- *	leaves without a		a short delay from the second on: what it was
- *	body					started for may be held
+ *	the role may not		its work waits until roles or privileges change,
+ *	log in					or else for a growing delay
+ *	the executor cannot		a growing delay
+ *	connect, or ends before
+ *	it has claimed a body
+ *	the executor dies with	a growing delay from the second time on
+ *	its first body
+ *	the executor leaves		a short delay from the second time on: the row of
+ *	without a body			its work may be locked
  *
  *-------------------------------------------------------------------------
  */
 #include "bgworker/pool.h"
 
-#include "access/xact.h"
 #include "commands/dbcommands.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
@@ -41,10 +39,10 @@
 #include "storage/procarray.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
+#include "base/process.h"
 #include "base/settings.h"
 #include "shared/executors.h"
 #include "shared/waiter.h"
@@ -55,26 +53,26 @@
 typedef struct Executor
 {
 	Oid			role;
-	int			cell;			/* where it tells how far it has come */
+	int			cell;			/* of executors.c: how far it has come */
 	BackgroundWorkerHandle *handle;
 } Executor;
 
-/* What has gone wrong with a role's executors, the last times in a row */
+/* The failures of a role's executors in a row */
 typedef struct Trouble
 {
 	Oid			role;
 	int			count;
 	TimestampTz try_after;		/* none is started before this */
-	char	   *refusal;		/* what the log says, or NULL */
+	char	   *refusal;		/* why it may not log in, as logged, or NULL */
 } Trouble;
 
-/* In milliseconds: while there is no slot for another one, it is tried again */
+/* All in ms: when to try again after there was no slot */
 #define NO_SLOT_GAP		1000
 
-/* ... after this, while there is no room, whether executors wait for locks */
+/* ... when to read again whether executors wait for locks */
 #define NO_ROOM_GAP		500
 
-/* ... and the delays of a role in trouble: the first, and the longest */
+/* ... the delays after failures of a role: the first, and the longest */
 #define TROUBLE_GAP		1000
 #define TROUBLE_GAP_MAX	60000
 #define DEATH_GAP		500
@@ -84,9 +82,10 @@ typedef struct Trouble
 static List *executors = NIL;	/* in TopMemoryContext */
 static List *troubles = NIL;	/* likewise */
 
+/* The log says that there is no slot */
 static bool warned_no_slot = false;
 
-/* What is due waits for a slot */
+/* Work is due, and there was no slot for an executor */
 bool		dwf_pool_lacks_slot = false;
 
 /* ----- trouble ----- */
@@ -105,7 +104,7 @@ find_trouble(Oid role)
 	return NULL;
 }
 
-/* It is over */
+/* Forget the trouble of a role */
 static void
 end_trouble(Oid role)
 {
@@ -119,7 +118,7 @@ end_trouble(Oid role)
 	pfree(trouble);
 }
 
-/* The trouble of a role, which it has from now on if it had none */
+/* The trouble of a role, made if there is none */
 static Trouble *
 have_trouble(Oid role)
 {
@@ -136,18 +135,18 @@ have_trouble(Oid role)
 	return trouble;
 }
 
-/* Once more: try again after a gap, twice as long each time up to a maximum */
+/* Note a failure: the delay is "gap", doubled each time, at most "max" */
 static void
 delay(Trouble *trouble, int gap, int max)
 {
-	int			doublings = Min(trouble->count, 10);
+	int64		left = Min((int64) gap << Min(trouble->count, 10), max);
 
 	trouble->count++;
 	trouble->try_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													 Min((int64) gap << doublings, max));
+													 left);
 }
 
-/* The same from the second time on */
+/* Note a failure; the first one in a row causes no delay */
 static void
 delay_next(Trouble *trouble, int gap, int max)
 {
@@ -161,7 +160,7 @@ delay_next(Trouble *trouble, int gap, int max)
 	}
 }
 
-/* An executor has ended that had come so far */
+/* An executor of a role has ended; "told" is how far it had come */
 static void
 judge(Oid role, uint32 told)
 {
@@ -177,7 +176,9 @@ judge(Oid role, uint32 told)
 
 /* ----- executors ----- */
 
-/* Does an executor wait for a lock of the server?  It may just have ended. */
+/*
+ * Does an executor wait for a heavyweight lock?  It may have ended just now.
+ */
 static bool
 waits_for_lock(Executor *executor)
 {
@@ -191,8 +192,8 @@ waits_for_lock(Executor *executor)
 }
 
 /*
- * How many executors are there, of a role or, if it is invalid, of all?  And
- * how many of them wait for a lock?
+ * How many executors a role has, or all roles if it is invalid; and how many
+ * of them wait for a heavyweight lock
  */
 static int
 count_executors(Oid role, int *nwaiting)
@@ -214,7 +215,7 @@ count_executors(Oid role, int *nwaiting)
 	return count;
 }
 
-/* Is there room for another executor of a role? */
+/* Is there room for another executor of a role?  The head has the rules. */
 static bool
 has_room(Oid role)
 {
@@ -231,7 +232,7 @@ has_room(Oid role)
 	return of_role == waiting_of_role && of_role < dwf_setting_max_executors;
 }
 
-/* Forget the executors that have ended; returns whether any has */
+/* Forget the executors that have ended; returns whether any had */
 bool
 dwf_pool_reap(void)
 {
@@ -255,11 +256,11 @@ dwf_pool_reap(void)
 	return one_ended;
 }
 
-/* Start an executor of a role; false when there is no slot for it */
+/* Start an executor of a role; returns false when there is no slot for it */
 static bool
 start_executor(Oid role)
 {
-	BackgroundWorker worker = {0};
+	BackgroundWorker worker;
 	MemoryContext old;
 	Executor   *executor;
 	int			cell = dwf_executors_take();
@@ -268,22 +269,18 @@ start_executor(Oid role)
 		return false;
 	old = MemoryContextSwitchTo(TopMemoryContext);
 	executor = palloc0(sizeof(Executor));
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
-		BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	strlcpy(worker.bgw_library_name, "durable_wf", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "dwf_executor_main", BGW_MAXLEN);
-	strlcpy(worker.bgw_name, "durable_wf executor", BGW_MAXLEN);
-	strlcpy(worker.bgw_type, "durable_wf executor", BGW_MAXLEN);
+
+	/* describe it */
+	dwf_process_describe(&worker, "durable_wf", "dwf_executor_main",
+						 "durable_wf executor");
 	worker.bgw_main_arg = ObjectIdGetDatum(MyDatabaseId);
 	memcpy(worker.bgw_extra, &role, sizeof(role));
 	memcpy(worker.bgw_extra + sizeof(role), &cell, sizeof(cell));
-	worker.bgw_notify_pid = MyProcPid;
 
+	/* start it; keep it, or free all again */
 	executor->role = role;
 	executor->cell = cell;
-	if (RegisterDynamicBackgroundWorker(&worker, &executor->handle))
+	if (dwf_process_start(&worker, &executor->handle))
 	{
 		executors = lappend(executors, executor);
 		warned_no_slot = false;
@@ -298,7 +295,7 @@ start_executor(Oid role)
 	return executor != NULL;
 }
 
-/* There is no slot for another process */
+/* Log that there is no slot, once until an executor finds one */
 static void
 warn_no_slot(void)
 {
@@ -310,7 +307,7 @@ warn_no_slot(void)
 	warned_no_slot = true;
 }
 
-/* Wake an executor of a role that waits for work; false if there is none */
+/* Wake an executor of a role that waits for work; false if none does */
 static bool
 wake_executor(Oid role)
 {
@@ -321,8 +318,9 @@ wake_executor(Oid role)
 }
 
 /*
- * Bodies cannot be run as this role: its work waits.  The log says so once.
- * Returns when to look again, unless somebody tells before.
+ * This role may not run bodies: its work waits.  Log each reason once.
+ * Returns when to look again; a statement that changes roles or privileges
+ * makes the worker look before that.
  */
 static TimestampTz
 wait_for_role(Oid role, const char *refusal)
@@ -341,14 +339,15 @@ wait_for_role(Oid role, const char *refusal)
 						get_database_name(MyDatabaseId), refusal),
 				 errhint("They go on when it may again; or give them to another role by wf_set_owner().")));
 	}
+	/* look again later each time */
 	if (trouble->try_after <= GetCurrentTimestamp())
 		delay(trouble, TROUBLE_GAP, TROUBLE_GAP_MAX);
 	return trouble->try_after;
 }
 
 /*
- * Wake or start what a role needs.  Returns when to do so again, DT_NOEND when
- * there is no telling.
+ * Wake or start an executor for a role, or end its workflows if it is dropped.
+ * Returns when to do so again; DT_NOEND: not before the worker is told.
  */
 static TimestampTz
 serve_role(Oid role)
@@ -358,6 +357,7 @@ serve_role(Oid role)
 	Trouble    *trouble = find_trouble(role);
 	TimestampTz now = GetCurrentTimestamp();
 
+	/* may it run bodies? */
 	if (is_gone)
 	{
 		(void) dwf_store_fail_role(role,
@@ -371,6 +371,8 @@ serve_role(Oid role)
 		end_trouble(role);
 		trouble = NULL;
 	}
+
+	/* an executor that waits is woken, else one is started */
 	if (wake_executor(role))
 		return DT_NOEND;
 	if (trouble && now < trouble->try_after)
@@ -385,8 +387,9 @@ serve_role(Oid role)
 }
 
 /*
- * Wake or start an executor for each role that has a body which is due.
- * Returns when to do so again, DT_NOEND if there is no telling.
+ * Wake or start an executor for each role that has a body which is due, in a
+ * transaction of its own.  Returns when to do so again; DT_NOEND: not before
+ * the worker is told.
  */
 TimestampTz
 dwf_pool_start(void)
@@ -395,9 +398,7 @@ dwf_pool_start(void)
 	ListCell   *cell;
 
 	dwf_pool_lacks_slot = false;
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	dwf_process_begin();
 	if (OidIsValid(dwf_catalog_find_relation("wait")))
 		foreach(cell, dwf_store_roles_with_work(&next))
 	{
@@ -405,12 +406,11 @@ dwf_pool_start(void)
 
 		next = Min(next, again);
 	}
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	dwf_process_commit();
 	return next;
 }
 
-/* End all executors, and wait until they are gone */
+/* End all executors, and wait until they are gone; blocks for that time */
 void
 dwf_pool_end(void)
 {
@@ -430,7 +430,7 @@ dwf_pool_end(void)
 	executors = NIL;
 }
 
-/* This process ends by an error: tell all executors to, but wait for none */
+/* Tell all executors to end, but wait for none: this process is ending */
 void
 dwf_pool_abandon(void)
 {

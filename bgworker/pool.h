@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * pool.h
- *	  The executors of one database, as its worker knows them.
+ *	  The executors of one database, for the worker that starts them.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,7 +12,7 @@
 
 #include "datatype/timestamp.h"
 
-/* An executor is wanted, and there was no slot for it */
+/* Work is due, and there was no slot for an executor */
 extern bool dwf_pool_lacks_slot;
 
 extern bool dwf_pool_reap(void);

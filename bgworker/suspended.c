@@ -4,21 +4,21 @@
  *	  Let suspended workflows go on, and end those that have run out of time,
  *	  for the worker of their database.
  *
- *	by news		what has come to an address, through the ring of service.c
+ *	by news		something has come to an address, as the worker's ring says
  *	by the clock	a wait's deadline has come, or a workflow's timeout
- *	by a pass	news were lost: all waits are gone through, by pages, and those
- *				for something of which news were lost are compared with the
- *				tables
+ *	by a pass	news were lost: all waits are read, by pages, and those for
+ *				something of which news were lost are compared with the tables
  *
  * Each does a small piece at a time, in a transaction of its own, so that the
- * worker serves others in between.  When a piece fails, the workflows in it
- * are tried one by one; those at fault are set aside and tried again later.
+ * worker does other work in between.  When a piece fails, its workflows are
+ * tried one by one; those that fail alone are set aside (aside.c) and tried
+ * later.
  *
- * A pass that has begun is finished before the next one, so that everyone's
- * turn comes; what is lost meanwhile makes another one follow.  A pass covers
- * what was lost before it began: that was committed by then, so each page sees
- * it; and whoever writes his wait down where the pass has been already looks
- * himself afterwards.
+ * A pass that has begun is finished before the next one begins, so that each
+ * workflow has its turn; news lost meanwhile make another pass follow.  A pass
+ * covers the news that were lost before it began: their commits precede it, so
+ * the snapshot of each page sees them.  A session that writes its wait into a
+ * page that was read already reads the tables itself afterwards.
  *
  *-------------------------------------------------------------------------
  */
@@ -39,25 +39,25 @@
 #include "store/catalog.h"
 #include "store/store.h"
 
-/* So many are served in one transaction */
+/* So many workflows are served in one transaction */
 #define BATCH			256
 
-/* When what is due cannot be found, it is looked for again after this, in ms */
+/* When to look again for what is due and was not found, in ms */
 #define NOT_FOUND_GAP	500
 
-/* So many that fail together are named in the log */
+/* So many workflows that fail in one piece are named in the log */
 #define NAMED_MAX		8
 
-/* News that were taken from the ring, and how far they have been heeded */
+/* News that were taken from the ring, and up to where they were handled */
 static StringInfoData news;
-static int	heeded = 0;
+static int	handled = 0;
 
-/* What was lost: before the pass that goes on, and since it has begun */
+/* News lost before the running pass began, and since; where the pass is */
 static DwfLost passing;
 static DwfLost next_lost;
 static DwfWaitCursor cursor;
 
-/* Workflows run here; if not, what comes meanwhile is lost */
+/* Do workflows run here?  If not, news that come meanwhile are lost. */
 static bool runs = false;
 
 static DwfAttempt by_news = {
@@ -91,16 +91,16 @@ typedef struct Piece
 	DwfAttempt *attempt;
 	DwfIds		(*list) (struct Piece *piece);
 	void		(*serve) (struct Piece *piece, Datum ids);
-	int			end;			/* of the news: where it ends in them */
-	DwfWaitCursor cursor;		/* of a pass: where it ends */
-	int			count;			/* how many were found */
-	uint64		resumed;
-	List	   *left;			/* of text: nothing could be done about them */
+	int			end;			/* by news: where it ends in them */
+	DwfWaitCursor cursor;		/* by a pass: where its page ends */
+	int			count;			/* workflows that were found */
+	uint64		resumed;		/* workflows that go on */
+	List	   *left;			/* of text: found, their waits are locked */
 } Piece;
 
 /* ----- pieces ----- */
 
-/* Keep ids beyond the transaction */
+/* Append ids to a list that outlives the transaction */
 static void
 keep_ids(List **list, DwfIds ids)
 {
@@ -114,7 +114,7 @@ keep_ids(List **list, DwfIds ids)
 		dwf_aside_keep(list, DatumGetTextPP(values[i]));
 }
 
-/* Let these go on */
+/* Let these workflows go on; those whose waits are locked are left */
 static void
 resume(Piece *piece, Datum ids)
 {
@@ -124,7 +124,7 @@ resume(Piece *piece, Datum ids)
 	keep_ids(&piece->left, left);
 }
 
-/* Do a piece */
+/* A piece of work: find its workflows and serve them */
 static void
 do_piece(void *argument)
 {
@@ -136,7 +136,7 @@ do_piece(void *argument)
 		piece->serve(piece, ids.array);
 }
 
-/* Only find what it is about, to be left in the list */
+/* A piece of work: only find its workflows, into the list "left" */
 static void
 list_piece(void *argument)
 {
@@ -152,6 +152,7 @@ typedef struct One
 	text	   *id;
 } One;
 
+/* A piece of work: serve one workflow */
 static void
 serve_one(void *argument)
 {
@@ -161,8 +162,8 @@ serve_one(void *argument)
 }
 
 /*
- * Serve these one by one, and set those aside that fail; false if there are too
- * many of them.  Frees the list.
+ * Serve these workflows one by one, and set those aside that fail; returns
+ * false if too many are set aside.  Frees the list.
  */
 static bool
 serve_each(Piece *piece, List *ids)
@@ -175,7 +176,7 @@ serve_each(Piece *piece, List *ids)
 	{
 		One			one = {piece, lfirst(cell)};
 
-		/* each is named, but not again and again */
+		/* the log names each, but not at each repetition */
 		if (failures < NAMED_MAX && piece->attempt->failures <= 1)
 			alone.said = 0;
 		if (dwf_attempt(&alone, serve_one, &one, one.id))
@@ -188,8 +189,8 @@ serve_each(Piece *piece, List *ids)
 }
 
 /*
- * Set those aside that nothing could be done about, as somebody holds their
- * waits; false if there are too many
+ * Set those workflows aside whose waits are locked by another session; returns
+ * false if too many are set aside
  */
 static bool
 set_left_aside(Piece *piece)
@@ -207,8 +208,9 @@ set_left_aside(Piece *piece)
 }
 
 /*
- * Do a piece, each workflow alone if need be; false if it is to be done again,
- * by when its attempt may be made again
+ * Do a piece; if it fails, serve its workflows one by one.  Returns false if
+ * that was not possible: then it is to be done again, when its attempt may be
+ * made.
  */
 static bool
 serve(Piece *piece)
@@ -236,14 +238,14 @@ serve(Piece *piece)
 
 /* ----- by news ----- */
 
-/* Are there news that are to be heeded yet? */
+/* Are there news that were taken from the ring and not handled yet? */
 bool
 dwf_suspended_has_news(void)
 {
-	return heeded < news.len;
+	return handled < news.len;
 }
 
-/* News were lost, these or, with NULL, whichever: a pass has to follow */
+/* News were lost, these or, with NULL, any: a pass has to follow */
 static void
 lose(const DwfLost *lost)
 {
@@ -253,21 +255,24 @@ lose(const DwfLost *lost)
 		next_lost.any = next_lost.all = true;
 }
 
-/* Take over news from the ring, and what was lost */
+/* Take news that were in the ring, and of which workflows some were lost */
 void
 dwf_suspended_add(const char *more, uint32 length, const DwfLost *lost)
 {
 	Assert(!dwf_suspended_has_news());
 	resetStringInfo(&news);
-	heeded = 0;
+	handled = 0;
 	lose(lost);
 	if (!runs)
 		lose(NULL);
-	else if (dwf_listener_expects())	/* else nobody was ever suspended */
+	else if (dwf_listener_expects())	/* else none was ever suspended */
 		appendBinaryStringInfo(&news, more, length);
 }
 
-/* The workflows that the next news concern; those are forgotten that ended */
+/*
+ * The workflows that wait for what the next news tell of.  Removes the waits
+ * of workflows that have ended.
+ */
 static DwfIds
 list_by_news(Piece *piece)
 {
@@ -278,22 +283,25 @@ list_by_news(Piece *piece)
 	int			count = 0;
 	int			nended = 0;
 
-	piece->end = heeded;
+	/* read up to BATCH news */
+	piece->end = handled;
 	while (piece->end < news.len && count < BATCH)
 	{
 		DwfNews		one;
+		text	   *words;
 
 		piece->end += dwf_service_read_news(news.data + piece->end, &one);
 		doors[count] = CharGetDatum(one.door);
-		targets[count] =
-			PointerGetDatum(cstring_to_text_with_len(one.workflow_id,
-													 one.workflow_length));
-		keys[count] = PointerGetDatum(cstring_to_text_with_len(one.key,
-															   one.key_length));
+		words = cstring_to_text_with_len(one.workflow_id, one.workflow_length);
+		targets[count] = PointerGetDatum(words);
+		words = cstring_to_text_with_len(one.key, one.key_length);
+		keys[count] = PointerGetDatum(words);
 		if (one.door == DWF_DOOR_LIFE)
 			ended[nended++] = targets[count];
 		count++;
 	}
+
+	/* ask for the workflows */
 	if (nended > 0)
 		dwf_store_forget_waits(dwf_arrays_of_text(ended, nended));
 	return dwf_store_waiters(dwf_arrays_of_char(doors, count),
@@ -302,8 +310,9 @@ list_by_news(Piece *piece)
 }
 
 /*
- * Let those go on that the next news concern; returns whether any does.  News
- * that could not be heeded are lost, and a pass follows, later each time.
+ * Let those workflows go on that wait for what the next news tell of; returns
+ * whether any does.  If that fails, the news are lost and a pass follows,
+ * later each time.
  */
 bool
 dwf_suspended_news(void)
@@ -314,17 +323,18 @@ dwf_suspended_news(void)
 	if (!runs || !dwf_attempt_may(&by_news) || !serve(&piece))
 	{
 		lose(NULL);
-		heeded = news.len;
+		handled = news.len;
 		by_pass.failures = Max(by_pass.failures, by_news.failures);
 		by_pass.again_at = Max(by_pass.again_at, by_news.again_at);
 	}
 	else
-		heeded = piece.end;
+		handled = piece.end;
 	return piece.resumed > 0;
 }
 
 /* ----- by the clock ----- */
 
+/* The workflows whose wait has reached its deadline */
 static DwfIds
 list_due(Piece *piece)
 {
@@ -332,6 +342,7 @@ list_due(Piece *piece)
 	return dwf_store_due_waiters(BATCH, dwf_aside_ids());
 }
 
+/* The workflows that have run out of time */
 static DwfIds
 list_overdue(Piece *piece)
 {
@@ -339,6 +350,7 @@ list_overdue(Piece *piece)
 	return dwf_store_overdue(BATCH, dwf_aside_ids());
 }
 
+/* Cancel those of these workflows that have run out of time */
 static void
 end_overdue(Piece *piece, Datum ids)
 {
@@ -346,7 +358,7 @@ end_overdue(Piece *piece, Datum ids)
 	dwf_store_end_overdue(ids);
 }
 
-/* What a workflow that was set aside may need; it may go on for nothing */
+/* Do what a workflow set aside may need; it may go on without a reason */
 static void
 serve_aside(Piece *piece, Datum ids)
 {
@@ -354,7 +366,7 @@ serve_aside(Piece *piece, Datum ids)
 	resume(piece, ids);
 }
 
-/* The argument is whether this is a copy: do workflows run by themselves? */
+/* A piece of work: do workflows run here?  The argument: is this a copy? */
 static void
 find_out(void *argument)
 {
@@ -371,6 +383,7 @@ typedef struct Moments
 	TimestampTz wait;
 } Moments;
 
+/* A piece of work: find both moments, into the argument */
 static void
 find_next(void *argument)
 {
@@ -381,7 +394,7 @@ find_next(void *argument)
 	next->wait = dwf_store_next_deadline(without);
 }
 
-/* Try those again that were set aside */
+/* Try those workflows that were set aside, each alone */
 static void
 try_aside(Piece *piece)
 {
@@ -395,14 +408,17 @@ try_aside(Piece *piece)
 	alone.failures = alone.said = 0;
 }
 
-/* When those set aside want the clock to be looked at; or DT_NOEND */
+/* When the workflows set aside are to be tried; or DT_NOEND */
 TimestampTz
 dwf_suspended_aside(void)
 {
 	return runs ? dwf_aside_at() : DT_NOEND;
 }
 
-/* The next moment of one kind, given what there was to do and how that went */
+/*
+ * When to come again for a kind of work: after a failure when it may be tried;
+ * at once if there may be more; else at "next", which the tables have said
+ */
 static TimestampTz
 next_moment(const Piece *piece, TimestampTz next)
 {
@@ -412,13 +428,13 @@ next_moment(const Piece *piece, TimestampTz next)
 		return piece->attempt->again_at;
 	if (piece->count == BATCH)
 		return now;
-	/* what is due and was not found: the worker does not know something yet */
+	/* due, but this is a copy, and the worker does not know it yet */
 	if (next <= now && piece->count == 0)
 		return TimestampTzPlusMilliseconds(now, NOT_FOUND_GAP);
 	return next;
 }
 
-/* What there is to do by the clock */
+/* All work by the clock */
 typedef struct ByClock
 {
 	bool		is_copy;
@@ -427,7 +443,7 @@ typedef struct ByClock
 	Moments		next;
 } ByClock;
 
-/* Do it all in one transaction */
+/* A piece of work: all of it in one transaction */
 static void
 do_all(void *argument)
 {
@@ -441,7 +457,10 @@ do_all(void *argument)
 	find_next(&todo->next);
 }
 
-/* Do it each for itself, after something has failed; false if nothing can be */
+/*
+ * Do each kind in transactions of its own, after a failure; returns false if
+ * it cannot be known when to come again
+ */
 static bool
 do_each(ByClock *todo)
 {
@@ -459,8 +478,8 @@ do_each(ByClock *todo)
 }
 
 /*
- * Do what is due by the clock; returns whether a workflow goes on.  *next is
- * when to come again.
+ * Do what is due by the clock; returns whether a workflow goes on.  "next"
+ * takes when to come again.
  */
 bool
 dwf_suspended_by_clock(bool is_copy, TimestampTz *next)
@@ -473,6 +492,7 @@ dwf_suspended_by_clock(bool is_copy, TimestampTz *next)
 	bool		did_run = runs;
 	bool		is_well = by_end.failures == 0 && by_clock.failures == 0;
 
+	/* those set aside, then all that is due */
 	*next = DT_NOEND;
 	if (dwf_suspended_aside() <= GetCurrentTimestamp())
 		try_aside(&again);
@@ -483,10 +503,12 @@ dwf_suspended_by_clock(bool is_copy, TimestampTz *next)
 	}
 	else if (!do_each(&todo))
 		*next = looking.again_at;
+
+	/* workflows that have begun to run here may have missed any news */
 	if (!runs)
 		return false;
 	if (!did_run)
-		lose(NULL);				/* some may have been restored, too */
+		lose(NULL);
 	if (*next == DT_NOEND)
 		*next = Min(next_moment(&todo.late, todo.next.end),
 					next_moment(&todo.due, todo.next.wait));
@@ -495,7 +517,10 @@ dwf_suspended_by_clock(bool is_copy, TimestampTz *next)
 
 /* ----- by a pass ----- */
 
-/* The next page: those in it that are concerned, and whose wait is over */
+/*
+ * Of the next page: the workflows that lost news concern and whose wait is
+ * over
+ */
 static DwfIds
 list_page(Piece *piece)
 {
@@ -515,20 +540,23 @@ dwf_suspended_is_due(void)
 		dwf_attempt_may(&by_pass);
 }
 
-/* When that will be, after a failure; or DT_NOEND */
+/* When dwf_suspended_is_due() will be true; DT_NOEND: no pass is to be made */
 TimestampTz
 dwf_suspended_next(void)
 {
-	return runs && (passing.any || next_lost.any) ? by_pass.again_at : DT_NOEND;
+	if (runs && (passing.any || next_lost.any))
+		return by_pass.again_at;
+	return DT_NOEND;
 }
 
-/* Go on with a pass by a page, or begin one; does a workflow go on? */
+/* Do a page of a pass, or begin one; returns whether a workflow goes on */
 bool
 dwf_suspended_lost(void)
 {
 	Piece		piece = {.attempt = &by_pass,.list = list_page,
 	.serve = resume};
 
+	/* begin: this pass covers what was lost until now */
 	if (!passing.any)
 	{
 		passing = next_lost;
@@ -536,6 +564,8 @@ dwf_suspended_lost(void)
 		if (dwf_listener_expects())
 			dwf_shmem_count(DWF_SUBJECT_ALL, DWF_COUNT_RECONCILES, 1);
 	}
+
+	/* go on where the page has ended; past the last one the pass is over */
 	if (serve(&piece))
 	{
 		cursor = piece.cursor;
@@ -545,7 +575,7 @@ dwf_suspended_lost(void)
 	return piece.resumed > 0;
 }
 
-/* Initialise; allocates for the life of the process */
+/* Initialise; what it allocates lives as long as the process */
 void
 dwf_suspended_init(void)
 {

@@ -5,8 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef DWF_RESUME_H
-#define DWF_RESUME_H
+#ifndef DWF_SUSPENDED_H
+#define DWF_SUSPENDED_H
 
 #include "base/durable_wf.h"
 
@@ -25,4 +25,4 @@ extern bool dwf_suspended_is_due(void);
 extern bool dwf_suspended_lost(void);
 extern TimestampTz dwf_suspended_next(void);
 
-#endif							/* DWF_RESUME_H */
+#endif							/* DWF_SUSPENDED_H */

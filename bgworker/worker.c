@@ -1,12 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * worker.c
- *	  The worker of one database: what it is told, and what it does when.
+ *	  The worker of one database: its orders, its loop, its sleep.
  *
- * It sleeps until its latch is set, by whoever puts news into its ring or has
- * an order for it, or until something is due.  Whatever there is to do, it does
- * a piece of each kind in turn (resume.c, notifier.c, pool.c), none of which can
- * end it by failing (attempt.c).
+ * It sleeps until something is due or its latch is set, by a session that puts
+ * news into its ring or gives it an order.  The loop does a piece
+ * of each kind of work in turn: for suspended workflows (suspended.c), for
+ * sessions that listen (notifier.c), for workflows that are due to run
+ * (pool.c).  An error in a piece does not end the worker (attempt.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -14,21 +15,20 @@
 
 #include <limits.h>
 
-#include "access/xact.h"
 #include "commands/dbcommands.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
-#include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
-#include "tcop/tcopprot.h"
 #include "utils/guc.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "base/compat.h"
+#include "base/durable_wf.h"
+#include "base/process.h"
 #include "base/process_settings.h"
 #include "base/settings.h"
 #include "bgworker/attempt.h"
@@ -44,19 +44,19 @@
 #include "store/home.h"
 #include "store/store.h"
 
-/* The extension's owner */
+/* The extension's owner, or InvalidOid while the extension is not there */
 static Oid	owner = InvalidOid;
 
-/* Workflows here come from another database and wait for wf_adopt() */
+/* The workflows here come from another database and wait for wf_adopt() */
 static bool is_copy = false;
 
 /* The launcher that has started this worker */
 static uint32 generation;
 
-/* There is something to be done about the bodies that run */
+/* Bodies that run may have lost the right to: look at each of them */
 static bool must_recheck = false;
 
-/* This database has to be looked at */
+/* The extension may have gone: look for it */
 static bool must_look = false;
 
 static DwfAttempt looking_around = {.purpose = "look at its database"};
@@ -67,8 +67,8 @@ static DwfAttempt starting = {
 };
 
 /*
- * Look at this database: has it the extension, and do its workflows run here?
- * Returns the former.
+ * Look for the extension, its owner, and whether the workflows here are a
+ * copy. Returns whether the extension is there.  Inside a transaction.
  */
 static bool
 look_around(void)
@@ -86,14 +86,14 @@ look_around(void)
 	return wanted;
 }
 
-/* The same, into *argument */
+/* A piece of work: look_around(), whose result goes into the argument */
 static void
 find_whether_wanted(void *argument)
 {
 	*(bool *) argument = look_around();
 }
 
-/* Look at the database if it has changed; false if there is nothing to do */
+/* Look at the database if it may have changed; false: it wants no worker */
 static bool
 is_wanted(void)
 {
@@ -105,7 +105,7 @@ is_wanted(void)
 	return wanted;
 }
 
-/* Start executors; the argument is when to come again */
+/* A piece of work: start executors; the argument takes when to do so again */
 static void
 start_executors(void *argument)
 {
@@ -113,7 +113,7 @@ start_executors(void *argument)
 }
 
 /*
- * See to it that bodies which are due are run.  Returns when to look again.
+ * Wake or start executors for bodies that are due; returns when to look again
  */
 static TimestampTz
 serve_bodies(void)
@@ -128,7 +128,7 @@ serve_bodies(void)
 	return next;
 }
 
-/* The shorter of a time to sleep, -1 for ever, and the time until a moment */
+/* A time to sleep, -1 for ever, cut at a moment; DT_NOEND cuts nothing */
 static long
 sooner(long timeout, TimestampTz moment)
 {
@@ -138,10 +138,10 @@ sooner(long timeout, TimestampTz moment)
 		return timeout;
 	left = Min(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), moment),
 			   INT_MAX);
-	return timeout < 0 ? left : Min(timeout, left);
+	return dwf_process_shorter(timeout, left);
 }
 
-/* Show in pg_stat_activity what the worker does not do */
+/* Show in pg_stat_activity why the worker does nothing */
 static void
 report_idle(void)
 {
@@ -151,7 +151,7 @@ report_idle(void)
 						   dwf_pool_lacks_slot ? "workflows wait for a process: max_worker_processes" : "");
 }
 
-/* Leave for good, as far as this worker knows */
+/* Leave on purpose: the launcher starts no other worker until it is asked */
 static void
 leave(void)
 {
@@ -160,6 +160,7 @@ leave(void)
 	proc_exit(0);
 }
 
+/* Callback before the worker's end, by an error too */
 static void
 worker_exit(int code, Datum arg)
 {
@@ -169,7 +170,10 @@ worker_exit(int code, Datum arg)
 	dwf_service_worker_end();
 }
 
-/* Have those bodies end that nobody may run any more, whoever has decided so */
+/*
+ * A piece of work: interrupt each body whose workflow has ended or has another
+ * owner, whichever session has committed that
+ */
 static void
 recheck_bodies(void *argument)
 {
@@ -189,7 +193,7 @@ recheck_bodies(void *argument)
 	}
 }
 
-/* Take the news out of the ring, to be heeded and to be told */
+/* Move the news from the ring to suspended.c and to notifier.c */
 static void
 take_news(DwfWorker *place)
 {
@@ -201,7 +205,10 @@ take_news(DwfWorker *place)
 	dwf_notifier_add(ring, length, lost.any);
 }
 
-/* Connect, and find out whether this database wants a worker */
+/*
+ * Connect, and look for the extension; the process ends here if there is none,
+ * or if the database is held.  Returns the worker's place in shared memory.
+ */
 static DwfWorker *
 begin_work(Oid database)
 {
@@ -210,27 +217,25 @@ begin_work(Oid database)
 
 	memcpy(&generation, MyBgworkerEntry->bgw_extra, sizeof(generation));
 
-	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGTERM, die);
-	BackgroundWorkerUnblockSignals();
+	dwf_process_handle_signals();
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	before_shmem_exit(worker_exit, (Datum) 0);
 	dwf_process_settings_begin(false);
 
-	/* a lost notification is told as a resync after the crash */
+	/* wait for no disk: news that a crash loses become a resync */
 	SetConfigOption("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION);
-	/* our triggers fire for what it writes, whatever the database has set */
+	/* our triggers fire for what the worker writes, whatever is set here */
 	SetConfigOption("session_replication_role", "origin", PGC_SUSET,
 					PGC_S_SESSION);
 
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	/* leave if the extension is not there */
+	dwf_process_begin();
 	wanted = look_around();
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	dwf_process_commit();
 	if (!wanted)
 		leave();
+
+	/* take the place, then look for a hold; a holder does the reverse */
 	place = dwf_service_worker_begin(generation, owner);
 	if (place == NULL || dwf_presence_is_held(database))
 		leave();
@@ -239,14 +244,15 @@ begin_work(Oid database)
 	return place;
 }
 
-/* Sleep until there is something to do */
+/* Sleep until something is due or the latch is set */
 static void
 sleep_until(bool has_news, TimestampTz next_clock, TimestampTz next_body)
 {
 	long		timeout = has_news ? dwf_notifier_time_left() : -1;
 
 	timeout = sooner(sooner(timeout, next_clock), next_body);
-	timeout = sooner(sooner(timeout, dwf_notifier_next()), dwf_suspended_next());
+	timeout = sooner(timeout, dwf_notifier_next());
+	timeout = sooner(timeout, dwf_suspended_next());
 	timeout = sooner(timeout, dwf_suspended_aside());
 	if (must_recheck)
 		timeout = sooner(timeout, rechecking.again_at);
@@ -259,9 +265,9 @@ sleep_until(bool has_news, TimestampTz next_clock, TimestampTz next_body)
 }
 
 /*
- * A worker's main function; its argument is the database.  What it does in a
- * transaction may wait for a lock, and that resets the latch: so it takes its
- * orders again after each, before it sleeps.
+ * A worker's main function; its argument is the database.  A wait for a lock
+ * inside a transaction resets the latch; so the worker takes its orders again
+ * after each round that had a transaction, before it sleeps.
  */
 void
 dwf_worker_main(Datum arg)
@@ -282,20 +288,15 @@ dwf_worker_main(Datum arg)
 									 * session */
 		if (ProcDiePending)
 		{
-			ProcDiePending = false; /* it is being heeded */
+			ProcDiePending = false; /* it is handled here */
 			dwf_pool_end();
-			proc_exit(0);		/* without leave(): the launcher starts
-								 * another */
+			proc_exit(0);		/* not leave(): the launcher starts another */
 		}
 		CHECK_FOR_INTERRUPTS();
-		if (ConfigReloadPending)
-		{
-			ConfigReloadPending = false;
-			ProcessConfigFile(PGC_SIGHUP);
-			next_clock = next_body = DT_NOBEGIN;	/* perhaps no longer
-													 * paused */
-		}
+		if (dwf_process_reload())
+			next_clock = next_body = DT_NOBEGIN;	/* paused may be off */
 
+		/* take orders; leave if there is nothing for a worker here */
 		dwf_service_take_orders(place, &orders);
 		must_look |= orders.check;
 		must_recheck |= orders.recheck;
@@ -305,6 +306,8 @@ dwf_worker_main(Datum arg)
 		if (is_copy != said_copy)
 			dwf_service_say_copy(place, is_copy);
 		said_copy = is_copy;
+
+		/* news: for suspended workflows at once, for listeners later */
 		if (orders.has_news && !dwf_suspended_has_news() &&
 			(dwf_listener_expects() || dwf_notifier_time_left() == 0))
 		{
@@ -316,13 +319,18 @@ dwf_worker_main(Datum arg)
 			run |= dwf_suspended_news();
 			busy = true;
 		}
+
+		/* bodies: those that must end, those that are due */
 		if (must_recheck && dwf_attempt_may(&rechecking))
-			must_recheck = !dwf_attempt(&rechecking, recheck_bodies, NULL, NULL);
+			must_recheck = !dwf_attempt(&rechecking, recheck_bodies, NULL,
+										NULL);
 		if (run || orders.check || next_body <= GetCurrentTimestamp())
 		{
 			next_body = serve_bodies();
 			busy = true;
 		}
+
+		/* the clock: deadlines, timeouts, workflows set aside */
 		next_clock = Min(next_clock, dwf_suspended_aside());
 		if (orders.run || orders.check || next_clock <= GetCurrentTimestamp())
 		{
@@ -335,6 +343,8 @@ dwf_worker_main(Datum arg)
 				next_body = serve_bodies();
 			busy = true;
 		}
+
+		/* a page of a pass, a batch for listeners */
 		if (dwf_suspended_is_due())
 		{
 			if (dwf_suspended_lost())
@@ -346,6 +356,7 @@ dwf_worker_main(Datum arg)
 			dwf_notifier_tell();
 			busy = true;
 		}
+
 		if (!busy)
 			sleep_until(orders.has_news, next_clock, next_body);
 	}

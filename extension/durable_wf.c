@@ -13,8 +13,7 @@
 
 #include "base/settings.h"
 #include "hook/closed_world.h"
-#include "session/guard.h"
-#include "session/step_scope.h"
+#include "query.h"
 #include "shared/shmem.h"
 #include "utility.h"
 #include "xact.h"
@@ -55,8 +54,7 @@ _PG_init(void)
 	dwf_shmem_init();
 	dwf_xact_init();
 	dwf_utility_init();
-	dwf_guard_init();
-	dwf_step_scope_init();
+	dwf_query_init();
 	dwf_closed_world_init();
 	register_launcher();
 }

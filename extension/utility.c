@@ -1,24 +1,29 @@
 /*-------------------------------------------------------------------------
  *
  * utility.c
- *	  What we do beside utility statements.
+ *	  What we do before and after utility statements.
  *
  *	PREPARE TRANSACTION		tell prepared.c the name
- *	COMMIT PREPARED,		wake this database's waiters if the prepared
- *	ROLLBACK PREPARED		transaction may have held something for them: those
- *							of its notes, or all if others prepared it
- *	DROP, ALTER EXTENSION	send this database's waiters and our worker away
- *							first, so that they do not hold it up, and let
- *							nobody begin to wait before it is done
- *	CREATE EXTENSION, DROP	have the launcher look at this database if that
- *	... CASCADE, and others	has brought the extension, or taken it away
+ *	COMMIT PREPARED,		wake waiters of this database: those of the
+ *	ROLLBACK PREPARED		transaction's notes, or all if another session has
+ *							prepared it and it may have had notes
+ *	DROP, ALTER EXTENSION	first end the waits of this database with an error
+ *							and have our worker leave it, so that they do not
+ *							block the statement; no wait begins before it ends
+ *	CREATE EXTENSION, DROP	have the launcher look at this database if the
+ *	... CASCADE, and others	statement has created or dropped the extension
  *	CREATE, DROP, ALTER		have our worker leave a database that must have
  *	DATABASE				no sessions, and the launcher look afterwards
- *	ALTER ROLE, GRANT		have our workers look whether bodies can be run
- *							that wait for it
+ *	ALTER ROLE, GRANT		have our workers look for bodies that can be run
+ *							now
  *	UNLISTEN, DISCARD ALL	end what wf_listen began
- *	DISCARD, RESET ALL		detach: a pool cleans the session for another client
- *	most of them			refused in a validator of a hook (closed_world.c)
+ *	DISCARD ALL, RESET ALL	detach: a pool cleans the session for another
+ *							client
+ *	in a body				refused where it may not write (guard.c)
+ *	in a step				refused if it would leave something (step_scope.c)
+ *	in a hook's validator	refused, with few exceptions (closed_world.c)
+ *
+ * Queries are in query.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -37,9 +42,11 @@
 #include "utils/portal.h"
 #include "utils/syscache.h"
 
+#include "base/compat.h"
 #include "hook/closed_world.h"
 #include "session/guard.h"
 #include "session/stash.h"
+#include "session/step_scope.h"
 #include "shared/claim.h"
 #include "shared/listener.h"
 #include "shared/prepared.h"
@@ -54,13 +61,16 @@
 
 static ProcessUtility_hook_type prev_process_utility = NULL;
 
-/* Run the statement itself */
+/* Have the server, or the next library, run the statement */
 #define RUN_STATEMENT() \
 	(prev_process_utility ? prev_process_utility : standard_ProcessUtility) \
 		(statement, query_string, read_only_tree, context, params, \
 		 query_env, dest, completion)
 
-/* May a prepared transaction be one of ours whose name has been lost? */
+/*
+ * May a prepared transaction have had notes, though its name is not in shared
+ * memory?  A restart loses the names, and a standby has never known them.
+ */
 static bool
 may_be_lost(const char *gid)
 {
@@ -82,7 +92,7 @@ owns_extension(void)
 		dwf_compat_owns_extension(extension, GetUserId());
 }
 
-/* Is the statement about our extension, and not its creation? */
+/* Does the statement drop or alter our extension by name? */
 static bool
 concerns_extension(Node *node)
 {
@@ -103,8 +113,9 @@ concerns_extension(Node *node)
 }
 
 /*
- * Can the statement create or drop the extension?  It comes with another one
- * that requires it, and goes with that, with its schema or with its owner.
+ * Can the statement create or drop the extension?  It is created with another
+ * extension that requires it, and dropped with that, with its schema or with
+ * its owner.
  */
 static bool
 can_change_extension(Node *node)
@@ -133,8 +144,8 @@ has_extension(void)
 }
 
 /*
- * A database that the current user may alter, rename and drop; InvalidOid if
- * there is none of this name, or he may not.
+ * The database of this name, if the current user owns it and so may alter,
+ * rename and drop it; else InvalidOid
  */
 static Oid
 own_database(const char *name)
@@ -148,8 +159,8 @@ own_database(const char *name)
 }
 
 /*
- * May the current user create databases?  (The server has a function for that,
- * which not every minor release lets us call.)
+ * May the current user create databases?  (The server's own function for that
+ * is not exported by every minor release.)
  */
 static bool
 may_create_databases(void)
@@ -167,7 +178,7 @@ may_create_databases(void)
 	return may;
 }
 
-/* A database that the current user may copy, InvalidOid likewise */
+/* The database of this name if the user may copy it; else InvalidOid */
 static Oid
 copyable_database(const char *name)
 {
@@ -187,7 +198,7 @@ copyable_database(const char *name)
 	return database;
 }
 
-/* The database that CREATE DATABASE copies, InvalidOid if it may not */
+/* The database that CREATE DATABASE copies; InvalidOid if the user may not */
 static Oid
 template_of(CreatedbStmt *create)
 {
@@ -204,7 +215,7 @@ template_of(CreatedbStmt *create)
 	return copyable_database(template);
 }
 
-/* Does ALTER DATABASE move it to another tablespace? */
+/* Does ALTER DATABASE move the database to another tablespace? */
 static bool
 moves_database(AlterDatabaseStmt *alter)
 {
@@ -219,10 +230,11 @@ moves_database(AlterDatabaseStmt *alter)
 }
 
 /*
- * Before a statement that decides where a worker is, or as whom bodies can be
- * run: have it leave a database that must have no sessions, and have the
- * launcher, or the workers, look afterwards.  A
- * statement that the current user may not run fails, and disturbs nobody.
+ * Before a statement about databases or roles: have our worker leave a
+ * database that must have no sessions, and have the launcher look afterwards;
+ * or have the workers look afterwards as which roles bodies can be run.  A
+ * statement about a database that the current user may not run, and which is
+ * about to fail, makes no worker leave.
  */
 static void
 mind_presence(Node *node)
@@ -230,7 +242,7 @@ mind_presence(Node *node)
 	switch (nodeTag(node))
 	{
 		case T_CreatedbStmt:
-			/* the launcher that looks at the template sees the new one, too */
+			/* a launcher that looks at the template finds the new one, too */
 			dwf_presence_clear(template_of((CreatedbStmt *) node));
 			break;
 		case T_DropdbStmt:
@@ -238,7 +250,11 @@ mind_presence(Node *node)
 			break;
 		case T_RenameStmt:
 			if (((RenameStmt *) node)->renameType == OBJECT_DATABASE)
-				dwf_presence_clear(own_database(((RenameStmt *) node)->subname));
+			{
+				RenameStmt *rename = (RenameStmt *) node;
+
+				dwf_presence_clear(own_database(rename->subname));
+			}
 			break;
 		case T_AlterDatabaseStmt:
 			{
@@ -265,8 +281,9 @@ mind_presence(Node *node)
 }
 
 /*
- * Has the client sent this statement, by itself or among others?  (The context
- * tells no statement among others from one in a function.)
+ * Has the client sent this statement, alone or with others in one string?
+ * (ProcessUtilityContext is the same for the latter and for statements in a
+ * function.)
  */
 static bool
 is_sent_by_client(PlannedStmt *statement)
@@ -275,9 +292,9 @@ is_sent_by_client(PlannedStmt *statement)
 }
 
 /*
- * Before a statement that ends listening, or what the session executes; if it
- * fails, that is taken back.  RESET ALL in a function, which may be another
- * user's, is about settings only.
+ * Before a statement that ends listening, or detaches the session: note that.
+ * If the statement fails, its transaction's abort takes it back.  RESET ALL in
+ * a function, which may be another user's, is about settings only.
  */
 static void
 mind_session(PlannedStmt *statement)
@@ -299,9 +316,10 @@ mind_session(PlannedStmt *statement)
 }
 
 /*
- * A prepared transaction was committed or rolled back: tell whom it concerns.
- * What is known of its name was so before, and after; "own" is it if this
- * session has its notes, "lost" if it may have had some.
+ * A prepared transaction was committed or rolled back: do what the end of the
+ * transaction would have done.  "before" and "after" are what prepared.c knew
+ * of its name before that, and after; "own" is its xid if this session has its
+ * notes; "lost" tells that it may have had notes that are lost.
  */
 static void
 tell_prepared(bool commit, TransactionId own, bool lost,
@@ -324,7 +342,7 @@ tell_prepared(bool commit, TransactionId own, bool lost,
 		dwf_prepared_forget_ended();
 }
 
-/* Run a statement, and what is ours beside it */
+/* Run a statement, and do what is ours before and after it */
 static void
 run_statement(PlannedStmt *statement, const char *query_string,
 			  bool read_only_tree, ProcessUtilityContext context,
@@ -352,7 +370,7 @@ run_statement(PlannedStmt *statement, const char *query_string,
 		(void) dwf_prepared_find(end->gid, &before);
 		RUN_STATEMENT();
 
-		/* it may have been prepared just after the first look */
+		/* another session may have prepared it just after the first look */
 		if (!dwf_prepared_find(end->gid, &after))
 			after = before;
 		tell_prepared(commit, own, lost, &before, &after);
@@ -362,7 +380,7 @@ run_statement(PlannedStmt *statement, const char *query_string,
 		PG_TRY();
 		{
 			dwf_waiter_dismiss();
-			/* our processes lock its tables, too, and in another order */
+			/* our worker locks the tables, too, and in another order */
 			dwf_presence_clear(MyDatabaseId);
 			RUN_STATEMENT();
 		}
@@ -382,8 +400,9 @@ run_statement(PlannedStmt *statement, const char *query_string,
 }
 
 /*
- * The same; where it may not write, say what to do instead.  What runs other
- * statements has that said of them.
+ * Run a statement, in a body by the rules of guard.c: outside of steps it may
+ * not write, and the error says what to do instead.  CALL and DO are exempt,
+ * since the statements that they run are checked one by one.
  */
 static void
 run_guarded(PlannedStmt *statement, const char *query_string,
@@ -411,7 +430,10 @@ run_guarded(PlannedStmt *statement, const char *query_string,
 	PG_END_TRY();
 }
 
-/* The hook */
+/*
+ * The hook: a utility statement is to be run.  "statement" may be freed by a
+ * ROLLBACK, but not in a step, where there is none.
+ */
 static void
 process_utility(PlannedStmt *statement, const char *query_string,
 				bool read_only_tree, ProcessUtilityContext context,
@@ -421,10 +443,14 @@ process_utility(PlannedStmt *statement, const char *query_string,
 	bool		may_change = dwf_shared &&
 	can_change_extension(statement->utilityStmt);
 	bool		had_extension = may_change && has_extension();
+	bool		in_step;
 
+	in_step = dwf_step_scope_begin_utility(statement->utilityStmt, dest);
 	dwf_closed_world_check_command(statement->utilityStmt);
 	run_guarded(statement, query_string, read_only_tree, context, params,
 				query_env, dest, completion);
+	if (in_step)
+		dwf_step_scope_end_utility(statement->utilityStmt);
 	if (may_change && has_extension() != had_extension)
 		dwf_presence_changed(MyDatabaseId);
 }

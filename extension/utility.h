@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * utility.h
- *	  What we do beside utility statements.  Floor 6.
+ *	  What we do before and after utility statements.
  *
  *-------------------------------------------------------------------------
  */

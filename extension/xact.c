@@ -3,9 +3,11 @@
  * xact.c
  *	  What the end of a transaction means to us.
  *
- * The only transaction callbacks, registered once per process, or in the
- * postmaster for all.  Nothing in them may allocate, raise, or block for
- * longer than a lock of ours.
+ * The only transaction callbacks, registered in the postmaster for all its
+ * processes, or once in a process that loads the library by itself.  The
+ * callbacks of commit, abort and prepare neither allocate nor raise, and block
+ * for no longer than a lock in shared memory is held (I4 in the README); those
+ * that come before commit and prepare can refuse them.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,7 +16,7 @@
 #include "access/xact.h"
 
 #include "base/client.h"
-#include "session/journal.h"
+#include "session/journal_undone.h"
 #include "session/stash.h"
 #include "session/wakeup.h"
 #include "shared/claim.h"
@@ -23,8 +25,9 @@
 #include "shared/presence.h"
 
 /*
- * Refuse to prepare what has to go on in this session; remember what else has
- * to be told when it is committed or rolled back
+ * Before PREPARE TRANSACTION: refuse it in a session that executes a workflow,
+ * and remember what has to be done when the transaction is committed or rolled
+ * back
  */
 static void
 before_prepare(void)
@@ -42,11 +45,12 @@ before_prepare(void)
 		dwf_stash_reserve();
 }
 
-/* The transaction ends; the wakes first, for what has become visible */
+/* The transaction ends.  The wakes come first, for what has become visible. */
 static void
 xact_callback(XactEvent event, void *arg)
 {
 	(void) arg;
+	/* notes of a transaction that is prepared go to stash.c */
 	if (event == XACT_EVENT_PRE_PREPARE)
 		before_prepare();
 	else if (event == XACT_EVENT_PREPARE)
@@ -60,6 +64,7 @@ xact_callback(XactEvent event, void *arg)
 		event != XACT_EVENT_ABORT)
 		return;
 
+	/* then each part ends what it has for the transaction */
 	dwf_client_end_xact();
 	dwf_prepared_settle(event == XACT_EVENT_PREPARE);
 	dwf_listener_end_xact(event != XACT_EVENT_ABORT);
@@ -68,7 +73,7 @@ xact_callback(XactEvent event, void *arg)
 	dwf_claim_end_xact(event != XACT_EVENT_ABORT);
 }
 
-/* A subtransaction aborts */
+/* A subtransaction has aborted: undo what it has noted */
 static void
 subxact_callback(SubXactEvent event, SubTransactionId subid,
 				 SubTransactionId parent_subid, void *arg)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * xact.h
- *	  What the end of a transaction means to us.  Floor 6.
+ *	  What the end of a transaction means to us.
  *
  *-------------------------------------------------------------------------
  */

@@ -284,7 +284,7 @@ rule('the callbacks of transactions are registered in xact.c only',
 			$j++ while $j < $#lines && $lines[$j] !~ /[;{]\s*$/ && $lines[$j] ne '{';
 			next unless $lines[$j] eq '{';
 			my $k = $i - 2;    # above the type
-			$k-- while $k > 0 && $lines[$k] =~ /^(?:PG_FUNCTION_INFO_V1|DWF_JOURNALLED)\(.*\);$|^PGDLLEXPORT/;
+			$k-- while $k > 0 && $lines[$k] =~ /^(?:PG_FUNCTION_INFO_V1|DWF_JOURNALLED(?:_\w+)?)\(.*\);$|^PGDLLEXPORT/;
 			push @silent, "$file: $function()" unless $lines[$k] =~ m{\*/\s*$};
 		}
 	}

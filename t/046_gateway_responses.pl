@@ -221,6 +221,26 @@ is( join(' ', map { response($_)->{status} } @sockets),
 	'one bad request among 64 is alone');
 is(depth($hook), 63, '... and all others are there, once');
 sql('TRUNCATE durable_wf.message');
+
+# Keys among them: of 20 requests with two keys two are delivered, and all that
+# are held get the answer to their key's request.
+my $keyed = webhook('"manual"');
+@sockets = map { dial() } 1 .. 64;
+syswrite $sockets[$_],
+  bytes('POST', $_ < 20 ? $hook : $_ < 30 ? $keyed : $other, $_, $_ < 30 ? 'Idempotency-Key: among' . $_ % 2 : 'X: y')
+  foreach 0 .. 63;
+is(join(' ', map { response($sockets[$_])->{status} } 0 .. 19, 30 .. 63),
+	join(' ', ('202') x 54), 'keys among 64');
+is(depth($hook), 2, '... are delivered once each');
+is(depth($other), 34, '... and all without one');
+until_true(sub { depth($keyed) == 2 }, '... as are those that are held');
+sql(q{SELECT count(wf_respond(request_id, 200 + (request_id = (SELECT max(request_id) FROM durable_wf.request))::int))
+	FROM durable_wf.request WHERE responded_at IS NULL});
+my %answers;
+push @{ $answers{ $_ % 2 } }, response($sockets[$_])->{status} foreach 20 .. 29;
+is(join('|', sort map { join ' ', @$_ } values %answers),
+	join('|', map { join ' ', ($_) x 5 } 200, 201), '... all by the answer to their key');
+sql('TRUNCATE durable_wf.message');
 @sockets = ();
 
 $locker->quit;

@@ -1,18 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * answer.c
- *	  Tell clients what became of their requests: what was resumed, when that
- *	  is committed, and what was held, when it is answered.
+ *	  Answer clients, when their requests were resumed with or responded to.
  *
- * A request to a webhook of mode "manual" is held.  Its answer is a row of
- * durable_wf.request; the commit that writes it sets our latch, by the address
- * that all such answers have, and then we fetch what there is.
+ * A request to a webhook of mode "manual" is held.  Its response is a row of
+ * durable_wf.request.  All these responses share one address, of door
+ * DWF_DOOR_GATEWAY; a commit that writes one sets the gateway's latch, and the
+ * gateway fetches all responses there are.
  *
  *-------------------------------------------------------------------------
  */
 #include "bgworker/gateway/answer.h"
 
-#include "access/xact.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -20,32 +19,35 @@
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
-#include "utils/timeout.h"
 #include "utils/timestamp.h"
 
 #include "base/durable_wf.h"
+#include "base/settings.h"
+#include "bgworker/gateway/held.h"
 #include "bgworker/gateway/server.h"
 #include "bgworker/gateway/text.h"
 #include "bgworker/gateway/transaction.h"
 #include "shared/waiter.h"
 #include "store/store.h"
 
-/* How many answers are fetched at a time, and for how long, in ms */
+/*
+ * How many responses one transaction fetches, and how long it may take, in ms
+ */
 #define ANSWERS_MAX		1000
 #define FETCH_TIMEOUT	2000
 
-/* So many clients that have gone away are dealt with at a time */
+/* So many clients that have gone away are handled at a time */
 #define GONE_MAX		64
 
 /* When to try again after an error, in ms */
 #define RETRY_AFTER		1000
 
-/* What was fetched; reset after it */
+/* Memory for what one transaction fetches; reset after it */
 static MemoryContext answer_context = NULL;
 
 /* ----- responses ----- */
 
-/* A field of an object; NULL if it has none */
+/* A field of an object, into "value"; NULL if there is none */
 static JsonbValue *
 field(Jsonb *object, const char *name, JsonbValue *value)
 {
@@ -55,24 +57,26 @@ field(Jsonb *object, const char *name, JsonbValue *value)
 										(int) strlen(name), value);
 }
 
-/* A number; "otherwise" if it is none */
+/* A field that is a number; "otherwise" if it is none */
 static int64
 number_field(Jsonb *object, const char *name, int64 otherwise)
 {
 	JsonbValue	value;
+	Datum		number;
 
 	if (field(object, name, &value) == NULL || value.type != jbvNumeric)
 		return otherwise;
-	return DatumGetInt64(DirectFunctionCall1(numeric_int8,
-											 NumericGetDatum(value.val.numeric)));
+	number = NumericGetDatum(value.val.numeric);
+	return DatumGetInt64(DirectFunctionCall1(numeric_int8, number));
 }
 
-/* A value as text, what is not a string as JSON; in UTF-8.  Raises 22P05. */
+/* A value as UTF-8: a string's text, or else JSON.  Raises 22P05. */
 static char *
 value_to_text(JsonbValue *value, int *length)
 {
 	char	   *text;
 
+	/* as text */
 	if (value->type == jbvString)
 	{
 		*length = value->val.string.len;
@@ -88,6 +92,8 @@ value_to_text(JsonbValue *value, int *length)
 		*length = json.len;
 		text = json.data;
 	}
+
+	/* in UTF-8 */
 	if (GetDatabaseEncoding() != PG_UTF8 &&
 		dwf_text_convert(text, *length, GetDatabaseEncoding(), PG_UTF8, &text,
 						 length) != DWF_CONVERTED)
@@ -97,6 +103,7 @@ value_to_text(JsonbValue *value, int *length)
 	return text;
 }
 
+/* Append a header to a reply */
 static void
 add_header(DwfReply *reply, const char *name, const char *value)
 {
@@ -116,7 +123,7 @@ add_header(DwfReply *reply, const char *name, const char *value)
 	reply->values[n] = value;
 }
 
-/* Take the headers; an array is several of one name */
+/* Append a response's headers; an array is several headers of one name */
 static void
 take_headers(DwfReply *reply, JsonbValue *headers)
 {
@@ -140,6 +147,7 @@ take_headers(DwfReply *reply, JsonbValue *headers)
 	}
 }
 
+/* Has a reply a header of this name? */
 static bool
 has_header(const DwfReply *reply, const char *name)
 {
@@ -149,13 +157,17 @@ has_header(const DwfReply *reply, const char *name)
 	return false;
 }
 
-/* Send what a response says: {"status", "headers", "body"} */
+/*
+ * Send the reply that a response describes: {"status", "headers", "body"}.
+ * Raises 22P05, and what conversions of jsonb raise.
+ */
 static void
 send_response(DwfConn *conn, Jsonb *response)
 {
 	DwfReply	reply = {0};
 	JsonbValue	value;
 
+	/* status, headers, body */
 	reply.status = (int) Min(Max(number_field(response, "status", 200), 0), 999);
 	reply.body = "";
 	if (field(response, "headers", &value))
@@ -173,7 +185,7 @@ send_response(DwfConn *conn, Jsonb *response)
 	dwf_conn_answer(conn, &reply);
 }
 
-/* Send a response; one that makes no sense is a 500 */
+/* Send the reply that a response describes; 500 if it describes none */
 static void
 try_response(DwfConn *conn, Jsonb *response)
 {
@@ -193,8 +205,8 @@ try_response(DwfConn *conn, Jsonb *response)
 }
 
 /*
- * Send the answer to a held request.  A null one says that there is none: the
- * workflow has ended, or disposed of the webhook, without.
+ * Answer a held request.  A null response tells that the workflow has ended,
+ * or disposed of the webhook, without one: 504.
  */
 static void
 send_answer(DwfConn *conn, const NullableDatum *response)
@@ -206,19 +218,19 @@ send_answer(DwfConn *conn, const NullableDatum *response)
 }
 
 /*
- * Answers that came before we were told that their requests are to be held:
- * that is said by a helper, after its commit.  Kept while one has a request.
+ * A response that was fetched before the helper said that its request is to be
+ * held, which it says after its commit.  Kept while a helper has a request.
  */
 typedef struct Early
 {
 	DwfAnswer	answer;
-	int64		kept_at;
+	int64		kept_at;		/* by dwf_conn_now() */
 } Early;
 
 static List *early = NIL;
 static MemoryContext early_context = NULL;
 
-/* Keep such an answer */
+/* Keep a copy of a response, in case that its request is held later */
 static void
 keep_early(const DwfAnswer *answer)
 {
@@ -240,7 +252,10 @@ keep_early(const DwfAnswer *answer)
 	MemoryContextSwitchTo(old);
 }
 
-/* Forget those that came before any that a helper still has was given to it */
+/*
+ * Forget kept responses that are older than the oldest request of a helper: no
+ * request that is held later can be theirs
+ */
 static void
 forget_early(void)
 {
@@ -260,7 +275,7 @@ forget_early(void)
 		Early	   *one = lfirst(cell);
 
 		if (one->kept_at >= oldest->since)
-			break;				/* they are in the order of time */
+			break;				/* the list is in the order of time */
 		if (!one->answer.response.isnull)
 			pfree(DatumGetPointer(one->answer.response.value));
 		pfree(one);
@@ -268,7 +283,7 @@ forget_early(void)
 	}
 }
 
-/* Hold a request until it is answered, if it is not yet */
+/* Hold a request; answer it at once if its response was kept */
 static void
 hold(DwfConn *conn, int64 request_id)
 {
@@ -286,13 +301,14 @@ hold(DwfConn *conn, int64 request_id)
 	}
 }
 
-/* What was resumed is committed, or has failed: tell the client, or hold him */
+/* The transaction has committed, or failed: answer the client, or hold it */
 void
 dwf_answer_settle(DwfTask *task)
 {
 	Jsonb	   *response;
 	JsonbValue	value;
 
+	/* an error has its status; else the hook's fate decides */
 	if (task->status != 0)
 	{
 		dwf_conn_answer_status(task->conn, task->status);
@@ -326,16 +342,15 @@ dwf_answer_settle(DwfTask *task)
 /* ----- answers to held requests ----- */
 
 /*
- * Note of requests that nobody waits for an answer to; a count of -1: of all
- * that a gateway has held
+ * Note in the tables that the clients of these requests have gone away; a
+ * count of -1: of all requests that a gateway has held
  */
 static void
 note_gone(int64 *request_ids, int count)
 {
 	PG_TRY();
 	{
-		dwf_transaction_begin();
-		enable_timeout_after(STATEMENT_TIMEOUT, FETCH_TIMEOUT);
+		dwf_transaction_begin(FETCH_TIMEOUT);
 		MemoryContextSwitchTo(answer_context);
 		PushActiveSnapshot(GetTransactionSnapshot());
 		if (count < 0)
@@ -343,7 +358,6 @@ note_gone(int64 *request_ids, int count)
 		else
 			dwf_store_leave_requests(request_ids, count);
 		PopActiveSnapshot();
-		disable_timeout(STATEMENT_TIMEOUT, false);
 		dwf_transaction_commit(false);
 	}
 	PG_CATCH();
@@ -358,7 +372,10 @@ note_gone(int64 *request_ids, int count)
 	MemoryContextReset(answer_context);
 }
 
-/* Have this process's latch set when there are answers */
+/*
+ * Register as a waiter: responses to held requests set this process's latch.
+ * Note, too, that the clients of a gateway that has crashed have gone away.
+ */
 void
 dwf_answer_watch(void)
 {
@@ -368,14 +385,16 @@ dwf_answer_watch(void)
 										   "durable_wf answers",
 										   ALLOCSET_DEFAULT_SIZES);
 	key.address.door = DWF_DOOR_GATEWAY;
-	key.is_aid = true;			/* nothing that users have to see */
+	key.is_aid = true;			/* wf_waiters does not show it */
 	dwf_waiter_begin(&key, 1, DT_NOEND, GetUserId(), false);
 
-	/* those of a gateway that has crashed */
 	note_gone(NULL, -1);
 }
 
-/* Let go held clients that have gone away: who answers them is to know that */
+/*
+ * Let go held requests whose clients have gone away, and note that in the
+ * tables: wf_respond() to such a request returns false
+ */
 void
 dwf_answer_drop_gone(void)
 {
@@ -387,10 +406,10 @@ dwf_answer_drop_gone(void)
 }
 
 /*
- * Held clients are about to be told that there is no answer in time (by
- * dwf_conn_cut_slow): who answers them from now on is to know that.  (The time
- * that a request was given as it was delivered may be a longer one, as settings
- * change.)
+ * Note in the tables which held requests are about to get their 504 (from
+ * dwf_conn_cut_slow): wf_respond() to them returns false from now on.  (The
+ * time that a request was given as it was delivered may be a longer one, since
+ * settings change.)
  */
 void
 dwf_answer_note_late(void)
@@ -402,60 +421,65 @@ dwf_answer_note_late(void)
 	int			nheld;
 	int			count = 0;
 
+	/* the oldest held connection comes first */
 	if (!dwf_server_is_open || dwf_setting_http_response_timeout <= 0 ||
 		dwf_conn_ready(DWF_CONN_HELD, &oldest, 1) == 0 ||
 		oldest->since > until)
 		return;
 
+	/* collect the late ones, but for requests that another client awaits */
 	nheld = dwf_conn_count(DWF_CONN_HELD);
 	held = palloc(nheld * sizeof(DwfConn *));
 	request_ids = palloc(nheld * sizeof(int64));
 	nheld = dwf_conn_ready(DWF_CONN_HELD, held, nheld);
 	for (int i = 0; i < nheld && held[i]->since <= until; i++)
 	{
-		/* but for those that somebody else still waits for */
-		if (dwf_conn_held(held[i]->request_id)->since <= until)
+		if (dwf_held_find(held[i]->request_id)->since <= until)
 			request_ids[count++] = held[i]->request_id;
 	}
+
 	if (count > 0)
 		note_gone(request_ids, count);
 	pfree(held);
 	pfree(request_ids);
 }
 
-/* Send answers; returns how many were taken.  Raises. */
+/*
+ * Fetch responses, in a transaction, and send them after its commit; returns
+ * how many were fetched.  Raises errors of the transaction.
+ */
 static int
 send_answers(void)
 {
 	DwfAnswer  *answers;
 	int			count;
 
-	dwf_transaction_begin();
-	enable_timeout_after(STATEMENT_TIMEOUT, FETCH_TIMEOUT);
+	dwf_transaction_begin(FETCH_TIMEOUT);
 	MemoryContextSwitchTo(answer_context);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	count = dwf_store_take_answers(ANSWERS_MAX, &answers);
 	PopActiveSnapshot();
-	disable_timeout(STATEMENT_TIMEOUT, false);
 	dwf_transaction_commit(false);
 	MemoryContextSwitchTo(answer_context);
 
+	/* none may be held: the client has gone, or its time was over */
 	for (int i = 0; i < count; i++)
 	{
-		DwfConn    *conn = dwf_conn_held(answers[i].request_id);
+		DwfConn    *conn = dwf_held_find(answers[i].request_id);
 
 		if (dwf_conn_count(DWF_CONN_CHECKED) > 0)
 			keep_early(&answers[i]);
-		/* none: he has gone, or his time was over; more: he has sent it again */
-		for (; conn; conn = dwf_conn_held(answers[i].request_id))
+
+		/* several are: clients that have sent one idempotency key */
+		for (; conn; conn = dwf_held_find(answers[i].request_id))
 			send_answer(conn, &answers[i].response);
 	}
 	return count;
 }
 
 /*
- * Send the answers that have come; false if there were none.  "retry_after" is
- * when to try again after an error, else -1.
+ * Send the responses that have come; returns whether there were any.
+ * "retry_after" takes in how many ms to try again after an error, else -1.
  */
 bool
 dwf_answer_held(long *retry_after)
@@ -464,6 +488,7 @@ dwf_answer_held(long *retry_after)
 	static TimestampTz again_at = 0;
 	int volatile count = 0;
 
+	/* has the latch been set for a response, and is an error's delay over? */
 	*retry_after = -1;
 	if (!dwf_server_is_open)
 		return false;
@@ -477,6 +502,7 @@ dwf_answer_held(long *retry_after)
 	if (*retry_after > 0)
 		return false;
 
+	/* fetch and send; after an error try again later */
 	*retry_after = -1;
 	again = true;
 	PG_TRY();

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * answer.h
- *	  Tell clients what became of their requests.  Gateway, floor 4.
+ *	  Answer clients, when their requests were resumed with or responded to.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,12 +13,12 @@
 #include "bgworker/gateway/conn.h"
 #include "hook/webhook.h"
 
-/* A request on its way */
+/* A complete request, and what has become of it */
 typedef struct DwfTask
 {
 	DwfConn    *conn;
-	int			status;			/* of a plain answer; 0: its fate says */
-	struct DwfRefusal *refusal; /* what its validator has raised, or NULL */
+	int			status;			/* of a plain answer; 0: request->fate says */
+	struct DwfRefusal *refusal; /* the error of its validator, or NULL */
 	DwfWebhookRequest *request;
 } DwfTask;
 

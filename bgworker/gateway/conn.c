@@ -1,76 +1,64 @@
 /*-------------------------------------------------------------------------
  *
  * conn.c
- *	  The gateway's clients: what each connection is at, for how long it may be
- *	  at that, and what it is told.
+ *	  The clients' connections: their states, times and answers.
  *
- *	(none)	--accepted--------------> READING	its first request is awaited
- *	READING	--complete--------------> READY		taken by the main loop
- *	READY	--has a validator-------> ASIDE		until a helper has time
+ *	(none)	--accepted--------------> READING	its first request is to come
+ *	READING	--complete--------------> READY		the main loop takes it
+ *	READY	--has a validator-------> ASIDE		until a helper is idle
  *	ASIDE	--given to a helper-----> CHECKED
  *	READY, CHECKED --answered-------> WRITING
  *	READY, CHECKED --held-----------> HELD		a manual webhook
  *	HELD, ASIDE --timed out---------> WRITING	504, 503
  *	HELD	--answered--------------> WRITING
- *	READING	--refused at once-------> WRITING	404, 405, 413, 415
+ *	READING	--refused at once-------> WRITING	404, 405, 413, 415, ...
  *	WRITING	--sent------------------> IDLE
  *	IDLE	--a request line is in--> READING
  *	any		--closed----------------> (none)
  *
  * A connection that is READY, ASIDE, CHECKED or HELD is suspended:
  * libmicrohttpd does not look at it.  Each state has a list in the order of
- * entry and one time that one may spend in it, so that the head of each list
- * is the next to run out of time.  libmicrohttpd knows no time for a whole
- * request, so this is ours.
+ * entry and one time limit, so that the head of each list is the next to run
+ * out of time.  libmicrohttpd has no time limit for a whole request, so this
+ * one is ours.
  *
- * To cut a connection its socket is shut down; libmicrohttpd sees that and
- * closes it.  What has to be said before goes out by send(), which is safe as
- * long as no answer was begun on it.
+ * To cut a connection is to shut down its socket; libmicrohttpd sees that and
+ * closes it.  A last answer before that goes out by send(), which is safe as
+ * long as libmicrohttpd has begun no answer on that socket.
  *
  *-------------------------------------------------------------------------
  */
 #include "bgworker/gateway/conn.h"
 
 #include <microhttpd.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
-
-#include "utils/hsearch.h"
-#include "utils/memutils.h"
 
 #include "base/durable_wf.h"
 #include "base/settings.h"
+#include "bgworker/gateway/held.h"
 
 /* How long a connection may do nothing between two requests, in ms */
 #define IDLE_MAX		75000
 
+/* The connections of each state, in the order of entry, and their numbers */
 static dlist_head conns[DWF_CONN_STATES];
 static int	counts[DWF_CONN_STATES];
 static int	nconns = 0;
 static int	ncut = 0;
 static bool is_started = false;
 
-/* One was resumed since libmicrohttpd has last run, which does not say so */
+/*
+ * Was one resumed since the last MHD_run()?  MHD_get_timeout() ignores that.
+ */
 bool		dwf_conn_has_resumed = false;
 
-/* The held requests by their ids, and who of them has gone away */
-static HTAB *held = NULL;
-static int	gone_fd = -1;
-
-typedef struct Held
-{
-	int64		request_id;
-	DwfConn    *first;			/* clients with one key have one request */
-} Held;
-
-/* Answers that are always the same, made once */
+/* A plain answer: always the same bytes, made once */
 typedef struct Plain
 {
 	int			status;
 	const char *text;
-	const char *header;			/* one more, with its value */
+	const char *header;			/* one more header, or NULL */
 	const char *value;
 	struct MHD_Response *response;
 } Plain;
@@ -92,16 +80,15 @@ static Plain plains[] = {
 	{504, "no answer in time\n", NULL, NULL, NULL}
 };
 
-/* What is said on a socket by ourselves */
+/* Answers that are sent by send(), without libmicrohttpd */
 #define RAW(line, more) \
 	"HTTP/1.1 " line "\r\nConnection: close\r\nContent-Length: 0\r\n" more "\r\n"
 static const char raw_timeout[] = RAW("408 Request Timeout", "");
 static const char raw_too_large[] = RAW("413 Content Too Large", "");
-static const char raw_unavailable[] =
-RAW("503 Service Unavailable", "Retry-After: 1\r\n");
+static const char raw_unavailable[] = RAW("503 Service Unavailable", "Retry-After: 1\r\n");
 static const char raw_no_answer[] = RAW("504 Gateway Timeout", "");
 
-/* Milliseconds by a clock that nobody sets */
+/* Milliseconds by the monotonic clock */
 int64
 dwf_conn_now(void)
 {
@@ -111,13 +98,14 @@ dwf_conn_now(void)
 	return (int64) now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+/* Send bytes; those for which the socket has no room are lost */
 static void
 say(int fd, const char *text, size_t length)
 {
 	(void) !send(fd, text, length, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-/* Say that a body is too large, or that there is no room */
+/* Send a 413, or for any other status a 503, without libmicrohttpd */
 void
 dwf_conn_say(int fd, int status)
 {
@@ -129,13 +117,14 @@ dwf_conn_say(int fd, int status)
 
 /* ----- the lists ----- */
 
-/* Is a connection suspended, so that its request can be answered? */
+/* Is a connection suspended, with a complete request? */
 static inline bool
 is_suspended(const DwfConn *conn)
 {
 	return conn->state >= DWF_CONN_READY && conn->state <= DWF_CONN_HELD;
 }
 
+/* Change a connection's state; its time begins anew */
 void
 dwf_conn_enter(DwfConn *conn, DwfConnState state)
 {
@@ -147,13 +136,14 @@ dwf_conn_enter(DwfConn *conn, DwfConnState state)
 	dlist_push_tail(&conns[state], &conn->node);
 }
 
+/* How many connections are in a state */
 int
 dwf_conn_count(DwfConnState state)
 {
 	return counts[state];
 }
 
-/* End a connection; libmicrohttpd will find that it has ended */
+/* Shut a connection down; libmicrohttpd will close it */
 static void
 cut(DwfConn *conn)
 {
@@ -164,7 +154,7 @@ cut(DwfConn *conn)
 	(void) shutdown(conn->fd, SHUT_RDWR);
 }
 
-/* A connection begins; NULL when out of memory */
+/* Make a connection, in state READING; NULL when out of memory */
 DwfConn *
 dwf_conn_new(struct MHD_Connection *connection, int fd)
 {
@@ -183,7 +173,7 @@ dwf_conn_new(struct MHD_Connection *connection, int fd)
 	return conn;
 }
 
-/* It ends */
+/* Free a connection that libmicrohttpd has closed */
 void
 dwf_conn_free(DwfConn *conn)
 {
@@ -198,7 +188,10 @@ dwf_conn_free(DwfConn *conn)
 	free(conn);
 }
 
-/* Are there less than so many?  Who does nothing leaves for another. */
+/*
+ * Is there room for one more connection below a limit?  If not, the longest
+ * idle one is cut; returns false if none is idle.
+ */
 bool
 dwf_conn_make_room(int limit)
 {
@@ -219,8 +212,9 @@ dwf_conn_make_room(int limit)
 }
 
 /*
- * The complete requests of a state, at most so many; each is to be answered or
- * held.  They stay where they are until then: nobody else ends them.
+ * List the connections of a state, at most "max", the longest there first;
+ * returns their number.  They live until the caller answers them, since
+ * libmicrohttpd does not look at suspended connections.
  */
 int
 dwf_conn_ready(DwfConnState state, DwfConn **ready, int max)
@@ -237,7 +231,7 @@ dwf_conn_ready(DwfConnState state, DwfConn **ready, int max)
 	return count;
 }
 
-/* A complete request is at something else now: ASIDE or CHECKED */
+/* Change the state of a suspended connection, to ASIDE or CHECKED */
 void
 dwf_conn_set_state(DwfConn *conn, DwfConnState state)
 {
@@ -247,6 +241,7 @@ dwf_conn_set_state(DwfConn *conn, DwfConnState state)
 
 /* ----- answers ----- */
 
+/* The plain answer of a status; if it has none, "status" becomes 500 */
 static struct MHD_Response *
 plain_response(int *status)
 {
@@ -257,7 +252,7 @@ plain_response(int *status)
 	return plain_response(status);
 }
 
-/* Make the answers that are always the same; raises when out of memory */
+/* Make the plain answers; FATAL when out of memory */
 static void
 make_plain_responses(void)
 {
@@ -281,7 +276,7 @@ make_plain_responses(void)
 	}
 }
 
-/* Answer from inside a callback of libmicrohttpd's; false: the client is gone */
+/* Answer inside a callback of libmicrohttpd's; false if that has failed */
 bool
 dwf_conn_answer_now(DwfConn *conn, int status)
 {
@@ -291,31 +286,12 @@ dwf_conn_answer_now(DwfConn *conn, int status)
 	return MHD_queue_response(conn->connection, status, response) == MHD_YES;
 }
 
-/* Forget that a request is held */
-static void
-forget_held(DwfConn *conn)
-{
-	Held	   *entry;
-	DwfConn   **link;
-
-	if (conn->request_id == 0)
-		return;
-	entry = hash_search(held, &conn->request_id, HASH_FIND, NULL);
-	for (link = &entry->first; *link != conn; link = &(*link)->next_held)
-		;
-	*link = conn->next_held;
-	if (entry->first == NULL)
-		(void) hash_search(held, &conn->request_id, HASH_REMOVE, NULL);
-	(void) epoll_ctl(gone_fd, EPOLL_CTL_DEL, conn->fd, NULL);
-	conn->request_id = 0;
-}
-
-/* Answer a request that is complete */
+/* Answer a complete request, and resume its connection */
 static void
 send_response(DwfConn *conn, int status, struct MHD_Response *response)
 {
 	Assert(is_suspended(conn));
-	forget_held(conn);
+	dwf_held_forget(conn);
 	dwf_conn_enter(conn, DWF_CONN_WRITING);
 	if (MHD_queue_response(conn->connection, status, response) != MHD_YES)
 		cut(conn);
@@ -323,7 +299,7 @@ send_response(DwfConn *conn, int status, struct MHD_Response *response)
 	dwf_conn_has_resumed = true;
 }
 
-/* The same with one of the plain answers, or that of a refusal by any 4xx */
+/* Answer with a plain answer; a 4xx that has none gets the body of the 403 */
 void
 dwf_conn_answer_status(DwfConn *conn, int status)
 {
@@ -340,7 +316,7 @@ dwf_conn_answer_status(DwfConn *conn, int status)
 	send_response(conn, sent, response);
 }
 
-/* The same with none: the connection ends */
+/* End a connection without an answer to its complete request */
 void
 dwf_conn_hang_up(DwfConn *conn)
 {
@@ -348,7 +324,7 @@ dwf_conn_hang_up(DwfConn *conn)
 	dwf_conn_answer_status(conn, 504);
 }
 
-/* Headers that belong to the connection, or are made here */
+/* Is this a header of the connection, which libmicrohttpd writes itself? */
 static bool
 is_ours(const char *name)
 {
@@ -364,8 +340,8 @@ is_ours(const char *name)
 }
 
 /*
- * The same with any answer.  One that cannot be sent - a status or a header
- * that HTTP does not have - is a 500.
+ * Answer a complete request.  An answer that cannot be sent, by its status or
+ * by a header that is not of HTTP, becomes a 500.
  */
 void
 dwf_conn_answer(DwfConn *conn, const DwfReply *answer)
@@ -384,12 +360,14 @@ dwf_conn_answer(DwfConn *conn, const DwfReply *answer)
 		dwf_conn_answer_status(conn, 202);
 		return;
 	}
+
+	/* make the response: the body, then the headers */
 	response =
 		MHD_create_response_from_buffer(has_body ? answer->body_length : 0,
 										unconstify(char *, answer->body),
 										MHD_RESPMEM_MUST_COPY);
 	for (int i = 0; response && i < answer->nheaders; i++)
-		/* libmicrohttpd knows no header without a value */
+		/* libmicrohttpd refuses headers without a value */
 		if (!is_ours(answer->names[i]) && answer->values[i][0] != '\0' &&
 			MHD_add_response_header(response, answer->names[i],
 									answer->values[i]) != MHD_YES)
@@ -402,6 +380,8 @@ dwf_conn_answer(DwfConn *conn, const DwfReply *answer)
 		dwf_conn_answer_status(conn, 500);
 		return;
 	}
+
+	/* it is counted: destroyed when it was sent */
 	send_response(conn, answer->status, response);
 	MHD_destroy_response(response);
 }
@@ -409,60 +389,36 @@ dwf_conn_answer(DwfConn *conn, const DwfReply *answer)
 /* ----- held requests ----- */
 
 /*
- * Hold a request until it is answered.  libmicrohttpd does not look at it
- * meanwhile, so we do: who has gone away need not be held.
+ * Hold a request until dwf_conn_answer() or its time limit.  libmicrohttpd
+ * does not look at its socket meanwhile; so held.c watches that, to let go a
+ * request whose client has gone away.
  */
 void
 dwf_conn_hold(DwfConn *conn, int64 request_id)
 {
-	struct epoll_event event = {.events = EPOLLRDHUP,.data.ptr = conn};
-	Held	   *entry;
-	bool		found;
-
 	Assert(is_suspended(conn) && conn->request_id == 0);
-	entry = hash_search(held, &request_id, HASH_ENTER, &found);
-	conn->next_held = found ? entry->first : NULL;
-	entry->first = conn;
-	conn->request_id = request_id;
-	(void) epoll_ctl(gone_fd, EPOLL_CTL_ADD, conn->fd, &event);
+	dwf_held_add(conn, request_id);
 	dwf_conn_enter(conn, DWF_CONN_HELD);
 }
 
-/* A connection of a held request; NULL if it is not held any more */
-DwfConn *
-dwf_conn_held(int64 request_id)
-{
-	Held	   *entry = hash_search(held, &request_id, HASH_FIND, NULL);
-
-	return entry ? entry->first : NULL;
-}
-
-/* What is to be watched for held clients that have gone away */
-int
-dwf_conn_gone_fd(void)
-{
-	return gone_fd;
-}
-
 /*
- * Let go those held whose clients have gone away, at most so many at a time;
- * the requests that nobody waits for any more are returned, and how many
+ * Let go held connections whose clients have gone away, at most "max".
+ * Returns how many requests have no connection left, and their ids in
+ * "request_ids".
  */
 int
 dwf_conn_drop_gone(int64 *request_ids, int max)
 {
-	struct epoll_event events[64];
-	int			count = epoll_wait(gone_fd, events,
-								   Min(max, (int) lengthof(events)), 0);
+	DwfConn    *gone[64];
+	int			count = dwf_held_gone(gone, Min(max, (int) lengthof(gone)));
 	int			dropped = 0;
 
 	for (int i = 0; i < count; i++)
 	{
-		DwfConn    *conn = events[i].data.ptr;
-		int64		request_id = conn->request_id;
+		int64		request_id = gone[i]->request_id;
 
-		dwf_conn_hang_up(conn);
-		if (dwf_conn_held(request_id) == NULL)
+		dwf_conn_hang_up(gone[i]);
+		if (dwf_held_find(request_id) == NULL)
 			request_ids[dropped++] = request_id;
 	}
 	return dropped;
@@ -470,7 +426,7 @@ dwf_conn_drop_gone(int64 *request_ids, int max)
 
 /* ----- time ----- */
 
-/* How long one may be in a state, in ms; 0: as long as it takes */
+/* The time limit of a state, in ms; 0: none */
 static int64
 time_allowed(DwfConnState state)
 {
@@ -489,7 +445,7 @@ time_allowed(DwfConnState state)
 	}
 }
 
-/* One has been in its state for too long */
+/* A connection has passed its time limit: answer it, or cut it */
 static void
 end_slow(DwfConn *conn)
 {
@@ -502,13 +458,13 @@ end_slow(DwfConn *conn)
 		say(conn->fd, raw_timeout, sizeof(raw_timeout) - 1);
 	cut(conn);
 
-	/* behind those that are not cut yet, until it is gone */
+	/* to the end of its list, where it stays until it is closed */
 	dwf_conn_enter(conn, conn->state);
 }
 
 /*
- * Cut those that are too slow.  Returns for how many milliseconds nothing more
- * of that kind will be to do, -1 for ever.
+ * End all connections that have passed their time limit.  Returns for how many
+ * milliseconds no other one will, -1 for ever.
  */
 long
 dwf_conn_cut_slow(void)
@@ -520,6 +476,7 @@ dwf_conn_cut_slow(void)
 	{
 		int64		allowed = time_allowed(state);
 
+		/* the head of a list has been there for the longest time */
 		while (allowed > 0 && !dlist_is_empty(&conns[state]))
 		{
 			DwfConn    *conn = dlist_head_element(DwfConn, node,
@@ -537,7 +494,7 @@ dwf_conn_cut_slow(void)
 	return (long) Min(next, INT_MAX);
 }
 
-/* Say something to all in a state */
+/* Send bytes to all connections of a state */
 static void
 say_to_all(DwfConnState state, const char *text, size_t length)
 {
@@ -550,10 +507,10 @@ say_to_all(DwfConnState state, const char *text, size_t length)
 }
 
 /*
- * The process ends: tell those who have an answer to expect what has become of
- * their requests: not taken, or taken and not answered.  "in_doubt": some of
- * those that were ready may have been taken, and nobody knows of those that a
- * helper has.
+ * The process ends: send a 503 to requests that were not delivered, a 504 to
+ * those that were and are held.  "in_doubt": READY ones may have been
+ * delivered, so they get no answer.  CHECKED ones get none either: a helper
+ * has them.
  */
 void
 dwf_conn_say_goodbye(bool in_doubt)
@@ -561,30 +518,22 @@ dwf_conn_say_goodbye(bool in_doubt)
 	if (!is_started)
 		return;
 	if (!in_doubt)
-		say_to_all(DWF_CONN_READY, raw_unavailable, sizeof(raw_unavailable) - 1);
+		say_to_all(DWF_CONN_READY, raw_unavailable,
+				   sizeof(raw_unavailable) - 1);
 	say_to_all(DWF_CONN_ASIDE, raw_unavailable, sizeof(raw_unavailable) - 1);
 	say_to_all(DWF_CONN_HELD, raw_no_answer, sizeof(raw_no_answer) - 1);
 }
 
 /* ----- the beginning ----- */
 
-/* Get ready to have connections; raises when that cannot be */
+/* Prepare for connections; raises, also FATAL, when that is not possible */
 void
 dwf_conn_start(void)
 {
-	HASHCTL		control = {0};
-
+	/* lists, held requests, plain answers */
 	for (int state = 0; state < DWF_CONN_STATES; state++)
 		dlist_init(&conns[state]);
-	control.keysize = sizeof(int64);
-	control.entrysize = sizeof(Held);
-	held = hash_create("durable_wf held requests", 256, &control,
-					   HASH_ELEM | HASH_BLOBS);
+	dwf_held_start();
 	make_plain_responses();
-	gone_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (gone_fd < 0)
-		ereport(FATAL,
-				(errcode_for_file_access(),
-				 errmsg("could not watch connections: %m")));
 	is_started = true;
 }

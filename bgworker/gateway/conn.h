@@ -1,8 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * conn.h
- *	  The gateway's clients: connections, complete requests, answers.
- *	  Gateway, floor 2.
+ *	  The clients' connections: their states, times and answers.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,16 +16,17 @@
 
 struct MHD_Connection;
 
-/* What a connection is at; each has a list, the longest there first */
+/* The states of a connection; each has a list, the longest there first */
 typedef enum DwfConnState
 {
 	DWF_CONN_IDLE,				/* between two requests */
 	DWF_CONN_READING,			/* a request is coming in */
-	DWF_CONN_READY,				/* it is complete: to be resumed with */
-	DWF_CONN_ASIDE,				/* the same, but for a process apart */
-	DWF_CONN_CHECKED,			/* such a process has it */
-	DWF_CONN_HELD,				/* its answer is awaited */
-	DWF_CONN_WRITING,			/* the answer goes out */
+	DWF_CONN_READY,				/* a complete request, for the main loop */
+	DWF_CONN_ASIDE,				/* it waits for a helper, which runs
+								 * validators */
+	DWF_CONN_CHECKED,			/* a helper has it */
+	DWF_CONN_HELD,				/* it waits for a response of the workflow */
+	DWF_CONN_WRITING,			/* its answer is being sent */
 	DWF_CONN_STATES
 } DwfConnState;
 
@@ -36,26 +36,26 @@ struct DwfConn
 {
 	dlist_node	node;
 	DwfConnState state;
-	bool		is_cut;			/* shut down, about to be gone */
-	bool		is_begun;		/* the headers of this request were looked at */
-	bool		is_too_large;	/* its body */
-	bool		is_fresh;		/* nothing of a request has come on it yet */
+	bool		is_cut;			/* shut down; libmicrohttpd will close it */
+	bool		is_begun;		/* this request's headers were checked */
+	bool		is_too_large;	/* its body is */
+	bool		is_fresh;		/* no request has come on it yet */
 	int			fd;
-	int64		since;			/* in this state: milliseconds, monotonic */
+	int64		since;			/* in this state, by dwf_conn_now() */
 	struct MHD_Connection *connection;
 	const char *method;
 	char	   *target;
 	char	   *body;
 	size_t		body_length;
 	size_t		body_size;
-	int			status;			/* its answer, if it is not taken */
-	int64		request_id;		/* while held */
-	DwfConn    *next_held;		/* another one with the same */
+	int			status;			/* of the answer, if it is refused; or 0 */
+	int64		request_id;		/* while HELD, else 0 */
+	DwfConn    *next_held;		/* another connection with that id */
 	Oid			owner;			/* whose validator it waits for, while ASIDE */
 	char		token[DWF_TOKEN_MAX + 1];
 };
 
-/* An answer; the body is copied */
+/* An answer; dwf_conn_answer() copies the body */
 typedef struct DwfReply
 {
 	int			status;
@@ -68,7 +68,7 @@ typedef struct DwfReply
 
 extern bool dwf_conn_has_resumed;
 
-/* By libmicrohttpd's callbacks: these do not raise */
+/* Called inside libmicrohttpd's callbacks: these raise no error */
 extern DwfConn *dwf_conn_new(struct MHD_Connection *connection, int fd);
 extern void dwf_conn_free(DwfConn *conn);
 extern void dwf_conn_enter(DwfConn *conn, DwfConnState state);
@@ -85,8 +85,6 @@ extern void dwf_conn_answer(DwfConn *conn, const DwfReply *answer);
 extern void dwf_conn_answer_status(DwfConn *conn, int status);
 extern void dwf_conn_hang_up(DwfConn *conn);
 extern void dwf_conn_hold(DwfConn *conn, int64 request_id);
-extern DwfConn *dwf_conn_held(int64 request_id);
-extern int	dwf_conn_gone_fd(void);
 extern int	dwf_conn_drop_gone(int64 *request_ids, int max);
 extern long dwf_conn_cut_slow(void);
 extern void dwf_conn_say_goodbye(bool in_doubt);

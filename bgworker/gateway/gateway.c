@@ -3,47 +3,44 @@
  * gateway.c
  *	  The HTTP gateway: a background worker that resumes webhooks.
  *
- * One process and one thread.  It sleeps in one set of events: its latch, the
+ * One process and one thread.  It sleeps on one set of events: its latch, the
  * sockets that it listens on, libmicrohttpd's epoll descriptor, and that of
- * held clients who have gone away.  A round of the loop
+ * held clients that have gone away.  A round of its loop does
  *
- *	orders		leave, look at the extension, read the settings
- *	read		dwf_server_run(): takes in what clients have sent, and sends what
- *				was answered
- *	resume		all complete requests in one transaction; see resume.c
- *	validate	give requests to helpers, and take what they say; see validate.c
- *	answer		held requests that were answered
- *	cut			clients that are too slow
+ *	orders		leave, look for the extension, read the settings
+ *	read		dwf_server_run(): read from clients, write answers
+ *	resume		webhooks with all complete requests, in one transaction
+ *				(resume.c)
+ *	validate	give requests to helpers, take their answers (validate.c)
+ *	answer		held requests whose responses have come (answer.c)
+ *	cut			connections that are too slow (conn.c)
  *
- * is followed by the next as long as there is something to do.  While a
- * transaction waits for the disk, the next requests gather in their sockets:
- * that is how one transaction comes to take many.
+ * and the next round follows at once if there was something to do.  While a
+ * transaction waits for the disk, more requests gather in their sockets: so
+ * one transaction comes to resume many.
  *
- * A gateway without a database has nothing to resume with and answers 503; see
- * launch_gateway.c for when there is which.
+ * A gateway that is in no database answers 503; launch_gateway.c has when.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
-#include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
-#include "tcop/tcopprot.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "base/compat.h"
 #include "base/durable_wf.h"
+#include "base/process.h"
 #include "base/process_settings.h"
 #include "base/settings.h"
 #include "bgworker/gateway/answer.h"
 #include "bgworker/gateway/conn.h"
+#include "bgworker/gateway/held.h"
 #include "bgworker/gateway/resume.h"
 #include "bgworker/gateway/server.h"
 #include "bgworker/gateway/sockets.h"
@@ -57,13 +54,13 @@ PG_MODULE_MAGIC;
 
 extern PGDLLEXPORT void dwf_gateway_main(Datum arg);
 
-/* What is watched: the latch, the postmaster, two of the server, the sockets */
+/* The latch, the postmaster, two epoll descriptors, the listening sockets */
 #define EVENTS_MAX	(4 + DWF_LISTEN_MAX)
 
-/* How long what was counted is kept to be handed in, in milliseconds */
+/* How long statistics are kept before they are reported, in ms */
 #define STATISTICS_DELAY	1000
 
-/* What is in an event's user data */
+/* What an event's user data points to: the meaning of the event */
 typedef enum Watched
 {
 	WATCH_LATCH,
@@ -76,17 +73,19 @@ static const Watched watched[] = {
 	WATCH_LATCH, WATCH_CLIENTS, WATCH_GONE, WATCH_LISTEN
 };
 
+/* The set of events; made anew when the sockets change */
 static WaitEventSet *events = NULL;
 
-/* It leaves because it was asked to, or the settings want another one */
+/* This process leaves by an order, or since its settings have changed */
 static bool on_purpose = false;
 
-/* The settings that it was started with; others need another gateway */
+/* The settings at its start; when they change, another gateway is needed */
 static char *my_database;
 static char *my_role;
 
 /* ----- the beginning and the end ----- */
 
+/* Callback before the gateway's end, by an error too */
 static void
 gateway_exit(int code, Datum arg)
 {
@@ -96,7 +95,7 @@ gateway_exit(int code, Datum arg)
 	dwf_service_gateway_end(on_purpose);
 }
 
-/* Finish what others do for us, and note what cannot be */
+/* End the helpers, and note which held requests get no answer any more */
 static void
 finish(void)
 {
@@ -104,7 +103,7 @@ finish(void)
 	dwf_answer_end();
 }
 
-/* Leave, for the launcher to start another one if there is to be one */
+/* Leave on purpose; the launcher starts another gateway if one is wanted */
 static void
 leave(void)
 {
@@ -113,13 +112,14 @@ leave(void)
 	proc_exit(0);
 }
 
-/* Connect: to the database as the role that the settings name, or to none */
+/*
+ * Connect to the database, as the role of the settings or the owner; or to
+ * none
+ */
 static void
 connect_to(Oid database, Oid owner)
 {
-	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGTERM, die);
-	BackgroundWorkerUnblockSignals();
+	dwf_process_handle_signals();
 	if (!OidIsValid(database))
 		BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	else if (dwf_setting_http_role[0] != '\0')
@@ -132,11 +132,11 @@ connect_to(Oid database, Oid owner)
 									  dwf_setting_http_database);
 	my_role = MemoryContextStrdup(TopMemoryContext, dwf_setting_http_role);
 
-	/* whatever the role's settings are */
+	/* the settings of role and database do not apply to some of ours */
 	dwf_process_settings_begin(false);
 }
 
-/* Can this gateway resume webhooks?  Says so if not. */
+/* Can this gateway resume webhooks?  Logs why not. */
 static bool
 find_extension(Oid database)
 {
@@ -156,7 +156,10 @@ find_extension(Oid database)
 	return false;
 }
 
-/* Become the gateway */
+/*
+ * Connect, and begin to take connections; the process ends here if another
+ * launcher rules by now, or if the database is held
+ */
 static void
 begin_work(Oid database)
 {
@@ -180,12 +183,14 @@ begin_work(Oid database)
 
 /* ----- what is watched ----- */
 
-/* Make the set of events anew: one cannot take anything out of it */
+/* Make the set of events anew, since no event can be removed from one */
 static void
 watch(void)
 {
 	if (events)
 		FreeWaitEventSet(events);
+
+	/* the latch, the postmaster, the connections, the sockets */
 	events = DWF_CREATE_WAIT_EVENT_SET(EVENTS_MAX);
 	AddWaitEventToSet(events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch,
 					  unconstify(Watched *, &watched[WATCH_LATCH]));
@@ -193,14 +198,14 @@ watch(void)
 					  NULL);
 	AddWaitEventToSet(events, WL_SOCKET_READABLE, dwf_server_fd(), NULL,
 					  unconstify(Watched *, &watched[WATCH_CLIENTS]));
-	AddWaitEventToSet(events, WL_SOCKET_READABLE, dwf_conn_gone_fd(), NULL,
+	AddWaitEventToSet(events, WL_SOCKET_READABLE, dwf_held_gone_fd(), NULL,
 					  unconstify(Watched *, &watched[WATCH_GONE]));
 	for (int i = 0; i < dwf_sockets_count; i++)
 		AddWaitEventToSet(events, WL_SOCKET_READABLE, dwf_sockets_fds[i], NULL,
 						  unconstify(Watched *, &watched[WATCH_LISTEN]));
 }
 
-/* Sleep until something happens, and take in who wants to connect */
+/* Sleep until an event; accept connections, let gone clients go */
 static void
 sleep_on_events(long timeout)
 {
@@ -221,7 +226,7 @@ sleep_on_events(long timeout)
 
 /* ----- the loop ----- */
 
-/* Do what this process was told to do */
+/* Handle SIGTERM, SIGHUP and the orders of other processes; may leave */
 static void
 take_orders(void)
 {
@@ -232,20 +237,20 @@ take_orders(void)
 	QueryCancelPending = false; /* nothing to cancel, as in an idle session */
 	if (ProcDiePending)
 	{
-		ProcDiePending = false; /* it is being heeded */
+		ProcDiePending = false; /* it is handled here */
 		finish();
-		proc_exit(1);			/* not on purpose: the launcher starts another */
+		proc_exit(1);			/* not on purpose: another one starts */
 	}
 	CHECK_FOR_INTERRUPTS();
-	if (ConfigReloadPending)
-	{
-		ConfigReloadPending = false;
-		ProcessConfigFile(PGC_SIGHUP);
-		if (dwf_setting_http_port == 0 ||
-			strcmp(my_database, dwf_setting_http_database) != 0 ||
-			strcmp(my_role, dwf_setting_http_role) != 0)
-			leave();
-	}
+
+	/* other settings need another gateway, or none */
+	if (dwf_process_reload() &&
+		(dwf_setting_http_port == 0 ||
+		 strcmp(my_database, dwf_setting_http_database) != 0 ||
+		 strcmp(my_role, dwf_setting_http_role) != 0))
+		leave();
+
+	/* told to leave, or the extension has gone */
 	dwf_service_gateway_orders(&leaves, &check);
 	if (check && dwf_server_is_open && !dwf_resume_begin())
 	{
@@ -256,16 +261,10 @@ take_orders(void)
 		leave();
 }
 
-/* The shorter of two times to sleep, -1 for ever */
-static long
-shorter(long a, long b)
-{
-	return a < 0 ? b : b < 0 ? a : Min(a, b);
-}
-
 /*
- * Hand in what was counted, for autovacuum above all: soon, as sessions do that
- * fall idle, but not after each transaction.
+ * Report statistics, of which autovacuum needs the numbers of changed rows:
+ * after STATISTICS_DELAY, not after each transaction.  Cuts the timeout for
+ * that.
  */
 static void
 report(long *timeout)
@@ -282,8 +281,11 @@ report(long *timeout)
 		return;
 	pgstat_report_activity(STATE_IDLE, NULL);
 	if (flush_at != 0)
-		*timeout = shorter(*timeout,
-						   TimestampDifferenceMilliseconds(now, flush_at));
+	{
+		long		left = TimestampDifferenceMilliseconds(now, flush_at);
+
+		*timeout = dwf_process_shorter(*timeout, left);
+	}
 }
 
 /* The gateway's main function; its argument is the database, or none */
@@ -303,10 +305,12 @@ dwf_gateway_main(Datum arg)
 		long		answer_after;
 		long		validate_after;
 
+		/* orders and sockets */
 		take_orders();
 		if (dwf_sockets_open(&retry_after) || events == NULL)
 			watch();
 
+		/* read, resume, validate, answer */
 		dwf_server_run();
 		busy = dwf_resume_ready();
 		MemoryContextSwitchTo(context);
@@ -314,8 +318,11 @@ dwf_gateway_main(Datum arg)
 		busy |= dwf_validate_tend(&validate_after);
 		dwf_answer_note_late();
 		busy |= dwf_answer_held(&answer_after);
-		timeout = shorter(shorter(retry_after, answer_after),
-						  shorter(validate_after, dwf_conn_cut_slow()));
+
+		/* cut, then sleep if there was nothing to do */
+		timeout = dwf_process_shorter(retry_after, answer_after);
+		timeout = dwf_process_shorter(timeout, validate_after);
+		timeout = dwf_process_shorter(timeout, dwf_conn_cut_slow());
 		if (busy || dwf_server_has_more())
 			timeout = 0;
 		report(&timeout);

@@ -1,11 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * prepare.c
- *	  Make of an HTTP request what a webhook is resumed with, a jsonb.
+ *	  Make the jsonb that a webhook is resumed with from an HTTP request.
  *
- * What a client sends may make jsonb_in() raise; that happens before there is
- * a transaction, and costs only that request.  A body that says that it is
- * JSON and cannot be a jsonb is text, with the reason beside it.
+ * A client's bytes may make jsonb_in() raise an error.  It is called before
+ * there is a transaction, so that the error concerns that request only.  A
+ * body whose content type is JSON and which no jsonb can hold becomes text,
+ * with the reason in "body_error".
  *
  *-------------------------------------------------------------------------
  */
@@ -21,17 +22,19 @@
 #include "utils/timestamp.h"
 
 #include "base/encoding.h"
+#include "bgworker/gateway/json_syntax.h"
 #include "bgworker/gateway/server.h"
 #include "bgworker/gateway/text.h"
 #include "bgworker/gateway/transaction.h"
+#include "hook/http_request.h"
 #include "hook/http_response.h"
 
-/* What some put before JSON, to say that it is UTF-8 */
+/* Some clients send this before JSON, though RFC 8259 forbids it */
 #define BYTE_ORDER_MARK	"\xef\xbb\xbf"
 
 /*
- * A jsonb of a text; NULL if jsonb cannot hold it, and the reason.  Outside of
- * a transaction.
+ * A jsonb of a text; NULL if no jsonb can hold it, and "reason" says why.  To
+ * be called outside of a transaction.
  */
 static Jsonb *
 make_jsonb(char *json, const char **reason)
@@ -57,7 +60,9 @@ make_jsonb(char *json, const char **reason)
 	return result;
 }
 
-/* Why text that our rules do not take for JSON is none */
+/*
+ * Why a body is not JSON by json_syntax.c, in the server's words if it agrees
+ */
 static const char *
 why_not_json(const DwfHttpRequest *request)
 {
@@ -70,7 +75,11 @@ why_not_json(const DwfHttpRequest *request)
 	return reason;
 }
 
-/* Read the body by its type: is it JSON? */
+/*
+ * Convert the body to text of the server's encoding, by its content type;
+ * returns whether it is JSON.  Sets body_error if it is not what its type
+ * says.
+ */
 static bool
 read_body(DwfHttpRequest *request)
 {
@@ -81,6 +90,7 @@ read_body(DwfHttpRequest *request)
 	int			encoding = is_json ? PG_UTF8 : dwf_encoding_of_type(type);
 	DwfConverted converted;
 
+	/* convert it */
 	if (is_json && length >= 3 && memcmp(bytes, BYTE_ORDER_MARK, 3) == 0)
 	{
 		bytes += 3;
@@ -97,15 +107,17 @@ read_body(DwfHttpRequest *request)
 			request->body_error = dwf_http_body_error(converted);
 		return false;
 	}
+
+	/* check it */
 	if (!is_json || length == 0)
 		return false;
-	if (dwf_request_is_json(request->text, request->text_length))
+	if (dwf_json_syntax_is_valid(request->text, request->text_length))
 		return true;
 	request->body_error = why_not_json(request);
 	return false;
 }
 
-/* Headers are text of the server's encoding */
+/* Convert the headers to the server's encoding, unless that is UTF-8 */
 static void
 read_headers(DwfHttpRequest *request)
 {
@@ -117,7 +129,10 @@ read_headers(DwfHttpRequest *request)
 			dwf_text_of_header(request->headers[i].value);
 }
 
-/* Make what a webhook is resumed with; false if that cannot be */
+/*
+ * Make the token, the jsonb and has_key of a request; returns false if no
+ * jsonb can hold it.  Raises when out of memory.
+ */
 bool
 dwf_prepare_request(DwfWebhookRequest *task, DwfConn *conn)
 {
@@ -126,6 +141,7 @@ dwf_prepare_request(DwfWebhookRequest *task, DwfConn *conn)
 	const char *reason;
 	bool		is_json;
 
+	/* read the request */
 	task->token = cstring_to_text(conn->token);
 	request.method = conn->method;
 	request.base_url = dwf_http_base_url();
@@ -140,6 +156,7 @@ dwf_prepare_request(DwfWebhookRequest *task, DwfConn *conn)
 	is_json = read_body(&request);
 	task->has_key = dwf_request_has_header(&request, "idempotency-key");
 
+	/* write it as JSON; with the body as text if no jsonb can hold that */
 	initStringInfo(&json);
 	dwf_request_write(&request, is_json, &json);
 	task->request = make_jsonb(json.data, &reason);

@@ -1,8 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * prepare.h
- *	  Make of an HTTP request what a webhook is resumed with.
- *	  Gateway, floor 5.
+ *	  Make the jsonb that a webhook is resumed with from an HTTP request.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,27 +1,25 @@
 /*-------------------------------------------------------------------------
  *
  * refusal.c
- *	  What it means that a validator raises an error, for the client and for
- *	  the log.
+ *	  What a validator's error means, for the client and for the log.
  *
- * A validator refuses a request by raising an error, and may say with which
- * status:
+ * A validator refuses a request by raising an error, whose SQLSTATE selects
+ * the status:
  *
  *	PT4nn				4nn
  *	class 28			401
  *	42501				403, if the validator itself raises it
  *	anything else		400
  *
- * or it is broken, and then nobody knows whether the request is a good one:
- * 503, so that the sender tries again.  So it is if it says so itself (PT5nn),
- * when what it uses is not there, or has lost a privilege, when it took too
- * long, and the like.
- * "Itself" is RAISE of PL/pgSQL: the same SQLSTATE from anywhere else is the
- * server's word.
+ * Or the validator is broken, and its error says nothing of the request: 503,
+ * so that the client tries again.  It is broken when it says so itself
+ * (PT5nn), when a table or a privilege is missing, when it took too long, and
+ * the like.  "Itself" means RAISE of PL/pgSQL: from anywhere else the server
+ * has raised that SQLSTATE.
  *
- * The gateway logs each reason once for each webhook, from what its helpers
- * tell it.  Clients may have a say in the reasons of refusals, so a webhook has
- * so many of them and no more; nor do they use up those of a broken validator.
+ * Helpers send such errors to the gateway, which logs each reason once for
+ * each webhook.  Clients may cause new reasons of refusals, so their number is
+ * limited for each webhook; they do not use up those of a broken validator.
  *
  *-------------------------------------------------------------------------
  */
@@ -35,26 +33,26 @@
 
 #include "bgworker/gateway/request.h"
 
-/* Of each part of an error so much is kept */
+/* So many bytes of each part of an error are kept */
 #define PART_MAX		2000
 
-/* For so many webhooks it is known what was logged; then all is forgotten */
+/* So many webhooks are remembered as logged; then all are forgotten */
 #define WEBHOOKS_MAX	1000
 
-/* So many reasons of one webhook are logged, of either kind */
+/* So many reasons for one webhook are logged, of either kind */
 #define REASONS_MAX		16
 
-/* So much of a token is shown: enough to know it by, not to use it */
+/* So many bytes of a token are logged: enough to find it, not to use it */
 #define TOKEN_SHOWN		6
 
-/* What was logged of a webhook, of one kind */
+/* The hashes of the reasons of one kind that were logged for a webhook */
 typedef struct Reasons
 {
 	int			count;
 	uint32		hashes[REASONS_MAX];
 } Reasons;
 
-/* What was logged of a webhook */
+/* A webhook, and what was logged of it */
 typedef struct Logged
 {
 	char		token[DWF_TOKEN_MAX + 1];
@@ -62,10 +60,12 @@ typedef struct Logged
 	Reasons		broken;
 } Logged;
 
+/* The webhooks, by token */
 static HTAB *logged = NULL;
 
 /* ----- for the client ----- */
 
+/* Is an SQLSTATE of a class? */
 static inline bool
 in_class(int sqlstate, const char *class)
 {
@@ -73,7 +73,7 @@ in_class(int sqlstate, const char *class)
 		MAKE_SQLSTATE(class[0], class[1], '0', '0', '0');
 }
 
-/* The status that an SQLSTATE PT4nn says; 0 if it is another */
+/* The status that an SQLSTATE PT4nn selects; 0 if it is another SQLSTATE */
 static int
 status_in(int sqlstate)
 {
@@ -85,14 +85,14 @@ status_in(int sqlstate)
 	return atoi(code + 2);
 }
 
-/* Has the code of a function in PL/pgSQL said RAISE? */
+/* Was an error raised by RAISE in PL/pgSQL? */
 static bool
 is_raised(const ErrorData *error)
 {
 	return error->funcname && strcmp(error->funcname, "exec_stmt_raise") == 0;
 }
 
-/* Is it no judgement of the request? */
+/* Does an error tell that the validator is broken, nothing of the request? */
 static bool
 is_broken(const ErrorData *error)
 {
@@ -107,14 +107,14 @@ is_broken(const ErrorData *error)
 		return !is_raised(error);
 	if (error->sqlerrcode == ERRCODE_NO_DATA_FOUND ||
 		error->sqlerrcode == ERRCODE_TOO_MANY_ROWS)
-		return !is_raised(error);	/* INTO STRICT: there is no secret */
+		return !is_raised(error);	/* INTO STRICT: a secret is missing */
 	for (size_t i = 0; i < lengthof(classes); i++)
 		if (in_class(error->sqlerrcode, classes[i]))
 			return true;
 	return false;
 }
 
-/* The status with which a client learns of an error of a validator */
+/* The status that a client gets for an error of a validator */
 int
 dwf_refusal_status(const ErrorData *error)
 {
@@ -131,7 +131,7 @@ dwf_refusal_status(const ErrorData *error)
 
 /* ----- from a helper to the gateway ----- */
 
-/* A part of an error, or '' */
+/* A copy of a part of an error, cut at PART_MAX; '' for NULL */
 static const char *
 clip(const char *part)
 {
@@ -140,7 +140,7 @@ clip(const char *part)
 	return pnstrdup(part, pg_mbcliplen(part, strlen(part), PART_MAX));
 }
 
-/* What there is to tell of an error; "trace" says whose it is */
+/* Make a refusal of an error; "trace" names the workflow and the validator */
 DwfRefusal *
 dwf_refusal_make(const ErrorData *error, const DwfWebhookTrace *trace)
 {
@@ -155,7 +155,7 @@ dwf_refusal_make(const ErrorData *error, const DwfWebhookTrace *trace)
 	return refusal;
 }
 
-/* Append it to a message */
+/* Append a refusal to a message */
 void
 dwf_refusal_write(const DwfRefusal *refusal, StringInfo message)
 {
@@ -170,7 +170,10 @@ dwf_refusal_write(const DwfRefusal *refusal, StringInfo message)
 		appendBinaryStringInfo(message, parts[i], strlen(parts[i]) + 1);
 }
 
-/* Read it there; false if that is none.  The strings are the message's. */
+/*
+ * Read a refusal from a message; returns false if it holds none.  The strings
+ * point into the message.
+ */
 bool
 dwf_refusal_read(DwfRefusal *refusal, const char *message, Size length)
 {
@@ -196,7 +199,7 @@ dwf_refusal_read(DwfRefusal *refusal, const char *message, Size length)
 
 /* ----- for the log ----- */
 
-/* Is this reason new for this webhook?  It is remembered. */
+/* Is this reason new for this webhook, and not too many are?  Remembers it. */
 static bool
 is_new(const char *token, const DwfRefusal *refusal, bool is_refusal)
 {
@@ -206,6 +209,7 @@ is_new(const char *token, const DwfRefusal *refusal, bool is_refusal)
 	Reasons    *reasons;
 	bool		found;
 
+	/* forget all when there are too many webhooks */
 	if (logged && hash_get_num_entries(logged) >= WEBHOOKS_MAX)
 	{
 		hash_destroy(logged);
@@ -221,6 +225,8 @@ is_new(const char *token, const DwfRefusal *refusal, bool is_refusal)
 		logged = hash_create("durable_wf refusals", 64, &control,
 							 HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
 	}
+
+	/* look for it among the reasons of the webhook */
 	entry = hash_search(logged, token, HASH_ENTER, &found);
 	if (!found)
 		entry->refused.count = entry->broken.count = 0;
@@ -234,7 +240,7 @@ is_new(const char *token, const DwfRefusal *refusal, bool is_refusal)
 	return true;
 }
 
-/* Say why a client was told this status, if that is news */
+/* Log why a client got this status, once for each reason and webhook */
 void
 dwf_refusal_log(const DwfRefusal *refusal, const char *token, int status)
 {

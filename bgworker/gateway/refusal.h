@@ -1,8 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * refusal.h
- *	  What it means that a validator raises an error, for the client and for
- *	  the log.  Gateway, floor 4.
+ *	  What a validator's error means, for the client and for the log.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,12 +14,12 @@
 
 #include "hook/webhook.h"
 
-/* An error that a validator has raised, as a process apart tells of it */
+/* An error of a validator, as a helper tells it to the gateway */
 typedef struct DwfRefusal
 {
 	int			sqlstate;
 	const char *message;
-	const char *detail;			/* '' if there is none, and so below */
+	const char *detail;			/* '' if there is none; also the next */
 	const char *context;
 	const char *workflow_id;
 	const char *validator;

@@ -1,40 +1,28 @@
 /*-------------------------------------------------------------------------
  *
  * request.c
- *	  Turn an HTTP request into the JSON text that a webhook is resumed with.
+ *	  Write an HTTP request as the JSON that a webhook is resumed with.
  *
- * What comes in is any bytes.  What goes out is always one JSON object in the
+ * The input is any bytes.  The output is always one JSON object in the
  * server's encoding, with exactly the fields that are written here: nothing
- * that a client sends can add a field or end the text.  The body's bytes stand
- * in it twice: always in base64, and as JSON or text when they are that.
+ * that a client sends can add a field or end the text.  The body is in it
+ * twice: always in base64, and as JSON or as a string when it is text.
  *
- * jsonb cannot hold everything that is JSON: no \u0000, no lone surrogate, no
- * number beyond numeric's range.  The first two are refused here; the rest is
- * the caller's to catch, who then writes the body as text, and why.
+ * The body is written as JSON only if json_syntax.c accepts it.  jsonb_in()
+ * may still raise an error, for a number beyond numeric's range; the caller
+ * catches that and has the body written as a string, with the reason.
  *
  *-------------------------------------------------------------------------
  */
 #include "bgworker/gateway/request.h"
 
-#include <ctype.h>
+#include "bgworker/gateway/json_syntax.h"
 
 /* ----- the target ----- */
 
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /*
- * A target as it is usually sent: without the scheme and the host that it may
- * begin with when a client takes us for a proxy
+ * A target without the scheme and the host with which it begins when a client
+ * takes the gateway for a proxy
  */
 const char *
 dwf_request_path(const char *target)
@@ -53,7 +41,8 @@ dwf_request_path(const char *target)
 
 /*
  * What a target is for.  A webhook's token is decoded into "token", of
- * DWF_TOKEN_MAX + 1 bytes; tokens are ASCII, so what cannot be one is no route.
+ * DWF_TOKEN_MAX + 1 bytes.  Tokens are ASCII; a target whose token cannot be
+ * one has no route.
  */
 DwfRoute
 dwf_request_route(const char *target, char *token)
@@ -61,20 +50,27 @@ dwf_request_route(const char *target, char *token)
 	size_t		path = strcspn(target, "?#");
 	size_t		length = 0;
 
+	/* by path */
 	if (path == strlen("/healthz") && strncmp(target, "/healthz", path) == 0)
 		return DWF_ROUTE_HEALTH;
 	if (strncmp(target, DWF_WEBHOOK_PATH, strlen(DWF_WEBHOOK_PATH)) != 0)
 		return DWF_ROUTE_NONE;
 
+	/* decode the token */
 	for (size_t at = strlen(DWF_WEBHOOK_PATH); at < path; at++)
 	{
 		int			c = (unsigned char) target[at];
 
-		if (c == '%' && at + 2 < path && hex_value(target[at + 1]) >= 0 &&
-			hex_value(target[at + 2]) >= 0)
+		if (c == '%' && at + 2 < path)
 		{
-			c = hex_value(target[at + 1]) * 16 + hex_value(target[at + 2]);
-			at += 2;
+			int			high = dwf_json_syntax_hex_value(target[at + 1]);
+			int			low = dwf_json_syntax_hex_value(target[at + 2]);
+
+			if (high >= 0 && low >= 0)
+			{
+				c = high * 16 + low;
+				at += 2;
+			}
 		}
 		if (c <= ' ' || c >= 0x7f || c == '/' || length == DWF_TOKEN_MAX)
 			return DWF_ROUTE_NONE;
@@ -86,7 +82,7 @@ dwf_request_route(const char *target, char *token)
 
 /* ----- strings ----- */
 
-/* How many bytes the UTF-8 character at the beginning has; 0 if it is none */
+/* The length of the UTF-8 character at the beginning; 0 if it is none */
 static int
 utf8_length(const unsigned char *s, size_t left)
 {
@@ -115,6 +111,7 @@ utf8_length(const unsigned char *s, size_t left)
 	return 0;
 }
 
+/* Are these bytes valid UTF-8? */
 static bool
 is_utf8(const char *s, size_t length)
 {
@@ -130,7 +127,7 @@ is_utf8(const char *s, size_t length)
 	return true;
 }
 
-/* Write one ASCII character of a string; jsonb can hold no NUL */
+/* Write one ASCII character of a JSON string; NUL as '?', as jsonb has none */
 static inline void
 write_ascii(StringInfo json, unsigned char c)
 {
@@ -145,7 +142,8 @@ write_ascii(StringInfo json, unsigned char c)
 		appendStringInfoCharMacro(json, '?');
 	else if (c < 0x20)
 	{
-		char		escaped[] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
+		char		escaped[] = {'\\', 'u', '0', '0',
+		hex[c >> 4], hex[c & 15]};
 
 		appendBinaryStringInfo(json, escaped, sizeof(escaped));
 	}
@@ -153,7 +151,7 @@ write_ascii(StringInfo json, unsigned char c)
 		appendStringInfoCharMacro(json, (char) c);
 }
 
-/* Write text whose bytes are valid in the server's encoding */
+/* Write text that is valid in the server's encoding as a JSON string */
 static void
 write_text(StringInfo json, const char *s, size_t length)
 {
@@ -175,8 +173,8 @@ write_text(StringInfo json, const char *s, size_t length)
 }
 
 /*
- * Write what came in a header: UTF-8 if it is that, else Latin-1.  For a server
- * of another encoding it is in that already.
+ * Write a header's text into a JSON string: if it is valid UTF-8 as that, else
+ * as Latin-1.  In a server that is not UTF8 the caller has converted it.
  */
 static void
 write_octets(StringInfo json, const char *s, bool lower, bool server_is_utf8)
@@ -200,7 +198,7 @@ write_octets(StringInfo json, const char *s, bool lower, bool server_is_utf8)
 	}
 }
 
-/* Write a part of the target; what may not stand in one is encoded */
+/* Write a part of the target; bytes that no URL may have become %XX */
 static void
 write_target(StringInfo json, const char *s, size_t length)
 {
@@ -230,6 +228,7 @@ write_base64(StringInfo json, const char *bytes, size_t length)
 	const unsigned char *s = (const unsigned char *) bytes;
 	char	   *out;
 
+	/* three bytes are four digits */
 	enlargeStringInfo(json, (int) ((length + 2) / 3 * 4));
 	out = json->data + json->len;
 	for (; length >= 3; s += 3, length -= 3)
@@ -239,6 +238,8 @@ write_base64(StringInfo json, const char *bytes, size_t length)
 		*out++ = digits[(s[1] & 15) << 2 | s[2] >> 6];
 		*out++ = digits[s[2] & 63];
 	}
+
+	/* one or two bytes are left */
 	if (length > 0)
 	{
 		unsigned char second = length > 1 ? s[1] : 0;
@@ -250,229 +251,6 @@ write_base64(StringInfo json, const char *bytes, size_t length)
 	}
 	json->len = (int) (out - json->data);
 	*out = '\0';
-}
-
-/* ----- is it JSON? ----- */
-
-/* A text that is being read */
-typedef struct Reader
-{
-	const char *at;
-	const char *end;
-	int			digits;			/* that numbers have by their exponents */
-} Reader;
-
-static inline void
-skip_space(Reader *r)
-{
-	while (r->at < r->end && (*r->at == ' ' || *r->at == '\t' ||
-							  *r->at == '\n' || *r->at == '\r'))
-		r->at++;
-}
-
-static inline bool
-skip_char(Reader *r, char c)
-{
-	if (r->at == r->end || *r->at != c)
-		return false;
-	r->at++;
-	return true;
-}
-
-static bool
-skip_word(Reader *r, const char *word)
-{
-	size_t		length = strlen(word);
-
-	if ((size_t) (r->end - r->at) < length ||
-		memcmp(r->at, word, length) != 0)
-		return false;
-	r->at += length;
-	return true;
-}
-
-/* Read four hexadecimal digits; -1 if they are not there */
-static int
-read_hex4(Reader *r)
-{
-	int			code = 0;
-
-	if (r->end - r->at < 4)
-		return -1;
-	for (int i = 0; i < 4; i++)
-	{
-		int			value = hex_value(*r->at++);
-
-		if (value < 0)
-			return -1;
-		code = code * 16 + value;
-	}
-	return code;
-}
-
-/* What follows "\u": a character that jsonb can hold, of the server too */
-static bool
-skip_unicode(Reader *r)
-{
-	int			code = read_hex4(r);
-
-	if (code <= 0 || (code >= 0xdc00 && code <= 0xdfff))
-		return false;
-	if (code < 0xd800 || code > 0xdbff)
-		return true;
-	if (!skip_char(r, '\\') || !skip_char(r, 'u'))
-		return false;
-	code = read_hex4(r);
-	return code >= 0xdc00 && code <= 0xdfff;
-}
-
-static bool
-skip_string(Reader *r)
-{
-	if (!skip_char(r, '"'))
-		return false;
-	while (r->at < r->end)
-	{
-		unsigned char c = (unsigned char) *r->at++;
-
-		if (c == '"')
-			return true;
-		if (c < 0x20)
-			return false;
-		if (c != '\\')
-			continue;
-		if (r->at == r->end)
-			return false;
-		c = (unsigned char) *r->at++;
-		if (c == 'u' ? !skip_unicode(r) : c == '\0' || !strchr("\"\\/bfnrt", c))
-			return false;
-	}
-	return false;
-}
-
-static bool
-skip_digits(Reader *r)
-{
-	const char *start = r->at;
-
-	while (r->at < r->end && *r->at >= '0' && *r->at <= '9')
-		r->at++;
-	return r->at > start;
-}
-
-/*
- * The exponent of a number.  With one it has a few bytes here and thousands where
- * jsonb writes it out, so all of them together are limited.
- */
-static bool
-skip_exponent(Reader *r)
-{
-	const char *start;
-	int			exponent = 0;
-
-	if (!skip_char(r, '+'))
-		(void) skip_char(r, '-');
-	for (start = r->at; r->at < r->end && *r->at >= '0' && *r->at <= '9';
-		 r->at++)
-		if (exponent <= DWF_JSON_DIGITS_MAX)
-			exponent = exponent * 10 + (*r->at - '0');
-	if (r->at == start || exponent > DWF_JSON_DIGITS_MAX - r->digits)
-		return false;
-	r->digits += exponent;
-	return true;
-}
-
-static bool
-skip_number(Reader *r)
-{
-	(void) skip_char(r, '-');
-	if (!skip_char(r, '0') && !skip_digits(r))
-		return false;
-	if (skip_char(r, '.') && !skip_digits(r))
-		return false;
-	return !(skip_char(r, 'e') || skip_char(r, 'E')) || skip_exponent(r);
-}
-
-static bool
-skip_scalar(Reader *r)
-{
-	if (r->at == r->end)
-		return false;
-	switch (*r->at)
-	{
-		case '"':
-			return skip_string(r);
-		case 't':
-			return skip_word(r, "true");
-		case 'f':
-			return skip_word(r, "false");
-		case 'n':
-			return skip_word(r, "null");
-		default:
-			return skip_number(r);
-	}
-}
-
-/* The key of a member, and its colon */
-static bool
-skip_key(Reader *r)
-{
-	skip_space(r);
-	if (!skip_string(r))
-		return false;
-	skip_space(r);
-	return skip_char(r, ':');
-}
-
-/*
- * Is a text, valid in the server's encoding, one JSON value and nothing else?
- * Without recursion; what is open stands in a stack of brackets.
- */
-bool
-dwf_request_is_json(const char *json, size_t length)
-{
-	Reader		r = {json, json + length, 0};
-	char		open[DWF_JSON_DEPTH_MAX];
-	int			depth = 0;
-
-	for (;;)
-	{
-		/* a value begins */
-		skip_space(&r);
-		if (r.at < r.end && (*r.at == '[' || *r.at == '{'))
-		{
-			char		bracket = *r.at++;
-
-			if (depth == DWF_JSON_DEPTH_MAX)
-				return false;
-			open[depth++] = bracket;
-			skip_space(&r);
-			if (!skip_char(&r, bracket == '[' ? ']' : '}'))
-			{
-				if (bracket == '{' && !skip_key(&r))
-					return false;
-				continue;
-			}
-			depth--;
-		}
-		else if (!skip_scalar(&r))
-			return false;
-
-		/* a value has ended: so do those around it, or there is a next one */
-		for (;;)
-		{
-			skip_space(&r);
-			if (depth == 0)
-				return r.at == r.end;
-			if (skip_char(&r, ','))
-				break;
-			if (!skip_char(&r, open[depth - 1] == '[' ? ']' : '}'))
-				return false;
-			depth--;
-		}
-		if (open[depth - 1] == '{' && !skip_key(&r))
-			return false;
-	}
 }
 
 /* ----- the request ----- */
@@ -495,6 +273,7 @@ compare_names(const char *a, const char *b)
 	}
 }
 
+/* Order headers by name, and those of one name as they came; for qsort() */
 static int
 compare_headers(const void *a, const void *b)
 {
@@ -505,7 +284,7 @@ compare_headers(const void *a, const void *b)
 	return order != 0 ? order : left->order - right->order;
 }
 
-/* Does a content type say JSON: application/json, or something+json? */
+/* Is a content type JSON: application/json, text/json or something+json? */
 bool
 dwf_request_type_is_json(const char *type)
 {
@@ -533,7 +312,7 @@ dwf_request_has_header(const DwfHttpRequest *request, const char *name)
 	return false;
 }
 
-/* The content type; '' if it has none */
+/* The value of the header Content-Type; '' if there is none */
 const char *
 dwf_request_content_type(const DwfHttpRequest *request)
 {
@@ -544,8 +323,9 @@ dwf_request_content_type(const DwfHttpRequest *request)
 }
 
 /*
- * The headers, names in lower case.  Those of one name are joined, in the order
- * in which they came, as RFC 9110 says; cookies as RFC 9113 says.
+ * Write the headers, names in lower case.  Those of one name are joined in the
+ * order in which they came, by ", " as RFC 9110 has it, cookies by "; " as RFC
+ * 9113 has it.
  */
 static void
 write_headers(StringInfo json, DwfHttpRequest *request)
@@ -573,8 +353,9 @@ write_headers(StringInfo json, DwfHttpRequest *request)
 }
 
 /*
- * Write a request as JSON.  The body as JSON only if dwf_request_is_json() says
- * that its text is.
+ * Write a request as a JSON object.  "body_as_json": its text is JSON, as
+ * dwf_json_syntax_is_valid() has said; else the body becomes a string, or
+ * null.
  */
 void
 dwf_request_write(DwfHttpRequest *request, bool body_as_json, StringInfo json)
@@ -583,6 +364,7 @@ dwf_request_write(DwfHttpRequest *request, bool body_as_json, StringInfo json)
 	size_t		target_length = strcspn(target, "#");
 	size_t		path_length = strcspn(target, "?#");
 
+	/* the request line and the headers */
 	appendStringInfoString(json, "{\"method\":\"");
 	write_octets(json, request->method, false, request->is_utf8);
 	appendStringInfoString(json, "\",\"url\":\"");
@@ -603,6 +385,7 @@ dwf_request_write(DwfHttpRequest *request, bool body_as_json, StringInfo json)
 	appendStringInfoString(json, ",\"headers\":{");
 	write_headers(json, request);
 
+	/* the body, why it is not what its type says, its bytes */
 	appendStringInfoString(json, "},\"body\":");
 	if (body_as_json)
 		appendBinaryStringInfo(json, request->text,

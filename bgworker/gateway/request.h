@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * request.h
- *	  An HTTP request as the JSON text that a webhook is resumed with.
- *	  Gateway, floor 1: pure, nothing of the server but palloc.
+ *	  Write an HTTP request as the JSON that a webhook is resumed with.
+ *	  Pure: uses nothing of the server but StringInfo.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,35 +17,32 @@
 #define DWF_WEBHOOK_PATH	"/.well-known/workflow/v1/webhook/"
 #define DWF_TOKEN_MAX		512
 
-/* Beyond this depth a body is no JSON for us; the server's stack ends later */
-#define DWF_JSON_DEPTH_MAX	2048
-
-/* ... nor if its numbers have so many digits that they are not written with */
-#define DWF_JSON_DIGITS_MAX	1000000
-
+/* A header of a request */
 typedef struct DwfHttpHeader
 {
 	const char *name;
 	const char *value;
-	int			order;			/* as they came */
+	int			order;			/* its number, as the headers came */
 } DwfHttpHeader;
 
+/* A complete request */
 typedef struct DwfHttpRequest
 {
 	const char *method;
 	const char *base_url;		/* what precedes the target in "url" */
 	const char *target;			/* path and query, as the client sent them */
-	DwfHttpHeader *headers;		/* are sorted in place */
+	DwfHttpHeader *headers;		/* dwf_request_write() sorts them */
 	int			nheaders;
 	const char *body;			/* its bytes */
 	size_t		body_length;
-	char	   *text;			/* what they mean, in our encoding; or NULL */
+	char	   *text;			/* it in the server's encoding, or NULL */
 	size_t		text_length;
-	const char *body_error;		/* why that is not what its type says */
+	const char *body_error;		/* why it is not what its type says */
 	const char *received_at;	/* ISO 8601 */
-	bool		is_utf8;		/* our encoding; else headers are in it */
+	bool		is_utf8;		/* is the server's encoding UTF8? */
 } DwfHttpRequest;
 
+/* What a target is for */
 typedef enum DwfRoute
 {
 	DWF_ROUTE_NONE,
@@ -59,7 +56,6 @@ extern bool dwf_request_has_header(const DwfHttpRequest *request,
 								   const char *name);
 extern const char *dwf_request_content_type(const DwfHttpRequest *request);
 extern bool dwf_request_type_is_json(const char *type);
-extern bool dwf_request_is_json(const char *text, size_t length);
 extern void dwf_request_write(DwfHttpRequest *request, bool body_as_json,
 							  StringInfo json);
 

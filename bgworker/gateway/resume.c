@@ -1,16 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * resume.c
- *	  Resume the webhooks that requests are for.
+ *	  Resume webhooks with complete requests, in transactions.
  *
- * All requests that are complete are resumed in one transaction, each as by
- * one call of wf_resume_webhook(), and answered after its commit:
+ * Each request resumes its webhook as a call of wf_resume_webhook() would, and
+ * is answered after the commit:
  *
- *	together	in one transaction.  If one of them fails, nothing was done, and
- *	apart		they are done again in one transaction, each in a subtransaction
- *				of its own: only those that fail get an error.
- *	alone		those whose hook has a validator, code of its owner's, go to a
- *				process apart (validate.c), each in a transaction of its own.
+ *	together	all complete requests in one transaction, by few statements
+ *	apart		if that has failed: again in one transaction, each request in a
+ *				subtransaction, so that only those that fail get an error
+ *	alone		a request whose hook has a validator, which is code of the
+ *				hook's owner, in a helper (validate.c) and a transaction of its
+ *				own
  *
  *-------------------------------------------------------------------------
  */
@@ -32,7 +33,6 @@
 #include "pgstat.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
-#include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -41,32 +41,36 @@
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
 
+#include "base/compat.h"
 #include "base/durable_wf.h"
+#include "base/process.h"
 #include "base/settings.h"
 #include "base/texts.h"
 #include "bgworker/gateway/prepare.h"
 #include "bgworker/gateway/refusal.h"
 #include "bgworker/gateway/server.h"
 #include "bgworker/gateway/transaction.h"
+#include "hook/webhook.h"
 
 /* How many requests one transaction takes, and about how many bytes */
 #define TOGETHER_MAX	256
 #define TOGETHER_BYTES	(16 * 1024 * 1024)
 
-/* The time for one call, a validator's not counted */
+/* The time for one call in ms, without its validator's */
 #define CALL_TIMEOUT	2000
 
-/* So many requests in a row that get no lock: it is the table that is locked */
+/* After so many requests in a row without a lock a table seems to be locked */
 #define LOCKED_MAX		3
 
-/* wf_resume_webhook(), whose privilege decides */
+/* wf_resume_webhook(), on which the gateway's role needs EXECUTE */
 static Oid	function;
 
-/* What a round needs; reset after it */
+/* Memory for a round of requests; reset after it */
 static MemoryContext round_context = NULL;
 
 /* ----- errors ----- */
 
+/* Is an SQLSTATE of a class? */
 static inline bool
 in_class(int sqlstate, const char *class)
 {
@@ -75,8 +79,9 @@ in_class(int sqlstate, const char *class)
 }
 
 /*
- * What an error means to the client: his request is bad, or there is no such
- * webhook, or we cannot now.  Not for what a validator raises.
+ * The status that a client gets for an error: 400 for a bad request, 404 if
+ * there is no such webhook, else 503.  Not for errors of validators
+ * (refusal.c).
  */
 static int
 status_of(int sqlstate)
@@ -90,7 +95,7 @@ status_of(int sqlstate)
 
 /* ----- transactions ----- */
 
-/* Resume webhooks; raises what that raises */
+/* Resume webhooks inside a transaction; raises what that raises */
 static void
 resume(DwfWebhookRequest *requests, int count)
 {
@@ -103,7 +108,7 @@ resume(DwfWebhookRequest *requests, int count)
 	MemoryContextSwitchTo(old);
 }
 
-/* Raise 42501 unless this role may call it */
+/* Raise 42501 unless the gateway's role may call wf_resume_webhook() */
 static void
 check_privilege(void)
 {
@@ -113,7 +118,7 @@ check_privilege(void)
 				 errmsg("permission denied for function wf_resume_webhook")));
 }
 
-/* What an error means to all of them */
+/* An error has failed all these requests: set their status, log a 503 */
 static void
 fail_all(DwfTask *tasks, int count, const ErrorData *error)
 {
@@ -131,7 +136,7 @@ fail_all(DwfTask *tasks, int count, const ErrorData *error)
 
 /* ----- together ----- */
 
-/* Has any of them been delivered? */
+/* Has any of these requests been delivered? */
 static bool
 is_any_taken(const DwfWebhookRequest *requests, int count)
 {
@@ -142,7 +147,7 @@ is_any_taken(const DwfWebhookRequest *requests, int count)
 	return false;
 }
 
-/* Resume them in one transaction; false if one of them has failed */
+/* Resume webhooks in one transaction; returns false if that has failed */
 static bool
 resume_together(DwfWebhookRequest *requests, int count)
 {
@@ -150,11 +155,9 @@ resume_together(DwfWebhookRequest *requests, int count)
 
 	PG_TRY();
 	{
-		dwf_transaction_begin();
-		enable_timeout_after(STATEMENT_TIMEOUT, CALL_TIMEOUT);
+		dwf_transaction_begin(CALL_TIMEOUT);
 		check_privilege();
 		resume(requests, count);
-		disable_timeout(STATEMENT_TIMEOUT, false);
 		dwf_transaction_commit(is_any_taken(requests, count));
 		dwf_transaction_is_locked = false;
 		done = true;
@@ -169,7 +172,7 @@ resume_together(DwfWebhookRequest *requests, int count)
 
 /* ----- apart ----- */
 
-/* Does another request for that hook want a lock that was not to be had? */
+/* Is a token in the list of those whose lock was not to be had? */
 static bool
 is_known_locked(List *locked, const text *token)
 {
@@ -183,7 +186,10 @@ is_known_locked(List *locked, const text *token)
 	return false;
 }
 
-/* Resume one in a subtransaction; returns the error's SQLSTATE, or 0 */
+/*
+ * Resume one webhook in a subtransaction; returns 0, or the SQLSTATE of its
+ * error, which also sets the status
+ */
 static int
 resume_in_subtransaction(DwfTask *task)
 {
@@ -191,6 +197,7 @@ resume_in_subtransaction(DwfTask *task)
 	ResourceOwner owner = CurrentResourceOwner;
 	int volatile sqlstate = 0;
 
+	/* resume it */
 	BeginInternalSubTransaction(NULL);
 	PG_TRY();
 	{
@@ -203,6 +210,7 @@ resume_in_subtransaction(DwfTask *task)
 	{
 		ErrorData  *error;
 
+		/* roll back, keep the error, set the status */
 		HOLD_INTERRUPTS();
 		disable_all_timeouts(false);
 		QueryCancelPending = false;
@@ -220,7 +228,11 @@ resume_in_subtransaction(DwfTask *task)
 	return sqlstate;
 }
 
-/* The same with all of them; raises only what concerns them all */
+/*
+ * Resume each webhook in a subtransaction; raises only errors that fail all.
+ * Requests for a hook whose lock was not to be had get a 503 without a try,
+ * and so do all others after LOCKED_MAX in a row.
+ */
 static void
 resume_each(DwfTask *tasks, int count)
 {
@@ -229,6 +241,7 @@ resume_each(DwfTask *tasks, int count)
 
 	for (int i = 0; i < count; i++)
 	{
+		/* a 503 without a try, or a try; note a lock that was not to be had */
 		if (in_a_row >= LOCKED_MAX ||
 			is_known_locked(locked, tasks[i].request->token))
 			tasks[i].status = 503;
@@ -247,14 +260,14 @@ resume_each(DwfTask *tasks, int count)
 	dwf_transaction_is_locked = in_a_row >= LOCKED_MAX;
 }
 
-/* Resume them in one transaction, each so that its failure is its own */
+/* Resume webhooks in one transaction, in which each request fails alone */
 static void
 resume_apart(DwfTask *tasks, int count)
 {
-	dwf_transaction_is_locked = true;	/* if it was that, it will be again */
+	dwf_transaction_is_locked = true;	/* wait shortly; resume_each() says */
 	PG_TRY();
 	{
-		dwf_transaction_begin();
+		dwf_transaction_begin(0);	/* each request has a time of its own */
 		check_privilege();
 		resume_each(tasks, count);
 		dwf_transaction_commit(true);
@@ -271,18 +284,20 @@ resume_apart(DwfTask *tasks, int count)
 
 /* ----- alone ----- */
 
-/* Resume one whose hook has a validator, in a process for that */
+/*
+ * Resume one webhook that has a validator, in a transaction of its own; called
+ * in helpers.  An error sets the task's status, a validator's the refusal too.
+ */
 void
 dwf_resume_alone(DwfTask *task)
 {
 	MemoryContext context = CurrentMemoryContext;
 	DwfWebhookTrace trace = {0};
 
+	/* resume it in a transaction of its own */
 	PG_TRY();
 	{
-		dwf_transaction_begin();
-		enable_timeout_after(STATEMENT_TIMEOUT,
-							 CALL_TIMEOUT + dwf_setting_validator_timeout);
+		dwf_transaction_begin(CALL_TIMEOUT + dwf_setting_validator_timeout);
 		check_privilege();
 		MemoryContextSwitchTo(context);
 		PushActiveSnapshot(GetTransactionSnapshot());
@@ -292,7 +307,6 @@ dwf_resume_alone(DwfTask *task)
 							   &trace);
 		task->request->fate = DWF_FATE_RESPONSE;
 		PopActiveSnapshot();
-		disable_timeout(STATEMENT_TIMEOUT, false);
 		dwf_transaction_commit(true);
 		dwf_transaction_is_locked = false;
 	}
@@ -300,6 +314,7 @@ dwf_resume_alone(DwfTask *task)
 	{
 		ErrorData  *error = dwf_transaction_abort(context);
 
+		/* has its validator raised the error? */
 		if (trace.is_validating)
 		{
 			task->status = dwf_refusal_status(error);
@@ -319,7 +334,7 @@ dwf_resume_alone(DwfTask *task)
 
 /* ----- rounds ----- */
 
-/* The schema of our extension's functions; invalid when it is not there */
+/* The extension's schema, InvalidOid if it is not there; in a transaction */
 static Oid
 extension_schema(void)
 {
@@ -343,8 +358,9 @@ extension_schema(void)
 }
 
 /*
- * Know what to call; false if the extension is not there, or an older one
- * without webhooks
+ * Look up wf_resume_webhook(), in a transaction; returns false if the
+ * extension is not there, or has no webhooks since its objects are older.
+ * Called at the start and after changes of extensions.
  */
 bool
 dwf_resume_begin(void)
@@ -356,24 +372,21 @@ dwf_resume_begin(void)
 		round_context = AllocSetContextCreate(TopMemoryContext,
 											  "durable_wf requests",
 											  ALLOCSET_DEFAULT_SIZES);
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	dwf_process_begin();
 	schema = extension_schema();
 	function = OidIsValid(schema) ?
 		LookupFuncName(list_make2(makeString(get_namespace_name(schema)),
 								  makeString("wf_resume_webhook")),
 					   2, types, true) : InvalidOid;
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	dwf_process_commit();
 	return OidIsValid(function);
 }
 
-/* Answer, and forget all */
+/* Answer the requests of a round, and free its memory */
 static void
 end_round(DwfTask *tasks, int count)
 {
-	MemoryContextSwitchTo(round_context);	/* a commit has left it */
+	MemoryContextSwitchTo(round_context);	/* a commit has switched away */
 	for (int i = 0; i < count; i++)
 		dwf_answer_settle(&tasks[i]);
 	*dwf_transaction_is_in_doubt = false;
@@ -382,8 +395,8 @@ end_round(DwfTask *tasks, int count)
 }
 
 /*
- * Resume with what has come, but for those whose hooks have validators; false
- * if there was nothing
+ * Resume webhooks with the complete requests; those whose hooks have
+ * validators become ASIDE.  Returns whether there were any.
  */
 bool
 dwf_resume_ready(void)
@@ -397,6 +410,7 @@ dwf_resume_ready(void)
 
 	if (nconns == 0)
 		return false;
+	/* prepare them, up to a number of bytes; a bad one is answered at once */
 	MemoryContextSwitchTo(round_context);
 	requests = palloc0(nconns * sizeof(DwfWebhookRequest));
 	for (int i = 0; i < nconns && bytes < TOGETHER_BYTES; i++)
@@ -410,6 +424,8 @@ dwf_resume_ready(void)
 		else
 			dwf_conn_answer_status(conns[i], 400);
 	}
+
+	/* resume, then answer */
 	if (count > 0 && !resume_together(requests, count))
 		resume_apart(tasks, count);
 	end_round(tasks, count);

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * resume.h
- *	  Resume the webhooks that requests are for.  Gateway, floor 6.
+ *	  Resume webhooks with complete requests, in transactions.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * server.c
- *	  The HTTP side of the gateway, by libmicrohttpd: takes connections, reads
- *	  requests, and refuses what is none.
+ *	  libmicrohttpd: accept connections, read and check requests.
  *
- * The callbacks run inside libmicrohttpd: an error must not leave them.  They
- * call nothing of the server's that could raise one; their memory is malloc's.
+ * Callbacks run inside libmicrohttpd, which no error may leave by a jump.  So
+ * they call no function of PostgreSQL that could raise one, and use malloc().
+ * The one exception is FATAL, which does not come back.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,35 +22,37 @@
 #include "base/durable_wf.h"
 #include "base/settings.h"
 
-/* A connection's memory for its headers; more are 431 */
+/* The memory of a connection, for headers; a request with more gets a 431 */
 #define HEADERS_MAX		(32 * 1024)
 
 /* A body's buffer is kept for the next request up to this size */
 #define BODY_KEPT		(16 * 1024)
 
-/* How much of a body is read beyond what is too large */
+/* So much of a body is read beyond the limit, before the connection ends */
 #define TOO_LARGE_READ	(4 * 1024 * 1024)
 
-/* How long /healthz tells of a failure, in ms */
+/* How long /healthz answers 503 after a failure, in ms */
 #define UNHEALTHY		10000
 
 /* How many connections are accepted in a row */
 #define ACCEPT_MAX		64
 
-/* Files that the process needs beside its connections */
+/* Descriptors that the process needs beside its connections' */
 #define OTHER_FILES		1200
 
 bool		dwf_server_is_open = false;
 
-/* When resuming has last failed for a reason of ours, in ms; 0: never */
+/* When dwf_server_note_failure() was called last, by dwf_conn_now(); or 0 */
 static int64 failed_at = 0;
 
 static struct MHD_Daemon *http = NULL;
+
+/* So many connections the limit of open files allows */
 static int	files_max;
 
 /* ----- callbacks ----- */
 
-/* A connection begins, or ends */
+/* Callback: a connection begins, or ends */
 static void
 connection_changed(void *arg, struct MHD_Connection *connection,
 				   void **context, enum MHD_ConnectionNotificationCode code)
@@ -72,9 +74,10 @@ connection_changed(void *arg, struct MHD_Connection *connection,
 	}
 }
 
-/* A request line is in; what is returned belongs to the request */
+/* Callback: a request line is in; the result is the request's context */
 static void *
-request_begins(void *arg, const char *target, struct MHD_Connection *connection)
+request_begins(void *arg, const char *target,
+			   struct MHD_Connection *connection)
 {
 	const union MHD_ConnectionInfo *info =
 	MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
@@ -93,7 +96,7 @@ request_begins(void *arg, const char *target, struct MHD_Connection *connection)
 	return conn->target ? conn : NULL;
 }
 
-/* A request has ended, its answer is out or nobody wants it */
+/* Callback: a request has ended, its answer was sent or the client has gone */
 static void
 request_ends(void *arg, struct MHD_Connection *connection, void **context,
 			 enum MHD_RequestTerminationCode code)
@@ -116,18 +119,18 @@ request_ends(void *arg, struct MHD_Connection *connection, void **context,
 	*context = NULL;
 }
 
-/* Headers that say how long the body is, and how it is to be read */
+/* What a request's headers say of its body, and errors in them */
 typedef struct Framing
 {
-	int			lengths;
-	int			hosts;
+	int			lengths;		/* headers Content-Length */
+	int			hosts;			/* headers Host */
 	bool		is_chunked;
 	bool		is_malformed;
-	bool		is_encoded;
+	bool		is_encoded;		/* by a content coding */
 	unsigned long long length;
 } Framing;
 
-/* A name is a token of RFC 9110 */
+/* Is a header's name a token of RFC 9110? */
 static bool
 is_token(const char *name, size_t length)
 {
@@ -138,7 +141,7 @@ is_token(const char *name, size_t length)
 	return length > 0;
 }
 
-/* A value is one line, without control characters */
+/* Is a header's value one line, without control characters? */
 static bool
 is_line(const char *value, size_t length)
 {
@@ -152,12 +155,14 @@ is_line(const char *value, size_t length)
 	return true;
 }
 
+/* Is a name another one, upper and lower case alike? */
 static bool
 is_named(const char *name, size_t length, const char *other)
 {
 	return length == strlen(other) && pg_strncasecmp(name, other, length) == 0;
 }
 
+/* Callback for one header: note what it says of the body */
 static enum MHD_Result
 note_framing(void *arg, enum MHD_ValueKind kind, const char *name,
 			 size_t name_length, const char *value, size_t length)
@@ -167,6 +172,8 @@ note_framing(void *arg, enum MHD_ValueKind kind, const char *name,
 	(void) kind;
 	if (name == NULL || value == NULL)
 		return MHD_YES;
+
+	/* is it well-formed, and does it concern the body? */
 	framing->is_malformed |= !is_token(name, name_length) ||
 		!is_line(value, length);
 	if (is_named(name, name_length, "Content-Length"))
@@ -188,7 +195,7 @@ note_framing(void *arg, enum MHD_ValueKind kind, const char *name,
 	return MHD_YES;
 }
 
-/* Webhooks cannot be resumed, for a reason of ours: for /healthz */
+/* Note for /healthz that a round of requests has failed */
 void
 dwf_server_note_failure(void)
 {
@@ -196,8 +203,8 @@ dwf_server_note_failure(void)
 }
 
 /*
- * Was that a moment ago?  Not for longer: who asks may send us no requests
- * until we are healthy again.
+ * Has a round failed a moment ago?  Not for longer: a load balancer that asks
+ * may send no requests until the answer is 200 again.
  */
 static bool
 is_unhealthy(void)
@@ -205,6 +212,7 @@ is_unhealthy(void)
 	return failed_at != 0 && dwf_conn_now() - failed_at < UNHEALTHY;
 }
 
+/* Is a method one of these? */
 static bool
 is_method(const char *method, const char *const *methods)
 {
@@ -215,8 +223,9 @@ is_method(const char *method, const char *const *methods)
 }
 
 /*
- * The headers of a request are in: is it one that we take?  0, or its answer.
- * "has_body": something is still to come.
+ * The headers of a request are in: check them.  Returns 0 if the request is
+ * taken, else the status of its answer.  "has_body" takes whether a body is to
+ * come.
  */
 static int
 look_at_request(DwfConn *conn, bool *has_body)
@@ -229,9 +238,9 @@ look_at_request(DwfConn *conn, bool *has_body)
 	DwfRoute	route = dwf_request_route(conn->target, conn->token);
 
 	/*
-	 * Who says the length twice means to smuggle something, and so does who
-	 * has it in a header that another server may take for one and we do not:
-	 * the 400 closes the connection.
+	 * Two lengths, or a header that another server may read as a length and
+	 * this one does not, are a way to smuggle requests past a proxy: the 400
+	 * closes the connection.
 	 */
 	(void) MHD_get_connection_values_n(conn->connection, MHD_HEADER_KIND,
 									   note_framing, &framing);
@@ -239,6 +248,8 @@ look_at_request(DwfConn *conn, bool *has_body)
 	if (framing.is_malformed || framing.lengths > 1 ||
 		(framing.lengths > 0 && framing.is_chunked))
 		return 400;
+
+	/* is there such a path, and does it take the method and the body? */
 	if (route == DWF_ROUTE_NONE)
 		return 404;
 	if (!is_method(conn->method,
@@ -254,9 +265,10 @@ look_at_request(DwfConn *conn, bool *has_body)
 }
 
 /*
- * Take a part of a body; false if there is no room for it.  A chunked one that
- * is too large is read on for a while, since to close on a client that is still
- * sending would take the answer away from it.
+ * Append a part of a body; returns false if the connection is to be closed:
+ * there is no memory, or the body is too large by more than TOO_LARGE_READ.
+ * One that is too large by less is read to its end, since a client that is
+ * still sending when the connection closes may lose the answer.
  */
 static bool
 append_body(DwfConn *conn, const char *data, size_t length)
@@ -264,6 +276,7 @@ append_body(DwfConn *conn, const char *data, size_t length)
 	size_t		needed = conn->body_length + length;
 	size_t		max = (size_t) dwf_setting_http_max_body;
 
+	/* too large: count it, keep nothing */
 	if (needed > max)
 	{
 		conn->is_too_large = true;
@@ -273,6 +286,8 @@ append_body(DwfConn *conn, const char *data, size_t length)
 		dwf_conn_say(conn->fd, 413);
 		return false;
 	}
+
+	/* make room, then copy */
 	if (needed > conn->body_size)
 	{
 		size_t		size = Max(needed, Max(1024, conn->body_size * 2));
@@ -291,7 +306,7 @@ append_body(DwfConn *conn, const char *data, size_t length)
 	return true;
 }
 
-/* A request's headers are in, a part of its body, or all of it */
+/* Callback: a request's headers are in, a part of its body, or all of it */
 static enum MHD_Result
 handle_request(void *arg, struct MHD_Connection *connection, const char *url,
 			   const char *method, const char *version, const char *data,
@@ -304,6 +319,8 @@ handle_request(void *arg, struct MHD_Connection *connection, const char *url,
 	(void) version;
 	if (conn == NULL || conn->is_cut)
 		return MHD_NO;
+
+	/* the headers */
 	if (!conn->is_begun)
 	{
 		bool		has_body;
@@ -316,6 +333,8 @@ handle_request(void *arg, struct MHD_Connection *connection, const char *url,
 		return conn->status == 0 || !has_body ||
 			dwf_conn_answer_now(conn, conn->status) ? MHD_YES : MHD_NO;
 	}
+
+	/* a part of the body */
 	if (*data_size > 0)
 	{
 		if (!append_body(conn, data, *data_size))
@@ -323,6 +342,8 @@ handle_request(void *arg, struct MHD_Connection *connection, const char *url,
 		*data_size = 0;
 		return MHD_YES;
 	}
+
+	/* all of it: refuse the request, or suspend it for the main loop */
 	if (conn->is_too_large)
 		conn->status = 413;
 	if (conn->status != 0)
@@ -332,7 +353,7 @@ handle_request(void *arg, struct MHD_Connection *connection, const char *url,
 	return MHD_YES;
 }
 
-/* libmicrohttpd has found its own state broken: end, without a word to it */
+/* Callback: libmicrohttpd has found its state broken; end the process */
 static void
 server_is_broken(void *arg, const char *file, unsigned int line,
 				 const char *reason)
@@ -346,6 +367,7 @@ server_is_broken(void *arg, const char *file, unsigned int line,
 
 /* ----- headers ----- */
 
+/* The headers of a request, while they are collected */
 typedef struct Collector
 {
 	DwfHttpHeader *headers;
@@ -353,6 +375,7 @@ typedef struct Collector
 	int			size;
 } Collector;
 
+/* Callback for one header: count it */
 static enum MHD_Result
 count_header(void *arg, enum MHD_ValueKind kind, const char *name,
 			 const char *value)
@@ -364,6 +387,7 @@ count_header(void *arg, enum MHD_ValueKind kind, const char *name,
 	return MHD_YES;
 }
 
+/* Callback for one header: collect it */
 static enum MHD_Result
 collect_header(void *arg, enum MHD_ValueKind kind, const char *name,
 			   const char *value)
@@ -380,7 +404,7 @@ collect_header(void *arg, enum MHD_ValueKind kind, const char *name,
 	return MHD_YES;
 }
 
-/* The headers of a complete request, in palloc'd memory; returns their number */
+/* List the headers of a complete request, palloc'd; returns their number */
 int
 dwf_server_headers(DwfConn *conn, DwfHttpHeader **headers)
 {
@@ -397,7 +421,9 @@ dwf_server_headers(DwfConn *conn, DwfHttpHeader **headers)
 
 /* ----- the server ----- */
 
-/* See to it that there may be as many files open as connections */
+/*
+ * Raise the soft limit of open files to the hard one; warn if that is too low
+ */
 static void
 raise_file_limit(void)
 {
@@ -422,13 +448,14 @@ raise_file_limit(void)
 				 errhint("Raise the limit of open files of the server (LimitNOFILE of its systemd unit).")));
 }
 
-/* Start; raises when it cannot */
+/* Start libmicrohttpd, without sockets yet; FATAL when that fails */
 void
 dwf_server_start(void)
 {
 	raise_file_limit();
 	dwf_conn_start();
 
+	/* all waits are the main loop's: no listening socket, no timeout */
 	MHD_set_panic_func(server_is_broken, NULL);
 	http = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET |
 							MHD_ALLOW_SUSPEND_RESUME,
@@ -449,14 +476,14 @@ dwf_server_start(void)
 				 errmsg("could not start libmicrohttpd: %m")));
 }
 
-/* What is to be watched for something to read or write */
+/* The descriptor that is readable when dwf_server_run() has something to do */
 int
 dwf_server_fd(void)
 {
 	return MHD_get_daemon_info(http, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
 }
 
-/* Accept who wants to connect, or tell him that there is no room */
+/* Accept connections from a socket; those without room get a 503 */
 void
 dwf_server_accept(int listen_fd)
 {
@@ -470,6 +497,8 @@ dwf_server_accept(int listen_fd)
 
 		if (fd < 0)
 			return;
+
+		/* is there room for it? */
 		if (!dwf_conn_make_room(Min(dwf_setting_http_max_connections,
 									files_max)))
 		{
@@ -477,13 +506,15 @@ dwf_server_accept(int listen_fd)
 			close(fd);
 			continue;
 		}
+
+		/* give it to libmicrohttpd, which closes it if that fails */
 		(void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 		(void) MHD_add_connection(http, fd, (struct sockaddr *) &address,
 								  length);
 	}
 }
 
-/* Read and write what can be */
+/* Run libmicrohttpd: read and write what does not block */
 void
 dwf_server_run(void)
 {
@@ -491,7 +522,7 @@ dwf_server_run(void)
 	(void) MHD_run(http);
 }
 
-/* Is there something to do that nothing to read would tell of? */
+/* Has dwf_server_run() something to do that no descriptor tells of? */
 bool
 dwf_server_has_more(void)
 {

@@ -1,8 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * server.h
- *	  The HTTP side of the gateway: takes connections, reads requests.
- *	  Gateway, floor 3.
+ *	  libmicrohttpd: accept connections, read and check requests.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,7 +12,7 @@
 
 #include "bgworker/gateway/conn.h"
 
-/* Does it take requests, or answer 503? */
+/* Does the gateway take requests, or answer 503? */
 extern bool dwf_server_is_open;
 
 extern void dwf_server_start(void);

@@ -3,8 +3,9 @@
  * sockets.c
  *	  The sockets that the gateway listens on.
  *
- * What the settings want is opened as far as it can be; what cannot, because
- * the port is in use, is tried again later, and later each time.
+ * The sockets that the settings name are opened as far as that is possible;
+ * those that cannot be, as when the port is in use, are tried again, later
+ * each time.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,38 +24,46 @@
 #include "base/durable_wf.h"
 #include "base/settings.h"
 
+/* Connections that wait to be accepted, on each socket */
 #define BACKLOG			4096
 
-/* Delay until the next attempt, in ms: at first, at most */
+/* The delay until the next attempt, in ms: at first, at most */
 #define DELAY_FIRST		1000
 #define DELAY_MAX		60000
 
+/* The open sockets */
 int			dwf_sockets_fds[DWF_LISTEN_MAX];
 int			dwf_sockets_count = 0;
 
-/* Where each of them listens, as it is shown */
+/* Their addresses, as they are logged */
 static char names[DWF_LISTEN_MAX][NI_MAXHOST + 16];
 
-/* The settings that they were opened for */
+/* The settings for which they were opened */
 static char *opened_addresses = NULL;
 static int	opened_port = 0;
 
+/* Are all open?  If not, how often in a row, and when to try again */
 static bool is_complete = false;
 static int	failures = 0;		/* in a row */
 static TimestampTz try_at = 0;
+
+/* The setting is no list of names: nothing is tried until it changes */
 static bool names_are_bad = false;
 
-/* Say that an address cannot be listened on; errno or a text says why */
+/* Log that the gateway cannot listen on an address, and why */
 static void
 warn_not_listening(const char *name, const char *why)
 {
+	int			delay = Min(DELAY_MAX, DELAY_FIRST << Min(failures, 10));
+
 	ereport(WARNING,
 			(errcode(ERRCODE_CONNECTION_FAILURE),
 			 errmsg("the durable_wf gateway cannot listen on %s: %s", name, why),
 			 errhint("It tries again in %d s, and after a reload of the settings.",
-					 Min(DELAY_MAX, DELAY_FIRST << Min(failures, 10)) / 1000)));
+					 delay / 1000)));
 }
 
+/* Is there an open socket of this address? */
 static bool
 is_open(const char *name)
 {
@@ -64,7 +73,7 @@ is_open(const char *name)
 	return false;
 }
 
-/* Open one socket; false with errno set if that fails */
+/* Open one socket; returns false with errno set if that fails */
 static bool
 open_socket(const struct addrinfo *where, const char *name)
 {
@@ -75,6 +84,8 @@ open_socket(const struct addrinfo *where, const char *name)
 
 	if (fd < 0)
 		return false;
+
+	/* bind it, IPv6 apart from IPv4, and listen */
 	(void) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (where->ai_family == AF_INET6)
 		(void) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
@@ -87,13 +98,18 @@ open_socket(const struct addrinfo *where, const char *name)
 		errno = saved;
 		return false;
 	}
+
+	/* note it */
 	strlcpy(names[dwf_sockets_count], name, sizeof(names[0]));
 	dwf_sockets_fds[dwf_sockets_count++] = fd;
 	ereport(LOG, (errmsg("durable_wf gateway listens on %s", name)));
 	return true;
 }
 
-/* Open what is not open yet of one name; false if something is missing */
+/*
+ * Open the sockets of one name that are not open yet; returns false if one
+ * could not be opened.  Blocks while the resolver looks the name up.
+ */
 static bool
 open_name(const char *host)
 {
@@ -103,6 +119,7 @@ open_name(const char *host)
 	int			error;
 	bool		all = true;
 
+	/* look the name up */
 	snprintf(port, sizeof(port), "%d", dwf_setting_http_port);
 	hints.ai_family = AF_UNSPEC;
 	hints.ai_socktype = SOCK_STREAM;
@@ -114,6 +131,8 @@ open_name(const char *host)
 		warn_not_listening(host, gai_strerror(error));
 		return false;
 	}
+
+	/* open a socket for each of its addresses */
 	for (const struct addrinfo *where = found; where; where = where->ai_next)
 	{
 		char		ip[NI_MAXHOST];
@@ -128,7 +147,7 @@ open_name(const char *host)
 			continue;
 		if (!open_socket(where, name))
 		{
-			/* a machine without IPv6 is none to complain of */
+			/* '*' on a machine without IPv6 means IPv4 only */
 			if (errno == EAFNOSUPPORT && strcmp(host, "*") == 0)
 				continue;
 			warn_not_listening(name, strerror(errno));
@@ -139,7 +158,7 @@ open_name(const char *host)
 	return all;
 }
 
-/* Do the settings want something else than what was opened? */
+/* Have the settings changed since sockets were opened? */
 static bool
 is_out_of_date(void)
 {
@@ -148,8 +167,9 @@ is_out_of_date(void)
 }
 
 /*
- * Listen where the settings want it.  Returns whether the sockets are others
- * than before; "retry_after" is when to call it again, -1 for never.
+ * Listen where the settings say.  Returns whether the set of sockets has
+ * changed; "retry_after" takes in how many ms to call this again, -1 for
+ * never.
  */
 bool
 dwf_sockets_open(long *retry_after)
@@ -161,19 +181,23 @@ dwf_sockets_open(long *retry_after)
 	ListCell   *cell;
 	char	   *copy;
 
+	/* other settings: begin anew */
 	*retry_after = -1;
 	if (changed)
 	{
 		dwf_sockets_close();
 		if (opened_addresses)
 			pfree(opened_addresses);
-		opened_addresses = MemoryContextStrdup(TopMemoryContext,
-											   dwf_setting_http_listen_addresses);
+		opened_addresses =
+			MemoryContextStrdup(TopMemoryContext,
+								dwf_setting_http_listen_addresses);
 		opened_port = dwf_setting_http_port;
 		is_complete = names_are_bad = false;
 		failures = 0;
 		try_at = now;
 	}
+
+	/* is there anything to open now? */
 	if (is_complete || names_are_bad)
 		return changed;
 	if (now < try_at)
@@ -182,6 +206,7 @@ dwf_sockets_open(long *retry_after)
 		return changed;
 	}
 
+	/* open what is missing */
 	copy = pstrdup(opened_addresses);
 	if (!SplitGUCList(copy, ',', &hosts))
 	{
@@ -201,6 +226,7 @@ dwf_sockets_open(long *retry_after)
 	list_free(hosts);
 	pfree(copy);
 
+	/* try the rest again later */
 	if (!is_complete)
 	{
 		*retry_after = Min(DELAY_MAX, DELAY_FIRST << Min(failures, 10));
@@ -210,7 +236,7 @@ dwf_sockets_open(long *retry_after)
 	return changed || dwf_sockets_count != before;
 }
 
-/* Do not listen any more */
+/* Close all sockets */
 void
 dwf_sockets_close(void)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * sockets.h
- *	  The sockets that the gateway listens on.  Gateway, floor 1.
+ *	  The sockets that the gateway listens on.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,6 +10,7 @@
 
 #include "postgres.h"
 
+/* How many there are at most */
 #define DWF_LISTEN_MAX	16
 
 extern int	dwf_sockets_fds[DWF_LISTEN_MAX];

@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * text.c
- *	  Text of clients, and for them, in a server of another encoding.
+ *	  Convert text from clients and for them, in a server that is not UTF8.
  *
- * Conversions are in the catalogs, so text that has to be converted costs a
- * transaction.  What is ASCII, or in the server's encoding, which is what
- * nearly all of it is, costs none.
+ * Conversions are in the catalogs, so a text that has to be converted needs a
+ * transaction.  Text that is ASCII, or in the server's encoding, needs none,
+ * and nearly all text is that.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,7 +17,7 @@
 
 #include "bgworker/gateway/transaction.h"
 
-/* Convert in a transaction; what that raises counts as not convertible */
+/* Convert a text in a transaction; if that raises, it is not convertible */
 static DwfConverted
 convert_in_transaction(const char *bytes, int length, int from, int to,
 					   char **text, int *text_length)
@@ -27,7 +27,7 @@ convert_in_transaction(const char *bytes, int length, int from, int to,
 
 	PG_TRY();
 	{
-		dwf_transaction_begin();
+		dwf_transaction_begin(0);
 		MemoryContextSwitchTo(context);
 		result = dwf_encoding_convert(bytes, length, from, to, text,
 									  text_length);
@@ -43,7 +43,7 @@ convert_in_transaction(const char *bytes, int length, int from, int to,
 	return result;
 }
 
-/* dwf_encoding_convert() outside of a transaction */
+/* Call dwf_encoding_convert() outside of a transaction */
 DwfConverted
 dwf_text_convert(const char *bytes, int length, int from, int to, char **text,
 				 int *text_length)
@@ -57,9 +57,9 @@ dwf_text_convert(const char *bytes, int length, int from, int to, char **text,
 }
 
 /*
- * The value of a header in an encoding that is not UTF-8: it came in UTF-8, if
- * it is that, else in Latin-1.  If it cannot be converted, each of its bytes
- * that is not ASCII is a '?'.
+ * Convert a header's value to the server's encoding, which is not UTF8.  A
+ * value that is valid UTF-8 is taken as that, any other one as Latin-1.  If it
+ * cannot be converted, each byte that is not ASCII becomes '?'.
  */
 const char *
 dwf_text_of_header(const char *value)
@@ -70,6 +70,7 @@ dwf_text_of_header(const char *value)
 											  GetDatabaseEncoding(), &text,
 											  &length);
 
+	/* not UTF-8: then Latin-1, in which all bytes are valid */
 	if (converted == DWF_NOT_VALID)
 		converted = dwf_text_convert(value, length, PG_LATIN1,
 									 GetDatabaseEncoding(), &text, &length);

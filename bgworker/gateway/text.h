@@ -1,8 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * text.h
- *	  Text of clients, and for them, in a server of another encoding.
- *	  Gateway, floor 4.
+ *	  Convert text from clients and for them, in a server that is not UTF8.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,16 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * transaction.c
- *	  How the gateway's transactions begin, how they end, and how they fail.
+ *	  Begin, commit and abort the gateway's transactions.
  *
- * Nobody waits for long: a lock that is not to be had within LOCK_TIMEOUT is an
- * error.  If it was a table's, the next ones would wait, too; so once that has
- * happened the time is short until a transaction has succeeded.
+ * A lock that is not to be had within LOCK_TIMEOUT is an error.  If a table is
+ * locked, the next transactions would wait as well; so after such an error the
+ * time is LOCK_TIMEOUT_SHORT until a transaction has succeeded.
  *
- * A process that has to leave while it waits for its commit, as it may for long
- * where a standby has to confirm it, does not know what became of it, and says
- * nothing to those whose requests those were: neither that they were taken nor
- * that they were not.
+ * A commit may wait for long, where a standby has to confirm it.  A process
+ * that has to leave meanwhile does not know whether the commit lasts.  Then
+ * its requests get no answer, neither a 2xx nor a 503.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,18 +22,22 @@
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
-/* How long to wait for a lock, in ms: usually, and when that was in vain */
+/* How long to wait for a lock: usually, and after an error */
 #define LOCK_TIMEOUT	"100ms"
 #define LOCK_TIMEOUT_SHORT	"10ms"
 
-/* The last attempt failed for a lock; set to false by whoever succeeds */
+/* A lock was not to be had; resume.c sets it to false after a success */
 bool		dwf_transaction_is_locked = false;
 
-/* A transaction may have been committed and nobody told so */
 static volatile bool in_doubt = false;
+
+/*
+ * A transaction may have been committed, and its requests were not answered.
+ * In a helper this points into the memory that it shares with the gateway.
+ */
 volatile bool *dwf_transaction_is_in_doubt = &in_doubt;
 
-/* Is this not what was logged in the last ten seconds? */
+/* Is an error not the last one, of less than ten seconds ago? */
 static bool
 is_to_be_logged(const ErrorData *error)
 {
@@ -50,7 +53,7 @@ is_to_be_logged(const ErrorData *error)
 	return true;
 }
 
-/* Log why requests get a 503; the same thing once in ten seconds */
+/* Log why requests get a 503; the same SQLSTATE once in ten seconds */
 void
 dwf_transaction_log_failure(const ErrorData *error)
 {
@@ -63,7 +66,7 @@ dwf_transaction_log_failure(const ErrorData *error)
 				 error->context ? errcontext("%s", error->context) : 0));
 }
 
-/* Take what was raised, with nothing left of it */
+/* Copy the current error into a context, and flush the error's state */
 ErrorData *
 dwf_transaction_take_error(MemoryContext context)
 {
@@ -75,39 +78,50 @@ dwf_transaction_take_error(MemoryContext context)
 	return error;
 }
 
-/* Begin a transaction that waits for no lock for long */
+/*
+ * Begin a transaction that waits for no lock for long.  If "time" is not 0,
+ * the transaction is cancelled after so many milliseconds.
+ */
 void
-dwf_transaction_begin(void)
+dwf_transaction_begin(int time)
 {
-	(void) set_config_option("lock_timeout",
-							 dwf_transaction_is_locked ? LOCK_TIMEOUT_SHORT : LOCK_TIMEOUT,
-							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SET, true,
-							 0, false);
+	const char *lock_timeout = LOCK_TIMEOUT;
+
+	if (dwf_transaction_is_locked)
+		lock_timeout = LOCK_TIMEOUT_SHORT;
+	(void) set_config_option("lock_timeout", lock_timeout, PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SET, true, 0, false);
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	*dwf_transaction_is_in_doubt = false;
+	if (time > 0)
+		enable_timeout_after(STATEMENT_TIMEOUT, time);
 }
 
 /*
- * Commit.  "is_promise": somebody is told that something was taken; else nobody
- * has to wait until that is safe.  It is in doubt until the caller, who answers
- * the requests, says that it is not.  If this process has to leave then that is
- * now.
+ * Commit.  "is_promise": a client will get a 2xx; else the commit waits
+ * neither for the disk nor for a standby.  A promise is in doubt until the
+ * caller has answered the requests and says so.  A SIGTERM that came during
+ * the commit ends the process here.
  */
 void
 dwf_transaction_commit(bool is_promise)
 {
+	disable_timeout(STATEMENT_TIMEOUT, false);
 	*dwf_transaction_is_in_doubt = is_promise;
 	if (!is_promise)
 		(void) set_config_option("synchronous_commit", "off", PGC_USERSET,
 								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
 								 false);
 	CommitTransactionCommand();
-	if (ProcDiePending)			/* and nothing less */
+	if (ProcDiePending)			/* but not for a cancel */
 		CHECK_FOR_INTERRUPTS();
 }
 
-/* The transaction has failed as a whole; the error is copied to a context */
+/*
+ * Abort the transaction after an error, which is copied into a context; to be
+ * called in PG_CATCH
+ */
 ErrorData *
 dwf_transaction_abort(MemoryContext context)
 {

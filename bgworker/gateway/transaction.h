@@ -1,8 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * transaction.h
- *	  How the gateway's transactions begin, how they end, and how they fail.
- *	  Gateway, floor 3.
+ *	  Begin, commit and abort the gateway's transactions.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,7 +13,7 @@
 extern bool dwf_transaction_is_locked;
 extern volatile bool *dwf_transaction_is_in_doubt;
 
-extern void dwf_transaction_begin(void);
+extern void dwf_transaction_begin(int time);
 extern void dwf_transaction_commit(bool is_promise);
 extern ErrorData *dwf_transaction_abort(MemoryContext context);
 extern ErrorData *dwf_transaction_take_error(MemoryContext context);

@@ -1,11 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * turn.c
- *	  Whose request is next, among those that wait for a helper.
+ *	  Which request is next, among those that wait for a helper.
  *
- * Fair by owner: the owner with the fewest helpers at work comes first, among
- * several the one whose last turn is longest ago, and of one owner's requests
- * the oldest.  So slow validators with many clients hold up their owner only.
+ * Turns are by owner of the webhook: the owner with the fewest helpers at work
+ * comes first, among several the one whose last turn is longest ago, and of
+ * one owner's requests the oldest.  So slow validators with many clients delay
+ * their owner's requests only.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,19 +22,21 @@
 typedef struct Owner
 {
 	Oid			owner;
-	uint64		served;			/* the how manieth request his last one was */
+	uint64		served;			/* the number of its last turn */
 } Owner;
 
+/* The owners by OID, and the number of the last turn of all */
 static HTAB *owners = NULL;
 static uint64 served = 0;
 
-/* What is remembered of an owner */
+/* An owner's entry, made if there is none */
 static Owner *
 find_owner(Oid owner)
 {
 	Owner	   *entry;
 	bool		found;
 
+	/* forget all when there are too many owners */
 	if (owners && hash_get_num_entries(owners) >= OWNERS_MAX)
 	{
 		hash_destroy(owners);
@@ -49,6 +52,8 @@ find_owner(Oid owner)
 		owners = hash_create("durable_wf owners of validators", 32, &control,
 							 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	}
+
+	/* find or make the entry */
 	entry = hash_search(owners, &owner, HASH_ENTER, &found);
 	if (!found)
 		entry->served = 0;
@@ -56,8 +61,8 @@ find_owner(Oid owner)
 }
 
 /*
- * Which of the requests that wait, in the order in which they came, is next;
- * -1 if none can be.  Those that cannot are NULL.
+ * The index of the next request, of those that wait in the order in which they
+ * came; -1 if there is none.  NULL is a request that cannot be next.
  */
 int
 dwf_turn_choose(DwfConn **waiting, int count,
@@ -68,13 +73,14 @@ dwf_turn_choose(DwfConn **waiting, int count,
 	int			best_helpers = 0;
 	uint64		best_served = 0;
 
+	/* the oldest request of each owner competes */
 	for (int i = 0; i < count; i++)
 	{
 		int			helpers;
 		uint64		when;
 
 		if (waiting[i] == NULL || waiting[i]->owner == last_owner)
-			continue;			/* it comes after one that was looked at */
+			continue;			/* an older one of that owner precedes */
 		last_owner = waiting[i]->owner;
 		helpers = count_helpers_of(last_owner);
 		when = find_owner(last_owner)->served;
@@ -88,7 +94,9 @@ dwf_turn_choose(DwfConn **waiting, int count,
 	return best;
 }
 
-/* No request of this owner, or only of this token, can be next any more */
+/*
+ * Set an owner's requests to NULL, only those of a token unless that is NULL
+ */
 void
 dwf_turn_pass_by(DwfConn **waiting, int count, Oid owner, const char *token)
 {
@@ -98,7 +106,7 @@ dwf_turn_pass_by(DwfConn **waiting, int count, Oid owner, const char *token)
 			waiting[i] = NULL;
 }
 
-/* An owner has his turn */
+/* Note that an owner has its turn */
 void
 dwf_turn_take(Oid owner)
 {

@@ -1,8 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * turn.h
- *	  Whose request is next, among those that wait for a helper.
- *	  Gateway, floor 3.
+ *	  Which request is next, among those that wait for a helper.
  *
  *-------------------------------------------------------------------------
  */

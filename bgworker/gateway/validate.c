@@ -1,48 +1,46 @@
 /*-------------------------------------------------------------------------
  *
  * validate.c
- *	  Resume webhooks that have validators, in processes apart.
+ *	  Resume webhooks that have validators, in helpers.
  *
- * A validator is code of a hook's owner.  It may hang for as long as it is
- * let, and one that does not heed its time limit costs the session it runs in
- * (extension/validator.c).  So it does not run in the gateway but in a helper,
- * a background worker that is started when there is something for it and ends
- * after a while without.  A helper has one request at a time:
+ * A validator is code of a hook's owner.  It may hang, and one that ignores
+ * its time limit ends the session that it runs in (validator.c).  So it does
+ * not run in the gateway but in a helper, a background worker that is started
+ * when there is a request for it and ends after a while without.  A helper has
+ * one request at a time:
  *
  *	IDLE --given a request-> SENDING --all of it sent-> WAITING --answer-> IDLE
- *	any --gone-> (none); the request it had gets a 503, but if it may have been
- *	taken no answer
+ *	any --gone-> (none); its request gets a 503, but no answer if it may have
+ *	been delivered
  *
- * They speak through two queues in a segment of shared memory, which set each
- * other's latches; before them there is the helper's transaction_is_in_doubt.
- * The gateway never waits for a helper, except at its end.
+ * Gateway and helper share a segment of memory, with a queue for each
+ * direction, which sets the other side's latch; before them stands the
+ * helper's dwf_transaction_is_in_doubt.  The gateway never waits for a helper,
+ * except when it ends.
  *
- * Of one webhook's requests there is one with a helper at a time: they keep
- * their order.  Between owners it is fair (turn.c), and no owner has all
- * helpers.  So one that hangs holds up no other webhook of its owner's while
- * there are fewer such than helpers for him, and none of another owner's.
+ * Of one webhook's requests one is with a helper at a time: they keep their
+ * order.  Owners take turns (turn.c), and no owner gets all helpers.  So
+ * validators that hang delay no webhook of another owner, and no other webhook
+ * of their owner while it gets one more helper.
  *
  *-------------------------------------------------------------------------
  */
 #include "bgworker/gateway/validate.h"
 
-#include "access/xact.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
-#include "postmaster/interrupt.h"
 #include "storage/dsm.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
 #include "storage/shm_mq.h"
-#include "tcop/tcopprot.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "base/durable_wf.h"
+#include "base/process.h"
 #include "base/process_settings.h"
 #include "bgworker/gateway/answer.h"
 #include "bgworker/gateway/conn.h"
@@ -52,42 +50,48 @@
 #include "bgworker/gateway/transaction.h"
 #include "bgworker/gateway/turn.h"
 
+/* How many helpers there are at most, and the size of what they share */
 #define HELPERS_MAX		3
 #define QUEUE_BYTES		((Size) 65536)
 #define DOUBT_BYTES		MAXALIGN(sizeof(bool))
 #define SEGMENT_BYTES	(DOUBT_BYTES + 2 * QUEUE_BYTES)
 
-/* How long a helper stays with nothing to do, and until one is tried again */
+/*
+ * How long an idle helper stays, and when to try again after a failure, in ms
+ */
 #define IDLE_MAX		60000
 #define RETRY_AFTER		1000
 
+/* A helper, or a place for one */
 typedef struct Helper
 {
-	BackgroundWorkerHandle *handle; /* NULL: there is none */
+	BackgroundWorkerHandle *handle; /* NULL: a free place */
 	dsm_segment *segment;
 	shm_mq_handle *to;
 	shm_mq_handle *from;
 	volatile bool *is_in_doubt; /* in the segment */
 	DwfConn    *conn;			/* whose request it has, or NULL */
-	char	   *message;		/* to be sent, while it is not */
+	char	   *message;		/* to be sent to it, or NULL */
 	Size		length;
 	TimestampTz idle_since;
 } Helper;
 
-/* What a helper is given at its start */
+/* The arguments of a helper's main function beside the segment */
 typedef struct HelperStart
 {
 	Oid			database;
 	Oid			role;
 } HelperStart;
 
-/* What precedes a request's jsonb in its message ... */
+/* What precedes the request's jsonb in a message to a helper ... */
 typedef struct RequestHeader
 {
 	char		token[DWF_TOKEN_MAX + 1];
 } RequestHeader;
 
-/* ... and the response's, or what the validator has raised; see DwfTask */
+/*
+ * ... and what precedes the response, or the refusal, in its answer (DwfTask)
+ */
 typedef struct ResponseHeader
 {
 	int			status;
@@ -96,12 +100,16 @@ typedef struct ResponseHeader
 } ResponseHeader;
 
 static Helper helpers[HELPERS_MAX];
+
+/* No helper is started before this, after one has failed */
 static TimestampTz start_after = 0;
+
+/* The log says that there is no slot */
 static bool warned_no_slot = false;
 
 /* ----- in the gateway ----- */
 
-/* Forget a helper; it ends when it finds that */
+/* Answer a helper's request, and detach from it; it ends when it finds that */
 static void
 drop_helper(Helper *helper)
 {
@@ -118,7 +126,7 @@ drop_helper(Helper *helper)
 	memset(helper, 0, sizeof(Helper));
 }
 
-/* Make the queues; the helper takes the other ends.  False: no room for them. */
+/* Make a segment with two queues; returns false if there can be no segment */
 static bool
 make_queues(Helper *helper)
 {
@@ -143,32 +151,28 @@ make_queues(Helper *helper)
 	return true;
 }
 
-/* Start a helper; false when there is no slot for it */
+/* Start a helper; returns false when there is no segment or no slot for it */
 static bool
 start_helper(Helper *helper)
 {
-	BackgroundWorker worker = {0};
+	BackgroundWorker worker;
 	HelperStart start = {MyDatabaseId, GetUserId()};
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 
+	/* make the queues */
 	if (!make_queues(helper))
 	{
 		MemoryContextSwitchTo(old);
 		return false;
 	}
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
-		BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	strlcpy(worker.bgw_library_name, "durable_wf_gateway", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "dwf_validate_main", BGW_MAXLEN);
-	strlcpy(worker.bgw_name, "durable_wf validator", BGW_MAXLEN);
-	strlcpy(worker.bgw_type, "durable_wf validator", BGW_MAXLEN);
+
+	/* start it; if there is no slot, free the queues again */
+	dwf_process_describe(&worker, "durable_wf_gateway", "dwf_validate_main",
+						 "durable_wf validator");
 	worker.bgw_main_arg =
 		UInt32GetDatum(dsm_segment_handle(helper->segment));
 	memcpy(worker.bgw_extra, &start, sizeof(start));
-	worker.bgw_notify_pid = MyProcPid;
-	if (!RegisterDynamicBackgroundWorker(&worker, &helper->handle))
+	if (!dwf_process_start(&worker, &helper->handle))
 	{
 		dsm_detach(helper->segment);
 		pfree(helper->to);
@@ -180,7 +184,7 @@ start_helper(Helper *helper)
 	return helper->handle != NULL;
 }
 
-/* A helper could not be started, or did not live */
+/* A helper could not be started, or has died: wait before the next start */
 static void
 postpone(void)
 {
@@ -188,17 +192,20 @@ postpone(void)
 											  RETRY_AFTER);
 }
 
-/* A new helper; NULL if there is none to be had */
+/* Start a helper in a free place; NULL if that is not possible now */
 static Helper *
 find_new_helper(void)
 {
 	Helper	   *place = NULL;
 
+	/* is there a free place, and is the delay over? */
 	for (int i = 0; i < HELPERS_MAX; i++)
 		if (helpers[i].handle == NULL)
 			place = &helpers[i];
 	if (place == NULL || GetCurrentTimestamp() < start_after)
 		return NULL;
+
+	/* start it; if there is no slot, log that once */
 	if (start_helper(place))
 	{
 		warned_no_slot = false;
@@ -215,7 +222,7 @@ find_new_helper(void)
 	return NULL;
 }
 
-/* How many helpers there are */
+/* The number of helpers */
 static int
 count_helpers(void)
 {
@@ -226,7 +233,7 @@ count_helpers(void)
 	return count;
 }
 
-/* How many of them have a request to a webhook of this owner's */
+/* The number of helpers with a request to a webhook of this owner */
 static int
 count_helpers_of(Oid owner)
 {
@@ -248,9 +255,9 @@ find_idle_helper(void)
 }
 
 /*
- * A helper that is idle, or a new one, for a request of this owner; NULL if
- * there is none to be had.  If the owner has one already there must be another
- * one for others; should there be one process only, all owners take turns.
+ * An idle helper, or a new one, for a request of this owner; NULL if there is
+ * none.  An owner that has a helper gets another one only if one more is left
+ * for other owners; if one process is all there can be, the owners take turns.
  */
 static Helper *
 find_helper(Oid owner)
@@ -268,17 +275,18 @@ find_helper(Oid owner)
 	return find_idle_helper();
 }
 
-/* Has a helper a request of the same webhook? */
+/* Has a helper another request of this webhook? */
 static bool
 is_with_helper(const DwfConn *conn)
 {
 	for (int i = 0; i < HELPERS_MAX; i++)
-		if (helpers[i].conn && strcmp(helpers[i].conn->token, conn->token) == 0)
+		if (helpers[i].conn &&
+			strcmp(helpers[i].conn->token, conn->token) == 0)
 			return true;
 	return false;
 }
 
-/* Give a request to a helper */
+/* Make the message of a request for a helper; a bad request gets a 400 */
 static void
 give(Helper *helper, DwfConn *conn)
 {
@@ -298,11 +306,11 @@ give(Helper *helper, DwfConn *conn)
 	memcpy(helper->message, &header, sizeof(header));
 	memcpy(helper->message + MAXALIGN(sizeof(header)), request.request, size);
 	helper->conn = conn;
-	*helper->is_in_doubt = false;	/* that was the last one's */
+	*helper->is_in_doubt = false;	/* it was of its last request */
 	dwf_conn_set_state(conn, DWF_CONN_CHECKED);
 }
 
-/* There is no helper, and there will be none: nothing is to be waited for */
+/* Answer all requests that wait for a helper, since none can be started */
 static void
 refuse_all(void)
 {
@@ -312,7 +320,7 @@ refuse_all(void)
 		dwf_conn_answer_status(conn, 503);
 }
 
-/* Give away what can be */
+/* Give the requests that wait to helpers, by turns */
 static void
 give_away(void)
 {
@@ -320,11 +328,13 @@ give_away(void)
 	DwfConn   **waiting = palloc(count * sizeof(DwfConn *));
 	int			next;
 
+	/* leave out those whose webhook has a request with a helper */
 	(void) dwf_conn_ready(DWF_CONN_ASIDE, waiting, count);
 	for (int i = 0; i < count; i++)
 		if (is_with_helper(waiting[i]))
 			waiting[i] = NULL;
 
+	/* give */
 	while ((next = dwf_turn_choose(waiting, count, count_helpers_of)) >= 0)
 	{
 		DwfConn    *conn = waiting[next];
@@ -332,7 +342,7 @@ give_away(void)
 		Helper	   *helper = find_helper(owner);
 
 		if (helper == NULL && count_helpers_of(owner) == 0)
-			break;				/* there is none for anybody */
+			break;				/* there is none for any owner */
 		if (helper == NULL)
 		{
 			dwf_turn_pass_by(waiting, count, owner, NULL);
@@ -347,7 +357,7 @@ give_away(void)
 	pfree(waiting);
 }
 
-/* Take what a helper says of its request */
+/* Take a helper's answer to its request, and answer the client */
 static void
 take_response(Helper *helper, const char *message, Size length)
 {
@@ -358,6 +368,8 @@ take_response(Helper *helper, const char *message, Size length)
 	memcpy(&header, message, sizeof(header));
 	message += MAXALIGN(sizeof(header));
 	length -= MAXALIGN(sizeof(header));
+
+	/* a refusal is logged, a response is sent */
 	task.conn = helper->conn;
 	task.status = header.status;
 	request.fate = header.fate;
@@ -375,12 +387,17 @@ take_response(Helper *helper, const char *message, Size length)
 		memcpy(copy, message, length);
 		request.response = PointerGetDatum(copy);
 	}
+
+	/* the helper is idle, the client gets its answer */
 	helper->conn = NULL;
 	helper->idle_since = GetCurrentTimestamp();
 	dwf_answer_settle(&task);
 }
 
-/* Go on with a helper; false if it is gone */
+/*
+ * Send to a helper and receive from it, without waiting; returns false if it
+ * has ended.  "busy" is set if it has answered.
+ */
 static bool
 serve(Helper *helper, bool *busy)
 {
@@ -389,6 +406,7 @@ serve(Helper *helper, bool *busy)
 	Size		length;
 	void	   *message;
 
+	/* send what is left of its request */
 	if (helper->message)
 	{
 		result = shm_mq_send(helper->to, helper->length, helper->message, true,
@@ -401,6 +419,8 @@ serve(Helper *helper, bool *busy)
 			helper->message = NULL;
 		}
 	}
+
+	/* has it answered, or ended? */
 	result = shm_mq_receive(helper->from, &length, &message, true);
 	if (result == SHM_MQ_SUCCESS && helper->conn)
 	{
@@ -412,9 +432,9 @@ serve(Helper *helper, bool *busy)
 }
 
 /*
- * Go on with what helpers do, and give them what waits for them; false if
- * nothing has happened.  "timeout" is for how long nothing will be to do, in
- * milliseconds, -1 for ever.
+ * Send to helpers and receive from them, and give them requests that wait.
+ * Returns whether one has answered; "timeout" takes for how many milliseconds
+ * there is nothing to do, -1 for ever.  Does not block.
  */
 bool
 dwf_validate_tend(long *timeout)
@@ -422,6 +442,7 @@ dwf_validate_tend(long *timeout)
 	TimestampTz now = GetCurrentTimestamp();
 	bool		busy = false;
 
+	/* serve each, drop those that have ended or were idle for too long */
 	*timeout = -1;
 	for (int i = 0; i < HELPERS_MAX; i++)
 	{
@@ -438,13 +459,15 @@ dwf_validate_tend(long *timeout)
 		}
 		if (helper->conn)
 			continue;
-		left = IDLE_MAX - (long) TimestampDifferenceMilliseconds(helper->idle_since,
-																 now);
+		left = TimestampDifferenceMilliseconds(helper->idle_since, now);
+		left = IDLE_MAX - left;
 		if (left <= 0)
 			drop_helper(helper);
 		else
-			*timeout = *timeout < 0 ? left : Min(*timeout, left);
+			*timeout = dwf_process_shorter(*timeout, left);
 	}
+
+	/* give away what waits, and begin to send it */
 	if (dwf_conn_count(DWF_CONN_ASIDE) > 0)
 	{
 		give_away();
@@ -457,7 +480,10 @@ dwf_validate_tend(long *timeout)
 	return busy;
 }
 
-/* End all helpers, and wait until they are gone */
+/*
+ * End all helpers, and wait until they are gone; blocks for that time.  A
+ * request that was not delivered becomes ASIDE again.
+ */
 void
 dwf_validate_end(void)
 {
@@ -468,7 +494,7 @@ dwf_validate_end(void)
 		if (helpers[i].conn)
 			TerminateBackgroundWorker(helpers[i].handle);
 		else
-			dsm_detach(helpers[i].segment); /* it ends when it finds that */
+			dsm_detach(helpers[i].segment); /* it ends by itself */
 	}
 	for (int i = 0; i < HELPERS_MAX; i++)
 	{
@@ -482,7 +508,9 @@ dwf_validate_end(void)
 
 /* ----- in a helper ----- */
 
-/* Resume with one request, and say what became of it */
+/*
+ * Resume a webhook with the request of a message, and send what became of it
+ */
 static shm_mq_result
 answer(shm_mq_handle *to, const char *message, Size length)
 {
@@ -493,11 +521,13 @@ answer(shm_mq_handle *to, const char *message, Size length)
 	char		padding[MAXALIGN(sizeof(ResponseHeader))] = {0};
 	StringInfoData response;
 
+	/* read the message, resume */
 	request.token = cstring_to_text(((const RequestHeader *) message)->token);
 	request.request = palloc(size);
 	memcpy(request.request, message + MAXALIGN(sizeof(RequestHeader)), size);
 	dwf_resume_alone(&task);
 
+	/* the header, then a refusal or the response */
 	header.status = task.status;
 	header.fate = request.fate;
 	header.is_refusal = task.refusal != NULL;
@@ -527,13 +557,12 @@ dwf_validate_main(Datum arg)
 	void	   *message;
 
 	memcpy(&start, MyBgworkerEntry->bgw_extra, sizeof(start));
-	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGTERM, die);
-	BackgroundWorkerUnblockSignals();
+	dwf_process_handle_signals();
 
+	/* attach to the queues, the other way round than make_queues() */
 	segment = dsm_attach(DatumGetUInt32(arg));
 	if (segment == NULL)
-		proc_exit(0);			/* the gateway is not there any more */
+		proc_exit(0);			/* the gateway has ended */
 	dsm_pin_mapping(segment);
 	dwf_transaction_is_in_doubt = dsm_segment_address(segment);
 	queue = (shm_mq *) ((char *) dsm_segment_address(segment) + DOUBT_BYTES);
@@ -543,6 +572,7 @@ dwf_validate_main(Datum arg)
 	shm_mq_set_sender(queue, MyProc);
 	to = shm_mq_attach(queue, segment, NULL);
 
+	/* connect as the gateway has */
 	BackgroundWorkerInitializeConnectionByOid(start.database, start.role, 0);
 	dwf_process_settings_begin(false);
 	if (!dwf_resume_begin())
@@ -550,13 +580,10 @@ dwf_validate_main(Datum arg)
 	context = AllocSetContextCreate(TopMemoryContext, "durable_wf request",
 									ALLOCSET_DEFAULT_SIZES);
 
+	/* resume, until the gateway detaches */
 	while (shm_mq_receive(from, &length, &message, false) == SHM_MQ_SUCCESS)
 	{
-		if (ConfigReloadPending)
-		{
-			ConfigReloadPending = false;
-			ProcessConfigFile(PGC_SIGHUP);
-		}
+		(void) dwf_process_reload();
 		MemoryContextSwitchTo(context);
 		pgstat_report_activity(STATE_RUNNING, "running a validator");
 		if (answer(to, message, length) != SHM_MQ_SUCCESS)

@@ -1,8 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * validate.h
- *	  Resume webhooks that have validators, in processes apart.
- *	  Gateway, floor 7.
+ *	  Resume webhooks that have validators, in helpers.
  *
  *-------------------------------------------------------------------------
  */

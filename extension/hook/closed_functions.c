@@ -3,16 +3,16 @@
  * closed_functions.c
  *	  Which functions a validator may call.
  *
- * A VOLATILE function in C, of the server's or an extension's, is refused
- * unless it is on a list here: it could reach the session of whoever resumes
- * the hook, or leave something there.  One that is not VOLATILE promises to
- * leave nothing; those that show the session are on a list of their own.
- * Functions in other languages are made of these.  sql/closed_world.sql calls
- * all of the server's.
+ * A VOLATILE function in C, of the server or of an extension, is refused
+ * unless it is on a list here: it could reach the session that resumes the
+ * hook, or leave something in it.  A function that is not VOLATILE promises to
+ * leave nothing; those of them that show what the session has are on a list of
+ * their own.  Functions in other languages call functions in C.
+ * sql/closed_world.sql calls all functions of the server.
  *
- * A function is asked about where the executor prepares an expression that calls
- * it.  PL/pgSQL, which does that once in a transaction, is made to do it anew
- * (closed_plpgsql.c).
+ * A function is checked where the executor prepares an expression that calls
+ * it.  PL/pgSQL prepares a simple expression only once in a transaction;
+ * closed_plpgsql.c makes it prepare them anew.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,7 +21,6 @@
 #include "access/htup_details.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
-#include "catalog/objectaccess.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
 #include "commands/extension.h"
@@ -29,20 +28,20 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
+#include "base/compat.h"
 #include "base/restricted.h"
 #include "store/statement.h"
 
-static object_access_hook_type prev_object_access = NULL;
 static needs_fmgr_hook_type prev_needs_fmgr = NULL;
 
-/* The server's VOLATILE functions that a validator may call */
+/* The VOLATILE functions of the server that a validator may call */
 static const Oid allowed[] = {
 	/* time and chance */
 	F_CLOCK_TIMESTAMP, F_TIMEOFDAY, F_PG_SLEEP, DWF_RANDOM_FUNCTIONS,
 	F_GEN_RANDOM_UUID,
-	/* undone with its settings */
+	/* undone with the settings at the end of the validator */
 	F_SET_CONFIG,
-	/* hidden */
+	/* what they show is hidden (closed_world.c) */
 	F_CURRENT_QUERY,
 	/* writes of the transaction, and of sequences */
 	F_NEXTVAL, F_SETVAL_REGCLASS_INT8, F_SETVAL_REGCLASS_INT8_BOOL,
@@ -59,17 +58,17 @@ static const Oid allowed[] = {
 	F_PG_IS_IN_RECOVERY
 };
 
-/* Those that are not VOLATILE, and show what the session has */
+/* The functions that are not VOLATILE and show what the session has */
 static const Oid refused[] = {
 	F_PG_PREPARED_STATEMENT, F_PG_LISTENING_CHANNELS
 };
 
-/* Extensions whose functions keep nothing in the session */
+/* The extensions whose functions keep nothing in the session */
 static const char *const extensions[] = {
 	"durable_wf", "pgcrypto", "uuid-ossp"
 };
 
-/* Is a member of this array the OID? */
+/* Is the OID a member of this array? */
 static bool
 is_one_of(const Oid *oids, int count, Oid oid)
 {
@@ -79,7 +78,7 @@ is_one_of(const Oid *oids, int count, Oid oid)
 	return false;
 }
 
-/* Does a function belong to an extension that keeps nothing in the session? */
+/* Does a function belong to an extension of the list? */
 static bool
 is_of_known_extension(Oid function)
 {
@@ -96,14 +95,14 @@ is_of_known_extension(Oid function)
 	return false;
 }
 
-/* Is it the session's own, as what lies in pg_temp is? */
+/* Does a namespace hold temporary objects, which are a session's own? */
 static bool
 is_temporary(Oid namespace)
 {
 	return OidIsValid(namespace) && isTempOrTempToastNamespace(namespace);
 }
 
-/* Does what a validator calls stay within its world? */
+/* May a validator call this function? */
 static bool
 is_allowed(Oid function)
 {
@@ -113,27 +112,31 @@ is_allowed(Oid function)
 	bool		is_volatile;
 	Oid			namespace;
 
+	/* The lists decide about the server's functions */
 	if (is_one_of(allowed, lengthof(allowed), function))
 		return true;
 	if (is_one_of(refused, lengthof(refused), function))
 		return false;
+
+	/* Read how the function is declared */
 	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
 	if (!HeapTupleIsValid(tuple))
-		return true;			/* the caller will say so */
+		return true;			/* dropped: the call will raise */
 	form = (Form_pg_proc) GETSTRUCT(tuple);
 	in_c = form->prolang == INTERNALlanguageId || form->prolang == ClanguageId;
 	is_volatile = form->provolatile == PROVOLATILE_VOLATILE;
 	namespace = form->pronamespace;
 	ReleaseSysCache(tuple);
 
+	/* Refuse the session's own, and VOLATILE functions in C */
 	if (is_temporary(namespace))
 		return false;
 	return !in_c || !is_volatile || is_of_known_extension(function);
 }
 
 /*
- * The planner would put what a function of SQL does in its place, and nobody
- * would be asked: not if it is the session's own
+ * needs_fmgr hook: in a validator, keep the planner from inlining a temporary
+ * function in SQL; once inlined, it is not checked.
  */
 static bool
 needs_fmgr(Oid function)
@@ -143,30 +146,25 @@ needs_fmgr(Oid function)
 		 is_temporary(get_func_namespace(function)));
 }
 
-/* A function is about to be called */
-static void
-object_access(ObjectAccessType access, Oid class, Oid object, int sub_object,
-			  void *arg)
+/* Before a function is called: in a validator, raise 42501 if it may not be */
+void
+dwf_closed_functions_check(Oid function)
 {
-	if (prev_object_access)
-		prev_object_access(access, class, object, sub_object, arg);
-	if (access != OAT_FUNCTION_EXECUTE || !dwf_restricted_is_validator() ||
-		dwf_statement_is_running() || is_allowed(object))
+	if (!dwf_restricted_is_validator() || dwf_statement_is_running() ||
+		is_allowed(function))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("cannot call %s() in a hook's validator",
-					get_func_name(object)),
+					get_func_name(function)),
 			 errdetail("It could reach the session of whoever resumes the hook, or leave something there."),
 			 errhint("Let the workflow call it, with the payload.")));
 }
 
-/* Install the hooks */
+/* Install the hook of the planner */
 void
 dwf_closed_functions_init(void)
 {
-	prev_object_access = object_access_hook;
-	object_access_hook = object_access;
 	prev_needs_fmgr = needs_fmgr_hook;
 	needs_fmgr_hook = needs_fmgr;
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * closed_functions.h
- *	  Which functions a validator may call.  Floor 1.
+ *	  Which functions a validator may call.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,6 +10,7 @@
 
 #include "base/durable_wf.h"
 
+extern void dwf_closed_functions_check(Oid function);
 extern void dwf_closed_functions_init(void);
 
 #endif							/* DWF_CLOSED_FUNCTIONS_H */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * closed_plpgsql.h
- *	  A validator runs no expression that was prepared outside.  Floor 1.
+ *	  A validator runs no expression that was prepared outside.
  *
  *-------------------------------------------------------------------------
  */

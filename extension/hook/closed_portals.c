@@ -3,25 +3,27 @@
  * closed_portals.c
  *	  Keep the session's cursors from a validator.
  *
- * Whoever knows, or guesses, the name of a cursor can fetch from it, move in
- * it or close it and open another one of that name: SQL's FETCH and MOVE,
- * CLOSE and OPEN of PL/pgSQL and other languages, cursor_to_xml() and WHERE
- * CURRENT OF all go by the name alone.  So it is not these doors that are
- * shut but the cursors: while a validator runs, each portal of the session
- * looks
+ * Code that knows, or guesses, the name of a cursor can fetch from the cursor,
+ * move in it, or close it and open another one of that name: FETCH, MOVE and
+ * CLOSE of SQL, those and OPEN of PL/pgSQL and other languages,
+ * cursor_to_xml() and WHERE CURRENT OF use nothing but the name.  Instead of
+ * refusing all of these, the cursors themselves are changed: while a validator
+ * runs, each portal of the session is marked
  *
  *	- active, so the server neither runs nor drops it (MarkPortalActive,
  *	  PortalDrop, CLOSE ALL);
- *	- to be of several statements, so it is nothing's current row;
- *	- invisible, so pg_cursors does not show it.
+ *	- to have several statements, so it has no current row;
+ *	- not visible, so pg_cursors does not show it.
  *
- * These are all cursors, those of FOR loops and those that a driver opens by
- * the protocol.  The server's table of them is its own, but each has a memory
- * context that is a child of one and bears its name.
+ * The portals are all cursors, those of FOR loops and those that a driver
+ * opens by the protocol included.  The server's table of portals is private,
+ * but each portal has a memory context, a child of TopPortalContext, whose
+ * identifier is the portal's name.
  *
- * The subtransaction of a validator does not touch portals of others that were
- * not run in it, whatever they look like (AtSubAbort_Portals goes by
- * createSubid and activeSubid), so they are shown again after its end.
+ * The end of a validator's subtransaction does not touch portals that were
+ * neither created nor run in it, whatever their status (AtSubAbort_Portals
+ * compares createSubid and activeSubid); so the portals are shown again after
+ * that end.
  *
  *-------------------------------------------------------------------------
  */
@@ -32,7 +34,7 @@
 #include "utils/memutils.h"
 #include "utils/portal.h"
 
-/* A portal as it was */
+/* A portal, and its fields before it was hidden */
 typedef struct HiddenPortal
 {
 	Portal		portal;
@@ -41,13 +43,14 @@ typedef struct HiddenPortal
 	bool		visible;
 } HiddenPortal;
 
+/* All portals that were hidden */
 struct DwfHiddenPortals
 {
 	int			count;
 	HiddenPortal portals[FLEXIBLE_ARRAY_MEMBER];
 };
 
-/* The memory context whose children are those of portals */
+/* The parent of all portals' memory contexts: TopPortalContext */
 static MemoryContext
 top_portal_context(void)
 {
@@ -62,7 +65,7 @@ top_portal_context(void)
 	return top;
 }
 
-/* All portals that there are */
+/* All portals of the session */
 static List *
 all_portals(void)
 {
@@ -75,7 +78,7 @@ all_portals(void)
 	for (context = top_portal_context()->firstchild; context;
 		 context = context->nextchild)
 	{
-		/* that without a name has been seen, and bears that of another */
+		/* Skip the context of the portal without a name, which is listed */
 		portal = context->ident ? GetPortalByName(context->ident) : NULL;
 		if (PortalIsValid(portal) && portal->portalContext == context)
 			portals = lappend(portals, portal);
@@ -83,7 +86,7 @@ all_portals(void)
 	return portals;
 }
 
-/* Note the session's portals, before a validator begins */
+/* Note the session's portals, before a validator begins; none is changed */
 DwfHiddenPortals *
 dwf_closed_portals_find(void)
 {
@@ -106,7 +109,10 @@ dwf_closed_portals_find(void)
 	return hidden;
 }
 
-/* Hide them.  Cannot fail; nothing may have happened since. */
+/*
+ * Hide the portals that dwf_closed_portals_find() has noted; nothing may have
+ * run since.  Cannot fail.
+ */
 void
 dwf_closed_portals_hide(DwfHiddenPortals *hidden)
 {
@@ -120,7 +126,10 @@ dwf_closed_portals_hide(DwfHiddenPortals *hidden)
 	}
 }
 
-/* Show them again as they were, on every way out.  Cannot fail. */
+/*
+ * Give the portals their fields back, on every way out of a validator.  Cannot
+ * fail.
+ */
 void
 dwf_closed_portals_show(DwfHiddenPortals *hidden)
 {
@@ -137,8 +146,8 @@ dwf_closed_portals_show(DwfHiddenPortals *hidden)
 }
 
 /*
- * Close what the validator, whose subtransaction this is, has left open.  What
- * an error leaves goes with the subtransaction.
+ * Close the portals that a validator has left open in its subtransaction,
+ * which is the current one.  After an error, the subtransaction's abort does.
  */
 void
 dwf_closed_portals_drop(void)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * closed_portals.h
- *	  Keep the session's cursors from a validator.  Floor 1.
+ *	  Keep the session's cursors from a validator.
  *
  *-------------------------------------------------------------------------
  */

@@ -3,22 +3,24 @@
  * closed_settings.c
  *	  A validator's settings are its owner's, not the session's.
  *
- * It finds those that a new session of its owner's in this database would
- * have, as nearly as they can be had:
+ * A validator has, as nearly as possible, the settings that a new session of
+ * the hook's owner in this database would have:
  *
- *	- what the session has set goes back to what it began with, custom settings
- *	  included; if that comes from its role or its startup packet, to what the
- *	  configuration file says, or the server's built-in default (a process does
- *	  not keep what has been replaced, so the file is read, once after a reload);
- *	- then come the settings of ALTER DATABASE and of ALTER ROLE for the owner;
+ *	- A setting that the session has set, custom ones included, gets its reset
+ *	  value.  If that comes from the session's role or startup packet, the
+ *	  setting gets the configuration file's value, or else the built-in
+ *	  default.  (A process does not keep a value that was replaced, so the file
+ *	  is read again, once after each reload.)
+ *	- Then come the settings of ALTER DATABASE, and those of ALTER ROLE for the
+ *	  owner.
  *	- search_path is pg_catalog, pg_temp, and there is no current workflow.
  *
- * All of it is in a nest of settings, as what the validator sets is, and goes
- * with that.  What a RESET would bring back is replaced beside it, and put
- * back by hand.
+ * All of these are set in a nest of settings, as is what the validator sets
+ * itself; the end of the nest undoes them.  Reset values are not part of a
+ * nest: this file exchanges them, and puts them back.
  *
- * Where nothing was set this is a walk over the settings and a look at
- * pg_db_role_setting.
+ * If nothing was set, entering costs a loop over all settings and a look at
+ * the size of pg_db_role_setting.
  *
  *-------------------------------------------------------------------------
  */
@@ -41,9 +43,10 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "base/compat.h"
 #include "base/restricted.h"
 
-/* What a RESET would bring back */
+/* The reset value that a setting had, and has to get back */
 typedef struct HiddenReset
 {
 	struct config_generic *setting;
@@ -52,14 +55,15 @@ typedef struct HiddenReset
 } HiddenReset;
 
 /*
- * What stays: it is about the session's connection, its patience and its
- * process, not about what statements mean.
+ * The settings that stay as they are: they concern the session's connection,
+ * its waits and its process, not the meaning of statements.
  */
 static const char *const kept[] = {
 	"client_encoding", "client_min_messages", "lock_timeout",
 	"max_stack_depth", "temp_buffers"
 };
 
+/* The check hook that the setting "seed" had */
 static GucRealCheckHook check_seed = NULL;
 
 /* Does a setting stay as it is? */
@@ -74,7 +78,10 @@ is_kept(const char *name, int flags)
 	return false;
 }
 
-/* Set one, within the nest; whether it is valid, if elevel lets it not be */
+/*
+ * Set a setting within the nest; a value of NULL is the reset value.  Returns
+ * whether the value is valid; raises otherwise if "elevel" is 0.
+ */
 static bool
 set(const char *name, const char *value, int elevel)
 {
@@ -82,7 +89,10 @@ set(const char *name, const char *value, int elevel)
 							 GUC_ACTION_SAVE, true, elevel, false) > 0;
 }
 
-/* What the configuration files say, the last that counts; NULL: nothing */
+/*
+ * The value that the configuration files give a setting, or NULL.  Reads the
+ * files at the first call after a reload.
+ */
 static const char *
 configured(const char *name)
 {
@@ -91,6 +101,7 @@ configured(const char *name)
 	static TimestampTz read_for = 0;
 	const char *value = NULL;
 
+	/* Read the files again after a reload */
 	if (context == NULL || read_for != PgReloadTime)
 	{
 		ConfigVariable *tail = NULL;
@@ -110,6 +121,8 @@ configured(const char *name)
 							   &head, &tail);
 		MemoryContextSwitchTo(old);
 	}
+
+	/* Find the setting: the last line counts */
 	for (ConfigVariable *item = head; item; item = item->next)
 		if (!item->ignore && item->name &&
 			pg_strcasecmp(item->name, name) == 0)
@@ -117,7 +130,7 @@ configured(const char *name)
 	return value;
 }
 
-/* A setting's built-in default as it would be written; NULL if it has none */
+/* A setting's built-in default, as text; NULL if it has none */
 static const char *
 built_in_default(struct config_generic *setting)
 {
@@ -131,8 +144,11 @@ built_in_default(struct config_generic *setting)
 			return psprintf("%.17g",
 							((struct config_real *) setting)->boot_val);
 		case PGC_ENUM:
-			return config_enum_lookup_by_value((struct config_enum *) setting,
-											   ((struct config_enum *) setting)->boot_val);
+			{
+				struct config_enum *typed = (struct config_enum *) setting;
+
+				return config_enum_lookup_by_value(typed, typed->boot_val);
+			}
 		case PGC_STRING:
 			if (setting->flags & GUC_CUSTOM_PLACEHOLDER)
 				return "";
@@ -141,7 +157,7 @@ built_in_default(struct config_generic *setting)
 	return NULL;
 }
 
-/* Exchange what a RESET would bring back; member of config_var_val */
+/* Exchange a reset value; "member" is one of config_var_val */
 #define EXCHANGE_RESET(type, member) \
 	do { \
 		struct config_##type *typed = (struct config_##type *) setting; \
@@ -154,6 +170,7 @@ built_in_default(struct config_generic *setting)
 		*value = old; \
 	} while (0)
 
+/* Exchange a setting's reset value with *value.  Cannot fail. */
 static void
 exchange_reset(struct config_generic *setting, config_var_value *value)
 {
@@ -206,9 +223,10 @@ present_value(struct config_generic *setting)
 }
 
 /*
- * Give a setting the server's value, also for RESET, unless it cannot be
- * changed any more.  What it began with stays allocated, as nothing refers to
- * it that could be freed: it comes back before the nest ends.
+ * Give a setting the server's value, and make that the reset value, unless the
+ * setting cannot be changed any more.  The old reset value is kept in
+ * hidden->resets, where the server does not find it to free it; it is put back
+ * before the nest ends.
  */
 static void
 set_to_server(struct config_generic *setting, DwfHiddenSettings *hidden)
@@ -217,6 +235,7 @@ set_to_server(struct config_generic *setting, DwfHiddenSettings *hidden)
 	MemoryContext old;
 	HiddenReset *reset;
 
+	/* Set the file's value, or the built-in default */
 	if (value == NULL || !set(setting->name, value, DEBUG1))
 	{
 		value = built_in_default(setting);
@@ -224,6 +243,7 @@ set_to_server(struct config_generic *setting, DwfHiddenSettings *hidden)
 			return;
 	}
 
+	/* Note the present value, to be exchanged with the reset value */
 	old = MemoryContextSwitchTo(hidden->context);
 	reset = palloc(sizeof(HiddenReset));
 	reset->setting = setting;
@@ -232,11 +252,15 @@ set_to_server(struct config_generic *setting, DwfHiddenSettings *hidden)
 	hidden->resets = lappend(hidden->resets, reset);
 	MemoryContextSwitchTo(old);
 
+	/* From here on, hidden->resets has the old reset value */
 	exchange_reset(setting, &reset->value);
 	setting->reset_source = PGC_S_DEFAULT;
 }
 
-/* Undo what the session, its role and its startup packet have set */
+/*
+ * Undo, within the nest, what the session, its role and its startup packet
+ * have set.
+ */
 static void
 undo_session(DwfHiddenSettings *hidden)
 {
@@ -260,7 +284,7 @@ undo_session(DwfHiddenSettings *hidden)
 	}
 }
 
-/* Was a setting given the server's value? */
+/* Has set_to_server() given a setting the server's value? */
 static bool
 has_lost_reset(const char *name, const DwfHiddenSettings *hidden)
 {
@@ -276,15 +300,21 @@ has_lost_reset(const char *name, const DwfHiddenSettings *hidden)
 	return false;
 }
 
-/* Apply what ALTER ROLE or ALTER DATABASE has written: name=value */
+/*
+ * Apply the array "name=value" that ALTER ROLE or ALTER DATABASE has written;
+ * with "only_lost", only for settings that set_to_server() has changed.
+ */
 static void
 apply_array(ArrayType *array, const DwfHiddenSettings *only_lost)
 {
 	Datum	   *elements;
 	int			count;
 
+	/* Take the array apart */
 	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements,
 					  NULL, &count);
+
+	/* Apply each element */
 	for (int i = 0; i < count; i++)
 	{
 		char	   *name = TextDatumGetCString(elements[i]);
@@ -296,12 +326,15 @@ apply_array(ArrayType *array, const DwfHiddenSettings *only_lost)
 		if (is_kept(name, GetConfigOptionFlags(name, true)) ||
 			(only_lost && !has_lost_reset(name, only_lost)))
 			continue;
-		/* it may not be valid any more */
+		/* Ignore a value that is not valid any more */
 		(void) set(name, value, DEBUG1);
 	}
 }
 
-/* Apply the settings of a role in a database; either may be invalid: of all */
+/*
+ * Apply the stored settings of a role in a database; an invalid OID stands for
+ * those of all roles, or in all databases.
+ */
 static void
 apply_stored(Relation relation, Oid database, Oid role,
 			 const DwfHiddenSettings *only_lost)
@@ -310,12 +343,15 @@ apply_stored(Relation relation, Oid database, Oid role,
 	SysScanDesc scan;
 	HeapTuple	tuple;
 
+	/* Find the row: there is one at most */
 	ScanKeyInit(&keys[0], Anum_pg_db_role_setting_setdatabase,
 				BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(database));
 	ScanKeyInit(&keys[1], Anum_pg_db_role_setting_setrole,
 				BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(role));
 	scan = systable_beginscan(relation, DbRoleSettingDatidRolidIndexId, true,
 							  NULL, 2, keys);
+
+	/* Apply what it has */
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		bool		isnull;
@@ -330,9 +366,9 @@ apply_stored(Relation relation, Oid database, Oid role,
 }
 
 /*
- * Apply all that a new session of the owner's would get, the most special
- * last; of what is the same for all roles, only what set_to_server() has
- * covered
+ * Apply the stored settings that a new session of the owner would get, the
+ * most specific last.  The session has those for all roles already, but for
+ * the settings that set_to_server() has changed.
  */
 static void
 apply_all_stored(Oid owner, DwfHiddenSettings *hidden)
@@ -340,7 +376,7 @@ apply_all_stored(Oid owner, DwfHiddenSettings *hidden)
 	Relation	relation = table_open(DbRoleSettingRelationId,
 									  AccessShareLock);
 
-	/* in most clusters nobody has stored anything */
+	/* In most clusters no settings are stored */
 	if (RelationGetNumberOfBlocks(relation) > 0)
 	{
 		if (hidden->resets)
@@ -355,8 +391,9 @@ apply_all_stored(Oid owner, DwfHiddenSettings *hidden)
 }
 
 /*
- * Let a validator of this owner's, which has a nest of settings, find nothing
- * of the session's.  *hidden is to be left, on every way out, before the nest.
+ * Give a validator of this owner its settings, in the current nest of
+ * settings.  The caller calls dwf_closed_settings_leave() on every way out,
+ * before it ends the nest.
  */
 void
 dwf_closed_settings_enter(Oid owner, DwfHiddenSettings *hidden)
@@ -367,7 +404,7 @@ dwf_closed_settings_enter(Oid owner, DwfHiddenSettings *hidden)
 	(void) set("durable_wf.workflow_id", "", 0);
 }
 
-/* Put back what a RESET brings.  Cannot fail. */
+/* Give the settings their reset values back.  Cannot fail. */
 void
 dwf_closed_settings_leave(DwfHiddenSettings *hidden)
 {
@@ -384,9 +421,9 @@ dwf_closed_settings_leave(DwfHiddenSettings *hidden)
 }
 
 /*
- * The seed of random() is not undone with the setting of that name: a
- * validator cannot set it, by a SET clause of its own or of a trigger function
- * either.
+ * Check hook of the setting "seed": refuse it in a validator, also from a SET
+ * clause of a function.  The end of a nest restores the setting, but not the
+ * state of random().
  */
 static bool
 refuse_seed(double *value, void **extra, GucSource source)
@@ -400,7 +437,7 @@ refuse_seed(double *value, void **extra, GucSource source)
 	return check_seed == NULL || check_seed(value, extra, source);
 }
 
-/* Watch over that setting */
+/* Install the check hook of "seed" */
 void
 dwf_closed_settings_init(void)
 {

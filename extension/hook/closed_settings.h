@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * closed_settings.h
- *	  A validator's settings are its owner's, not the session's.  Floor 1.
+ *	  A validator's settings are its owner's, not the session's.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,11 +12,11 @@
 
 #include "nodes/pg_list.h"
 
-/* What has to be put back that the server's nest of settings does not hold */
+/* What the server's nest of settings does not put back */
 typedef struct DwfHiddenSettings
 {
-	MemoryContext context;		/* that outlives the validator */
-	List	   *resets;
+	MemoryContext context;		/* outlives the validator */
+	List	   *resets;			/* of HiddenReset */
 } DwfHiddenSettings;
 
 extern void dwf_closed_settings_enter(Oid owner, DwfHiddenSettings *hidden);

@@ -1,35 +1,34 @@
 /*-------------------------------------------------------------------------
  *
  * closed_world.c
- *	  What a validator may do in the session whose guest it is.
+ *	  What a validator may do in the session that runs it.
  *
- * A validator is code of the hook's owner in the session of whoever resumes
- * the hook.  It may read and write what its owner may, in the resumer's
- * transaction; of the session itself it finds nothing, and it leaves nothing
- * in it:
+ * A validator is code of the hook's owner in the session that resumes the
+ * hook.  It may read and write what the owner may, in the transaction of the
+ * resume.  It sees nothing of the session's own state, and leaves nothing in
+ * it:
  *
- *	cursors				are hidden, its own closed		closed_portals.c
- *	settings			are its owner's, then undone	closed_settings.c
- *	workflow, journal	there are none for it			restricted.c
- *	query, call stack	are hidden						here
- *	temporary objects	are refused						here
+ *	cursors				hidden; the validator's are closed	closed_portals.c
+ *	settings			the owner's; undone at the end		closed_settings.c
+ *	workflow, journal	the validator has none				restricted.c
+ *	query, call stack	hidden								here
+ *	temporary objects	refused								here
  *	the session's advisory locks, prepared statements, descriptors of large
  *	objects, last values of sequences, snapshots, statistics, LISTEN, the seed
  *	of random(), signals
- *						are refused, as the functions and commands
- *						that reach them are				closed_functions.c, here
+ *						out of reach: the functions and commands that use them
+ *						are refused							closed_functions.c,
+ *															here
  *
- * Both lists are closed: a utility command is refused unless it is on the one
- * below, a function of the server's unless it is on that of
- * closed_functions.c. What is on them leaves nothing but writes of the
- * transaction.
+ * What is not listed is refused: utility commands by the list in this file,
+ * VOLATILE functions in C by the list in closed_functions.c.  What is listed
+ * leaves nothing behind but writes of the transaction.
  *
  *-------------------------------------------------------------------------
  */
 #include "hook/closed_world.h"
 
 #include "catalog/namespace.h"
-#include "executor/executor.h"
 #include "nodes/parsenodes.h"
 #include "tcop/tcopprot.h"
 #include "tcop/utility.h"
@@ -40,11 +39,9 @@
 #include "hook/closed_plpgsql.h"
 #include "store/statement.h"
 
-static ExecutorStart_hook_type prev_executor_start = NULL;
+/* ----- entering and leaving ----- */
 
-/* ----- in and out ----- */
-
-/* Note what is to be hidden, before anything is */
+/* Note what to hide, before a validator begins.  Raises on lack of memory. */
 void
 dwf_closed_world_prepare(DwfClosedWorld *world)
 {
@@ -54,7 +51,10 @@ dwf_closed_world_prepare(DwfClosedWorld *world)
 	dwf_closed_plpgsql_prepare();
 }
 
-/* Hide it, but for the settings, which need a nest.  Cannot fail. */
+/*
+ * Hide what is the session's, but for its settings, which need a nest of
+ * settings (closed_settings.c).  Cannot fail.
+ */
 void
 dwf_closed_world_enter(DwfClosedWorld *world)
 {
@@ -67,7 +67,7 @@ dwf_closed_world_enter(DwfClosedWorld *world)
 	dwf_closed_plpgsql_enter();
 }
 
-/* Show it again, on every way out.  Cannot fail. */
+/* Show the session again, on every way out of a validator.  Cannot fail. */
 void
 dwf_closed_world_leave(DwfClosedWorld *world)
 {
@@ -81,49 +81,46 @@ dwf_closed_world_leave(DwfClosedWorld *world)
 
 /* ----- relations ----- */
 
-/* A query is about to be run: it may not touch what is the session's own */
-static void
-executor_start(QueryDesc *query, int flags)
+/* Before a query: in a validator, raise 42501 if it uses a temporary table */
+void
+dwf_closed_world_check_query(QueryDesc *query)
 {
-	if (dwf_restricted_is_validator() && !dwf_statement_is_running())
+	ListCell   *cell;
+
+	if (!dwf_restricted_is_validator() || dwf_statement_is_running())
+		return;
+	foreach(cell, query->plannedstmt->rtable)
 	{
-		ListCell   *cell;
+		RangeTblEntry *entry = lfirst(cell);
 
-		foreach(cell, query->plannedstmt->rtable)
-		{
-			RangeTblEntry *entry = lfirst(cell);
-
-			if (entry->rtekind == RTE_RELATION &&
-				isTempOrTempToastNamespace(get_rel_namespace(entry->relid)))
-				ereport(ERROR,
-						(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-						 errmsg("cannot use temporary relation \"%s\" in a hook's validator",
-								get_rel_name(entry->relid)),
-						 errdetail("It belongs to the session of whoever resumes the hook."),
-						 errhint("Name the schema, or list pg_temp last in the function's search_path.")));
-		}
+		if (entry->rtekind == RTE_RELATION &&
+			isTempOrTempToastNamespace(get_rel_namespace(entry->relid)))
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("cannot use temporary relation \"%s\" in a hook's validator",
+							get_rel_name(entry->relid)),
+					 errdetail("It belongs to the session of whoever resumes the hook."),
+					 errhint("Name the schema, or list pg_temp last in the function's search_path.")));
 	}
-	if (prev_executor_start)
-		prev_executor_start(query, flags);
-	else
-		standard_ExecutorStart(query, flags);
 }
 
 /* ----- utility commands ----- */
 
 /*
  * In a validator, raise 42501 unless a utility command leaves nothing behind.
- * One that others are within is as they are.
+ * EXPLAIN of a utility command is allowed if that command is.
  */
 void
 dwf_closed_world_check_command(Node *command)
 {
 	if (!dwf_restricted_is_validator())
 		return;
+
+	/* Return for what is allowed */
 	switch (nodeTag(command))
 	{
 		case T_VariableSetStmt:
-			/* it is for pools to end what a session does */
+			/* RESET ALL undoes what the session has set */
 			if (((VariableSetStmt *) command)->kind != VAR_RESET_ALL)
 				return;
 			break;
@@ -147,6 +144,8 @@ dwf_closed_world_check_command(Node *command)
 		default:
 			break;
 	}
+
+	/* Refuse the others */
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("cannot execute %s in a hook's validator",
@@ -157,8 +156,6 @@ dwf_closed_world_check_command(Node *command)
 void
 dwf_closed_world_init(void)
 {
-	prev_executor_start = ExecutorStart_hook;
-	ExecutorStart_hook = executor_start;
 	dwf_closed_functions_init();
 	dwf_closed_settings_init();
 }

@@ -4,11 +4,12 @@
  *	  wf_form: the body of an HTML form, as browsers and many senders of
  *	  webhooks write it (application/x-www-form-urlencoded), as JSON.
  *
- * Whatever it is given, it raises nothing: strangers send it, to workflows
- * that are not to end of it.  It decodes as browsers do: '+' is a space, %XX a
- * byte of UTF-8, and what is no escape stands for itself.  Nothing is lost or
- * guessed: a value that is no text is null, a name that is none stays as it
- * was sent, and the values of a name that comes more than once are an array.
+ * wf_form raises no error about its argument: unknown clients send it, and
+ * must not be able to end a workflow with it.  It decodes as browsers do: '+'
+ * is a space, %XX a byte of UTF-8, and a '%' that begins no escape stands for
+ * itself.  A value that does not decode to text is null; a name that does not
+ * stays as it was sent.  The values of a name that comes more than once are an
+ * array.
  *
  *-------------------------------------------------------------------------
  */
@@ -29,9 +30,10 @@ typedef struct Pair
 {
 	JsonbValue	name;
 	JsonbValue	value;
-	int			position;
+	int			position;		/* in the form, from 0 */
 } Pair;
 
+/* The value of a hexadecimal digit, or -1 */
 static int
 hex_value(char c)
 {
@@ -44,13 +46,17 @@ hex_value(char c)
 	return -1;
 }
 
-/* Decode a part, which is UTF-8 then; false if it cannot be text of ours */
+/*
+ * Decode a name or a value, and convert it from UTF-8 to the database's
+ * encoding; false if it is not valid, or cannot be converted.
+ */
 static bool
 decode(const char *part, int length, JsonbValue *value)
 {
 	char	   *bytes = palloc(length + 1);
 	int			n = 0;
 
+	/* Replace the escapes */
 	for (int i = 0; i < length; i++)
 	{
 		if (part[i] == '+')
@@ -66,6 +72,8 @@ decode(const char *part, int length, JsonbValue *value)
 			bytes[n++] = part[i];
 	}
 	bytes[n] = '\0';
+
+	/* Convert the result */
 	if (dwf_encoding_convert(bytes, n, PG_UTF8, GetDatabaseEncoding(), &bytes,
 							 &n) != DWF_CONVERTED)
 		return false;
@@ -99,7 +107,7 @@ raw_name(const char *part, int length)
 	return dwf_json_string(name.data, name.len);
 }
 
-/* Read a pair: from "start" to "end" */
+/* Read the pair that stands between "start" and "end" */
 static void
 read_pair(const char *start, const char *end, Pair *pair)
 {
@@ -114,7 +122,7 @@ read_pair(const char *start, const char *end, Pair *pair)
 		pair->value.type = jbvNull;
 }
 
-/* Read all pairs; returns how many */
+/* Read all pairs of a form; returns how many there are */
 static int
 read_pairs(const char *form, int length, Pair **pairs)
 {
@@ -122,9 +130,12 @@ read_pairs(const char *form, int length, Pair **pairs)
 	int			room = 1;
 	int			count = 0;
 
+	/* Make room for as many as there can be */
 	for (const char *c = form; c < end; c++)
 		room += *c == '&';
 	*pairs = palloc_extended((Size) room * sizeof(Pair), MCXT_ALLOC_HUGE);
+
+	/* Read what stands between the ampersands, unless it is empty */
 	for (const char *start = form; start < end;)
 	{
 		const char *ampersand = memchr(start, '&', end - start);
@@ -141,6 +152,7 @@ read_pairs(const char *form, int length, Pair **pairs)
 	return count;
 }
 
+/* Do two pairs have the same name? */
 static bool
 same_name(const Pair *a, const Pair *b)
 {
@@ -149,7 +161,7 @@ same_name(const Pair *a, const Pair *b)
 			   a->name.val.string.len) == 0;
 }
 
-/* By name, in their order */
+/* Order pairs by name, those of one name by position; for qsort() */
 static int
 compare_pairs(const void *a, const void *b)
 {
@@ -176,13 +188,18 @@ wf_form(PG_FUNCTION_ARGS)
 	Pair	   *pairs;
 	int			count;
 
-	/* what it cannot be converted from cannot be converted to, either */
+	/*
+	 * Read the form as UTF-8.  If this database's encoding cannot be
+	 * converted to UTF-8, decode() cannot convert from UTF-8 either, and
+	 * reports that.
+	 */
 	(void) dwf_encoding_convert(VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body),
 								GetDatabaseEncoding(), PG_UTF8, &form,
 								&length);
 	count = read_pairs(form, length, &pairs);
 	qsort(pairs, count, sizeof(Pair), compare_pairs);
 
+	/* Write each name with its value, or with an array of its values */
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	for (int i = 0; i < count;)
 	{

@@ -2,11 +2,12 @@
  *
  * hook.c
  *	  Hooks: wf_create_hook, wf_resume_hook, wf_await_hook, wf_get_hook,
- *	  wf_dispose_hook; and what becomes of them at the end of a workflow.
+ *	  wf_dispose_hook; and the trigger that releases or restores the hooks
+ *	  of a workflow that ends or lives again.
  *
- * A payload is a mailbox item at the door of hooks, by the token.  Who resumes
- * needs the token and nothing else; all other functions but wf_get_hook want
- * the rights of the workflow's owner.
+ * A payload is a mailbox item at the door of hooks; its key is the token.  To
+ * resume a hook, or to look at it with wf_get_hook, a role needs its token and
+ * nothing else; all other functions need the rights of the workflow's owner.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,13 +26,14 @@
 #include "mailbox/mailbox.h"
 #include "session/identity.h"
 #include "session/journal.h"
+#include "session/wait.h"
 #include "shared/claim.h"
 #include "store/catalog.h"
 #include "store/store.h"
 
 PG_FUNCTION_INFO_V1(dwf_release_hooks);
 
-/* wf_create_hook(token, metadata, validator, workflow_id) → text, the token */
+/* wf_create_hook(token, metadata, validator, workflow_id) → token */
 DWF_JOURNALLED(wf_create_hook, 0);
 static Datum
 do_wf_create_hook(PG_FUNCTION_ARGS)
@@ -39,6 +41,7 @@ do_wf_create_hook(PG_FUNCTION_ARGS)
 	DwfHook		hook = {0};
 	DwfLife		life;
 
+	/* Read the arguments */
 	hook.token = dwf_args_optional_name(fcinfo, 0, "token", DWF_KEY_MAX);
 	hook.metadata.isnull = PG_ARGISNULL(1);
 	if (!hook.metadata.isnull)
@@ -48,11 +51,13 @@ do_wf_create_hook(PG_FUNCTION_ARGS)
 	hook.respond_with.isnull = true;
 	dwf_store_require_writable("wf_create_hook");
 
+	/* Find the validator, which the workflow's owner must be able to run */
 	if (hook.validator)
 	{
 		dwf_identity_check_exists(hook.workflow_id, &life, GetUserId());
 		hook.validator = dwf_validator_resolve(hook.validator, life.owner);
 	}
+
 	if (hook.token == NULL)
 		hook.token = dwf_token_generate();
 	dwf_token_claim(&hook);
@@ -75,12 +80,13 @@ do_wf_resume_hook(PG_FUNCTION_ARGS)
 	dwf_store_require_writable("wf_resume_hook");
 
 	dwf_token_open(&resume);
-	dwf_token_claim_key(&resume);
-	dwf_token_deliver(&resume, dwf_token_validate(&resume, payload));
+	dwf_token_claim_keys(&resume, 1);
+	resume.payload = dwf_token_validate(&resume, payload);
+	dwf_token_deliver(&resume, 1);
 	PG_RETURN_TEXT_P(resume.hook.workflow_id);
 }
 
-/* Raise WF006 when the hook that is awaited is not there (any more) */
+/* The check of a receive: raise WF006 unless the awaited hook is there */
 static void
 check_hook(const DwfReceive *receive)
 {
@@ -90,8 +96,8 @@ check_hook(const DwfReceive *receive)
 
 /*
  * The workflow of a hook that the current user may await; raises WF006 and
- * 42501.  Who executes a workflow awaits that one's hooks: if a token that it
- * had is another's by now, its own hook is gone.
+ * 42501.  A session that executes a workflow awaits the hooks of that workflow
+ * only: if another workflow has the token now, its own hook is gone.
  */
 static text *
 own_hook_workflow(text *token)
@@ -119,6 +125,7 @@ do_wf_await_hook(PG_FUNCTION_ARGS)
 	bool		isnull;
 	Datum		payload;
 
+	/* Read the arguments */
 	dwf_wait_init(&wait, fcinfo, "wf_await_hook");
 	queue.key = dwf_args_name(fcinfo, 0, "token", DWF_KEY_MAX);
 	wait.deadline = dwf_args_deadline(fcinfo, 1, "timeout");
@@ -127,6 +134,7 @@ do_wf_await_hook(PG_FUNCTION_ARGS)
 	queue.workflow_id = receive.workflow_id;
 	receive.queues = &queue;
 
+	/* Wait for a payload */
 	isnull = !dwf_mailbox_receive(&receive, &wait, NULL);
 	payload = isnull ? (Datum) 0 : receive.items[0].payload;
 
@@ -168,6 +176,7 @@ do_wf_dispose_hook(PG_FUNCTION_ARGS)
 	address.key = dwf_args_name(fcinfo, 0, "token", DWF_KEY_MAX);
 	dwf_store_require_writable("wf_dispose_hook");
 
+	/* Delete the hook, or find that there is none to delete */
 	for (;;)
 	{
 		address.workflow_id = dwf_store_dispose_hook(address.key, GetUserId());
@@ -179,14 +188,16 @@ do_wf_dispose_hook(PG_FUNCTION_ARGS)
 		life.owner = hook.owner;
 		dwf_identity_check_owner(hook.workflow_id, &life, GetUserId());
 	}
+
+	/* Drop what was not received from it */
 	dwf_store_end_requests(&address);
 	PG_RETURN_BOOL(true);
 }
 
 /*
- * Trigger function of durable_wf.workflow, AFTER an update that ends a
- * workflow, which releases its hooks, or lets an ended one live again, and its
- * hooks with it.
+ * Trigger function of durable_wf.workflow, called AFTER an update that ends a
+ * workflow or lets an ended one live again: release the workflow's hooks, or
+ * restore them.  Raises 39P01 if it was called otherwise.
  */
 Datum
 dwf_release_hooks(PG_FUNCTION_ARGS)
@@ -205,6 +216,7 @@ dwf_release_hooks(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("durable_wf.release_hooks() serves durable_wf.workflow only")));
 
+	/* Release the hooks of an ended workflow; restore those of a live one */
 	desc = RelationGetDescr(trigger->tg_relation);
 	workflow_id = heap_getattr(trigger->tg_newtuple, DWF_WORKFLOW_WORKFLOW_ID,
 							   desc, &isnull);

@@ -1,14 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * http_request.c
- *	  HTTP requests as JSON: check what callers give, and make of it what
- *	  workflows get.
+ *	  HTTP requests as JSON: check those that callers give, and make those
+ *	  that workflows get.
  *
- * Nothing here looks at a table.  What is not as it must be raises 22023.
+ * These functions read no table.  A request that is not valid raises 22023.
  *
  *-------------------------------------------------------------------------
  */
-#include "hook/http_response.h"
+#include "hook/http_request.h"
 
 #include <ctype.h>
 
@@ -22,13 +22,14 @@
 #include "utils/numeric.h"
 #include "utils/resowner.h"
 
+#include "base/compat.h"
 #include "base/encoding.h"
 #include "base/json.h"
 
-/* What some put before JSON, to say that it is UTF-8 */
+/* What some clients put before JSON, to say that it is UTF-8 */
 #define BYTE_ORDER_MARK	"\xef\xbb\xbf"
 
-/* Raise about a field of a request */
+/* Raise 22023 about a field of a request */
 static void
 report_field(const char *name, const char *type)
 {
@@ -45,10 +46,13 @@ dwf_http_check_request(Jsonb *request)
 	"body_base64", "body_error", "received_at"};
 	JsonbValue *field;
 
+	/* The request is an object */
 	if (!JB_ROOT_IS_OBJECT(request))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("request must be a JSON object")));
+
+	/* Its fields, where it has them, are strings or an object of headers */
 	for (size_t i = 0; i < lengthof(strings); i++)
 	{
 		field = dwf_json_find(request, strings[i]);
@@ -75,11 +79,11 @@ lower_name(const JsonbValue *name)
 typedef struct Header
 {
 	char	   *name;			/* in lower case */
-	int			position;
+	int			position;		/* in the request, from 0 */
 	JsonbValue	value;
 } Header;
 
-/* By name, in their order */
+/* Order headers by name, those of one name by position; for qsort() */
 static int
 compare_headers(const void *a, const void *b)
 {
@@ -90,7 +94,7 @@ compare_headers(const void *a, const void *b)
 	return order != 0 ? order : left->position - right->position;
 }
 
-/* The headers of a request, sorted; returns how many */
+/* Read the headers of a request, sorted; returns how many there are */
 static int
 read_headers(Jsonb *request, Header **headers)
 {
@@ -98,13 +102,18 @@ read_headers(Jsonb *request, Header **headers)
 	JsonbIterator *it;
 	JsonbValue	value;
 	JsonbIteratorToken token;
+	Size		size;
 	int			count = 0;
 
 	*headers = NULL;
 	if (field == NULL)
 		return 0;
-	*headers = palloc_extended((Size) Max(JsonContainerSize(field->val.binary.data), 1) *
-							   sizeof(Header), MCXT_ALLOC_HUGE);
+
+	/* Make room for all */
+	size = Max(JsonContainerSize(field->val.binary.data), 1);
+	*headers = palloc_extended(size * sizeof(Header), MCXT_ALLOC_HUGE);
+
+	/* Read their names and values */
 	it = JsonbIteratorInit(field->val.binary.data);
 	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
 	{
@@ -148,9 +157,9 @@ dwf_http_idempotency_key(Jsonb *request)
 }
 
 /*
- * The idempotency key that a validator names: the header of what it returns,
- * if that is still a request; NULL if there is none.  The ids of events that
- * senders have are numbers, too.
+ * The idempotency key that a validator names: the header idempotency-key of
+ * what it returns, if that is an object with headers; else NULL.  The key may
+ * be a number, as the event ids of some senders are.
  */
 text *
 dwf_http_named_key(Jsonb *payload)
@@ -159,11 +168,14 @@ dwf_http_named_key(Jsonb *payload)
 	dwf_json_find(payload, "headers") : NULL;
 	JsonbValue *key;
 
+	/* Find the header */
 	if (headers == NULL || !dwf_json_is_object(headers))
 		return NULL;
 	key = getKeyJsonValueFromContainer(headers->val.binary.data,
 									   "idempotency-key",
 									   strlen("idempotency-key"), NULL);
+
+	/* Take a number or a string */
 	if (key && key->type == jbvNumeric)
 	{
 		Datum		number = NumericGetDatum(key->val.numeric);
@@ -177,8 +189,9 @@ dwf_http_named_key(Jsonb *payload)
 }
 
 /*
- * Add the headers, in lower case.  Those that differ in case only are one
- * header that was given more than once, and are put together as such.
+ * Add the field "headers", with names in lower case.  Headers whose names
+ * differ in case only are one header that was given more than once: their
+ * strings are joined by commas.
  */
 static void
 push_headers(JsonbParseState **state, const Header *headers, int count)
@@ -191,6 +204,7 @@ push_headers(JsonbParseState **state, const Header *headers, int count)
 	{
 		JsonbValue	value = headers[i].value;
 
+		/* Join the values of one name */
 		while (i + 1 < count &&
 			   strcmp(headers[i].name, headers[i + 1].name) == 0)
 		{
@@ -212,14 +226,14 @@ push_headers(JsonbParseState **state, const Header *headers, int count)
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
 
-/* How a body is to be read */
+/* How to read the bytes of a body */
 typedef struct BodyType
 {
 	bool		is_json;
 	int			encoding;
 } BodyType;
 
-/* What the content type says of the body; JSON is always UTF-8 */
+/* What the content type says about the body; JSON is always UTF-8 */
 static BodyType
 read_type(const Header *headers, int count)
 {
@@ -228,8 +242,11 @@ read_type(const Header *headers, int count)
 	char	   *type;
 	int			length;
 
+	/* Without a content type, the body is text in UTF-8 */
 	if (value == NULL || value->type != jbvString)
 		return result;
+
+	/* Compare the media type, without its parameters */
 	type = lower_name(value);
 	type += strspn(type, " \t");
 	length = strcspn(type, "; \t");
@@ -237,12 +254,14 @@ read_type(const Header *headers, int count)
 		(length == 16 && strncmp(type, "application/json", 16) == 0) ||
 		(length == 9 && strncmp(type, "text/json", 9) == 0) ||
 		(length > 5 && strncmp(type + length - 5, "+json", 5) == 0);
+
+	/* Other types may name an encoding */
 	if (!result.is_json)
 		result.encoding = dwf_encoding_of_type(type);
 	return result;
 }
 
-/* Is the content of a request encoded, by gzip say?  We decode nothing. */
+/* Is the content of a request encoded, by gzip say?  Nothing decodes it. */
 bool
 dwf_http_is_encoded(Jsonb *request)
 {
@@ -258,9 +277,10 @@ dwf_http_is_encoded(Jsonb *request)
 }
 
 /*
- * Text as JSON; NULL if it is none, or cannot be a jsonb, and the reason.  The
- * parser raises, so it runs in a subtransaction; which is nobody's error, so it
- * does not end the session either (exit_on_error).
+ * Make a jsonb of a text; NULL if it is not JSON or cannot be a jsonb, and set
+ * the reason.  The parser raises, so it runs in a subtransaction; its error is
+ * caught, so exit_on_error must not end the session.  Raises what is not about
+ * the text, a cancellation say.
  */
 static Jsonb *
 parse_json(char *text, char **reason)
@@ -271,6 +291,7 @@ parse_json(char *text, char **reason)
 	ErrorData  *volatile error = NULL;
 	bool		exits = ExitOnAnyError;
 
+	/* Parse the text in a subtransaction */
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
 	ExitOnAnyError = false;
@@ -292,13 +313,14 @@ parse_json(char *text, char **reason)
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
 
+	/* Return the reason for a refusal; raise other errors */
 	if (error)
 	{
 		int			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
 
 		if (category != ERRCODE_DATA_EXCEPTION &&
 			category != ERRCODE_PROGRAM_LIMIT_EXCEEDED)
-			ReThrowError(error);	/* a cancellation, say */
+			ReThrowError(error);
 		*reason = error->detail ?
 			psprintf("%s: %s", error->message, error->detail) : error->message;
 	}
@@ -306,8 +328,8 @@ parse_json(char *text, char **reason)
 }
 
 /*
- * The bytes that base64, perhaps in several lines, says, with a null byte
- * behind them; raises
+ * Decode base64, perhaps of several lines; a zero byte follows the bytes.
+ * Raises 22023.
  */
 static char *
 decode_base64(const JsonbValue *encoded, int *length)
@@ -327,9 +349,20 @@ decode_base64(const JsonbValue *encoded, int *length)
 	return bytes;
 }
 
+/* The reason why a body is not what its content type says */
+char *
+dwf_http_body_error(DwfConverted converted)
+{
+	if (converted == DWF_NOT_VALID)
+		return "it is not valid UTF-8";
+	return psprintf("it has characters that encoding \"%s\" lacks",
+					GetDatabaseEncodingName());
+}
+
 /*
- * Add "body" that bytes mean, which are not to be changed later, and if that
- * is not what the content type says, why
+ * Add the field "body" that the bytes mean by their type, and the field
+ * "body_error" if they are not what the type says.  The caller must not change
+ * the bytes before the jsonb is finished.
  */
 static void
 push_decoded_body(JsonbParseState **state, char *bytes, int length,
@@ -340,6 +373,7 @@ push_decoded_body(JsonbParseState **state, char *bytes, int length,
 	char	   *reason = NULL;
 	DwfConverted converted;
 
+	/* Read the bytes by their type */
 	if (type.is_json && strncmp(bytes, BYTE_ORDER_MARK, 3) == 0)
 	{
 		bytes += 3;
@@ -353,6 +387,7 @@ push_decoded_body(JsonbParseState **state, char *bytes, int length,
 			 (converted == DWF_NOT_VALID && type.is_json))
 		reason = dwf_http_body_error(converted);
 
+	/* Add the body: null, text or JSON */
 	if (converted != DWF_CONVERTED)
 		dwf_json_push(state, "body", NULL);
 	else
@@ -365,6 +400,8 @@ push_decoded_body(JsonbParseState **state, char *bytes, int length,
 			(void) JsonbExtractScalar(&jsonb->root, &value);
 		dwf_json_push(state, "body", &value);
 	}
+
+	/* Say why it is not JSON, or no text */
 	if (reason)
 	{
 		value = dwf_json_string(reason, strlen(reason));
@@ -372,7 +409,7 @@ push_decoded_body(JsonbParseState **state, char *bytes, int length,
 	}
 }
 
-/* A body, given as JSON, as text: a string as it is, all else written out */
+/* The text of a body given as JSON: a string's own, or the JSON's text */
 static char *
 text_of_body(const JsonbValue *body, int *length)
 {
@@ -398,7 +435,10 @@ text_of_body(const JsonbValue *body, int *length)
 	return text;
 }
 
-/* The bytes that such a body stands for, in the encoding that its type says */
+/*
+ * The bytes that a body given as JSON stands for, in the encoding that its
+ * type names, or else in UTF-8.  Raises 22P05 if neither has all characters.
+ */
 static char *
 bytes_of_body(const JsonbValue *body, BodyType type, int *length)
 {
@@ -419,8 +459,8 @@ bytes_of_body(const JsonbValue *body, BodyType type, int *length)
 }
 
 /*
- * Add "body" and "body_base64", each made from the other if need be; a
- * "body_error" that came with the body stays
+ * Add the fields "body" and "body_base64" of a request; make one from the
+ * other if only one was given.  A "body_error" that came with a body stays.
  */
 static void
 push_body(JsonbParseState **state, Jsonb *request, BodyType type)
@@ -432,11 +472,13 @@ push_body(JsonbParseState **state, Jsonb *request, BodyType type)
 	JsonbValue	value;
 	int			room;
 
+	/* Find the bytes */
 	if (encoded)
 		bytes = decode_base64(encoded, &length);
 	else if (body)
 		bytes = bytes_of_body(body, type, &length);
 
+	/* Add the body as it was given, or as the bytes say */
 	if (body || encoded == NULL)
 	{
 		dwf_json_push(state, "body", body);
@@ -447,6 +489,7 @@ push_body(JsonbParseState **state, Jsonb *request, BodyType type)
 	else
 		push_decoded_body(state, bytes, length, type);
 
+	/* Add the bytes */
 	room = pg_b64_enc_len(length);
 	value = dwf_json_string(palloc(room + 1), 0);
 	value.val.string.len = pg_b64_encode(DWF_BASE64_BYTES(bytes), length,
@@ -454,7 +497,10 @@ push_body(JsonbParseState **state, Jsonb *request, BodyType type)
 	dwf_json_push(state, "body_base64", &value);
 }
 
-/* What a workflow gets of a request, which has been checked */
+/*
+ * The payload that a workflow gets of a request, which has been checked.
+ * Raises 22023 and 22P05 about its body.
+ */
 Datum
 dwf_http_request(Jsonb *request, int64 request_id)
 {

@@ -8,7 +8,6 @@
  */
 #include "hook/http_response.h"
 
-#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
@@ -24,7 +23,10 @@
 #define STATUS_FIXED		200
 #define STATUS_UNSUPPORTED	415
 
-/* What the URLs of webhooks begin with: the setting, or address and port */
+/*
+ * The beginning of the URLs of webhooks: durable_wf.http_base_url or, if that
+ * is empty, the first address to listen on and the port.
+ */
 char *
 dwf_http_base_url(void)
 {
@@ -32,6 +34,7 @@ dwf_http_base_url(void)
 	const char *address = dwf_setting_http_listen_addresses;
 	int			length;
 
+	/* Use the setting, without slashes at its end */
 	initStringInfo(&url);
 	if (dwf_setting_http_base_url[0] != '\0')
 	{
@@ -40,6 +43,8 @@ dwf_http_base_url(void)
 			url.data[--url.len] = '\0';
 		return url.data;
 	}
+
+	/* Use the first address, or localhost for all addresses */
 	address += strspn(address, " ,");
 	length = strcspn(address, " ,");
 	if (length == 0 || (length == 1 && *address == '*'))
@@ -47,6 +52,8 @@ dwf_http_base_url(void)
 		address = "localhost";
 		length = strlen(address);
 	}
+
+	/* An address of IPv6 has brackets */
 	appendStringInfo(&url, memchr(address, ':', length) ?
 					 "http://[%.*s]:%d" : "http://%.*s:%d",
 					 length, address, dwf_setting_http_port);
@@ -66,7 +73,7 @@ dwf_http_url(text *token)
 	return cstring_to_text_with_len(url.data, url.len);
 }
 
-/* Raise unless this is the status of a response */
+/* Raise 22023 unless a response can have this status */
 void
 dwf_http_check_status(int status)
 {
@@ -77,15 +84,18 @@ dwf_http_check_status(int status)
 						STATUS_MIN, STATUS_MAX)));
 }
 
-/* The status that a number says; raises unless it is one */
+/* The status that a JSON number says; raises 22023 unless it is one */
 static int
 status_of(const JsonbValue *value)
 {
 	char	   *digits = NULL;
 
 	if (value->type == jbvNumeric)
-		digits = DatumGetCString(DirectFunctionCall1(numeric_out,
-													 NumericGetDatum(value->val.numeric)));
+	{
+		Datum		number = NumericGetDatum(value->val.numeric);
+
+		digits = DatumGetCString(DirectFunctionCall1(numeric_out, number));
+	}
 	if (digits == NULL || strlen(digits) != 3 ||
 		strspn(digits, "0123456789") != 3)
 		dwf_http_check_status(-1);
@@ -93,7 +103,7 @@ status_of(const JsonbValue *value)
 	return atoi(digits);
 }
 
-/* Is this a name that a header can have: a token of RFC 9110? */
+/* Can a header have this name: is it a token of RFC 9110? */
 static bool
 is_header_name(const JsonbValue *name)
 {
@@ -109,7 +119,7 @@ is_header_name(const JsonbValue *name)
 	return true;
 }
 
-/* Is this a value that a header can have?  One line, of no control characters. */
+/* Can a header have this value: one line without control characters? */
 static bool
 is_header_value(const JsonbValue *value)
 {
@@ -125,7 +135,7 @@ is_header_value(const JsonbValue *value)
 	return true;
 }
 
-/* Raise unless this is an object of header names and their values */
+/* Raise 22023 unless an object has names of headers with their values */
 static void
 check_headers(JsonbContainer *headers)
 {
@@ -151,7 +161,7 @@ check_headers(JsonbContainer *headers)
 						HEADERS_MAX)));
 }
 
-/* Raise unless these are the headers of a response */
+/* Raise 22023 unless a response can have these headers */
 void
 dwf_http_check_headers(Jsonb *headers)
 {
@@ -174,7 +184,7 @@ is_manual(Jsonb *respond_with)
 		memcmp(value.val.string.val, "manual", 6) == 0;
 }
 
-/* What a webhook's respond_with, which has been checked, means */
+/* How a webhook with this respond_with, which has been checked, responds */
 DwfRespond
 dwf_http_respond_mode(const NullableDatum *respond_with)
 {
@@ -184,7 +194,7 @@ dwf_http_respond_mode(const NullableDatum *respond_with)
 		DWF_RESPOND_MANUAL : DWF_RESPOND_FIXED;
 }
 
-/* Raise unless this says how a webhook can respond */
+/* Raise 22023 unless a webhook can have this respond_with */
 void
 dwf_http_check_respond_with(Jsonb *respond_with)
 {
@@ -200,6 +210,7 @@ dwf_http_check_respond_with(Jsonb *respond_with)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("respond_with must be null, \"manual\" or a JSON object")));
 
+	/* Refuse unknown fields */
 	it = JsonbIteratorInit(&respond_with->root);
 	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
 	{
@@ -216,6 +227,7 @@ dwf_http_check_respond_with(Jsonb *respond_with)
 					 errdetail("It can have \"status\", \"headers\" and \"body\".")));
 	}
 
+	/* Check the known ones; "body" may be anything */
 	field = getKeyJsonValueFromContainer(&respond_with->root, "status", 6,
 										 NULL);
 	if (field)
@@ -230,7 +242,7 @@ dwf_http_check_respond_with(Jsonb *respond_with)
 		check_headers(field->val.binary.data);
 }
 
-/* A response of what wf_respond() was given, checked; headers may be NULL */
+/* Make a response; its parts have been checked, headers may be NULL */
 Datum
 dwf_http_response(int status, Jsonb *headers, text *body)
 {
@@ -246,7 +258,7 @@ dwf_http_response(int status, Jsonb *headers, text *body)
 	return dwf_json_finish(&state);
 }
 
-/* The response of a webhook that does not wait for one */
+/* The response that a webhook whose mode is not "manual" gives at once */
 Datum
 dwf_http_immediate_response(const NullableDatum *respond_with)
 {
@@ -255,20 +267,23 @@ dwf_http_immediate_response(const NullableDatum *respond_with)
 	JsonbValue *field;
 	JsonbValue	empty = dwf_json_string("", 0);
 
+	/* Accepted: 202 and nothing else */
 	if (respond_with->isnull)
 		return dwf_http_response(STATUS_ACCEPTED, NULL, cstring_to_text(""));
 
+	/* Fixed: the parts that respond_with has */
 	fixed = DatumGetJsonbP(respond_with->value);
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	field = dwf_json_find(fixed, "status");
-	dwf_json_push_number(&state, "status", field ? status_of(field) : STATUS_FIXED);
+	dwf_json_push_number(&state, "status",
+						 field ? status_of(field) : STATUS_FIXED);
 	dwf_json_push_object(&state, "headers", dwf_json_find(fixed, "headers"));
 	field = getKeyJsonValueFromContainer(&fixed->root, "body", 4, NULL);
 	dwf_json_push(&state, "body", field ? field : &empty);
 	return dwf_json_finish(&state);
 }
 
-/* What is returned at once for a request that waits for its answer */
+/* The response to give at once to a request that is held: it has the id */
 Datum
 dwf_http_held_response(int64 request_id)
 {
@@ -297,14 +312,4 @@ dwf_http_unsupported_response(void)
 	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
 	dwf_json_push(&state, "body", &empty);
 	return dwf_json_finish(&state);
-}
-
-/* Why a body is not what its content type says */
-char *
-dwf_http_body_error(DwfConverted converted)
-{
-	if (converted == DWF_NOT_VALID)
-		return "it is not valid UTF-8";
-	return psprintf("it has characters that encoding \"%s\" lacks",
-					GetDatabaseEncodingName());
 }

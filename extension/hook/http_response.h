@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * http_response.h
- *	  The shapes of HTTP requests and responses, as JSON.  Floor 1.
+ *	  HTTP responses as JSON, and the URLs of webhooks.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,13 +12,11 @@
 
 #include "utils/jsonb.h"
 
-#include "base/encoding.h"
-
 /* How a webhook responds */
 typedef enum DwfRespond
 {
 	DWF_RESPOND_ACCEPTED,		/* 202, empty */
-	DWF_RESPOND_FIXED,			/* the same for every request */
+	DWF_RESPOND_FIXED,			/* one response for every request */
 	DWF_RESPOND_MANUAL			/* by wf_respond() */
 } DwfRespond;
 
@@ -32,11 +30,5 @@ extern Datum dwf_http_response(int status, Jsonb *headers, text *body);
 extern Datum dwf_http_immediate_response(const NullableDatum *respond_with);
 extern Datum dwf_http_held_response(int64 request_id);
 extern Datum dwf_http_unsupported_response(void);
-extern void dwf_http_check_request(Jsonb *request);
-extern text *dwf_http_idempotency_key(Jsonb *request);
-extern text *dwf_http_named_key(Jsonb *payload);
-extern bool dwf_http_is_encoded(Jsonb *request);
-extern PGDLLEXPORT char *dwf_http_body_error(DwfConverted converted);
-extern Datum dwf_http_request(Jsonb *request, int64 request_id);
 
 #endif							/* DWF_HTTP_RESPONSE_H */

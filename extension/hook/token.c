@@ -1,24 +1,40 @@
 /*-------------------------------------------------------------------------
  *
  * token.c
- *	  Claim a token for a workflow, and deliver to it.
+ *	  Claim a token for a workflow's hook, and resume hooks by their tokens.
  *
- *	T1	A token has one row in durable_wf.hook at most.  The row is a hook
- *		while its workflow has not ended; else it is dead, and counts for
- *		nothing.
- *	T2	Who resumes a hook has its row locked (FOR KEY SHARE) from before he
- *		delivers until his transaction ends.  Who deletes the row waits for
- *		that.  So when the row is gone, nothing more comes.
- *	T3	The end of a workflow moves its hooks to durable_wf.released_hook but
- *		must not wait for anybody, so it passes by those that are in use; these
- *		are dead rows.  They go the same way when the token is claimed.  If the
- *		workflow lives again (wf_retry), dead rows are hooks again and the
- *		others come back, or it does not live again: WF005.
- *	T4	What came to a hook goes with it: a disposal waits for who holds a part
- *		of it, and what is left all the same a new hook at the same address
- *		begins with removing.  Both see the latest, whatever the transaction's
- *		snapshot.  So nothing comes to a hook but what was sent to it.  The end
- *		of a workflow leaves that where it is, for when the hook comes back.
+ *	T1	A token has at most one row in durable_wf.hook.  The row is a hook
+ *		while its workflow has not ended.  Afterwards it is a dead row, which
+ *		no function takes for a hook.
+ *	T2	A resume locks the hook's row (FOR KEY SHARE) before it delivers, and
+ *		keeps the lock until its transaction ends.  A disposal, which deletes
+ *		the row, waits for that lock.  So nothing comes to a hook after its
+ *		row is gone.
+ *	T3	The end of a workflow moves its hooks to durable_wf.released_hook.  It
+ *		must not wait for other transactions, so it skips the rows that are
+ *		locked (SKIP LOCKED); these become dead rows.  A claim of the token
+ *		moves a dead row to durable_wf.released_hook.  wf_retry makes the dead
+ *		rows hooks again and moves the released ones back; if another workflow
+ *		has one of the tokens, wf_retry raises WF005.
+ *	T4	The payloads of a hook go with the hook.  A disposal waits for the
+ *		receivers that hold some of them; what a receiver gives back later is
+ *		removed by the next claim at the same address.  Both use the latest
+ *		snapshot, whatever the transaction's is.  So a hook gets no payload
+ *		that was sent to an earlier one.  The end of a workflow leaves the
+ *		payloads in place, for wf_retry.
+ *	T5	Each resume, of one hook (wf_resume_hook, wf_resume_webhook) or of
+ *		many (the gateway), takes its locks in this order:
+ *
+ *		1	rows of hook, KEY SHARE				dwf_token_open_many
+ *		2	no lock: the xid and the message ids, and only then a look at the
+ *			workflows (I5)						dwf_token_open_many
+ *		3	keys in idempotency, sorted			dwf_token_claim_keys
+ *		4	no lock that could wait: the payloads' rows in message
+ *												dwf_token_deliver
+ *		5	rows of request, if the requests are held, by their callers
+ *
+ *		A resume of one hook waits for a disposal in step 1, when it holds
+ *		nothing; a resume of many skips the rows that a disposal has locked.
  *
  *-------------------------------------------------------------------------
  */
@@ -41,7 +57,7 @@
 #define TOKEN_BYTES		24		/* 192 random bits */
 #define TOKEN_LENGTH	32		/* ... in base64 */
 
-/* Raise WF006, which says the same whatever the reason */
+/* Raise WF006; the message is the same for each reason */
 void
 dwf_token_report_no_hook(void)
 {
@@ -52,7 +68,7 @@ dwf_token_report_no_hook(void)
 	pg_unreachable();
 }
 
-/* A new token that nobody can guess, and that can stand in a URL */
+/* A new random token, of characters that a URL may have */
 text *
 dwf_token_generate(void)
 {
@@ -78,20 +94,15 @@ dwf_token_generate(void)
 
 /* ----- claiming ----- */
 
-/* Raise WF005; who holds the token is said to those who may see it */
-static void
-report_in_use(const DwfHook *holder)
+/* Are two jsonb equal? */
+static bool
+is_same_jsonb(Datum left, Datum right)
 {
-	ereport(ERROR,
-			(errcode(DWF_ERRCODE_TOKEN_IN_USE),
-			 errmsg("token \"%s\" is in use",
-					text_to_cstring(holder->token)),
-			 dwf_owner_allows(holder->owner, GetUserId()) ?
-			 errdetail("It belongs to a hook of workflow \"%s\".",
-					   text_to_cstring(holder->workflow_id)) : 0));
+	return compareJsonbContainers(&DatumGetJsonbP(left)->root,
+								  &DatumGetJsonbP(right)->root) == 0;
 }
 
-/* Raise 42710 unless the hook is what this call would create */
+/* Raise 42710 unless the present hook is what the caller wants to create */
 static void
 check_same_hook(const DwfHook *hook, const DwfHook *present)
 {
@@ -99,8 +110,7 @@ check_same_hook(const DwfHook *hook, const DwfHook *present)
 
 	if (!hook->metadata.isnull)
 		same &= !present->metadata.isnull &&
-			compareJsonbContainers(&DatumGetJsonbP(hook->metadata.value)->root,
-								   &DatumGetJsonbP(present->metadata.value)->root) == 0;
+			is_same_jsonb(hook->metadata.value, present->metadata.value);
 	if (hook->validator)
 		same &= dwf_texts_equal(hook->validator, present->validator);
 	if (!same)
@@ -112,23 +122,9 @@ check_same_hook(const DwfHook *hook, const DwfHook *present)
 }
 
 /*
- * Take a token from a workflow that has ended.  Raises 40001 where the
- * transaction cannot see that it is not so any more.
- */
-static void
-displace(text *token)
-{
-	if (!dwf_store_displace_hook(token) && IsolationUsesXactSnapshot())
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("could not see who has token \"%s\"",
-						text_to_cstring(token))));
-}
-
-/*
- * Create a hook of a workflow that the current user may act on, unless it is
- * there already.  Raises WF005, 42710, WF001, WF002, WF003 and 42501.  Blocks
- * while another transaction claims the token or gives it back.
+ * Create a hook of a workflow that the current user may act on, unless the
+ * workflow has it already.  Raises WF005, 42710, WF001, WF002, WF003 and
+ * 42501.  Blocks while another transaction claims the token or gives it back.
  */
 void
 dwf_token_claim(DwfHook *hook)
@@ -136,104 +132,246 @@ dwf_token_claim(DwfHook *hook)
 	DwfAddress	address = {DWF_DOOR_HOOK, hook->workflow_id, hook->token};
 	DwfHook		present;
 
-	(void) GetTopTransactionId();	/* before a look at the workflow: I5 */
+	/* I5: have an xid before the workflow is read */
+	(void) GetTopTransactionId();
+
+	/* Insert, or look at the hook that is in the way, until one succeeds */
 	while (!dwf_store_create_hook(hook, GetUserId()))
 	{
 		CHECK_FOR_INTERRUPTS();
 		dwf_identity_check_live(hook->workflow_id, GetUserId());
 		if (!dwf_store_find_hook(hook->token, &present))
-			continue;			/* it has just become free */
+			continue;			/* the token has just become free */
 		if (present.has_ended)
 		{
-			displace(hook->token);
+			dwf_store_displace_hook(hook->token);
 			continue;
 		}
 		if (!dwf_texts_equal(present.workflow_id, hook->workflow_id))
-			report_in_use(&present);
+			dwf_identity_report_token(&present);
 		check_same_hook(hook, &present);
 		return;
 	}
+
+	/* T4: remove what a receiver gave back after a disposal */
 	dwf_store_drop_payloads(&address);
 }
 
-/*
- * A workflow that the current user may act on lives again: all the hooks that
- * it had are hooks again.  Raises WF005 when another workflow has one's token.
- * Blocks while another transaction claims one of them, or gives it back.
- */
-void
-dwf_token_restore(text *workflow_id)
-{
-	text	   *token;
-	DwfHook		holder;
+/* ----- resuming ----- */
 
-	while ((token = dwf_store_find_unrestored(workflow_id)) != NULL)
+/* Order two elements of an array of tokens, for qsort() */
+static int
+compare_token_places(const void *a, const void *b)
+{
+	return dwf_texts_compare(*(text *const *) a, *(text *const *) b);
+}
+
+/* Order two hooks by their tokens; for qsort() and bsearch() */
+static int
+compare_hooks(const void *a, const void *b)
+{
+	return dwf_texts_compare(((const DwfHook *) a)->token,
+							 ((const DwfHook *) b)->token);
+}
+
+/* Hooks, sorted by token */
+typedef struct Hooks
+{
+	int			count;
+	DwfHook    *hooks;
+} Hooks;
+
+/*
+ * The webhooks of live workflows among these tokens, each named once.  With
+ * "lock", those whose rows this has locked.  Does not block.
+ */
+static Hooks
+read_webhooks(text **tokens, int count, bool lock)
+{
+	Hooks		found;
+
+	found.hooks = dwf_store_find_webhooks(tokens, count, lock, &found.count);
+	qsort(found.hooks, found.count, sizeof(DwfHook), compare_hooks);
+	return found;
+}
+
+/* The hook of a token, or NULL */
+static const DwfHook *
+find_hook(const Hooks *hooks, text *token)
+{
+	DwfHook		key = {.token = token};
+
+	return bsearch(&key, hooks->hooks, hooks->count, sizeof(DwfHook),
+				   compare_hooks);
+}
+
+/*
+ * Lock one hook's row until the transaction ends.  Blocks while another
+ * transaction disposes of the hook.
+ */
+static void
+lock_hook(DwfResume *resume)
+{
+	if (dwf_store_lock_hook(resume->token, &resume->hook) &&
+		(resume->hook.is_webhook || !resume->only_webhook))
+		resume->opened = DWF_OPENED;
+}
+
+/*
+ * Lock the rows of many webhooks until the transaction ends, but for those
+ * that another transaction disposes of.  Does not block.
+ */
+static void
+lock_webhooks(DwfResume *resumes, int count)
+{
+	text	  **tokens = palloc(count * sizeof(text *));
+	int			distinct = 0;
+	Hooks		locked;
+	Hooks		all;
+
+	/* Name each token once */
+	for (int i = 0; i < count; i++)
+		tokens[i] = resumes[i].token;
+	qsort(tokens, count, sizeof(text *), compare_token_places);
+	for (int i = 0; i < count; i++)
+		if (i == 0 || dwf_texts_compare(tokens[i], tokens[distinct - 1]) != 0)
+			tokens[distinct++] = tokens[i];
+
+	/* Read without a lock, too, if not all could be locked */
+	locked = read_webhooks(tokens, distinct, true);
+	all = locked.count == distinct ?
+		locked : read_webhooks(tokens, distinct, false);
+
+	for (int i = 0; i < count; i++)
 	{
-		CHECK_FOR_INTERRUPTS();
-		if (dwf_store_find_hook(token, &holder))
+		const DwfHook *hook = find_hook(&locked, resumes[i].token);
+
+		Assert(resumes[i].only_webhook);
+		if (hook)
 		{
-			if (!holder.has_ended)
-				report_in_use(&holder);
-			displace(token);
+			resumes[i].hook = *hook;
+			resumes[i].opened = DWF_OPENED;
 		}
-		dwf_store_restore_hooks(workflow_id);
+		else if (find_hook(&all, resumes[i].token))
+			resumes[i].opened = DWF_OPENED_LOCKED;
 	}
 }
 
-/* ----- delivering ----- */
+/*
+ * Begin to resume hooks: lock their rows, give each payload an id, and set
+ * "opened" of each.  With "may_wait", which is for one hook, this blocks while
+ * another transaction disposes of the hook; without it, this is for webhooks,
+ * does not block, and sets DWF_OPENED_LOCKED instead.
+ *
+ * A resume by a token that has no hook gets no transaction id.
+ */
+void
+dwf_token_open_many(DwfResume *resumes, int count, bool may_wait)
+{
+	Assert(count == 1 || !may_wait);
+
+	/* T5.1: lock the hooks' rows */
+	for (int i = 0; i < count; i++)
+		resumes[i].opened = DWF_OPENED_NONE;
+	if (may_wait)
+		lock_hook(resumes);
+	else
+		lock_webhooks(resumes, count);
+
+	/* T5.2: take ids, and look at each workflow after its id was taken */
+	for (int i = 0; i < count; i++)
+	{
+		DwfResume  *resume = &resumes[i];
+
+		if (resume->opened != DWF_OPENED)
+			continue;
+		if (resume->skips_validator && resume->hook.validator)
+		{
+			resume->opened = DWF_OPENED_ASIDE;
+			continue;
+		}
+		resume->message_id = dwf_store_next_message_id();
+		if (!dwf_probe_accepts(resume->hook.workflow_id, resume->hook.owner))
+			resume->opened = DWF_OPENED_NONE;
+	}
+}
 
 /*
- * Begin to deliver to a hook: keep it there, and get an id.  Raises WF006.
- * Blocks while another transaction disposes of it.
- *
- * Who tries tokens that are none gets no transaction id, so the workflow is
- * looked at once more after we have one (I5).
+ * Begin to resume one hook.  Raises WF006 if there is none.  Blocks while
+ * another transaction disposes of it.
  */
 void
 dwf_token_open(DwfResume *resume)
 {
-	DwfHook    *hook = &resume->hook;
-
-	if (!dwf_store_lock_hook(resume->token, hook) ||
-		(resume->only_webhook && !hook->is_webhook))
+	dwf_token_open_many(resume, 1, true);
+	if (resume->opened != DWF_OPENED)
 		dwf_token_report_no_hook();
-	resume->message_id = dwf_store_next_message_id();
-	if (!dwf_probe_accepts(hook->workflow_id, hook->owner))
-		dwf_token_report_no_hook();
-	resume->is_repeated = false;
 }
 
 /*
- * Claim the idempotency key, if there is one, for the message id, or take the
- * id that has it.  Blocks while another transaction uses the same key.
+ * Claim the idempotency keys of the resumes that are open and have one, each
+ * for its message id.  A resume whose key is taken, by an earlier resume or by
+ * one of these, is repeated: it gets the message id that has the key.  Raises
+ * 40001 if the snapshot does not show which id that is.  Blocks while another
+ * transaction claims one of the keys; all claim them in one order (T5).
  */
 void
-dwf_token_claim_key(DwfResume *resume)
+dwf_token_claim_keys(DwfResume *resumes, int count)
 {
-	Datum		owners;
+	DwfResume **keyed;
+	Datum	   *elements;
+	Datum		workflows;
 	Datum		scopes;
 	Datum		keys;
-	int64		holder;
+	Datum		ids;
+	int64	   *holders;
+	int			n = 0;
 
-	if (resume->idempotency_key == NULL)
+	/* Find those that have a key; in most calls there is none */
+	for (int i = 0; i < count; i++)
+		n += resumes[i].opened == DWF_OPENED && resumes[i].idempotency_key;
+	if (n == 0)
 		return;
-	owners = dwf_arrays_of_one_text(resume->hook.workflow_id);
-	scopes = dwf_arrays_of_one_text(resume->token);
-	keys = dwf_arrays_of_one_text(resume->idempotency_key);
-	dwf_store_claim_keys(owners, scopes, keys,
-						 dwf_arrays_of_int8(&resume->message_id, 1));
-	if (dwf_store_claimed_ids(owners, scopes, keys, &holder) != 1)
+	keyed = palloc(n * sizeof(DwfResume *));
+	n = 0;
+	for (int i = 0; i < count; i++)
+		if (resumes[i].opened == DWF_OPENED && resumes[i].idempotency_key)
+			keyed[n++] = &resumes[i];
+
+	/* Make the statements' arrays */
+	elements = palloc(n * sizeof(Datum));
+	for (int i = 0; i < n; i++)
+		elements[i] = PointerGetDatum(keyed[i]->hook.workflow_id);
+	workflows = dwf_arrays_of_text(elements, n);
+	for (int i = 0; i < n; i++)
+		elements[i] = PointerGetDatum(keyed[i]->token);
+	scopes = dwf_arrays_of_text(elements, n);
+	for (int i = 0; i < n; i++)
+		elements[i] = PointerGetDatum(keyed[i]->idempotency_key);
+	keys = dwf_arrays_of_text(elements, n);
+	holders = palloc(n * sizeof(int64));
+	for (int i = 0; i < n; i++)
+		holders[i] = keyed[i]->message_id;
+	ids = dwf_arrays_of_int8(holders, n);
+
+	/* Claim the keys, and read which message ids have them now */
+	dwf_store_claim_keys(workflows, scopes, keys, ids);
+	if (dwf_store_claimed_ids(workflows, scopes, keys, holders) != n)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("could not see an idempotency key that another transaction has used")));
-	resume->is_repeated = holder != resume->message_id;
-	resume->message_id = holder;
+	for (int i = 0; i < n; i++)
+	{
+		keyed[i]->is_repeated = holders[i] != keyed[i]->message_id;
+		keyed[i]->message_id = holders[i];
+	}
 }
 
 /*
- * What the hook's validator makes of a payload, which is that itself when
- * there is none; raises as it does.  One that repeats a key has to be valid,
- * too: its sender gets the answer of the first.
+ * The payload that the hook's validator makes of the given one, or the given
+ * one if the hook has no validator.  Raises what the validator raises.  A
+ * payload that repeats a key has to be valid, too: its sender gets the answer
+ * of the first.
  */
 Datum
 dwf_token_validate(const DwfResume *resume, Datum payload)
@@ -246,13 +384,52 @@ dwf_token_validate(const DwfResume *resume, Datum payload)
 	return payload == (Datum) 0 ? dwf_args_json_null() : payload;
 }
 
-/* Deliver a payload, unless it repeats a key */
-void
-dwf_token_deliver(DwfResume *resume, Datum payload)
+/* Deliver the payload of a resume alone */
+static void
+deliver_one(const DwfResume *resume)
 {
 	DwfAddress	address = {DWF_DOOR_HOOK, resume->hook.workflow_id,
 	resume->token};
 
-	if (!resume->is_repeated)
-		dwf_store_deliver(resume->message_id, &address, payload);
+	dwf_store_deliver(resume->message_id, &address, resume->payload);
+}
+
+/*
+ * Deliver the payloads of the resumes that are open and do not repeat a key:
+ * one by the statement for one, more by one statement for all.
+ */
+void
+dwf_token_deliver(const DwfResume *resumes, int count)
+{
+	int64	   *message_ids;
+	Datum	   *workflow_ids;
+	Datum	   *tokens;
+	Datum	   *payloads;
+	int			n = 0;
+
+	if (count == 1)
+	{
+		if (resumes->opened == DWF_OPENED && !resumes->is_repeated)
+			deliver_one(resumes);
+		return;
+	}
+
+	/* Make the statement's arrays */
+	message_ids = palloc(count * sizeof(int64));
+	workflow_ids = palloc(3 * count * sizeof(Datum));
+	tokens = workflow_ids + count;
+	payloads = tokens + count;
+	for (int i = 0; i < count; i++)
+	{
+		if (resumes[i].opened != DWF_OPENED || resumes[i].is_repeated)
+			continue;
+		message_ids[n] = resumes[i].message_id;
+		workflow_ids[n] = PointerGetDatum(resumes[i].hook.workflow_id);
+		tokens[n] = PointerGetDatum(resumes[i].token);
+		payloads[n] = resumes[i].payload;
+		n++;
+	}
+	if (n > 0)
+		dwf_store_deliver_payloads(n, message_ids, workflow_ids, tokens,
+								   payloads);
 }

@@ -1,20 +1,21 @@
 /*-------------------------------------------------------------------------
  *
  * validator.c
- *	  The functions that check what comes to a hook: find one, run one.
+ *	  Validators, the functions that check what comes to a hook: find one,
+ *	  run one.
  *
- * A validator is code of the hook's owner that runs in the session of whoever
- * resumes the hook, perhaps a superuser, and in his transaction: what it
- * writes commits or rolls back with the resume.
+ * A validator is code of the hook's owner.  It runs in the session that
+ * resumes the hook, whose role may be a superuser, and in the transaction of
+ * the resume: its writes commit or roll back with that.
  *
- *	- it runs as the owner, in a security-restricted operation: it cannot
+ *	- It runs as the owner, in a security-restricted operation: it cannot
  *	  become another role, nor leave a deferred trigger, a temporary table, a
- *	  LISTEN or a cursor WITH HOLD behind;
- *	- of the session it finds nothing, and leaves nothing in it
- *	  (closed_world.c);
- *	- its time is limited.  The limit is an interrupt that the function could
- *	  catch; then the session is ended a little later, as nothing else would
- *	  end it.
+ *	  LISTEN or a cursor WITH HOLD behind.
+ *	- It sees nothing of the session's own state, and leaves nothing in it
+ *	  (closed_world.c).
+ *	- Its time is limited.  The limit is a query cancel, which the function
+ *	  could catch.  If it still runs GRACE milliseconds later, the session is
+ *	  terminated.
  *
  *-------------------------------------------------------------------------
  */
@@ -44,18 +45,19 @@
 #include "utils/timestamp.h"
 #include "utils/varlena.h"
 
+#include "base/compat.h"
 #include "base/portable.h"
 #include "base/settings.h"
 #include "hook/closed_world.h"
 #include "session/journal.h"
 
-/* How long after its time a validator may take to leave, in milliseconds */
+/* How long after its cancel a validator may still run, in milliseconds */
 #define GRACE	10000
 
 static TimeoutId validator_timeout = MAX_TIMEOUTS;
 static volatile sig_atomic_t expired = 0;
 
-/* ----- which function ----- */
+/* ----- finding a validator ----- */
 
 /* Find the function of this name with one jsonb argument; raises 42883 */
 static Oid
@@ -77,8 +79,8 @@ find_function(text *name)
 }
 
 /*
- * Raise unless a function can validate for this owner: 42809, 42501.  Returns
- * its qualified name.
+ * The qualified name of a function.  Raises 42809 unless it can be a
+ * validator, and 42501 unless the owner may execute it.
  */
 static text *
 check_function(Oid function, Oid owner)
@@ -87,6 +89,7 @@ check_function(Oid function, Oid owner)
 	Form_pg_proc form;
 	text	   *qualified;
 
+	/* Check its kind and its result */
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for function %u", function);
 	form = (Form_pg_proc) GETSTRUCT(tuple);
@@ -97,6 +100,8 @@ check_function(Oid function, Oid owner)
 				 errmsg("%s(jsonb) cannot be a validator",
 						NameStr(form->proname)),
 				 errdetail("A validator is a function (jsonb) that returns one jsonb.")));
+
+	/* Check the owner's privilege */
 	if (!dwf_compat_can_execute(function, owner))
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FUNCTION,
 					   NameStr(form->proname));
@@ -106,8 +111,8 @@ check_function(Oid function, Oid owner)
 }
 
 /*
- * The qualified name of a function, found with the current search_path, that
- * can validate for a hook of this owner's.
+ * The qualified name of a validator, found with the current search_path, for a
+ * hook of this owner.  Raises 42883, 42809 and 42501.
  */
 text *
 dwf_validator_resolve(text *name, Oid owner)
@@ -115,9 +120,12 @@ dwf_validator_resolve(text *name, Oid owner)
 	return check_function(find_function(name), owner);
 }
 
-/* ----- running it ----- */
+/* ----- running a validator ----- */
 
-/* The time is over: cancel what runs; the second time, end the session */
+/*
+ * The timeout's handler, called by a signal: cancel the query the first time,
+ * terminate the session the second time.
+ */
 static void
 handle_timeout(void)
 {
@@ -130,25 +138,26 @@ handle_timeout(void)
 	SetLatch(MyLatch);
 }
 
-/* Start the clock of the outermost validator */
+/* Start the timeout, for the outermost validator */
 static void
-start_clock(void)
+start_timeout(void)
 {
+	TimestampTz end;
+
 	if (validator_timeout == MAX_TIMEOUTS)
 		validator_timeout = RegisterTimeout(USER_TIMEOUT, handle_timeout);
 	expired = 0;
-	enable_timeout_every(validator_timeout,
-						 TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													 dwf_setting_validator_timeout),
-						 GRACE);
+	end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+									  dwf_setting_validator_timeout);
+	enable_timeout_every(validator_timeout, end, GRACE);
 }
 
 /*
- * Stop it.  If it has rung, and the function has returned all the same, that
- * is an error, too; its interrupt is not to hit anything else.
+ * Stop the timeout.  Raises 57014 if it has fired although the function has
+ * returned: its cancel must not hit a later statement.
  */
 static void
-stop_clock(void)
+stop_timeout(void)
 {
 	disable_timeout(validator_timeout, false);
 	if (!expired)
@@ -159,7 +168,10 @@ stop_clock(void)
 			 errmsg("the hook's validator took too long")));
 }
 
-/* Call the function; the result, NULL as JSON null, goes to "context" */
+/*
+ * Call the function; returns a jsonb in "context", or 0 for SQL NULL.  Raises
+ * 42883, 42809, 42501 and what the function raises.
+ */
 static Datum
 call_function(text *name, Oid owner, Datum payload, MemoryContext context)
 {
@@ -169,12 +181,14 @@ call_function(text *name, Oid owner, Datum payload, MemoryContext context)
 	MemoryContext old;
 	Datum		result;
 
+	/* Check the function again: it or the privilege may have changed */
 	(void) check_function(oid, owner);
 	fmgr_info(oid, &function);
 	InitFunctionCallInfoData(*fcinfo, &function, 1, InvalidOid, NULL, NULL);
 	fcinfo->args[0].value = payload;
 	fcinfo->args[0].isnull = false;
 
+	/* Call it, and keep the result beyond the subtransaction */
 	PushActiveSnapshot(GetTransactionSnapshot());
 	result = FunctionCallInvoke(fcinfo);
 	old = MemoryContextSwitchTo(context);
@@ -185,7 +199,7 @@ call_function(text *name, Oid owner, Datum payload, MemoryContext context)
 	return fcinfo->isnull ? (Datum) 0 : result;
 }
 
-/* All of it, in the subtransaction */
+/* The part of a run that is in the subtransaction; returns as call_function */
 static Datum
 run_restricted(text *name, Oid owner, Datum payload, DwfClosedWorld *world)
 {
@@ -195,17 +209,22 @@ run_restricted(text *name, Oid owner, Datum payload, DwfClosedWorld *world)
 	int			security;
 	Datum		result;
 
+	/* Become the owner, with the owner's settings */
 	GetUserIdAndSecContext(&user, &security);
 	SetUserIdAndSecContext(owner, security | SECURITY_RESTRICTED_OPERATION |
 						   SECURITY_LOCAL_USERID_CHANGE);
 	if (world->is_outermost)
-		start_clock();			/* its limit is a setting of the session */
+		start_timeout();		/* the session sets the limit */
 	dwf_closed_settings_enter(owner, &world->settings);
-	own_level = NewGUCNestLevel();	/* what it finds is not freed by a SET */
+	own_level = NewGUCNestLevel();	/* SET frees nothing of what is hidden */
+
+	/* Call the function, and close the cursors that it left open */
 	result = call_function(name, owner, payload, world->settings.context);
 	dwf_closed_portals_drop();
+
+	/* Undo all, but for what was written */
 	if (world->is_outermost)
-		stop_clock();
+		stop_timeout();
 	AtEOXact_GUC(false, own_level);
 	dwf_closed_settings_leave(&world->settings);
 	AtEOXact_GUC(false, nest_level);
@@ -214,8 +233,8 @@ run_restricted(text *name, Oid owner, Datum payload, DwfClosedWorld *world)
 }
 
 /*
- * Raise what a validator has raised, now with the context that it could not
- * see; what its clock did says so
+ * Raise what a validator has raised, now with the context of its callers,
+ * which was hidden from it.  A cancel by the timeout gets its own message.
  */
 static void
 rethrow(ErrorData *error, bool timed_out)
@@ -231,9 +250,9 @@ rethrow(ErrorData *error, bool timed_out)
 }
 
 /*
- * Run a validator as its owner, and return what it returns: a jsonb, or 0 for
- * SQL NULL.  Raises what it raises, 57014 when it takes too long, and 42883,
- * 42809, 42501 and 42704 when it cannot run (any more).
+ * Run a validator as the hook's owner, and return what it returns: a jsonb, or
+ * 0 for SQL NULL.  Raises what it raises, 57014 if it takes too long, and
+ * 42883, 42809, 42501 and 42704 if it cannot run.
  */
 Datum
 dwf_validator_run(text *name, Oid owner, Datum payload)
@@ -245,17 +264,23 @@ dwf_validator_run(text *name, Oid owner, Datum payload)
 	DwfClosedWorld world;
 	bool		was_in_command;
 
+	/* A role that was dropped runs nothing */
 	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(owner)))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("the owner of the hook does not exist any more")));
 
+	/*
+	 * Hide the session from the validator.  It may not wait, and the calls of
+	 * our functions in it are not steps.
+	 */
 	dwf_closed_world_prepare(&world);
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
-	/* neither may it wait, nor is what it calls a step of its own */
 	was_in_command = dwf_journal_set_in_command(true);
 	dwf_closed_world_enter(&world);
+
+	/* Run it, and undo its subtransaction if it raises */
 	PG_TRY();
 	{
 		result = run_restricted(name, owner, payload, &world);
@@ -269,7 +294,7 @@ dwf_validator_run(text *name, Oid owner, Datum payload)
 		if (world.is_outermost && validator_timeout != MAX_TIMEOUTS)
 		{
 			disable_timeout(validator_timeout, false);
-			/* an interrupt that came too late for it is for nobody */
+			/* Drop the timeout's cancel if it has not been processed */
 			if (expired && error->sqlerrcode != ERRCODE_QUERY_CANCELED)
 				QueryCancelPending = false;
 		}
@@ -277,6 +302,8 @@ dwf_validator_run(text *name, Oid owner, Datum payload)
 		RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_END_TRY();
+
+	/* Show the session again */
 	dwf_closed_world_leave(&world);
 	(void) dwf_journal_set_in_command(was_in_command);
 	MemoryContextSwitchTo(context);

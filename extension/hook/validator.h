@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * validator.h
- *	  The functions that check what comes to a hook.  Floor 4.
+ *	  Validators: functions of users that check what comes to a hook.
  *
  *-------------------------------------------------------------------------
  */

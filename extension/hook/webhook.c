@@ -2,10 +2,10 @@
  *
  * webhook.c
  *	  Webhooks: wf_create_webhook, wf_resume_webhook, wf_respond,
- *	  wf_await_response; and the gateway's share of them.
+ *	  wf_await_response; and what the gateway calls.
  *
- * A webhook is a hook with a URL.  What comes to it is an HTTP request, as
- * JSON; the id of that request is the id of the mailbox item.
+ * A webhook is a hook with a URL.  Its payloads are HTTP requests, as JSON;
+ * the id of a request is the id of its mailbox item.
  *
  * A request to a webhook of mode "manual" is held until it is answered, and
  * has a row in durable_wf.request:
@@ -17,8 +17,8 @@
  *	waiting	 --its client leaves, if the gateway holds it-> over
  *	over	 --wf_respond (false)-----------------------> answered
  *
- * Whoever answers notes a wake at the address of the request; if the gateway
- * holds it, at the gateway's, too (wakeup.c).
+ * An answer notes a wake at the address of the request and, if the gateway
+ * holds the request, at the gateway's address (wakeup.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -30,6 +30,7 @@
 #include "utils/jsonb.h"
 
 #include "base/args.h"
+#include "hook/http_request.h"
 #include "hook/http_response.h"
 #include "hook/token.h"
 #include "hook/validator.h"
@@ -54,6 +55,7 @@ do_wf_create_webhook(PG_FUNCTION_ARGS)
 	bool		nulls[2] = {false, false};
 	DwfLife		life;
 
+	/* Read and check the arguments */
 	hook.respond_with.isnull = PG_ARGISNULL(0);
 	if (!hook.respond_with.isnull)
 	{
@@ -67,6 +69,7 @@ do_wf_create_webhook(PG_FUNCTION_ARGS)
 	hook.workflow_id = dwf_identity_argument(fcinfo, 3);
 	dwf_store_require_writable("wf_create_webhook");
 
+	/* Find the validator, which the workflow's owner must be able to run */
 	if (hook.validator)
 	{
 		dwf_identity_check_exists(hook.workflow_id, &life, GetUserId());
@@ -82,7 +85,10 @@ do_wf_create_webhook(PG_FUNCTION_ARGS)
 
 /* ----- requests ----- */
 
-/* Let the validator have a request, and the caller know if that is so */
+/*
+ * The payload that the hook's validator makes of a request; "trace", if not
+ * NULL, says that an error comes from the validator.
+ */
 static Datum
 validate(const DwfResume *resume, Datum payload, DwfWebhookTrace *trace)
 {
@@ -100,7 +106,7 @@ validate(const DwfResume *resume, Datum payload, DwfWebhookTrace *trace)
 	return payload;
 }
 
-/* Raise WF006 unless there is such a webhook */
+/* Raise WF006 unless a live workflow has a webhook of this token */
 static void
 check_webhook(text *token)
 {
@@ -112,18 +118,34 @@ check_webhook(text *token)
 }
 
 /*
- * A request has come to a webhook: deliver it, and return the response to
- * give.  For a webhook of mode "manual" that has the request's id; the request
- * is held, by the gateway or for wf_await_response().  A request that repeats
- * an idempotency key is the one that had it first; the validator may name
- * another key than the client has.
+ * The response to give at once to a request that was delivered, or repeats
+ * one that was.  For a webhook of mode "manual" the response has the request's
+ * id, and the request is held: by the gateway, or for wf_await_response().
+ */
+Datum
+dwf_webhook_respond(const DwfResume *resume, bool by_gateway)
+{
+	const DwfHook *hook = &resume->hook;
+
+	if (dwf_http_respond_mode(&hook->respond_with) != DWF_RESPOND_MANUAL)
+		return dwf_http_immediate_response(&hook->respond_with);
+	if (!resume->is_repeated || by_gateway)
+		dwf_store_hold_request(hook->workflow_id, resume->message_id,
+							   resume->token, by_gateway);
+	return dwf_http_held_response(resume->message_id);
+}
+
+/*
+ * Deliver a request to a webhook, and return the response to give at once.  A
+ * request that repeats an idempotency key stands for the request that had the
+ * key first; the validator may name another key than the client did.
  *
- * Nothing is delivered of a request whose content is encoded, which the
- * response says: nobody here could read it.
+ * A request whose content is encoded is not delivered, since no workflow could
+ * read it; the response says so.
  *
- * Raises 22023, WF006 and what the validator raises; "trace" tells which,
- * where somebody wants to know.  Blocks while another transaction disposes of
- * the webhook, or uses the same key.
+ * Raises 22023, WF006 and what the validator raises; "trace", if not NULL,
+ * tells the validator's errors from others.  Blocks while another transaction
+ * disposes of the webhook, or uses the same key.
  */
 Datum
 dwf_webhook_resume(text *token, Datum request, bool by_gateway,
@@ -133,8 +155,8 @@ dwf_webhook_resume(text *token, Datum request, bool by_gateway,
 	Jsonb	   *object = DatumGetJsonbP(request);
 	Datum		payload;
 	text	   *key;
-	bool		is_manual;
 
+	/* Check the request before anything is locked */
 	dwf_http_check_request(object);
 	key = dwf_http_idempotency_key(object);
 	if (key)
@@ -145,6 +167,7 @@ dwf_webhook_resume(text *token, Datum request, bool by_gateway,
 		return dwf_http_unsupported_response();
 	}
 
+	/* Lock the webhook (T5), then run its validator */
 	dwf_token_open(&resume);
 	payload = validate(&resume, dwf_http_request(object, resume.message_id),
 					   trace);
@@ -153,18 +176,13 @@ dwf_webhook_resume(text *token, Datum request, bool by_gateway,
 		key = dwf_http_named_key(DatumGetJsonbP(payload));
 		dwf_args_check_name(key, "idempotency-key", DWF_KEY_MAX, false);
 	}
-	resume.idempotency_key = key;
-	dwf_token_claim_key(&resume);
-	dwf_token_deliver(&resume, payload);
 
-	is_manual = dwf_http_respond_mode(&resume.hook.respond_with) ==
-		DWF_RESPOND_MANUAL;
-	if (!is_manual)
-		return dwf_http_immediate_response(&resume.hook.respond_with);
-	if (!resume.is_repeated || by_gateway)
-		dwf_store_hold_request(resume.hook.workflow_id, resume.message_id,
-							   token, by_gateway);
-	return dwf_http_held_response(resume.message_id);
+	/* Deliver it, unless its key is taken */
+	resume.idempotency_key = key;
+	resume.payload = payload;
+	dwf_token_claim_keys(&resume, 1);
+	dwf_token_deliver(&resume, 1);
+	return dwf_webhook_respond(&resume, by_gateway);
 }
 
 /* wf_resume_webhook(token, request) → jsonb, the response */
@@ -180,8 +198,8 @@ do_wf_resume_webhook(PG_FUNCTION_ARGS)
 }
 
 /*
- * wf_respond(request_id, status, headers, body) → boolean, false if nobody
- * waits for it any more
+ * wf_respond(request_id, status, headers, body) → boolean: false if it comes
+ * too late, when no client waits for the response
  */
 DWF_JOURNALLED(wf_respond, -1);
 static Datum
@@ -193,6 +211,7 @@ do_wf_respond(PG_FUNCTION_ARGS)
 	text	   *body;
 	DwfAnswered answered;
 
+	/* Read and check the arguments */
 	dwf_args_require(fcinfo, 0, "request_id");
 	dwf_args_require(fcinfo, 1, "status");
 	request_id = PG_GETARG_INT64(0);
@@ -204,6 +223,7 @@ do_wf_respond(PG_FUNCTION_ARGS)
 	body = PG_ARGISNULL(3) ? cstring_to_text("") : PG_GETARG_TEXT_PP(3);
 	dwf_store_require_writable("wf_respond");
 
+	/* Answer the request */
 	answered = dwf_store_respond(request_id,
 								 dwf_http_response(status, headers, body),
 								 GetUserId());
@@ -225,7 +245,7 @@ typedef struct ResponseWait
 	DwfAnswer	answer;
 } ResponseWait;
 
-/* An answer, or the certainty that there will be none */
+/* The wait's look: true for an answer, or once there can be none */
 static bool
 look_for_answer(DwfWait *wait)
 {
@@ -250,17 +270,21 @@ do_wf_await_response(PG_FUNCTION_ARGS)
 	DwfWait		wait;
 	int64		request_id;
 
+	/* Read the arguments */
 	dwf_wait_init(&wait, fcinfo, "wf_await_response");
 	response.token = dwf_args_name(fcinfo, 0, "token", DWF_KEY_MAX);
 	dwf_args_require(fcinfo, 1, "request_id");
 	request_id = PG_GETARG_INT64(1);
 	wait.deadline = dwf_args_deadline(fcinfo, 2, "timeout");
 
+	/* Find out which workflow the request went to */
 	if (!dwf_store_answer_of(request_id, response.token, &response.answer))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("there is no request " INT64_FORMAT " of this webhook",
 						request_id)));
+
+	/* Wait for the answer, or for the end of the workflow */
 	keys[0].address.door = DWF_DOOR_RESPONSE;
 	keys[0].address.workflow_id = response.answer.workflow_id;
 	keys[0].address.key =
@@ -281,8 +305,8 @@ do_wf_await_response(PG_FUNCTION_ARGS)
 /* ----- the gateway ----- */
 
 /*
- * durable_wf.resume_held(token, request) → jsonb: wf_resume_webhook(), for
- * who fetches the answers with durable_wf.take_answers()
+ * durable_wf.resume_held(token, request) → jsonb: wf_resume_webhook(), for a
+ * session that fetches the answers with durable_wf.take_answers()
  */
 Datum
 dwf_resume_held(PG_FUNCTION_ARGS)
@@ -295,8 +319,8 @@ dwf_resume_held(PG_FUNCTION_ARGS)
 }
 
 /*
- * durable_wf.take_answers(max_answers) → rows of (request_id, response) that
- * were not taken yet, of requests that the gateway holds
+ * durable_wf.take_answers(max_answers) → rows of (request_id, response): the
+ * answers to requests that the gateway holds, each taken once
  */
 Datum
 dwf_take_answers(PG_FUNCTION_ARGS)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * webhook.h
- *	  Requests to webhooks, for who takes them.  Floor 6.
+ *	  Requests to webhooks, for the gateway.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,10 +12,12 @@
 
 #include "utils/jsonb.h"
 
-/* How far a request has come, for whoever has to tell of an error */
+#include "hook/token.h"
+
+/* How far a request has come, for the caller that reports an error */
 typedef struct DwfWebhookTrace
 {
-	bool		is_validating;	/* what is raised is the validator's */
+	bool		is_validating;	/* an error is the validator's */
 	text	   *workflow_id;	/* ... of a hook of this workflow */
 	text	   *validator;
 } DwfWebhookTrace;
@@ -27,7 +29,7 @@ typedef enum DwfFate
 	DWF_FATE_LOCKED,			/* another transaction disposes of it */
 	DWF_FATE_ASIDE,				/* it has a validator: nothing was done */
 	DWF_FATE_ACCEPTED,			/* the response is 202, empty */
-	DWF_FATE_RESPONSE			/* the response is ... */
+	DWF_FATE_RESPONSE			/* the response is "response" */
 } DwfFate;
 
 /* A request to a webhook, one of many */
@@ -37,8 +39,8 @@ typedef struct DwfWebhookRequest
 	Jsonb	   *request;
 	bool		has_key;		/* it may bring an idempotency key */
 	DwfFate		fate;
-	Oid			owner;			/* whose validator it waits for, if it does */
-	Datum		response;		/* jsonb */
+	Oid			owner;			/* of the hook, if the fate is ASIDE */
+	Datum		response;		/* jsonb, if the fate is RESPONSE */
 } DwfWebhookRequest;
 
 extern PGDLLEXPORT void dwf_webhook_resume_many(DwfWebhookRequest *requests,
@@ -46,5 +48,6 @@ extern PGDLLEXPORT void dwf_webhook_resume_many(DwfWebhookRequest *requests,
 extern PGDLLEXPORT Datum dwf_webhook_resume(text *token, Datum request,
 											bool by_gateway,
 											DwfWebhookTrace *trace);
+extern Datum dwf_webhook_respond(const DwfResume *resume, bool by_gateway);
 
 #endif							/* DWF_WEBHOOK_H */

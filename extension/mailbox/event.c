@@ -3,9 +3,10 @@
  * event.c
  *	  What a workflow publishes: wf_set_event, wf_get_event.
  *
- * An event is read, not taken, so publishing wakes everyone who waits for it.
- * Whether the workflow has ended and whether it has published are read in one
- * snapshot: a value that was published just before the end is never missed.
+ * An event is read, not taken, so publishing it wakes all waiters for it.
+ * One statement reads, in one snapshot, whether the workflow has ended and
+ * what it has published: a value that was published just before the end is
+ * never missed.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,7 +18,6 @@
 #include "session/journal.h"
 #include "session/wait.h"
 #include "store/store.h"
-
 
 /* wf_set_event(key, value, workflow_id) → void */
 DWF_JOURNALLED(wf_set_event, 0);
@@ -41,7 +41,10 @@ typedef struct EventWait
 	DwfValue	value;
 } EventWait;
 
-/* A value, or the end of the workflow without one */
+/*
+ * The wait's look: true for a value, or if the workflow has ended without one.
+ * False also if there is no such workflow.  Raises 42501.
+ */
 static bool
 look_for_event(DwfWait *wait)
 {
@@ -64,12 +67,14 @@ do_wf_get_event(PG_FUNCTION_ARGS)
 	DwfWaitKey	keys[2] = {0};
 	DwfWait		wait;
 
+	/* Read the arguments */
 	dwf_wait_init(&wait, fcinfo, "wf_get_event");
 	event.workflow_id = dwf_args_name(fcinfo, 0, "workflow_id",
 									  DWF_WORKFLOW_ID_MAX);
 	event.key = dwf_args_name(fcinfo, 1, "key", DWF_KEY_MAX);
 	wait.deadline = dwf_args_deadline(fcinfo, 2, "timeout");
 
+	/* Wait for the event, or for the end of the workflow */
 	keys[0].address.door = DWF_DOOR_EVENT;
 	keys[0].address.workflow_id = event.workflow_id;
 	keys[0].address.key = event.key;

@@ -3,8 +3,8 @@
  * mailbox.c
  *	  Put an item into a mailbox, and take items out of it.
  *
- * A queue is a workflow's items of one door and key; the next item is the one
- * with the lowest id that is visible and that no other transaction holds.
+ * A queue is a workflow's items of one door and key.  Its next item is the one
+ * with the lowest id that is visible and that no other transaction has locked.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,7 +22,7 @@
 #include "store/catalog.h"
 #include "store/probe.h"
 
-/* The queue of a topic, or of messages without one when it is NULL */
+/* The queue of a topic; of messages without a topic if "topic" is NULL */
 DwfAddress
 dwf_mailbox_topic_queue(text *workflow_id, text *topic)
 {
@@ -36,7 +36,7 @@ dwf_mailbox_topic_queue(text *workflow_id, text *topic)
 
 /*
  * Put an item into the mailbox of a workflow that the current user may act
- * on, and return its id.  The wake is noted by the table's trigger.
+ * on, and return its id.  The table's trigger notes the wake.
  * Raises WF001, WF002, WF003 and 42501.  Does not block.
  */
 int64
@@ -50,7 +50,7 @@ dwf_mailbox_deliver(const DwfAddress *address, Datum payload)
 	return message_id;
 }
 
-/* The queue at an address, as the heads know it */
+/* The queue at an address, as queue_head.c identifies it */
 static DwfQueueId
 queue_id(const DwfAddress *address)
 {
@@ -62,10 +62,11 @@ queue_id(const DwfAddress *address)
 }
 
 /*
- * The id at which to start to look for the next item; moves the head of the
- * queue if it is time to.  That takes a new snapshot which shows everything
- * that somebody may give back, hence not one that has lost sight of what this
- * transaction itself has deleted: only who has written nothing moves it.
+ * The id at which to start the search for the next item.  Moves the head of
+ * the queue if queue_head.c has a candidate: the head moves to the lowest id
+ * in a new snapshot.  That snapshot must show every item that an abort may
+ * give back; it does not show those that this transaction has deleted, so a
+ * transaction that has written moves no head.
  */
 static int64
 queue_start(const DwfAddress *address, DwfQueueId queue)
@@ -76,26 +77,32 @@ queue_start(const DwfAddress *address, DwfQueueId queue)
 		!TransactionIdIsValid(GetTopTransactionIdIfAny()) &&
 		dwf_queue_head_ready(queue, &candidate))
 	{
-		/* read after "ready": all that may have lowered it before has ended */
+		/* Read the bound after "ready": what lowered it before has ended */
 		int64		bound = dwf_queue_head_bound(queue);
 
-		dwf_queue_head_advance(queue, candidate, dwf_store_lowest(address, bound));
+		dwf_queue_head_advance(queue, candidate,
+							   dwf_store_lowest(address, bound));
 	}
 	return dwf_queue_head_bound(queue);
 }
 
-/* Take from one queue, ids between "from" and "to"; returns how many */
+/*
+ * Take items of queue n with ids between "from" and "to", up to the limit;
+ * returns how many.  Skips those that other transactions have locked.
+ */
 static int
 take(DwfReceive *receive, int n, DwfQueueId queue, int64 from, int64 to)
 {
 	DwfAddress *address = &receive->queues[n];
 	int			note = dwf_wakeup_note_take(address);
 
+	/* Take them between the note and its settlement (I3) */
 	receive->count = dwf_store_take(address, from, to, receive->limit,
 									&receive->items);
 	dwf_wakeup_settle_take(note, receive->count);
 	receive->from = n;
 
+	/* Tell queue_head.c how far the queue is taken */
 	if (receive->count > 0)
 		dwf_queue_head_taken(queue,
 							 receive->items[receive->count - 1].message_id,
@@ -104,9 +111,10 @@ take(DwfReceive *receive, int n, DwfQueueId queue, int64 from, int64 to)
 }
 
 /*
- * Take the oldest item of several queues.  The oldest is found without a lock
- * and then taken by its id, so that no item of another queue is held even for
- * a moment; if somebody else holds it, the next oldest is tried.
+ * Take the oldest item of several queues; false if there is none to take.  The
+ * oldest is found without a lock and then taken by its id, so that no item of
+ * another queue is ever locked.  If another transaction has locked it, the
+ * next oldest is tried.
  */
 static bool
 take_oldest(DwfReceive *receive)
@@ -119,6 +127,7 @@ take_oldest(DwfReceive *receive)
 	Datum		door_array;
 	Datum		key_array;
 
+	/* Describe the queues to the statement */
 	for (int i = 0; i < n; i++)
 	{
 		doors[i] = CharGetDatum(receive->queues[i].door);
@@ -129,6 +138,7 @@ take_oldest(DwfReceive *receive)
 	door_array = dwf_arrays_of_char(doors, n);
 	key_array = dwf_arrays_of_text(keys, n);
 
+	/* Find the oldest and try to take it, until one is taken */
 	for (;;)
 	{
 		Datum		start_array = dwf_arrays_of_int8(start, n);
@@ -147,7 +157,10 @@ take_oldest(DwfReceive *receive)
 	}
 }
 
-/* The look of a receive */
+/*
+ * The look of a receive: true if it has taken items.  Raises WF001, WF002,
+ * WF003, 42501 and what the receive's check raises.
+ */
 static bool
 look_for_items(DwfWait *wait)
 {
@@ -169,11 +182,14 @@ look_for_items(DwfWait *wait)
 }
 
 /*
- * Receive from the queues of one workflow, as that workflow: wait for the
- * first item, and take what is there up to the limit.  False on timeout.
- * "aid", if not NULL, is one more address whose news wake the wait.
+ * Receive from the queues of one workflow, acting as that workflow: wait for
+ * the first item, and take up to "limit" items that are there.  False if the
+ * deadline comes first.  "aid", if not NULL, is one more address whose wakes
+ * end a sleep.
  *
- * The caller has filled in receive's queues and limit, and wait's deadline.
+ * The caller has filled in the fields of "receive" above "count", and the
+ * deadline of "wait".  Raises what look_for_items() raises.  Blocks until
+ * there is an item.
  */
 bool
 dwf_mailbox_receive(DwfReceive *receive, DwfWait *wait, const DwfWaitKey *aid)
@@ -184,6 +200,7 @@ dwf_mailbox_receive(DwfReceive *receive, DwfWait *wait, const DwfWaitKey *aid)
 	Assert(receive->limit == 1 || receive->nqueues == 1);
 	dwf_store_require_writable(wait->function);
 
+	/* Wait at the queues, and at the aid */
 	for (int i = 0; i < receive->nqueues; i++)
 		keys[wait->nkeys++].address = receive->queues[i];
 	if (aid)

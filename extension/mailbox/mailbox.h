@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * mailbox.h
- *	  The mailbox: one deliver path and one receive path, which messages and
- *	  notifications share.  Floor 5.
+ *	  The mailbox: deliver an item, and receive items, for messages,
+ *	  notifications and hooks.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,24 +12,26 @@
 #include "base/durable_wf.h"
 
 #include "session/wait.h"
+#include "shared/waiter.h"
 #include "store/store.h"
 
 typedef struct DwfReceive DwfReceive;
 
-/* A receive: where from and how much, and what it got */
+/* A receive: its queues and its limit, and what it has taken */
 struct DwfReceive
 {
 	text	   *workflow_id;
 	int			nqueues;
 	DwfAddress *queues;
 	int			limit;			/* more than 1 only with one queue */
-	void		(*check) (const DwfReceive *receive);	/* if not NULL: raises
-														 * if nothing can come
-														 * there any more */
 
+	/* called before each look, if not NULL; raises if no item can come */
+	void		(*check) (const DwfReceive *receive);
+
+	/* filled by dwf_mailbox_receive */
 	int			count;
 	DwfItem    *items;
-	int			from;			/* which of the queues they came from */
+	int			from;			/* the index of the items' queue */
 };
 
 extern DwfAddress dwf_mailbox_topic_queue(text *workflow_id, text *topic);

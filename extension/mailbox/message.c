@@ -19,24 +19,28 @@
 #include "mailbox/mailbox.h"
 #include "session/identity.h"
 #include "session/journal.h"
+#include "session/wait.h"
 #include "shared/shmem.h"
-
+#include "store/store.h"
 
 /* ----- sending ----- */
 
-/* The messages of one call; keys is NULL when none was given */
+/* The messages of one call */
 typedef struct Batch
 {
 	int			count;
 	Datum	   *destinations;
 	Datum	   *payloads;
-	Datum	   *keys;
+	Datum	   *keys;			/* NULL if none was given */
 	bool	   *key_nulls;
 	int64	   *ids;
-	DwfAddress	queue;			/* its workflow is each message's own */
+	DwfAddress	queue;			/* its workflow is the destination */
 } Batch;
 
-/* Raise for the first destination that refuses; return if none does */
+/*
+ * Raise for a destination that does not exist, that is not the user's or, if
+ * "finished_too", that has ended: WF001, 42501, WF002 or WF003.
+ */
 static void
 check_destinations(Datum destinations, bool finished_too)
 {
@@ -54,12 +58,15 @@ check_destinations(Datum destinations, bool finished_too)
 }
 
 /*
- * Settle which messages of a batch are new to their idempotency key.  Those
- * that are not get the id of the first send, and are taken out of the arrays
- * of what is to be sent.  Returns how many are left.
+ * Claim the idempotency keys of a batch.  A message whose key was used gets
+ * the id of the first message that had the key.  The others, and those without
+ * a key, are put into the three arrays of what to send.  Returns how many
+ * these are.
  *
- * Blocks while another transaction claims one of the keys; keys are claimed
- * in one order by all sessions, so two batches do not deadlock.
+ * Raises what check_destinations() raises, and 40001 if the snapshot does not
+ * show which message has a key.  Blocks while another transaction claims one
+ * of the keys; all sessions claim keys in one order, so two batches do not
+ * deadlock.
  */
 static int
 drop_repeated(Batch *batch, Datum *destinations, Datum *payloads, int64 *ids)
@@ -76,6 +83,7 @@ drop_repeated(Batch *batch, Datum *destinations, Datum *payloads, int64 *ids)
 	Datum		scope_array;
 	Datum		key_array;
 
+	/* Collect the messages that have a key */
 	for (int i = 0; i < batch->count; i++)
 	{
 		if (batch->key_nulls[i])
@@ -100,6 +108,7 @@ drop_repeated(Batch *batch, Datum *destinations, Datum *payloads, int64 *ids)
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("could not see an idempotency key that another transaction has used")));
 
+	/* Take over the ids that the keys have, and leave out what was sent */
 	for (int k = 0; k < keyed; k++)
 		batch->ids[position[k]] = holders[k];
 	for (int i = 0, k = 0; i < batch->count; i++)
@@ -115,7 +124,10 @@ drop_repeated(Batch *batch, Datum *destinations, Datum *payloads, int64 *ids)
 	return left;
 }
 
-/* Send a batch, all or nothing, and fill in its ids */
+/*
+ * Send a batch, all messages or none, and fill in its ids.  Raises WF001,
+ * WF002, WF003, 42501 and 40001.  Blocks as drop_repeated() does.
+ */
 static void
 send_batch(Batch *batch)
 {
@@ -125,6 +137,7 @@ send_batch(Batch *batch)
 	int64	   *ids;
 	Datum		destination_array;
 
+	/* Take an id for each */
 	ids = batch->ids = palloc(count * sizeof(int64));
 	for (int i = 0; i < count; i++)
 	{
@@ -132,6 +145,7 @@ send_batch(Batch *batch)
 		ids[i] = dwf_store_next_message_id();
 	}
 
+	/* Leave out those whose idempotency keys were used */
 	if (batch->keys)
 	{
 		destinations = palloc(count * sizeof(Datum));
@@ -147,7 +161,7 @@ send_batch(Batch *batch)
 							   dwf_arrays_of_jsonb(payloads, count),
 							   &batch->queue, GetUserId()) != (uint64) count)
 	{
-		/* some were refused, and the error undoes the others: say which */
+		/* Raise for one that was refused; that undoes the others */
 		check_destinations(destination_array, true);
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
@@ -193,7 +207,7 @@ do_wf_send(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(batch.ids[0]);
 }
 
-/* Check each element of an array of names; null is refused unless allowed */
+/* Raise 22023 unless each element of an array is a name, or an allowed null */
 static void
 check_names(Datum *values, bool *nulls, int count, const char *name, int max,
 			bool may_be_null)
@@ -209,7 +223,7 @@ check_names(Datum *values, bool *nulls, int count, const char *name, int max,
 	}
 }
 
-/* Raise unless an array of "count" elements goes with the destinations */
+/* Raise 22023 unless an array has as many elements as destination_ids */
 static void
 check_array_length(const char *name, int count, int destinations)
 {
@@ -222,7 +236,10 @@ check_array_length(const char *name, int count, int destinations)
 						   count, destinations)));
 }
 
-/* wf_send_many(destination_ids, messages, topic, idempotency_keys) → bigint[] */
+/*
+ * wf_send_many(destination_ids, messages, topic, idempotency_keys)
+ *	→ bigint[]
+ */
 DWF_JOURNALLED(wf_send_many, -1);
 static Datum
 do_wf_send_many(PG_FUNCTION_ARGS)
@@ -232,6 +249,7 @@ do_wf_send_many(PG_FUNCTION_ARGS)
 	bool	   *payload_nulls;
 	int			count;
 
+	/* Read the arguments */
 	batch.count = dwf_args_array(fcinfo, 0, "destination_ids", TEXTOID,
 								 &batch.destinations, &nulls);
 	count = dwf_args_array(fcinfo, 1, "messages", JSONBOID,
@@ -246,6 +264,8 @@ do_wf_send_many(PG_FUNCTION_ARGS)
 		check_names(batch.keys, batch.key_nulls, count, "idempotency_key",
 					DWF_KEY_MAX, true);
 	}
+
+	/* Check the destinations; a message that is SQL NULL is JSON null */
 	check_names(batch.destinations, nulls, batch.count, "destination_id",
 				DWF_WORKFLOW_ID_MAX, false);
 	for (int i = 0; i < batch.count; i++)
@@ -273,6 +293,7 @@ do_wf_recv(PG_FUNCTION_ARGS)
 	bool		isnull;
 	Datum		message;
 
+	/* Read the arguments */
 	dwf_wait_init(&wait, fcinfo, "wf_recv");
 	topic = dwf_args_topic(fcinfo, 0);
 	wait.deadline = dwf_args_deadline(fcinfo, 1, "timeout");
@@ -280,13 +301,14 @@ do_wf_recv(PG_FUNCTION_ARGS)
 	queue = dwf_mailbox_topic_queue(receive.workflow_id, topic);
 	receive.queues = &queue;
 
+	/* Wait for a message */
 	isnull = !dwf_mailbox_receive(&receive, &wait, NULL);
 	message = isnull ? (Datum) 0 : receive.items[0].payload;
 
 	return dwf_args_return_value(fcinfo, message, isnull);
 }
 
-/* Is this queue among the first "count"? */
+/* Is this queue among the first "count" of an array? */
 static bool
 is_among(const DwfAddress *queue, const DwfAddress *queues, int count)
 {
@@ -297,7 +319,10 @@ is_among(const DwfAddress *queue, const DwfAddress *queues, int count)
 	return false;
 }
 
-/* The different queues that an array of topics names */
+/*
+ * Fill in the queues of a receive that an array of topics names, each once.
+ * Raises 22023 if there is none, or too many.
+ */
 static void
 collect_queues(FunctionCallInfo fcinfo, int n, DwfReceive *receive)
 {
@@ -306,12 +331,14 @@ collect_queues(FunctionCallInfo fcinfo, int n, DwfReceive *receive)
 	int			count;
 	int			bytes = 0;
 
+	/* Read the array */
 	count = dwf_args_array(fcinfo, n, "topics", TEXTOID, &topics, &nulls);
 	if (count == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("topics must not be empty")));
 
+	/* Collect the queues */
 	receive->queues = palloc(DWF_TOPICS_MAX * sizeof(DwfAddress));
 	for (int i = 0; i < count; i++)
 	{
@@ -335,7 +362,9 @@ collect_queues(FunctionCallInfo fcinfo, int n, DwfReceive *receive)
 	}
 }
 
-/* wf_recv_any(topics, timeout, workflow_id) → (topic, message); also a CALL */
+/*
+ * wf_recv_any(topics, timeout, workflow_id) → (topic, message); also a CALL
+ */
 DWF_JOURNALLED_MANY(wf_recv_any, 0);
 static Datum
 do_wf_recv_any(PG_FUNCTION_ARGS)
@@ -345,12 +374,14 @@ do_wf_recv_any(PG_FUNCTION_ARGS)
 	Datum		values[2] = {0};
 	bool		nulls[2] = {true, true};
 
+	/* Read the arguments */
 	dwf_wait_init(&wait, fcinfo, "wf_recv_any");
 	dwf_args_require(fcinfo, 0, "topics");
 	wait.deadline = dwf_args_deadline(fcinfo, 1, "timeout");
 	receive.workflow_id = dwf_identity_argument(fcinfo, 2);
 	collect_queues(fcinfo, 0, &receive);
 
+	/* Wait for a message of any of the topics */
 	if (dwf_mailbox_receive(&receive, &wait, NULL))
 	{
 		DwfAddress *queue = &receive.queues[receive.from];
@@ -374,6 +405,7 @@ do_wf_recv_many(PG_FUNCTION_ARGS)
 	DwfWait		wait;
 	text	   *topic;
 
+	/* Read the arguments */
 	dwf_wait_init(&wait, fcinfo, "wf_recv_many");
 	topic = dwf_args_topic(fcinfo, 0);
 	dwf_args_require(fcinfo, 1, "max_messages");
@@ -387,6 +419,7 @@ do_wf_recv_many(PG_FUNCTION_ARGS)
 	queue = dwf_mailbox_topic_queue(receive.workflow_id, topic);
 	receive.queues = &queue;
 
+	/* Wait for the first message, and return those that were taken */
 	InitMaterializedSRF(fcinfo, 0);
 	(void) dwf_mailbox_receive(&receive, &wait, NULL);
 	for (int i = 0; i < receive.count; i++)

@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * notify.c
- *	  Wait for event and notify: wf_wait_for_event, wf_notify,
- *	  wf_event_waiters.
+ *	  Wait for an event id, and notify the waiters: wf_wait_for_event,
+ *	  wf_notify, wf_event_waiters.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,12 +20,15 @@
 #include "mailbox/publish.h"
 #include "session/identity.h"
 #include "session/journal.h"
+#include "session/wait.h"
 #include "shared/shmem.h"
 #include "shared/waiter.h"
 #include "store/store.h"
 
-
-/* wf_wait_for_event(event_id, timeout, workflow_id) → (event_data, timed_out) */
+/*
+ * wf_wait_for_event(event_id, timeout, workflow_id)
+ *	→ (event_data, timed_out)
+ */
 DWF_JOURNALLED(wf_wait_for_event, 0);
 static Datum
 do_wf_wait_for_event(PG_FUNCTION_ARGS)
@@ -38,15 +41,19 @@ do_wf_wait_for_event(PG_FUNCTION_ARGS)
 	bool		nulls[2] = {false, false};
 	bool		timed_out;
 
+	/* Read the arguments */
 	dwf_wait_init(&wait, fcinfo, "wf_wait_for_event");
 	queue.key = dwf_args_name(fcinfo, 0, "event_id", DWF_KEY_MAX);
 	wait.deadline = dwf_args_deadline(fcinfo, 1, "timeout");
 	receive.workflow_id = dwf_identity_argument(fcinfo, 2);
 	queue.workflow_id = receive.workflow_id;
 	receive.queues = &queue;
+
+	/* A broadcast looks for waiters at its own address, by the wait's id */
 	broadcast.address.key = queue.key;
 	wait.wants_id = true;
 
+	/* Wait for a notification */
 	timed_out = !dwf_mailbox_receive(&receive, &wait, &broadcast);
 	values[0] = timed_out ? (Datum) 0 : receive.items[0].payload;
 	nulls[0] = timed_out;
@@ -54,7 +61,10 @@ do_wf_wait_for_event(PG_FUNCTION_ARGS)
 	return dwf_args_return_row(fcinfo, values, nulls);
 }
 
-/* Add a row about a waiter; message_id 0 is null, as is an endless deadline */
+/*
+ * Add a row about a workflow and its waiter, if not NULL.  A message id of 0
+ * is null, and so is a deadline that never comes.
+ */
 static void
 put_waiter(ReturnSetInfo *result, text *workflow_id, int64 message_id,
 		   const DwfWaiterInfo *waiter)
@@ -75,7 +85,7 @@ put_waiter(ReturnSetInfo *result, text *workflow_id, int64 message_id,
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
-/* wf_notify(event_id, event_data, workflow_id) → rows of who gets it */
+/* wf_notify(event_id, event_data, workflow_id) → a row for each item */
 DWF_JOURNALLED(wf_notify, 0);
 static Datum
 do_wf_notify(PG_FUNCTION_ARGS)
@@ -101,7 +111,7 @@ do_wf_notify(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* wf_event_waiters(event_id) → rows of who would get a broadcast */
+/* wf_event_waiters(event_id) → the workflows that a broadcast would reach */
 DWF_JOURNALLED(wf_event_waiters, 0);
 static Datum
 do_wf_event_waiters(PG_FUNCTION_ARGS)
@@ -114,6 +124,7 @@ do_wf_event_waiters(PG_FUNCTION_ARGS)
 	dwf_shmem_require("wf_event_waiters");
 	InitMaterializedSRF(fcinfo, 0);
 
+	/* Show each workflow of the user once, with its oldest wait */
 	foreach(cell, dwf_publish_waiters(event_id))
 	{
 		DwfWaiterInfo *waiter = lfirst(cell);

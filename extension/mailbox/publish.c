@@ -1,17 +1,19 @@
 /*-------------------------------------------------------------------------
  *
  * publish.c
- *	  Publish an event, or notify who waits for an event id: what the SQL
+ *	  Publish an event, or notify the waiters for an event id: what the SQL
  *	  functions and the trigger functions share.
  *
- * A notification is a mailbox item, whether addressed or broadcast.  A
- * broadcast reads the registry for who waits now, and gives each workflow one
- * item, tagged with the wait that it answers.  A unique index on the tag
- * makes sure that a wait is answered once, however many notify at a time; who
- * would be second waits for the first to commit or roll back, and then
- * answers another wait of that workflow or nobody.  By then the first answer
- * may have been taken, and the wait be over, and its tag be free again: so an
- * answer is withdrawn if its wait is over as soon as it is given.
+ * A notification is a mailbox item, whether it is sent to one workflow or
+ * broadcast.  A broadcast reads the registry of waiters, and gives each
+ * workflow one item, tagged with the id of the wait that it answers.  A unique
+ * index on the tag makes sure that a wait is answered once, however many
+ * sessions notify at a time.  The second of two answers to a wait waits for
+ * the first to commit or roll back.  If the first commits, the second finds
+ * the tag taken, and its broadcast tries another wait of that workflow, if
+ * there is one.  But the first item may have been received by then, which ends
+ * the wait and frees the tag: so an answer is withdrawn if its wait is over
+ * right after the insertion.
  *
  *-------------------------------------------------------------------------
  */
@@ -30,7 +32,7 @@
 /*
  * Publish a value under a key of a workflow that the current user may act on.
  * Raises WF001, WF002, WF003 and 42501.  Blocks only while another transaction
- * publishes the same key.
+ * publishes under the same key.
  */
 void
 dwf_publish_event(text *workflow_id, text *key, Datum value)
@@ -39,7 +41,10 @@ dwf_publish_event(text *workflow_id, text *key, Datum value)
 		dwf_identity_check_live(workflow_id, GetUserId());
 }
 
-/* By workflow, so that all who notify lock in one order; oldest wait first */
+/*
+ * Order waiters by workflow, so that all broadcasts lock in one order, and
+ * those of one workflow by the age of their waits.
+ */
 static int
 compare_waiters(const ListCell *a, const ListCell *b)
 {
@@ -53,8 +58,8 @@ compare_waiters(const ListCell *a, const ListCell *b)
 }
 
 /*
- * Who waits for the event id, blocked or suspended, sorted by workflow, then
- * longest wait first
+ * The waiters for an event id, suspended ones included, sorted by workflow,
+ * then longest wait first.
  */
 List *
 dwf_publish_waiters(text *event_id)
@@ -67,16 +72,23 @@ dwf_publish_waiters(text *event_id)
 	return waiters;
 }
 
-/* Answer one wait; the id of the item, or 0 if that wait is not to be had */
+/*
+ * Answer one wait; returns the id of the item, or 0 if the wait has an answer,
+ * is over, or is of a workflow that the current user may not act on.  Blocks
+ * while another transaction answers the wait.
+ */
 static int64
 answer(const DwfWaiterInfo *waiter, text *event_id, Datum payload)
 {
 	DwfAddress	address = {DWF_DOOR_NOTIFY, waiter->workflow_id, event_id};
 	int64		message_id = dwf_store_next_message_id();
 
+	/* Give the answer */
 	if (!dwf_store_answer(message_id, &address, payload, GetUserId(),
 						  waiter->wait_id))
 		return 0;
+
+	/* Withdraw it if the wait is over */
 	if (waiter->slot < 0 ? !dwf_store_is_suspended(waiter) :
 		!dwf_waiter_still_waits(waiter))
 	{
@@ -86,7 +98,7 @@ answer(const DwfWaiterInfo *waiter, text *event_id, Datum payload)
 	return message_id;
 }
 
-/* The longest wait of a workflow for the event id, or NULL */
+/* The waiter of a workflow that waits longest for the event id, or NULL */
 static DwfWaiterInfo *
 find_waiter(text *workflow_id, text *event_id)
 {
@@ -104,7 +116,7 @@ find_waiter(text *workflow_id, text *event_id)
 	return NULL;
 }
 
-/* A DwfNotified */
+/* Make a DwfNotified */
 static DwfNotified *
 make_notified(text *workflow_id, int64 message_id, DwfWaiterInfo *waiter)
 {
@@ -116,7 +128,7 @@ make_notified(text *workflow_id, int64 message_id, DwfWaiterInfo *waiter)
 	return notified;
 }
 
-/* Give the payload to each workflow that waits, once */
+/* Notify each workflow that waits for the event id, once */
 static List *
 broadcast(text *event_id, Datum payload)
 {
@@ -124,6 +136,7 @@ broadcast(text *event_id, Datum payload)
 	text	   *served = NULL;
 	ListCell   *cell;
 
+	/* Answer the first wait of each workflow that can be answered */
 	foreach(cell, dwf_publish_waiters(event_id))
 	{
 		DwfWaiterInfo *waiter = lfirst(cell);
@@ -136,17 +149,19 @@ broadcast(text *event_id, Datum payload)
 		if (message_id == 0)
 			continue;
 		served = waiter->workflow_id;
-		notified = lappend(notified, make_notified(served, message_id, waiter));
+		notified = lappend(notified,
+						   make_notified(served, message_id, waiter));
 	}
 	return notified;
 }
 
 /*
- * Notify one workflow, waiting or not, or, when workflow_id is NULL, everyone
- * who waits for the event id and whom the current user may act on.  Returns a
- * list of DwfNotified.  Raises 55000 for a broadcast without shared memory and
- * 25001 for one with an old snapshot, for one workflow WF001, WF002, WF003 and
- * 42501.  Blocks only while another transaction answers the same wait.
+ * Notify one workflow, waiting or not.  If workflow_id is NULL, notify all
+ * workflows that wait for the event id and that the current user may act on.
+ * Returns a list of DwfNotified.  A broadcast raises 55000 without shared
+ * memory, and 25001 if the transaction keeps one snapshot; a notification of
+ * one workflow raises WF001, WF002, WF003 and 42501.  Blocks only while
+ * another transaction answers a wait that this one would answer.
  */
 List *
 dwf_publish_notify(text *event_id, Datum payload, text *workflow_id)
@@ -154,6 +169,7 @@ dwf_publish_notify(text *event_id, Datum payload, text *workflow_id)
 	DwfAddress	address = {DWF_DOOR_NOTIFY, workflow_id, event_id};
 	int64		message_id;
 
+	/* Broadcast */
 	if (workflow_id == NULL)
 	{
 		dwf_shmem_require("wf_notify");
@@ -165,6 +181,8 @@ dwf_publish_notify(text *event_id, Datum payload, text *workflow_id)
 					 errhint("Name the workflow, or notify in a READ COMMITTED transaction.")));
 		return broadcast(event_id, payload);
 	}
+
+	/* Notify one workflow */
 	message_id = dwf_mailbox_deliver(&address, payload);
 	return list_make1(make_notified(workflow_id, message_id,
 									find_waiter(workflow_id, event_id)));

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * publish.h
- *	  Publish events and notifications.  Floor 5.
+ *	  Publish events and notifications.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,7 +12,7 @@
 
 #include "shared/waiter.h"
 
-/* A workflow that a notification was given to; waiter is NULL if none waits */
+/* A workflow that got a notification; "waiter" is NULL if it did not wait */
 typedef struct DwfNotified
 {
 	text	   *workflow_id;

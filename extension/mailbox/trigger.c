@@ -4,15 +4,15 @@
  *	  Row trigger functions for users' tables: wf_trigger_send,
  *	  wf_trigger_set_event, wf_trigger_notify.
  *
- * Their arguments are templates: literal text with columns of the row in
- * braces, as in 'order-{id}'; a brace itself is written twice.  The row as
- * jsonb is what is sent: NEW, or OLD on DELETE.  A template is parsed once
- * per statement; a column that the table does not have is an error at the
- * first row.  Both are written in one way, whatever the session has set, so
- * that a row names the same workflow in each session (portable.c).
+ * The arguments of a trigger are templates: literal text with columns of the
+ * row in braces, as in 'order-{id}'; a brace itself is written twice.  The
+ * payload is the row as jsonb: NEW, or OLD on DELETE.  A template is parsed
+ * once per statement; a column that the table does not have raises at the
+ * first row.  The text of columns and rows does not depend on the session's
+ * settings (portable.c), so a row names one workflow in all sessions.
  *
- * They act as the current user, with the checks and the errors of the
- * functions that they stand for.
+ * The trigger functions act as the current user, with the checks and the
+ * errors of the functions wf_send, wf_set_event and wf_notify.
  *
  *-------------------------------------------------------------------------
  */
@@ -49,12 +49,13 @@ typedef struct Piece
 	FmgrInfo	output;
 } Piece;
 
+/* An argument of a trigger, parsed */
 typedef struct Template
 {
 	const char *source;
 	int			npieces;
 	Piece	   *pieces;
-	DwfDependence dependence;	/* that of its columns' text */
+	DwfDependence dependence;	/* of its columns' text */
 } Template;
 
 /* What one trigger needs for each row, kept in fn_extra */
@@ -63,12 +64,12 @@ typedef struct RowPlan
 	int			ntemplates;
 	Template	templates[TEMPLATES_MAX];
 	FmgrInfo	to_jsonb;
-	DwfDependence dependence;	/* that of the row's text */
+	DwfDependence dependence;	/* of the row's text */
 } RowPlan;
 
 /* ----- templates ----- */
 
-/* Raise 22023 for a template that cannot be parsed */
+/* Raise 22023 about a template that cannot be parsed */
 static void
 refuse_template(const char *template, const Trigger *trigger)
 {
@@ -79,7 +80,7 @@ refuse_template(const char *template, const Trigger *trigger)
 			 errhint("Write {column} for a column, {{ and }} for braces.")));
 }
 
-/* The column that a template names; raises 42703 */
+/* The number of a column that a template names; raises 42703 */
 static int
 find_column(TupleDesc desc, const char *column, const char *template,
 			const TriggerData *data)
@@ -101,7 +102,7 @@ find_column(TupleDesc desc, const char *column, const char *template,
 					   data->tg_trigger->tgname)));
 }
 
-/* Append the literal text gathered so far as a piece, if there is any */
+/* Append the literal text that was gathered as a piece, and empty it */
 static void
 end_literal(Template *parsed, StringInfo literal)
 {
@@ -111,7 +112,10 @@ end_literal(Template *parsed, StringInfo literal)
 	resetStringInfo(literal);
 }
 
-/* Parse {column} at "at", just behind the brace; returns what follows it */
+/*
+ * Parse a column at "at", which follows the opening brace; returns the place
+ * after the closing brace.  Raises 22023 and 42703.
+ */
 static const char *
 parse_column(Template *parsed, const char *at, const char *template,
 			 const TriggerData *data)
@@ -123,10 +127,13 @@ parse_column(Template *parsed, const char *at, const char *template,
 	Oid			function;
 	bool		is_varlena;
 
+	/* Find the column */
 	if (end == NULL)
 		refuse_template(template, data->tg_trigger);
 	piece->literal = NULL;
 	piece->attnum = find_column(desc, pnstrdup(at, end - at), template, data);
+
+	/* Find out how to write it */
 	type = TupleDescAttr(desc, piece->attnum - 1)->atttypid;
 	parsed->dependence |= dwf_portable_type(type);
 	getTypeOutputInfo(type, &function, &is_varlena);
@@ -134,19 +141,22 @@ parse_column(Template *parsed, const char *at, const char *template,
 	return end + 1;
 }
 
-/* Parse a template; to be called in the context in which it is kept */
+/*
+ * Parse a template, in the current memory context.  Raises 22023 and 42703.
+ */
 static void
 parse_template(Template *parsed, const char *template, const TriggerData *data)
 {
 	StringInfoData literal;
 
-	/* each piece takes one byte of the template at least */
+	/* Make room: each piece takes one byte of the template or more */
 	parsed->source = pstrdup(template);
 	parsed->npieces = 0;
 	parsed->dependence = DWF_DEPENDS_NOT;
 	parsed->pieces = palloc0((strlen(template) + 1) * sizeof(Piece));
 	initStringInfo(&literal);
 
+	/* Cut it into pieces */
 	for (const char *at = template; *at != '\0';)
 	{
 		if ((*at == '{' || *at == '}') && at[1] == at[0])
@@ -167,7 +177,7 @@ parse_template(Template *parsed, const char *template, const TriggerData *data)
 	end_literal(parsed, &literal);
 }
 
-/* Fill a template in for a row; raises 22023 for a column that is null */
+/* Fill in a template for a row; raises 22023 about a column that is null */
 static text *
 expand_template(const Template *parsed, HeapTuple row, const char *argument,
 				const TriggerData *data)
@@ -176,10 +186,12 @@ expand_template(const Template *parsed, HeapTuple row, const char *argument,
 	int			nest_level = dwf_portable_begin(parsed->dependence);
 	StringInfoData value;
 
+	/* Append the pieces */
 	initStringInfo(&value);
 	for (int i = 0; i < parsed->npieces; i++)
 	{
 		Piece	   *piece = &parsed->pieces[i];
+		Form_pg_attribute attribute;
 		Datum		column;
 		bool		isnull;
 
@@ -188,29 +200,37 @@ expand_template(const Template *parsed, HeapTuple row, const char *argument,
 			appendStringInfoString(&value, piece->literal);
 			continue;
 		}
+
+		/* Write a column as text */
+		attribute = TupleDescAttr(desc, piece->attnum - 1);
 		column = heap_getattr(row, piece->attnum, desc, &isnull);
 		if (isnull)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("%s must not be null", argument),
 					 errdetail("Column \"%s\" is null, which template \"%s\" of trigger \"%s\" names.",
-							   NameStr(TupleDescAttr(desc, piece->attnum - 1)->attname),
-							   parsed->source, data->tg_trigger->tgname)));
+							   NameStr(attribute->attname), parsed->source,
+							   data->tg_trigger->tgname)));
 		appendStringInfoString(&value,
 							   OutputFunctionCall(&piece->output, column));
 	}
+
 	dwf_portable_end(nest_level);
 	return cstring_to_text_with_len(value.data, value.len);
 }
 
 /* ----- rows ----- */
 
-/* Raise unless "function" was called by a row trigger with enough arguments */
+/*
+ * The trigger that called "function"; raises 39P01 and 22023 unless it is a
+ * row trigger with as many arguments as the function takes.
+ */
 static TriggerData *
 check_trigger(FunctionCallInfo fcinfo, const char *function, int min_args)
 {
 	TriggerData *data = (TriggerData *) fcinfo->context;
 
+	/* The function was called by a row trigger */
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
@@ -222,6 +242,8 @@ check_trigger(FunctionCallInfo fcinfo, const char *function, int min_args)
 				 errdetail("Trigger \"%s\" fires for each statement.",
 						   data->tg_trigger->tgname),
 				 errhint("Create it with FOR EACH ROW.")));
+
+	/* The trigger has enough arguments, and not too many */
 	if (data->tg_trigger->tgnargs < min_args ||
 		data->tg_trigger->tgnargs > TEMPLATES_MAX)
 		ereport(ERROR,
@@ -237,7 +259,7 @@ check_trigger(FunctionCallInfo fcinfo, const char *function, int min_args)
 	return data;
 }
 
-/* Prepare to_jsonb for rows of the trigger's table */
+/* Prepare a call of to_jsonb() for rows of the trigger's table */
 static void
 prepare_to_jsonb(FmgrInfo *to_jsonb, const TriggerData *data)
 {
@@ -252,7 +274,7 @@ prepare_to_jsonb(FmgrInfo *to_jsonb, const TriggerData *data)
 					   to_jsonb);
 }
 
-/* The plan of this trigger, made at its first row in a statement */
+/* The plan of this trigger; the first row of a statement makes it */
 static RowPlan *
 row_plan(FunctionCallInfo fcinfo, const TriggerData *data)
 {
@@ -262,6 +284,7 @@ row_plan(FunctionCallInfo fcinfo, const TriggerData *data)
 	if (plan)
 		return plan;
 
+	/* Parse the templates in memory that lasts as long as the statement */
 	old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
 	plan = palloc0(sizeof(RowPlan));
 	plan->ntemplates = data->tg_trigger->tgnargs;
@@ -274,7 +297,7 @@ row_plan(FunctionCallInfo fcinfo, const TriggerData *data)
 	return plan;
 }
 
-/* The row that the trigger is about: the new one, or the one deleted */
+/* The row of the trigger: NEW, or OLD on DELETE */
 static HeapTuple
 trigger_row(const TriggerData *data)
 {
@@ -283,8 +306,8 @@ trigger_row(const TriggerData *data)
 }
 
 /*
- * The row to send.  Before it is written its generated columns have no value
- * yet; an UPDATE brings along the old ones, which are not to be sent.
+ * The row to send.  In a BEFORE trigger, the generated columns have no value
+ * yet; in that of an UPDATE they have the old row's, so send null instead.
  */
 static HeapTuple
 row_to_send(const TriggerData *data)
@@ -294,17 +317,23 @@ row_to_send(const TriggerData *data)
 	bool		isnull = true;
 	Datum		none = (Datum) 0;
 
+	/* Only a BEFORE UPDATE trigger may have old generated columns */
 	if (!TRIGGER_FIRED_BEFORE(data->tg_event) ||
 		!TRIGGER_FIRED_BY_UPDATE(data->tg_event) ||
 		desc->constr == NULL || !desc->constr->has_generated_stored)
 		return row;
+
+	/* Set them to null in a copy of the row */
 	for (int i = 1; i <= desc->natts; i++)
 		if (TupleDescAttr(desc, i - 1)->attgenerated != '\0')
 			row = heap_modify_tuple_by_cols(row, desc, 1, &i, &none, &isnull);
 	return row;
 }
 
-/* Template n filled in for the row and checked as a name, NULL without one */
+/*
+ * Template n filled in for the row, and checked as a name; NULL if the trigger
+ * has no such argument.  Raises 22023.
+ */
 static text *
 template_value(RowPlan *plan, int n, const TriggerData *data,
 			   const char *argument, int max, bool may_be_empty)
@@ -319,7 +348,7 @@ template_value(RowPlan *plan, int n, const TriggerData *data,
 	return value;
 }
 
-/* The row as jsonb */
+/* The row to send, as jsonb */
 static Datum
 row_payload(RowPlan *plan, const TriggerData *data)
 {

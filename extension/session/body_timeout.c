@@ -3,10 +3,10 @@
  * body_timeout.c
  *	  How long the body of a SQL workflow may take.
  *
- * A body is one CALL that may last for years, and a background worker has no
- * client's statements that the server would time.  So a statement, for
- * statement_timeout, is a stretch of a body between two waits or steps, or a
- * step's command, for which durable_wf.step_timeout comes first.
+ * A body is one CALL that may last for years, and the server applies
+ * statement_timeout to the statements of clients only.  So here it applies to
+ * each stretch of a body between two waits or steps, and to each command of a
+ * step unless durable_wf.step_timeout is set for that.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,10 +18,10 @@
 
 #include "base/settings.h"
 
-/* When the present stretch or command will have taken too long; 0: never */
+/* When the present stretch or command has taken too long; 0: never */
 static TimestampTz limit = 0;
 
-/* From now on, so many milliseconds are left; 0: no end of them */
+/* Limit the time from now on, in milliseconds; 0: no limit */
 static void
 start(int timeout)
 {
@@ -33,7 +33,7 @@ start(int timeout)
 	enable_timeout_at(STATEMENT_TIMEOUT, limit);
 }
 
-/* A stretch begins */
+/* A stretch of the body begins */
 void
 dwf_body_timeout_start(void)
 {
@@ -48,14 +48,14 @@ dwf_body_timeout_start_step(void)
 		  StatementTimeout);
 }
 
-/* Neither runs: the body waits, or has ended */
+/* No limit from now on: the body waits, or has ended */
 void
 dwf_body_timeout_stop(void)
 {
 	disable_timeout(STATEMENT_TIMEOUT, false);
 }
 
-/* Has the last command, or stretch, taken too long? */
+/* Has the stretch or command that began last taken too long? */
 bool
 dwf_body_timeout_has_run_out(void)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * body_timeout.h
- *	  How long the body of a SQL workflow may take.  Floor 2.
+ *	  How long the body of a SQL workflow may take.
  *
  *-------------------------------------------------------------------------
  */

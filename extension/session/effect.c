@@ -3,11 +3,11 @@
  * effect.c
  *	  Functions whose calls a replay must not repeat.
  *
- * A read-only transaction lets functions do much: create large objects,
- * notify, write to the WAL, to files and to other servers.  So the list is of
- * what is harmless, and all else that is VOLATILE counts as an effect, but for
- * what consists of statements that are looked at by themselves (guard.c):
- * functions in SQL, PL/pgSQL and other trusted languages.
+ * Functions can do much in a read-only transaction: create large objects,
+ * notify, write to the WAL, to files and to other servers.  So the harmless
+ * functions are listed, and any other VOLATILE function counts as having an
+ * effect.  Functions in SQL, PL/pgSQL and other trusted languages do not
+ * count: they consist of statements, which are checked one by one (guard.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -22,7 +22,6 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/syscache.h"
-
 
 /*
  * Volatile functions of the server without an effect that outlives the
@@ -84,7 +83,7 @@ static const char *const harmless[] = {
 	"uuidv7"
 };
 
-/* Extensions whose C functions reckon, or set what is the session's */
+/* Extensions whose C functions compute, or set what is the session's */
 static const char *const harmless_extensions[] = {
 	"isn", "pg_trgm", "pgcrypto", "sslinfo", "tablefunc", "uuid-ossp"
 };
@@ -97,7 +96,7 @@ is_harmless(const char *name)
 				   pg_qsort_strcmp) != NULL;
 }
 
-/* Is a C function one of ours?  Those know by themselves what they may. */
+/* Is a C function one of ours?  Ours check by themselves where they are. */
 static bool
 is_ours(HeapTuple row)
 {
@@ -114,7 +113,7 @@ is_ours(HeapTuple row)
 	return strcmp(name ? name + 1 : library, "durable_wf") == 0;
 }
 
-/* Does a function come with an extension that is harmless? */
+/* Does a function belong to one of the harmless extensions? */
 static bool
 is_of_harmless_extension(Oid function)
 {
@@ -130,7 +129,7 @@ is_of_harmless_extension(Oid function)
 	return false;
 }
 
-/* Does code in this language see nothing but the database? */
+/* Is this language a trusted one, whose code can only run statements? */
 static bool
 is_trusted(Oid language)
 {
@@ -143,7 +142,7 @@ is_trusted(Oid language)
 	return trusted;
 }
 
-/* The same of a function that is the server's, by whichever name */
+/* Can a call of an internal function have an effect, by whichever name? */
 static bool
 is_possible_of_internal(Oid function, HeapTuple row)
 {
@@ -159,7 +158,10 @@ is_possible_of_internal(Oid function, HeapTuple row)
 	return !OidIsValid(function) || dwf_effect_is_possible(function);
 }
 
-/* Can a call of this function have an effect that nobody else looks at? */
+/*
+ * Can a call of this function have an effect that is not that of a statement,
+ * which is checked by itself?
+ */
 bool
 dwf_effect_is_possible(Oid function)
 {
@@ -168,7 +170,7 @@ dwf_effect_is_possible(Oid function)
 	bool		possible;
 
 	if (!HeapTupleIsValid(row))
-		return false;			/* the server says so */
+		return false;			/* the server raises an error */
 	form = (Form_pg_proc) GETSTRUCT(row);
 	if (form->provolatile != PROVOLATILE_VOLATILE)
 		possible = false;

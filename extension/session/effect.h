@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * effect.h
- *	  Functions whose calls a replay must not repeat.  Floor 1.
+ *	  Functions whose calls a replay must not repeat.
  *
  *-------------------------------------------------------------------------
  */

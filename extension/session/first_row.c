@@ -3,9 +3,10 @@
  * first_row.c
  *	  A receiver of rows that keeps the first value of the first.
  *
- * All rows are made, as a command has its effect by making them, and all but
- * one value is let go at once.  Of several statements the last one counts, if
- * it returns rows or not: step_scope.c tells of the begin of each.
+ * It receives all rows, since a command has its effect by making them, and
+ * keeps one value.  Of several statements the last one counts, whether or not
+ * it returns rows: step_scope.c calls dwf_first_row_begin_statement() at the
+ * begin of each.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,7 +17,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
-/* Another row; the first one is looked at */
+/* DestReceiver callback: a row; keep the first value of the first one */
 static bool
 receive_slot(TupleTableSlot *slot, DestReceiver *self)
 {
@@ -28,12 +29,15 @@ receive_slot(TupleTableSlot *slot, DestReceiver *self)
 
 	if (row->nrows > 0)
 		return true;
+
+	/* note the row, which may have no column */
 	row->nrows = 1;
 	row->type = InvalidOid;
 	row->isnull = true;
 	if (slot->tts_tupleDescriptor->natts == 0)
 		return true;
 
+	/* copy the value */
 	row->type = TupleDescAttr(slot->tts_tupleDescriptor, 0)->atttypid;
 	value = slot_getattr(slot, 1, &row->isnull);
 	if (row->isnull)
@@ -45,6 +49,7 @@ receive_slot(TupleTableSlot *slot, DestReceiver *self)
 	return true;
 }
 
+/* DestReceiver callback: a statement begins to send rows */
 static void
 start_up(DestReceiver *self, int operation, TupleDesc desc)
 {
@@ -53,13 +58,14 @@ start_up(DestReceiver *self, int operation, TupleDesc desc)
 	dwf_first_row_begin_statement(self);
 }
 
+/* DestReceiver callback: rows end, or the receiver does */
 static void
 do_nothing(DestReceiver *self)
 {
 	(void) self;
 }
 
-/* One that keeps its value in the current memory context */
+/* A new receiver that keeps its value in the current memory context */
 DwfFirstRow *
 dwf_first_row_create(void)
 {
@@ -69,14 +75,17 @@ dwf_first_row_create(void)
 	row->receiver.rStartup = start_up;
 	row->receiver.rShutdown = do_nothing;
 	row->receiver.rDestroy = do_nothing;
-	/* some leave rows out for DestNone */
+	/* some of the server's code makes no rows for DestNone */
 	row->receiver.mydest = DestTuplestore;
 	row->context = CurrentMemoryContext;
 	row->isnull = true;
 	return row;
 }
 
-/* A statement begins that may send it rows: nothing has come.  Also others. */
+/*
+ * A statement begins that may send rows: forget those of the one before.  Does
+ * nothing for receivers of other kinds.
+ */
 void
 dwf_first_row_begin_statement(DestReceiver *receiver)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * first_row.h
- *	  A receiver of rows that keeps the first value of the first.  Floor 1.
+ *	  A receiver of rows that keeps the first value of the first.
  *
  *-------------------------------------------------------------------------
  */

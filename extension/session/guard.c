@@ -4,27 +4,29 @@
  *	  A body writes in its steps only.
  *
  * What a body writes outside of its steps would be written again by a replay.
- * So its transactions are read-only, but for the commands of steps and our own
- * statements.  It could make them writable again (SET TRANSACTION READ WRITE,
- * SET default_transaction_read_only and COMMIT): so that is put right before
- * each of its statements, where the server has not yet looked.  PL/pgSQL
- * evaluates simple expressions by itself, past the server's hooks, and one
- * such as nextval() writes: so the same is done before each statement of
- * PL/pgSQL, too.  There a body is stopped also if it swallows errors.
+ * So its transactions are read-only, except for the commands of steps and our
+ * own calls: dwf_guard_enter() and dwf_guard_leave() say where the code of the
+ * body begins and ends, and the statements of store/ are made writable one by
+ * one.  The body could make its transaction writable (SET TRANSACTION READ
+ * WRITE, or SET default_transaction_read_only and COMMIT).  So it is made
+ * read-only again before each statement of the body, before the server checks
+ * the statement.  PL/pgSQL evaluates simple expressions without calling the
+ * server's hooks, and an expression such as nextval() writes: so the
+ * transaction is made read-only before each statement of PL/pgSQL, too.  The
+ * same place stops a body that was interrupted and has caught the error.
  *
- * Read-only is not free of effects.  So no function that can have one
- * (effect.c) is made ready to be called: all that evaluate an expression ask
- * for that once, when they begin to.  What a step has made ready does not
- * outlive it (leftover.c).  Other processes would not ask: a body has no
- * parallel workers.  Of utility commands those run that are harmless, and
- * those that run others.
+ * A read-only transaction is not free of effects.  So no function whose call
+ * can have an effect (effect.c) is made ready to be called in a body: the
+ * executor and PL/pgSQL ask once for each function of an expression, when they
+ * begin to evaluate it.  What a step has made ready does not outlive the step
+ * (leftover.c).  A parallel worker would not ask, so a body has none.  Utility
+ * commands run if they are harmless, or run other statements.
  *
  *-------------------------------------------------------------------------
  */
 #include "session/guard.h"
 
 #include "access/xact.h"
-#include "catalog/objectaccess.h"
 #include "executor/executor.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -41,18 +43,36 @@
 #include "shared/claim.h"
 #include "store/statement.h"
 
-static ExecutorStart_hook_type prev_executor_start = NULL;
-static object_access_hook_type prev_object_access = NULL;
-
-/* A query is being made ready: it is not kept beyond its end */
+/* A query is being started: its expressions are not kept beyond its end */
 static bool starts_query = false;
 
-/* What the body was refused; it may have caught that */
+/* The error that refused something to the body, which may have caught it */
 static ErrorData *refused = NULL;
 
 /*
- * A statement is about to be run: if the body runs it, outside of a step, it
- * may not write.  Returns whether that is so.
+ * The code of the body goes on, if the session is in one: it may not write.
+ */
+void
+dwf_guard_enter(void)
+{
+	if (dwf_claim_is_body())
+		XactReadOnly = true;
+}
+
+/*
+ * In a body, a call of ours or the command of a step begins: it may write,
+ * until dwf_guard_enter() or the end of its transaction or subtransaction.
+ */
+void
+dwf_guard_leave(void)
+{
+	if (dwf_claim_is_body())
+		XactReadOnly = false;
+}
+
+/*
+ * A statement is about to be run.  Returns whether the code of the body runs
+ * it, outside of steps and of calls of ours; then it may not write.
  */
 bool
 dwf_guard_body(void)
@@ -60,11 +80,11 @@ dwf_guard_body(void)
 	if (!dwf_claim_is_body() || dwf_journal_in_command() ||
 		dwf_statement_is_running() || !IsTransactionState())
 		return false;
-	XactReadOnly = true;
+	dwf_guard_enter();
 	return true;
 }
 
-/* Raise WF009: this, which the statement does, is for steps */
+/* Raise WF009: "effect", which the statement has, is for steps */
 static void
 refuse(const char *effect, const char *statement)
 {
@@ -76,8 +96,9 @@ refuse(const char *effect, const char *statement)
 }
 
 /*
- * To be called where that statement has raised an error, with its text:
- * raises the error again, with the way out if it was refused.
+ * To be called in PG_CATCH, after dwf_guard_body() has returned true for this
+ * statement.  Raises the error again; as WF009, with a hint, if it says that
+ * the transaction is read-only.
  */
 void
 dwf_guard_explain(const char *statement)
@@ -97,8 +118,8 @@ dwf_guard_explain(const char *statement)
 }
 
 /*
- * May a utility command run outside of steps?  What else the server lets a
- * read-only transaction do, it does to the world.
+ * May a utility command run outside of steps?  The others that the server
+ * allows in a read-only transaction have an effect outside of it.
  */
 static bool
 is_harmless(Node *command)
@@ -119,9 +140,9 @@ is_harmless(Node *command)
 		case T_LockStmt:
 		case T_LoadStmt:
 		case T_UnlistenStmt:
-		case T_ListenStmt:		/* the server refuses it, and says why */
+		case T_ListenStmt:		/* the server refuses LISTEN, and says why */
 			return true;
-		case T_VacuumStmt:		/* so it does with VACUUM, not ANALYZE */
+		case T_VacuumStmt:		/* and VACUUM, but not ANALYZE */
 			return ((VacuumStmt *) command)->is_vacuumcmd;
 		case T_CopyStmt:		/* into a temporary table */
 			return ((CopyStmt *) command)->is_from &&
@@ -155,38 +176,35 @@ forbid_workers(QueryDesc *query)
 	if (!query->plannedstmt->parallelModeNeeded)
 		return;
 	copy = makeNode(PlannedStmt);
-	*copy = *query->plannedstmt;	/* others may use that, too */
+	*copy = *query->plannedstmt;	/* a cached plan has other users */
 	copy->parallelModeNeeded = false;
 	query->plannedstmt = copy;
 }
 
-static void
-start_query(QueryDesc *query, int flags)
-{
-	if (prev_executor_start)
-		prev_executor_start(query, flags);
-	else
-		standard_ExecutorStart(query, flags);
-}
-
-/* A query of the body begins; or any other */
-static void
-executor_start(QueryDesc *query, int flags)
+/*
+ * Start a query by "start".  In the body, outside of its steps, the query may
+ * not write and has no parallel workers, and an error that refuses a write
+ * says what to do instead.
+ */
+void
+dwf_guard_start_query(QueryDesc *query, int flags, DwfStartQuery start)
 {
 	bool		is_guarded = dwf_guard_body();
 	bool		was_starting = starts_query;
 
 	if (!dwf_claim_is_body())
 	{
-		start_query(query, flags);
+		start(query, flags);
 		return;
 	}
 	if (is_guarded)
 		forbid_workers(query);
+
+	/* what is made ready during the start ends with the query */
 	PG_TRY();
 	{
 		starts_query = true;
-		start_query(query, flags);
+		start(query, flags);
 		starts_query = was_starting;
 	}
 	PG_CATCH();
@@ -199,27 +217,28 @@ executor_start(QueryDesc *query, int flags)
 	PG_END_TRY();
 }
 
-/* The body is about to make a function ready to be called */
-static void
-object_access(ObjectAccessType access, Oid class, Oid object, int sub_object,
-			  void *arg)
+/*
+ * A function is made ready to be called.  Raise WF009 if the body would call
+ * it outside of its steps, and the call can have an effect; in a step, note
+ * what PL/pgSQL may call again after it.
+ */
+void
+dwf_guard_check_function(Oid function)
 {
-	if (prev_object_access)
-		prev_object_access(access, class, object, sub_object, arg);
-	if (access != OAT_FUNCTION_EXECUTE || !dwf_claim_is_body() ||
-		dwf_statement_is_running() || !IsTransactionState() ||
-		!dwf_effect_is_possible(object))
+	if (!dwf_claim_is_body() || dwf_statement_is_running() ||
+		!IsTransactionState() || !dwf_effect_is_possible(function))
 		return;
 	if (dwf_guard_body())
-		refuse(psprintf("%s()", get_func_name(object)),
-			   dwf_call_hint_select(get_func_name(object)));
+		refuse(psprintf("%s()", get_func_name(function)),
+			   dwf_call_hint_select(get_func_name(function)));
 	if (!starts_query)
 		dwf_leftover_note();
 }
 
 /*
- * An error is being raised: keep it if it says that the body is wrong.  (What
- * a read-only transaction refuses may be said better a moment later.)
+ * Error context callback: an error is being raised.  Keep a copy if it refuses
+ * something to the body.  A later WF009 replaces the server's "read-only
+ * transaction", since it has the hint (dwf_guard_explain).
  */
 static void
 note_refusal(void *arg)
@@ -237,7 +256,7 @@ note_refusal(void *arg)
 	old = MemoryContextSwitchTo(TopMemoryContext);
 	error = CopyErrorData();
 	MemoryContextSwitchTo(old);
-	if (error->elevel < ERROR)	/* somebody's RAISE WARNING, say */
+	if (error->elevel < ERROR)	/* a RAISE WARNING with that SQLSTATE */
 	{
 		FreeErrorData(error);
 		return;
@@ -247,7 +266,7 @@ note_refusal(void *arg)
 	refused = error;
 }
 
-/* A body begins; what it is refused is noted until dwf_guard_end() */
+/* A body begins: note errors that refuse it something, to dwf_guard_end() */
 void
 dwf_guard_begin(ErrorContextCallback *frame)
 {
@@ -260,7 +279,7 @@ dwf_guard_begin(ErrorContextCallback *frame)
 	error_context_stack = frame;
 }
 
-/* It has returned, whatever it was refused: say so where somebody may look */
+/* The body has returned: warn in the log of a refusal that it has caught */
 void
 dwf_guard_end(ErrorContextCallback *frame, const text *workflow_id)
 {
@@ -276,17 +295,18 @@ dwf_guard_end(ErrorContextCallback *frame, const text *workflow_id)
 }
 
 /*
- * PL/pgSQL is about to run a statement.  A body that was told to end and has
- * caught that is told again, outside of the block that would catch it again.
+ * PL/pgSQL's plugin: a statement is about to be run.  Raises 57014 if the body
+ * is to end: also one that has caught the first such error, since this one is
+ * raised again by each statement, after the block that would catch it.
  */
 static void
 begin_statement(PLpgSQL_execstate *estate, PLpgSQL_stmt *statement)
 {
 	(void) estate;
 	(void) statement;
-	starts_query = false;		/* it may have called this as it began */
+	starts_query = false;		/* a query can begin inside the start of one */
 	(void) dwf_guard_body();
-	ExitOnAnyError = false;		/* what a body may set: its errors are its own */
+	ExitOnAnyError = false;		/* a body may SET it, and must not exit */
 	if (dwf_claim_is_interrupted())
 		ereport(ERROR,
 				(errcode(ERRCODE_QUERY_CANCELED),
@@ -294,8 +314,8 @@ begin_statement(PLpgSQL_execstate *estate, PLpgSQL_stmt *statement)
 }
 
 /*
- * Watch PL/pgSQL in this process, an executor.  There can be one plugin: a
- * debugger or profiler that may be there is not to stand in the way.
+ * Watch PL/pgSQL in this process, an executor.  There can be one plugin only,
+ * so this replaces that of a debugger or profiler.
  */
 void
 dwf_guard_watch_plpgsql(void)
@@ -303,14 +323,4 @@ dwf_guard_watch_plpgsql(void)
 	static PLpgSQL_plugin plugin = {.stmt_beg = begin_statement};
 
 	*find_rendezvous_variable("PLpgSQL_plugin") = &plugin;
-}
-
-/* Install the hooks */
-void
-dwf_guard_init(void)
-{
-	prev_object_access = object_access_hook;
-	object_access_hook = object_access;
-	prev_executor_start = ExecutorStart_hook;
-	ExecutorStart_hook = executor_start;
 }

@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * identity.c
- *	  Resolve the workflow that a call acts as, and raise the errors of
- *	  those that it cannot act as: WF001, WF002, WF003, WF008, 42501.
+ *	  Resolve the workflow that a call acts as, and raise the errors that
+ *	  refuse one: WF001, WF002, WF003, WF008, 42501; and WF005 for a token.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,9 +18,10 @@
 #include "shared/claim.h"
 
 /*
- * The current workflow: the attached one, or the setting's; NULL: none.  What
- * runs on behalf of somebody else has none of the session's; the setting of a
- * validator is its own.
+ * The current workflow: the one that the session executes, or the one of the
+ * setting durable_wf.workflow_id; NULL if there is none.  Code that runs on
+ * behalf of another role does not see the session's setting; a validator has
+ * a setting of its own.
  */
 text *
 dwf_identity_current(void)
@@ -36,18 +37,20 @@ dwf_identity_current(void)
 }
 
 /*
- * The workflow that a call acts as: argument n if the function has one (else
- * pass -1) and it was given, or else the current one.  To be resolved before
- * a CALL commits, which would end a SET LOCAL.
+ * The workflow that a call acts as: argument n, unless that is null or n is
+ * -1; then the current workflow.  Raises WF008 if there is none.  To be called
+ * before a CALL commits, since the commit ends a SET LOCAL.
  */
 text *
 dwf_identity_argument(FunctionCallInfo fcinfo, int n)
 {
 	text	   *workflow_id;
 
+	/* the argument */
 	if (n >= 0 && !PG_ARGISNULL(n))
 		return dwf_args_name(fcinfo, n, "workflow_id", DWF_WORKFLOW_ID_MAX);
 
+	/* or the current one */
 	workflow_id = dwf_identity_current();
 	if (workflow_id == NULL && dwf_restricted() &&
 		!dwf_restricted_is_validator())
@@ -68,7 +71,7 @@ dwf_identity_argument(FunctionCallInfo fcinfo, int n)
 	return workflow_id;
 }
 
-/* Raise 42501 unless a role, usually the current user, may act on a workflow */
+/* Raise 42501 unless a role may act on a workflow */
 void
 dwf_identity_check_owner(text *workflow_id, const DwfLife *life, Oid role)
 {
@@ -81,7 +84,7 @@ dwf_identity_check_owner(text *workflow_id, const DwfLife *life, Oid role)
 						   GetUserNameFromId(role, false))));
 }
 
-/* Look at a workflow; raise unless it exists and is the role's */
+/* Read a workflow's row; raise WF001 or 42501 unless the role may act on it */
 void
 dwf_identity_check_exists(text *workflow_id, DwfLife *life, Oid role)
 {
@@ -110,7 +113,10 @@ dwf_identity_report_end(text *workflow_id, const DwfLife *life)
 			 errdetail("Its status is %s.", life->status)));
 }
 
-/* Raise unless the workflow exists, is the role's and has not ended */
+/*
+ * Raise WF001, 42501, WF002 or WF003 unless the workflow exists, the role may
+ * act on it and it has not ended
+ */
 void
 dwf_identity_check_live(text *workflow_id, Oid role)
 {
@@ -119,4 +125,21 @@ dwf_identity_check_live(text *workflow_id, Oid role)
 	dwf_identity_check_exists(workflow_id, &life, role);
 	if (life.finished)
 		dwf_identity_report_end(workflow_id, &life);
+}
+
+/*
+ * Raise WF005: a hook of another workflow has the token.  The error names the
+ * workflow if the current user may act on it.
+ */
+void
+dwf_identity_report_token(const DwfHook *holder)
+{
+	ereport(ERROR,
+			(errcode(DWF_ERRCODE_TOKEN_IN_USE),
+			 errmsg("token \"%s\" is in use",
+					text_to_cstring(holder->token)),
+			 dwf_owner_allows(holder->owner, GetUserId()) ?
+			 errdetail("It belongs to a hook of workflow \"%s\".",
+					   text_to_cstring(holder->workflow_id)) : 0));
+	pg_unreachable();
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * identity.h
- *	  Which workflow a call acts as, and whether it may.  Floor 2.
+ *	  Which workflow a call acts as, and whether it may.
  *
  *-------------------------------------------------------------------------
  */
@@ -19,6 +19,7 @@ extern void dwf_identity_check_owner(text *workflow_id, const DwfLife *life,
 extern void dwf_identity_check_exists(text *workflow_id, DwfLife *life,
 									  Oid role);
 extern void dwf_identity_check_live(text *workflow_id, Oid role);
+DWF_NORETURN extern void dwf_identity_report_token(const DwfHook *holder);
 DWF_NORETURN extern void dwf_identity_report_end(text *workflow_id,
 												 const DwfLife *life);
 

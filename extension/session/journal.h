@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * journal.h
- *	  The journal of the workflow that this session executes.  Floor 3.
+ *	  The journal of the workflow that this session executes.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,7 +10,6 @@
 
 #include "base/durable_wf.h"
 
-#include "access/xact.h"
 #include "datatype/timestamp.h"
 
 /* A SQL function each call of which is a step of the attached workflow */
@@ -33,11 +32,11 @@ typedef struct DwfCall
 #define DWF_JOURNALLED(name, naming_argument) \
 	DWF_JOURNALLED_AS(name, naming_argument, false, false)
 
-/* The same, of a function whose naming argument is an array */
+/* Declare one whose naming argument is a text[] */
 #define DWF_JOURNALLED_MANY(name, naming_argument) \
 	DWF_JOURNALLED_AS(name, naming_argument, true, false)
 
-/* The same, of a function that ends the run of the workflow */
+/* Declare one that ends the run of the workflow */
 #define DWF_JOURNALLED_END(name) \
 	DWF_JOURNALLED_AS(name, -1, false, true)
 
@@ -57,25 +56,18 @@ typedef struct DwfCall
 extern Datum dwf_journal_call(const DwfCall *call, FunctionCallInfo fcinfo);
 extern void dwf_journal_begin(text *workflow_id);
 extern text *dwf_journal_require(const char *function);
-extern bool dwf_journal_is_fresh(void);
-extern bool dwf_journal_patch(text *change, bool *value);
-extern void dwf_journal_keep_patch(text *change, bool value);
-extern bool dwf_journal_peek(const char *function, text *name);
-extern bool dwf_journal_look(const char *function, text *name,
-							 const char *caller);
-extern void dwf_journal_note_done(text *name);
-extern bool dwf_journal_is_done_again(const char *function, text *name);
-extern void dwf_journal_settle_deadline(TimestampTz *deadline,
-										bool may_commit);
+extern void dwf_journal_check_isolation(void);
+extern int	dwf_journal_step(void);
+extern bool dwf_journal_in_command(void);
+extern bool dwf_journal_set_in_command(bool value);
 extern void dwf_journal_note_crash(void);
+
+/* calls that wait, and steps that are tried again */
+extern TimestampTz dwf_journal_settle_deadline(TimestampTz deadline,
+											   bool may_commit);
 extern void dwf_journal_note_wait(void);
 extern Datum dwf_journal_attempts(TimestampTz *next_at);
 extern void dwf_journal_note_attempt(Datum attempts, TimestampTz next_at,
 									 bool may_commit);
-extern int	dwf_journal_step(void);
-extern bool dwf_journal_in_command(void);
-extern bool dwf_journal_set_in_command(bool in_command);
-extern void dwf_journal_end_xact(bool commit);
-extern void dwf_journal_end_subxact(SubTransactionId subid);
 
 #endif							/* DWF_JOURNAL_H */

@@ -2,7 +2,6 @@
  *
  * leftover.h
  *	  What the command of a step leaves in the session that could run again.
- *	  Floor 1.
  *
  *-------------------------------------------------------------------------
  */

@@ -3,11 +3,12 @@
  * result.c
  *	  What a call has returned or raised, as it is kept in the journal.
  *
- * Results are kept as text, a row after the other, each column by its type's
- * output function, so written that it can be read back under other settings;
- * errors as SQLSTATE, message, detail and hint.  What the attempts at a step
- * have said is kept as the last of their errors, how many they were, and
- * SQLSTATE and message of the ones before, the newest first.
+ * A result is an array of texts: row after row, each column as its type's
+ * output function writes it, under settings that let any session read it
+ * (portable.c).  An error is an array of SQLSTATE, message, detail and hint.
+ * The errors of the attempts at a step are one array: the last error, as
+ * above; how many attempts have failed; SQLSTATE and message of the errors
+ * before, the newest first.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,7 +26,7 @@
 #include "base/arrays.h"
 #include "base/portable.h"
 
-/* What is kept of an error; of how many attempts before the last */
+/* Texts for an error; and for how many attempts before the last, at most */
 #define ERROR_PARTS		4
 #define ATTEMPTS_KEPT	20
 
@@ -63,7 +64,10 @@ scalar_desc(Oid type)
 	return desc;
 }
 
-/* The rows that a function has put into its tuplestore, which is rewound */
+/*
+ * Append the rows that a function has put into its tuplestore, and rewind the
+ * tuplestore
+ */
 static ArrayBuildState *
 append_set(ArrayBuildState *result, ReturnSetInfo *set)
 {
@@ -92,6 +96,7 @@ dwf_result_encode(FunctionCallInfo fcinfo, Datum result)
 	TupleDesc	desc;
 	Oid			type;
 
+	/* a set, a row, a value or nothing */
 	if (set)
 		texts = append_set(texts, set);
 	else if (get_call_result_type(fcinfo, &type, &desc) == TYPEFUNC_COMPOSITE)
@@ -124,7 +129,10 @@ dwf_result_encode_argument(FunctionCallInfo fcinfo, int n)
 	return dwf_arrays_of_text(&value, 1);
 }
 
-/* Read the columns of a row back, starting at texts[*at] */
+/*
+ * Read the columns of a row back, starting at texts[*at], which moves on.
+ * Raises WF004 if there are not enough.
+ */
 static void
 decode_row(TupleDesc desc, Datum *texts, bool *text_nulls, int count, int *at,
 		   Datum *values, bool *nulls)
@@ -176,7 +184,7 @@ dwf_result_decode(FunctionCallInfo fcinfo, Datum result)
 			PG_RETURN_VOID();
 		desc = scalar_desc(type);
 	}
-	/* recorded when the function returned nothing: that it did what it does */
+	/* recorded by a version whose function returned void: it was done */
 	if (count == 0 && type == BOOLOID && !set)
 		PG_RETURN_BOOL(true);
 	values = palloc(desc->natts * sizeof(Datum));
@@ -199,7 +207,7 @@ dwf_result_decode(FunctionCallInfo fcinfo, Datum result)
 	return values[0];
 }
 
-/* What is kept of an error: SQLSTATE, message, detail, hint */
+/* An error as an array of texts: SQLSTATE, message, detail, hint */
 Datum
 dwf_result_encode_error(const ErrorData *error)
 {
@@ -223,7 +231,7 @@ dwf_result_encode_error(const ErrorData *error)
 											  TYPALIGN_INT));
 }
 
-/* The parts of a recorded error, of whichever kind */
+/* Take a recorded error, with or without attempts, apart; returns how many */
 static int
 deconstruct_error(Datum array, Datum **parts, bool **nulls)
 {
@@ -233,7 +241,7 @@ deconstruct_error(Datum array, Datum **parts, bool **nulls)
 	return count;
 }
 
-/* How many attempts at a step have failed, by what was kept of them */
+/* How many attempts at a step have failed, according to their errors */
 int
 dwf_result_count_attempts(Datum array)
 {
@@ -245,7 +253,10 @@ dwf_result_count_attempts(Datum array)
 	return pg_strtoint32(TextDatumGetCString(parts[ERROR_PARTS]));
 }
 
-/* One more attempt at a step has failed; "earlier" is 0 if it was the first */
+/*
+ * The errors of the attempts at a step, after one more has failed; "earlier"
+ * has those before, 0 if there were none
+ */
 Datum
 dwf_result_encode_attempt(const ErrorData *error, Datum earlier)
 {
@@ -270,11 +281,14 @@ dwf_result_encode_attempt(const ErrorData *error, Datum earlier)
 	{
 		Datum		line = parts[i];
 
-		if (i == ERROR_PARTS)	/* how many there were: now, what the last
-								 * said */
-			line = CStringGetTextDatum(psprintf("%s %s",
-												TextDatumGetCString(parts[0]),
-												TextDatumGetCString(parts[1])));
+		/* in place of their number, the error that was the last one */
+		if (i == ERROR_PARTS)
+		{
+			char	   *state = TextDatumGetCString(parts[0]);
+			char	   *message = TextDatumGetCString(parts[1]);
+
+			line = CStringGetTextDatum(psprintf("%s %s", state, message));
+		}
 		texts = accumArrayResult(texts, line, false, TEXTOID,
 								 CurrentMemoryContext);
 	}

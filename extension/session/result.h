@@ -2,7 +2,6 @@
  *
  * result.h
  *	  What a call has returned or raised, as it is kept in the journal.
- *	  Floor 2.
  *
  *-------------------------------------------------------------------------
  */

@@ -3,10 +3,11 @@
  * session_lock.c
  *	  The advisory locks that this session holds beyond transactions.
  *
- * The server lists the locks of all sessions, which costs, and does not tell
- * those of the session from those of its transaction.  So nobody asks before
- * the session has called a function that takes one; and of each lock that this
- * process has, its own table of locks is asked who holds it, and how often.
+ * The server can list the locks of all sessions only, which costs, and the
+ * list does not tell the session's locks from those of its transaction.  So
+ * the list is not asked for before the session has called a function that
+ * takes such a lock.  Then the process's own table of locks says, for each
+ * lock in the list, how often the session holds it.
  *
  *-------------------------------------------------------------------------
  */
@@ -24,6 +25,7 @@ typedef struct SessionLock
 	int64		count;			/* how often the session holds it */
 } SessionLock;
 
+/* The functions that take an advisory lock for the session */
 static const Oid takers[] = {
 	F_PG_ADVISORY_LOCK_INT8, F_PG_ADVISORY_LOCK_SHARED_INT8,
 	F_PG_TRY_ADVISORY_LOCK_INT8, F_PG_TRY_ADVISORY_LOCK_SHARED_INT8,
@@ -31,9 +33,10 @@ static const Oid takers[] = {
 	F_PG_TRY_ADVISORY_LOCK_INT4_INT4, F_PG_TRY_ADVISORY_LOCK_SHARED_INT4_INT4
 };
 
+/* One of these functions was called, so the session may hold a lock */
 static bool may_exist = false;
 
-/* This function is about to be called, as the server's hook says */
+/* The server's hook says that this function is about to be called */
 void
 dwf_session_lock_note_function(Oid function)
 {
@@ -41,21 +44,21 @@ dwf_session_lock_note_function(Oid function)
 		may_exist = function == takers[i];
 }
 
-/* Can this session hold any? */
+/* Can this session hold an advisory lock beyond its transactions? */
 bool
 dwf_session_lock_may_exist(void)
 {
 	return may_exist;
 }
 
-/* How often the session holds a lock, which this process has in some way */
+/* How often the session holds a lock that it or its transaction holds */
 static int64
 count_holds(const LOCKTAG *tag, LOCKMODE mode)
 {
 	LOCALLOCK  *local = NULL;
 	int64		count = 0;
 
-	/* we have it, so this only counts, and tells where it is counted */
+	/* the process has the lock, so this only counts, and gives us its entry */
 	if (DWF_LOCK_ACQUIRE_LOCAL(tag, mode, &local) == LOCKACQUIRE_NOT_AVAIL)
 		return 0;
 	for (int i = 0; i < local->numLockOwners; i++)
@@ -65,7 +68,7 @@ count_holds(const LOCKTAG *tag, LOCKMODE mode)
 	return count;
 }
 
-/* Those that it holds, as SessionLock */
+/* The advisory locks of the session, as SessionLock */
 List *
 dwf_session_lock_list(void)
 {
@@ -79,6 +82,7 @@ dwf_session_lock_list(void)
 		if (instance->pid != MyProcPid ||
 			instance->locktag.locktag_type != LOCKTAG_ADVISORY)
 			continue;
+		/* in each mode that it is held in, count what the session holds */
 		for (LOCKMODE mode = 1; mode <= MaxLockMode; mode++)
 		{
 			SessionLock lock = {instance->locktag, mode, 0};
@@ -98,7 +102,7 @@ dwf_session_lock_list(void)
 	return locks;
 }
 
-/* How often a lock is held in a list */
+/* How often a lock is held, according to a list */
 static int64
 count_in(List *locks, const SessionLock *wanted)
 {
@@ -115,7 +119,7 @@ count_in(List *locks, const SessionLock *wanted)
 	return 0;
 }
 
-/* Do two lists say the same? */
+/* Do two lists hold the same locks, equally often? */
 bool
 dwf_session_lock_same(List *before, List *after)
 {
@@ -134,8 +138,9 @@ dwf_session_lock_same(List *before, List *after)
 }
 
 /*
- * Give back what the session did not hold then, and take again what it does
- * not hold any more, unless somebody else has it by now.
+ * Make the session hold the locks that it held before: release those that are
+ * new, and take again those that it has released, without waiting for any that
+ * another session holds by now.
  */
 void
 dwf_session_lock_restore(List *before)

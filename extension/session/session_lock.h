@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * session_lock.h
- *	  The advisory locks that this session holds beyond transactions.  Floor 1.
+ *	  The advisory locks that this session holds beyond transactions.
  *
  *-------------------------------------------------------------------------
  */

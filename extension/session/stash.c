@@ -1,13 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * stash.c
- *	  The notes of what this session has prepared, until it decides.
+ *	  The notes of transactions that this session has prepared.
  *
- * Whoever prepares a transaction mostly commits it, too, in the same session
- * and soon.  Then its notes say whom it concerns, and nobody else is woken.
- * They are put by at PREPARE TRANSACTION, under its name and xid.  The name
- * alone is not enough: another session may have ended that transaction, and
- * prepared one of the same name.
+ * Most sessions that prepare a transaction also commit it, and soon.  So its
+ * notes are kept at PREPARE TRANSACTION, under its name and xid, and tell
+ * which waiters to wake when this session ends it.  The name alone is not
+ * enough: another session may have ended that transaction, and prepared one of
+ * the same name.
  *
  * (none)	--reserve, before PREPARE--> reserved	may raise
  * reserved	--keep, at PREPARE---------> kept		may not
@@ -15,7 +15,8 @@
  * kept		--end: decided here--------> (none)
  * kept		--decided elsewhere, or there are too many--> (none)
  *
- * What is not kept is told by waking everybody, as for other sessions.
+ * Without the notes, the end of a prepared transaction wakes every waiter of
+ * the database (utility.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -30,7 +31,7 @@
 #include "session/wakeup.h"
 #include "shared/prepared.h"
 
-/* At most so many, the latest; and none with more notes or longer texts */
+/* So many are kept, the latest; none with more notes, or longer texts */
 #define STASHES_MAX		32
 #define NOTES_MAX		1024
 #define TEXTS_MAX		65536
@@ -42,12 +43,12 @@ typedef struct Stash
 	DwfNotes	notes;
 } Stash;
 
-/* STASHES_MAX of them, in TopMemoryContext, once there was a first */
+/* STASHES_MAX of them, in TopMemoryContext, from the first PREPARE on */
 static Stash *stashes = NULL;
 static int	next_stash = 0;		/* the one that was used the longest ago */
 static Stash *reserved = NULL;
 
-/* Let go of what a stash has.  Cannot fail. */
+/* Free what a stash has.  Cannot fail. */
 static void
 empty_stash(Stash *stash)
 {
@@ -61,7 +62,10 @@ empty_stash(Stash *stash)
 	memset(stash, 0, sizeof(Stash));
 }
 
-/* The present transaction, which has notes, is about to be prepared */
+/*
+ * The present transaction, which has notes, is about to be prepared: reserve a
+ * stash for it.  May raise out of memory.
+ */
 void
 dwf_stash_reserve(void)
 {
@@ -75,8 +79,9 @@ dwf_stash_reserve(void)
 }
 
 /*
- * It was: put its notes by, unless they are many.  To be called while its name
- * is still announced.
+ * The transaction was prepared: move its notes to the reserved stash, unless
+ * they are too many.  To be called before dwf_prepared_settle(), while its xid
+ * is known.  Cannot fail.
  */
 void
 dwf_stash_keep(void)
@@ -94,7 +99,7 @@ dwf_stash_keep(void)
 	reserved = NULL;
 }
 
-/* It was not.  Cannot fail. */
+/* The transaction was not prepared: free the reserved stash.  Cannot fail. */
 void
 dwf_stash_abandon(void)
 {
@@ -104,8 +109,9 @@ dwf_stash_abandon(void)
 }
 
 /*
- * The transaction of that name that was prepared here and has not ended, as its
- * xid; or an invalid one.  Forgets those that others have ended.
+ * The xid of the transaction of that name that this session has prepared and
+ * that has not ended; else an invalid one.  Frees the stashes of that name
+ * whose transactions other sessions have ended.
  */
 TransactionId
 dwf_stash_find(const char *gid)
@@ -126,8 +132,8 @@ dwf_stash_find(const char *gid)
 }
 
 /*
- * It was committed or rolled back by this session: wake as the end of the
- * transaction would have.  Cannot fail.
+ * This session has committed or rolled back a transaction that it had
+ * prepared: wake as the end of that transaction would have.  Cannot fail.
  */
 void
 dwf_stash_end(TransactionId xid, bool commit)

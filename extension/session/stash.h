@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * stash.h
- *	  The notes of what this session has prepared.  Floor 3.
+ *	  The notes of what this session has prepared.
  *
  *-------------------------------------------------------------------------
  */

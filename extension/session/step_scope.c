@@ -4,23 +4,24 @@
  *	  What the command of a step leaves in the session: nothing.
  *
  * A replay takes the step from the journal, in another session.  What the
- * command had left in this one would be missing there, and what comes next
- * would do something else than it did: write to another schema, say.  So a
- * command must leave the session as it was:
+ * command has left in its own session would be missing there, and the calls
+ * that follow would do something else: write to another schema, for example.
+ * So a command must leave the session as it was:
  *
- *	settings				those that are not LOCAL are compared at the end;
- *							those that are end with the command
- *	temporary objects		must be gone at the end; a table that goes at commit
- *							goes with the command.  Those of others, which the
- *							session has made outside of steps, are read only
- *	prepared statements		likewise
+ *	settings				SET is compared at the end; SET LOCAL ends with the
+ *							command
+ *	temporary objects		must be gone at the end; a table ON COMMIT DROP is
+ *							dropped with the command.  Those that the session
+ *							has made outside of the step can only be read
+ *	prepared statements		must be gone at the end; those of the session must
+ *							stay
  *	advisory locks			those of the session are counted before and after
- *	LISTEN, DISCARD and		refused
+ *	LISTEN, DISCARD and		are refused
  *	others
  *
- * What the server does not undo with the command's subtransaction (prepared
- * statements, locks) is taken back when the command has failed.  Cursors are
- * not here.
+ * Prepared statements and locks are not undone by the server with the
+ * command's subtransaction, so they are taken back here when the command has
+ * failed.  Cursors are closed in leftover.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -45,32 +46,29 @@
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
+#include "base/compat.h"
 #include "session/first_row.h"
 #include "session/session_lock.h"
 
 #define REPLAY_DETAIL	"A replay takes the step from the journal, and does not do this again."
 
-/* What is known of a command, in scope_context */
+/* What is known of the command that runs; its lists are in scope_context */
 typedef struct Scope
 {
-	int			nest_level;		/* of what it sets */
-	List	   *created;		/* ObjectAddress: all that can be temporary */
-	List	   *dropped_at_commit;	/* of these, tables, by OID */
-	List	   *prepared;		/* String: what it has PREPAREd */
-	List	   *locks;			/* what the session held before */
+	int			nest_level;		/* of settings, since its begin */
+	List	   *created;		/* ObjectAddress: objects that have a schema */
+	List	   *dropped_at_commit;	/* OIDs of tables ON COMMIT DROP */
+	List	   *prepared;		/* char *: names that it has PREPAREd */
+	List	   *locks;			/* advisory locks of the session before */
 } Scope;
 
 static Scope scope;
-static bool in_scope = false;
+static bool in_scope = false;	/* a command runs */
 static MemoryContext scope_context = NULL;
-
-static ExecutorStart_hook_type prev_executor_start = NULL;
-static ProcessUtility_hook_type prev_process_utility = NULL;
-static object_access_hook_type prev_object_access = NULL;
 
 /* ----- settings ----- */
 
-/* Has a setting that was SET, and not only LOCAL, another value than before? */
+/* Was a setting SET by the command, not only LOCAL, to another value? */
 static bool
 is_changed(struct config_generic *setting)
 {
@@ -109,7 +107,7 @@ is_changed(struct config_generic *setting)
 	return true;
 }
 
-/* What is to be written behind SET or SET LOCAL for the present value */
+/* What follows SET or SET LOCAL to get the setting's present value */
 static char *
 assignment(struct config_generic *setting)
 {
@@ -157,7 +155,7 @@ is_namespaced(Oid class)
 		get_object_catcache_oid(class) >= 0;
 }
 
-/* Is it there, and temporary? */
+/* Does the object exist, and is it temporary? */
 static bool
 is_temporary(const ObjectAddress *object)
 {
@@ -166,7 +164,7 @@ is_temporary(const ObjectAddress *object)
 		isTempOrTempToastNamespace(get_object_namespace(object));
 }
 
-/* Has this command made it? */
+/* Has this command created the object? */
 static bool
 is_created(Oid class, Oid id)
 {
@@ -182,7 +180,7 @@ is_created(Oid class, Oid id)
 	return false;
 }
 
-/* Note that it has */
+/* Note that this command has created an object */
 static void
 note_created(Oid class, Oid id)
 {
@@ -194,7 +192,7 @@ note_created(Oid class, Oid id)
 	MemoryContextSwitchTo(old);
 }
 
-/* Raise WF009 if it is temporary, and the session's */
+/* Raise WF009 if an object is temporary and this command has not created it */
 static void
 check_not_sessions(Oid class, Oid id)
 {
@@ -211,7 +209,7 @@ check_not_sessions(Oid class, Oid id)
 			 errhint("Change it outside of steps, where each run does it again; or use an ordinary table.")));
 }
 
-/* A table that goes at commit goes with the command that has made it */
+/* Drop the command's tables that the commit would drop */
 static void
 drop_tables(void)
 {
@@ -232,7 +230,7 @@ drop_tables(void)
 	free_object_addresses(objects);
 }
 
-/* Is it what one would name first: a table or view, not what belongs to it? */
+/* Is it a table or view, rather than an object that belongs to one? */
 static bool
 is_main(const ObjectAddress *object)
 {
@@ -254,9 +252,13 @@ check_temporary(text *step)
 
 	if (scope.created == NIL)
 		return;
+
+	/* drop what the commit would drop */
 	CommandCounterIncrement();
 	if (scope.dropped_at_commit != NIL)
 		drop_tables();
+
+	/* look for what is left, first of all for a table or view */
 	foreach(cell, scope.created)
 	{
 		ObjectAddress *object = lfirst(cell);
@@ -277,7 +279,7 @@ check_temporary(text *step)
 
 /* ----- prepared statements ----- */
 
-/* Has this command prepared it?  The list without it is the new one then. */
+/* Remove a name from those that this command has prepared; false if absent */
 static bool
 forget_prepared(const char *name)
 {
@@ -294,6 +296,7 @@ forget_prepared(const char *name)
 	return false;
 }
 
+/* Note that this command has prepared a statement */
 static void
 note_prepared(const char *name)
 {
@@ -303,7 +306,7 @@ note_prepared(const char *name)
 	MemoryContextSwitchTo(old);
 }
 
-/* Raise WF009 if the command has left one */
+/* Raise WF009 if the command has left a prepared statement */
 static void
 check_prepared(text *step)
 {
@@ -319,7 +322,7 @@ check_prepared(text *step)
 
 /* ----- advisory locks ----- */
 
-/* Raise WF009 if the session holds others than before */
+/* Raise WF009 if the session holds other advisory locks than before */
 static void
 check_locks(text *step)
 {
@@ -334,9 +337,9 @@ check_locks(text *step)
 				 errhint("Take and release a lock in the same command, or use pg_advisory_xact_lock(); or do both outside of steps, where each run does it again.")));
 }
 
-/* ----- hooks ----- */
+/* ----- statements ----- */
 
-/* Raise WF009: this is for other places than the command of a step */
+/* In the command of a step, raise WF009: this is to be executed outside */
 void
 dwf_step_scope_refuse(const char *command)
 {
@@ -348,7 +351,7 @@ dwf_step_scope_refuse(const char *command)
 				 errhint("Execute it outside of steps, where each run does it again.")));
 }
 
-/* Before a utility statement: raise WF009 if it would leave something */
+/* Raise WF009 if a utility statement would leave something in the session */
 static void
 check_utility(Node *node)
 {
@@ -367,7 +370,7 @@ check_utility(Node *node)
 			if (((VariableSetStmt *) node)->kind == VAR_RESET_ALL)
 				dwf_step_scope_refuse("RESET ALL");
 			break;
-		case T_DeallocateStmt:
+		case T_DeallocateStmt:	/* of a statement of the session's */
 			{
 				const char *name = ((DeallocateStmt *) node)->name;
 
@@ -377,7 +380,7 @@ check_utility(Node *node)
 					dwf_step_scope_refuse(CreateCommandName(node));
 				break;
 			}
-		case T_CopyStmt:
+		case T_CopyStmt:		/* into a temporary table of the session's */
 			{
 				CopyStmt   *copy = (CopyStmt *) node;
 				Oid			table = InvalidOid;
@@ -393,12 +396,33 @@ check_utility(Node *node)
 	}
 }
 
-/* After it: note what it has made that has to go again */
-static void
-note_utility(Node *node)
+/*
+ * Before a utility statement: raise WF009 if it would leave something.
+ * Returns whether it is in a step, and dwf_step_scope_end_utility() is to be
+ * called after it.
+ */
+bool
+dwf_step_scope_begin_utility(Node *node, DestReceiver *dest)
+{
+	if (!in_scope)
+		return false;
+	dwf_first_row_begin_statement(dest);
+	check_utility(node);
+	return true;
+}
+
+/* After a utility statement of a step: note what it has made that must go */
+void
+dwf_step_scope_end_utility(Node *node)
 {
 	RangeVar   *table = NULL;
+	Oid			id;
+	MemoryContext old;
 
+	if (!in_scope)
+		return;
+
+	/* a prepared statement, or a table ON COMMIT DROP */
 	if (IsA(node, PrepareStmt))
 		note_prepared(((PrepareStmt *) node)->name);
 	else if (IsA(node, CreateStmt) &&
@@ -407,47 +431,27 @@ note_utility(Node *node)
 	else if (IsA(node, CreateTableAsStmt) &&
 			 ((CreateTableAsStmt *) node)->into->onCommit == ONCOMMIT_DROP)
 		table = ((CreateTableAsStmt *) node)->into->rel;
+	if (table == NULL)
+		return;
 
-	if (table)
-	{
-		Oid			id = RangeVarGetRelid(table, NoLock, true);
-		MemoryContext old = MemoryContextSwitchTo(scope_context);
-
-		scope.dropped_at_commit = lappend_oid(scope.dropped_at_commit, id);
-		MemoryContextSwitchTo(old);
-	}
+	id = RangeVarGetRelid(table, NoLock, true);
+	old = MemoryContextSwitchTo(scope_context);
+	scope.dropped_at_commit = lappend_oid(scope.dropped_at_commit, id);
+	MemoryContextSwitchTo(old);
 }
 
-static void
-process_utility(PlannedStmt *statement, const char *query_string,
-				bool read_only_tree, ProcessUtilityContext context,
-				ParamListInfo params, QueryEnvironment *query_env,
-				DestReceiver *dest, QueryCompletion *completion)
-{
-	Node	   *node = NULL;
-
-	if (in_scope)
-	{
-		node = statement->utilityStmt;
-		dwf_first_row_begin_statement(dest);
-		check_utility(node);
-	}
-	(prev_process_utility ? prev_process_utility : standard_ProcessUtility)
-		(statement, query_string, read_only_tree, context, params, query_env,
-		 dest, completion);
-	if (node && in_scope)
-		note_utility(node);
-}
-
-static void
-executor_start(QueryDesc *query, int flags)
+/* Before a query: raise WF009 if it writes to a temporary table not its own */
+void
+dwf_step_scope_begin_query(QueryDesc *query, int flags)
 {
 	ListCell   *cell;
 
-	if (in_scope)
-		dwf_first_row_begin_statement(query->dest);
-	if (in_scope && !(flags & EXEC_FLAG_EXPLAIN_ONLY))
-		foreach(cell, query->plannedstmt->resultRelations)
+	if (!in_scope)
+		return;
+	dwf_first_row_begin_statement(query->dest);
+	if (flags & EXEC_FLAG_EXPLAIN_ONLY)
+		return;
+	foreach(cell, query->plannedstmt->resultRelations)
 	{
 		RangeTblEntry *entry = rt_fetch(lfirst_int(cell),
 										query->plannedstmt->rtable);
@@ -455,24 +459,19 @@ executor_start(QueryDesc *query, int flags)
 		if (get_rel_persistence(entry->relid) == RELPERSISTENCE_TEMP)
 			check_not_sessions(RelationRelationId, entry->relid);
 	}
-	if (prev_executor_start)
-		prev_executor_start(query, flags);
-	else
-		standard_ExecutorStart(query, flags);
 }
 
-static void
-object_access(ObjectAccessType access, Oid class, Oid object, int sub_object,
-			  void *arg)
+/*
+ * An object was created, or is about to be changed: note it, or raise WF009 if
+ * it is temporary and the session has made it outside of the step
+ */
+void
+dwf_step_scope_check_object(ObjectAccessType access, Oid class, Oid object,
+							int sub_object)
 {
-	if (prev_object_access)
-		prev_object_access(access, class, object, sub_object, arg);
-	if (access == OAT_FUNCTION_EXECUTE)
-		dwf_session_lock_note_function(object);
-	else if (!in_scope || access == OAT_NAMESPACE_SEARCH ||
-			 !is_namespaced(class))
-		;
-	else if (access == OAT_POST_CREATE && sub_object == 0)
+	if (!in_scope || access == OAT_NAMESPACE_SEARCH || !is_namespaced(class))
+		return;
+	if (access == OAT_POST_CREATE && sub_object == 0)
 		note_created(class, object);
 	else
 		check_not_sessions(class, object);
@@ -502,8 +501,8 @@ dwf_step_scope_begin(void)
 }
 
 /*
- * It has succeeded: what it has SET LOCAL ends, and WF009 is raised if it has
- * left something
+ * The command has succeeded: raise WF009 if it has left something in the
+ * session, and end what it has SET LOCAL
  */
 void
 dwf_step_scope_end(text *step)
@@ -517,7 +516,10 @@ dwf_step_scope_end(text *step)
 	in_scope = false;
 }
 
-/* It has failed, and its subtransaction was rolled back */
+/*
+ * The command has failed, and its subtransaction was rolled back: take back
+ * what the server has not.  Does nothing after dwf_step_scope_end().
+ */
 void
 dwf_step_scope_abort(void)
 {
@@ -532,16 +534,4 @@ dwf_step_scope_abort(void)
 	}
 	if (dwf_session_lock_may_exist())
 		dwf_session_lock_restore(scope.locks);
-}
-
-/* Install the hooks */
-void
-dwf_step_scope_init(void)
-{
-	prev_object_access = object_access_hook;
-	object_access_hook = object_access;
-	prev_executor_start = ExecutorStart_hook;
-	ExecutorStart_hook = executor_start;
-	prev_process_utility = ProcessUtility_hook;
-	ProcessUtility_hook = process_utility;
 }

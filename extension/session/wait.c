@@ -1,23 +1,25 @@
 /*-------------------------------------------------------------------------
  *
  * wait.c
- *	  THE wait loop: look, and sleep until something can have changed.
+ *	  The wait loop: look, and sleep until something can have changed.
  *
- *	register; then: reset latch, test, look, sleep; leave on every way out
+ *	register; then: reset latch, test, look, sleep; unregister on every way out
  *
  * The first look comes before the registration, since most calls find what
- * they want.  After it the loop looks again: what arrived in between is seen
- * by that look, what arrives later signals the slot.  There is no timeout but
- * the caller's deadline, so nothing runs while nothing happens.
+ * they want.  After the registration the loop looks again: it sees what
+ * arrived in between, and what arrives later signals the waiter's slot.  The
+ * loop has no timeout but the caller's deadline and the moment that the look
+ * asks for, so nothing runs while nothing happens.
  *
- * Called as a function, a wait keeps the snapshot of the query it is part of.
+ * Called as a function, a wait keeps the snapshot of the query that calls it.
  * Called by CALL outside a transaction block it commits first, and again
  * after each look that found nothing, so that it sleeps with neither a
  * snapshot nor an xid nor a lock.
  *
- * Every wait also ends with the workflow that it acts as, or else with the
- * session's current workflow, if that was alive when the wait began; and with
- * the client that it waits for (client.c).
+ * Every wait also ends with an error when the workflow that it acts as ends,
+ * or, if it acts as none, the session's current workflow, provided that this
+ * was alive when the wait began; and when the session's client has gone
+ * (client.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -31,29 +33,26 @@
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "storage/latch.h"
-#include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "base/args.h"
-#include "base/call_hint.h"
 #include "base/client.h"
+#include "base/compat.h"
 #include "base/owner.h"
 #include "base/settings.h"
 #include "base/texts.h"
 #include "session/body_timeout.h"
 #include "session/identity.h"
 #include "session/journal.h"
+#include "session/suspend.h"
 #include "shared/claim.h"
-#include "shared/listener.h"
-#include "shared/service.h"
 #include "shared/shmem.h"
 #include "store/store.h"
 
 /*
- * How was this function called, in which workflow and by whom?  The latter two
- * may be SET LOCAL and gone after the first commit.
+ * Note how a SQL function was called, in which workflow and by which role.
+ * The workflow and the role may be SET LOCAL and gone after the first commit.
  */
 void
 dwf_wait_init(DwfWait *wait, FunctionCallInfo fcinfo, const char *function)
@@ -69,9 +68,20 @@ dwf_wait_init(DwfWait *wait, FunctionCallInfo fcinfo, const char *function)
 	wait->look_at = DWF_WAIT_FOREVER;
 }
 
+/* Begin a wait of a process of ours, in no call: it can commit */
+void
+dwf_wait_init_for_process(DwfWait *wait, const char *name, Oid role)
+{
+	memset(wait, 0, sizeof(DwfWait));
+	wait->function = name;
+	wait->is_call = wait->may_commit = true;
+	wait->role = role;
+	wait->look_at = DWF_WAIT_FOREVER;
+}
+
 /* Commit and go on in a new transaction, which holds nothing yet */
-static void
-commit(void)
+void
+dwf_wait_commit(void)
 {
 	MemoryContext context = CurrentMemoryContext;
 
@@ -79,10 +89,16 @@ commit(void)
 	MemoryContextSwitchTo(context);
 }
 
-/* Raise unless this session can wait at all */
+/* ----- which sessions may wait ----- */
+
+/*
+ * Raise unless this session can wait: 25006, 25001, WF009 in a step, 55000.
+ * A CALL that cannot commit gets a NOTICE that it keeps snapshot and locks.
+ */
 static void
-check_can_wait(DwfWait *wait)
+check_can_wait(const DwfWait *wait)
 {
+	/* in recovery nothing arrives, in an old snapshot nothing is seen */
 	if (RecoveryInProgress())
 		ereport(ERROR,
 				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
@@ -96,6 +112,8 @@ check_can_wait(DwfWait *wait)
 						wait->function),
 				 errdetail("The transaction's snapshot could never show what it would wait for."),
 				 errhint("Wait in a READ COMMITTED transaction, or pass a timeout of 0.")));
+
+	/* the wait needs the registry, which has room for one of each session */
 	dwf_shmem_require(wait->function);
 	if (dwf_journal_in_command())
 		ereport(ERROR,
@@ -117,21 +135,21 @@ check_can_wait(DwfWait *wait)
 }
 
 /*
- * The workflow that ends the wait when it ends, or NULL.  For a wait that
- * acts as no workflow this is the current one, unless it is what is waited
- * for anyhow or there is nothing to wait in.
+ * The workflow whose end makes the wait raise an error, or NULL.  For a wait
+ * that acts as no workflow this is the current one, unless that is what the
+ * wait is for, has ended, or belongs to another role.
  */
 static text *
-watched_workflow(DwfWait *wait)
+watched_workflow(const DwfWait *wait)
 {
 	text	   *current = wait->current;
-	text	   *target = wait->keys[0].address.workflow_id;
 	DwfLife		life;
 
 	if (wait->acts_as)
 		return wait->acts_as;
 
-	if (current == NULL || dwf_texts_equal(current, target))
+	if (current == NULL ||
+		dwf_texts_equal(current, wait->keys[0].address.workflow_id))
 		return NULL;
 	if (!dwf_store_life(current, &life) || life.finished ||
 		!dwf_owner_allows(life.owner, wait->role))
@@ -139,9 +157,14 @@ watched_workflow(DwfWait *wait)
 	return current;
 }
 
-/* Register for the caller's keys and for the end of the watched workflow */
+/* ----- the loop ----- */
+
+/*
+ * Register for the caller's keys and for the end of the watched workflow.  The
+ * caller unregisters on every way out.
+ */
 static void
-begin(DwfWait *wait, text *watched)
+begin(const DwfWait *wait, text *watched, TimestampTz until)
 {
 	DwfWaitKey	keys[DWF_LINKS_MAX];
 	int			nkeys = wait->nkeys;
@@ -155,22 +178,25 @@ begin(DwfWait *wait, text *watched)
 		keys[nkeys].address.workflow_id = watched;
 		keys[nkeys++].is_aid = true;
 	}
-	dwf_waiter_begin(keys, nkeys, wait->deadline, wait->role, wait->wants_id);
+	dwf_waiter_begin(keys, nkeys, until, wait->role, wait->wants_id);
 }
 
-/* Milliseconds until the deadline, to sleep: at most INT_MAX, -1 none */
+/* Milliseconds to sleep until a moment: at most INT_MAX; -1 for ever */
 static long
-milliseconds_left(TimestampTz deadline)
+milliseconds_left(TimestampTz until)
 {
-	if (deadline == DWF_WAIT_FOREVER)
+	if (until == DWF_WAIT_FOREVER)
 		return -1;
-	return Min(TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
-											   deadline), INT_MAX);
+	return Min(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until),
+			   INT_MAX);
 }
 
-/* Look; and when there is nothing, make sure that it is worth waiting */
-static bool
-look(DwfWait *wait, text *watched)
+/*
+ * Look.  Returns true if the look was successful; else raises the errors of
+ * "watched", unless that is NULL or a workflow in which one can go on waiting.
+ */
+bool
+dwf_wait_look(DwfWait *wait, text *watched)
 {
 	if (wait->look(wait))
 		return true;
@@ -179,12 +205,16 @@ look(DwfWait *wait, text *watched)
 	return false;
 }
 
-static void write_suspension(DwfWait *wait);
-
-/* The loop; true when the look was, false at the deadline */
+/*
+ * The loop, while the waiter is registered.  Returns true when the look was
+ * successful, false at the moment "until".  Each look comes after the signal
+ * before it was taken back, so what arrives during a look signals anew.
+ */
 static bool
-wait_registered(DwfWait *wait, text *watched, DwfSubject subject)
+wait_registered(DwfWait *wait, text *watched, TimestampTz until,
+				DwfAtTimeout at_timeout)
 {
+	DwfSubject	subject = dwf_shmem_subject(wait->keys[0].address.door);
 	uint32		wait_event = dwf_compat_wait_event(wait->function);
 	MemoryContext context = CurrentMemoryContext;
 	MemoryContext look_context;
@@ -199,11 +229,13 @@ wait_registered(DwfWait *wait, text *watched, DwfSubject subject)
 		bool		signalled;
 		bool		expired;
 
+		/* reset the latch first: what sets it from now on ends the sleep */
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 
+		/* look, if something can have changed */
 		signalled = dwf_waiter_take_signal();
-		expired = milliseconds_left(wait->deadline) == 0;
+		expired = milliseconds_left(until) == 0;
 		if (first || signalled || expired ||
 			milliseconds_left(wait->look_at) == 0)
 		{
@@ -213,7 +245,7 @@ wait_registered(DwfWait *wait, text *watched, DwfSubject subject)
 			MemoryContextReset(look_context);
 			wait->look_at = DWF_WAIT_FOREVER;
 			MemoryContextSwitchTo(look_context);
-			found = look(wait, watched);
+			found = dwf_wait_look(wait, watched);
 			MemoryContextSwitchTo(context);
 
 			dwf_waiter_settle_signal(found);
@@ -223,43 +255,48 @@ wait_registered(DwfWait *wait, text *watched, DwfSubject subject)
 				dwf_shmem_count(subject, DWF_COUNT_SPURIOUS, 1);
 			if (expired)
 			{
-				if (wait->suspends)
-					write_suspension(wait);
+				if (at_timeout)
+					at_timeout(wait);
 				else
 					dwf_shmem_count(subject, DWF_COUNT_TIMEOUTS, 1);
 				return false;
 			}
 			if (wait->may_commit)
-				commit();
+				dwf_wait_commit();
 			first = false;
 		}
-		dwf_client_sleep(milliseconds_left(Min(wait->deadline,
-											   wait->look_at)), wait_event);
+
+		dwf_client_sleep(milliseconds_left(Min(until, wait->look_at)),
+						 wait_event);
 	}
 }
 
-/* Wait for what the first look did not find */
-static bool
-wait_for_news(DwfWait *wait)
+/*
+ * Register, and wait until the look is successful (true) or until a moment
+ * (false).  Then "at_timeout", unless it is NULL, is called before the waiter
+ * is unregistered.  Raises as dwf_wait() does.
+ */
+bool
+dwf_wait_until(DwfWait *wait, TimestampTz until, DwfAtTimeout at_timeout)
 {
-	DwfSubject	subject = dwf_shmem_subject(wait->keys[0].address.door);
+	char		door = wait->keys[0].address.door;
 	text	   *watched = watched_workflow(wait);
 	bool		found = false;
 
 	check_can_wait(wait);
-	dwf_shmem_count(subject, DWF_COUNT_WAITS, 1);
-	if (wait->keys[0].address.door == DWF_DOOR_QUEUE)
+	dwf_shmem_count(dwf_shmem_subject(door), DWF_COUNT_WAITS, 1);
+	if (door == DWF_DOOR_QUEUE)
 		dwf_client_keep_alive();
 
 	PG_TRY();
 	{
-		begin(wait, watched);
-		found = wait_registered(wait, watched, subject);
+		begin(wait, watched, until);
+		found = wait_registered(wait, watched, until, at_timeout);
 	}
 	PG_FINALLY();
 	{
 		dwf_waiter_end();
-		/* a latch event that we slept through may not have been ours */
+		/* give back a latch event that may have been meant for others */
 		SetLatch(MyLatch);
 		if (dwf_claim_state() == DWF_EXECUTES_NOTHING)
 			dwf_client_keep_as_set();
@@ -268,168 +305,41 @@ wait_for_news(DwfWait *wait)
 	return found;
 }
 
-/* ----- in the body of a SQL workflow ----- */
-
-/* Raise WF009 unless the wait was CALLed where it can commit */
-static void
-check_called(const DwfWait *wait)
-{
-	if (wait->may_commit || wait->deadline == DWF_WAIT_NEVER)
-		return;
-	if (wait->is_call)
-		ereport(ERROR,
-				(errcode(DWF_ERRCODE_NOT_IN_BODY),
-				 errmsg("%s() cannot wait inside an EXCEPTION block or a function",
-						wait->function),
-				 errdetail("There it cannot commit what came before."),
-				 errhint("CALL it outside of the block, or pass a timeout of 0.")));
-	ereport(ERROR,
-			(errcode(DWF_ERRCODE_NOT_IN_BODY),
-			 errmsg("%s() has to be CALLed in the body of a workflow",
-					wait->function),
-			 errhint("%s", dwf_call_hint(wait->call, wait->function))));
-}
-
 /*
- * Raise WF003 unless this run can still wait.  (What ended it is committed by
- * now, and stays.)
- */
-static void
-check_run(const DwfWait *wait)
-{
-	if (dwf_claim_state() != DWF_EXECUTES)
-		ereport(ERROR,
-				(errcode(DWF_ERRCODE_FINISHED),
-				 errmsg("cannot wait in %s() after the end of the run",
-						wait->function),
-				 errdetail("There is nothing that could be suspended and go on later."),
-				 errhint("This run has ended it, with wf_complete() or its like: let RETURN follow that.")));
-}
-
-/*
- * Write down that the workflow waits, for whoever goes on with it.  From the
- * time that an address is expected, the worker is told of its news.
- */
-static void
-write_suspension(DwfWait *wait)
-{
-	text	   *workflow_id = dwf_claim_require(wait->function);
-	int64		wait_id = 0;
-
-	if (wait->wants_id)
-		wait_id = (int64) pg_atomic_fetch_add_u64(&dwf_shared->next_wait_id, 1);
-	dwf_listener_expect(workflow_id);
-	for (int i = 0; i < wait->nkeys; i++)
-		if (wait->keys[i].address.workflow_id)
-			dwf_listener_expect(wait->keys[i].address.workflow_id);
-	dwf_journal_note_wait();
-	dwf_store_suspend(workflow_id, dwf_journal_step(), wait->keys, wait->nkeys,
-					  wait_id, wait->full_deadline);
-	commit();
-	if (wait->full_deadline != DWF_WAIT_FOREVER)
-		dwf_service_ask_clock(wait->full_deadline);
-}
-
-/*
- * Would a look succeed?  What it takes is given back.
- */
-static bool
-peek(DwfWait *wait)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	bool		found;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	found = look(wait, wait->acts_as);
-	RollbackAndReleaseCurrentSubTransaction();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return found;
-}
-
-/*
- * Wait with this process for a while, and then without it.  Returns true if
- * what it waits for has come, false when it has waited long enough; else
- * raises, to leave the body.
- *
- * The suspension is written down while the session is still registered, so
- * that who broadcasts finds it by one or the other.  What came before it was
- * is seen by the look that follows; what comes later is news for the worker.
- *
- * If that look finds something, the workflow goes on here.  That it does is
- * committed before it takes what it has found, so that nobody who changes the
- * workflow's row has to wait for what the body does then.
- */
-static bool
-wait_in_body(DwfWait *wait)
-{
-	wait->full_deadline = wait->deadline;
-	for (;;)
-	{
-		wait->deadline = Min(wait->full_deadline,
-							 TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-														 dwf_setting_suspend_after));
-		wait->suspends = wait->deadline != wait->full_deadline;
-		if (wait_for_news(wait))
-			return true;
-		if (!wait->suspends)
-			return false;
-		if (!peek(wait))
-			break;
-
-		dwf_store_unsuspend(dwf_claim_require(wait->function));
-		commit();
-		if (look(wait, wait->acts_as))
-			return true;
-	}
-	dwf_claim_set_suspending(true);
-	ereport(ERROR,
-			(errcode(ERRCODE_QUERY_CANCELED),
-			 errmsg("workflow \"%s\" is suspended",
-					text_to_cstring(dwf_claim_require(wait->function)))));
-}
-
-/* ----- both ----- */
-
-/*
- * Wait until the look succeeds; false if the deadline came first.  What the
- * look allocates in the current memory context survives the commits.
+ * Wait until the look is successful; false if the deadline came first.  What
+ * the look allocates in the present memory context survives the commits.
  *
  * Raises, besides the look's errors: WF001, 42501, WF002, WF003 for the
- * workflow it acts as; WF003 when it would have to wait in a body that has
- * ended its run, 25001, 25006 and 55000 when it would have to and cannot; and
- * whatever interrupts raise.
+ * workflow it acts as; WF009 in a body that has not CALLed it, and WF003 in
+ * one that has ended its run; 25001, 25006 and 55000 when it would have to
+ * sleep and cannot; and whatever interrupts raise.
  */
 bool
 dwf_wait(DwfWait *wait)
 {
 	MemoryContext context = CurrentMemoryContext;
-	bool		in_body = dwf_claim_is_body() &&
-	!dwf_journal_in_command();
+	bool		in_body = dwf_claim_is_body() && !dwf_journal_in_command();
 	bool		found;
 
+	/* settle when the wait ends, before the commit that records it */
 	if (in_body)
-		check_called(wait);
-	dwf_journal_settle_deadline(&wait->deadline, wait->may_commit);
+		dwf_suspend_check_call(wait);
+	wait->ends_at = dwf_journal_settle_deadline(wait->deadline,
+												wait->may_commit);
 	if (wait->may_commit)
 	{
 		SPI_connect_ext(SPI_OPT_NONATOMIC);
 		MemoryContextSwitchTo(context);
-		commit();
+		dwf_wait_commit();
 	}
 
-	found = look(wait, wait->acts_as);
+	/* most calls find what they want at once */
+	found = dwf_wait_look(wait, wait->acts_as);
 	if (!found && wait->deadline != DWF_WAIT_NEVER)
-	{
-		if (in_body)
-		{
-			check_run(wait);
-			dwf_body_timeout_stop();
-		}
-		found = in_body ? wait_in_body(wait) : wait_for_news(wait);
-	}
+		found = in_body ? dwf_suspend_wait(wait) :
+			dwf_wait_until(wait, wait->ends_at, NULL);
+
+	/* the next stretch of the body begins, and its time is limited anew */
 	if (in_body)
 		dwf_body_timeout_start();
 	if (found)

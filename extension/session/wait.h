@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * wait.h
- *	  The wait loop.  Floor 4.
+ *	  The wait loop.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,16 +15,19 @@
 typedef struct DwfWait DwfWait;
 
 /*
- * Look whether the wait is over; true if so.  It may take what it finds and
- * may raise.  Each call sees what has committed by then.
+ * Look whether the wait is over; true if so.  A look may take what it finds
+ * and may raise.  Each call sees what has committed by then.
  */
 typedef bool (*DwfLook) (DwfWait *wait);
 
+/* What to do when the time is up, while the waiter is still registered */
+typedef void (*DwfAtTimeout) (DwfWait *wait);
+
 struct DwfWait
 {
-	/* filled by dwf_wait_init */
+	/* filled by dwf_wait_init or dwf_wait_init_for_process */
 	const char *function;		/* SQL name, static */
-	FunctionCallInfo call;
+	FunctionCallInfo call;		/* NULL for a process of ours */
 	bool		is_call;		/* by CALL */
 	bool		may_commit;		/* by CALL, outside a transaction block */
 	text	   *current;		/* the session's current workflow, or NULL */
@@ -32,19 +35,34 @@ struct DwfWait
 
 	/* filled by the caller */
 	const DwfWaitKey *keys;		/* what to wait for, the purpose first */
-	int			nkeys;			/* leave room for one more in what you count */
-	TimestampTz deadline;
+	int			nkeys;			/* less than DWF_LINKS_MAX */
+	TimestampTz deadline;		/* stays as the caller has set it */
 	text	   *acts_as;		/* the workflow that it acts as, or NULL */
 	bool		wants_id;		/* a broadcast may answer this wait */
-	bool		suspends;		/* at its deadline it is written down, to */
-	TimestampTz full_deadline;	/* wait until this without a process */
 	DwfLook		look;
-	TimestampTz look_at;		/* set by the look: look again then */
-	void	   *arg;			/* the look's own */
+	void	   *arg;			/* for the look */
+
+	/* set by the look: look again then; DWF_WAIT_FOREVER before each look */
+	TimestampTz look_at;
+
+	/*
+	 * Set by dwf_wait: when the wait ends in vain.  It is the deadline, or
+	 * the one that an earlier run has recorded for this call.
+	 */
+	TimestampTz ends_at;
 };
 
+/* For the SQL functions */
 extern void dwf_wait_init(DwfWait *wait, FunctionCallInfo fcinfo,
 						  const char *function);
+extern void dwf_wait_init_for_process(DwfWait *wait, const char *name,
+									  Oid role);
 extern bool dwf_wait(DwfWait *wait);
+
+/* For suspend.c */
+extern bool dwf_wait_until(DwfWait *wait, TimestampTz until,
+						   DwfAtTimeout at_timeout);
+extern bool dwf_wait_look(DwfWait *wait, text *watched);
+extern void dwf_wait_commit(void);
 
 #endif							/* DWF_WAIT_H */

@@ -1,51 +1,41 @@
 /*-------------------------------------------------------------------------
  *
  * wakeup.c
- *	  Remember what the transaction's end must wake, and wake it then.
+ *	  Note which waiters the end of the transaction must wake; wake them then.
  *
  * Two kinds of note:
  *
- *	arrival	something was put at an address: wake when it commits, forget it
- *			when it aborts
- *	take	something was taken from an address: wake when it aborts, since
- *			the thing is back and others may have passed it by while it was
- *			locked, and gone to sleep or been suspended; forget it when it
- *			commits
+ *	arrival	something was put at an address: wake when the transaction
+ *			commits, forget the note when it aborts
+ *	take	something was taken from an address: wake when the transaction
+ *			aborts, since the thing is free again, and other receivers may
+ *			have skipped it while it was locked (SKIP LOCKED), and gone to
+ *			sleep or been suspended; forget the note when it commits
  *
  * Notes are a stack in the order they were made, each with the subtransaction
  * that made it.  Subtransaction ids only grow, so what an aborting
- * subtransaction and its children noted is the top of the stack down to the
- * first smaller id; a subtransaction that commits needs no work at all.
+ * subtransaction and its children have noted is the top of the stack down to
+ * the first smaller id; the commit of a subtransaction changes nothing.
  *
- * Arrivals are noted by a row trigger on the tables, so every writer is
- * covered, COPY and logical replication included.
+ * Arrivals are noted by a row trigger on the tables (arrival.c), takes by the
+ * receiver (mailbox.c).
  *
  * The callbacks run after the transaction has left the proc array: what they
- * announce is visible (on abort: no longer locked) to every snapshot taken
- * from then on.  They neither allocate nor raise.
+ * announce is visible (on abort: no longer locked) to every snapshot that is
+ * taken from then on.  They neither allocate nor raise.
  *
  *-------------------------------------------------------------------------
  */
 #include "session/wakeup.h"
 
-#include "access/htup_details.h"
 #include "access/xact.h"
-#include "commands/trigger.h"
 #include "lib/stringinfo.h"
-#include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/rel.h"
-#include "utils/timestamp.h"
 
 #include "shared/claim.h"
 #include "shared/listener.h"
-#include "shared/presence.h"
 #include "shared/service.h"
 #include "shared/shmem.h"
-#include "store/catalog.h"
-#include "store/home.h"
-#include "store/statement.h"
-#include "store/store.h"
 
 #define NOTES_AT_FIRST	16
 #define NOTES_TO_KEEP	1024
@@ -57,13 +47,13 @@ typedef struct Note
 	uint32		count;
 	char		door;
 	bool		is_take;
-	bool		interrupts;		/* a body that is being run */
-	bool		wakes_all;		/* also where an arrival serves one */
+	bool		interrupts;		/* also the executor of this workflow's body */
+	bool		wakes_all;		/* also where an arrival serves one waiter */
 	bool		has_text;		/* the texts were kept, from text_start on */
 	uint16		workflow_length;
 	uint16		key_length;
 	Size		text_start;
-	uint64		workflow_hash;	/* as listeners know it; 0: nobody listened */
+	uint64		workflow_hash;	/* as listeners know it; 0: there were none */
 } Note;
 
 /* The stack; it lives in TopMemoryContext and is reused */
@@ -71,12 +61,10 @@ static Note *notes = NULL;
 static int	nnotes = 0;
 static int	max_notes = 0;
 
-/* The addresses of notes, kept only while somebody listens */
+/* The addresses of notes, kept only while there are listeners */
 static StringInfo note_texts = NULL;
 
-PG_FUNCTION_INFO_V1(dwf_note_arrival);
-
-/* Make room for one more note; may raise out of memory, before any effect */
+/* Make room for one more note.  May raise out of memory, before any effect. */
 static void
 reserve_note(void)
 {
@@ -96,8 +84,8 @@ reserve_note(void)
 }
 
 /*
- * Keep the address of a note for the listeners.  Of the text no more than
- * could be told: beyond that it is enough to know whether anybody wants it.
+ * Keep the address of a note for the listeners: the hash of its workflow; and
+ * its texts, unless those of the notes before would fill the ring of news.
  */
 static void
 keep_address(Note *note, const DwfAddress *address)
@@ -105,6 +93,8 @@ keep_address(Note *note, const DwfAddress *address)
 	note->workflow_hash =
 		dwf_listener_workflow_hash(VARDATA_ANY(address->workflow_id),
 								   VARSIZE_ANY_EXHDR(address->workflow_id));
+
+	/* make the buffer at the first note, and do not let it grow for ever */
 	if (note_texts == NULL)
 	{
 		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
@@ -114,6 +104,8 @@ keep_address(Note *note, const DwfAddress *address)
 	}
 	if (note_texts->len > DWF_RING_BYTES)
 		return;
+
+	/* append workflow and key */
 	note->text_start = note_texts->len;
 	note->workflow_length = VARSIZE_ANY_EXHDR(address->workflow_id);
 	note->key_length = address->key ? VARSIZE_ANY_EXHDR(address->key) : 0;
@@ -125,7 +117,7 @@ keep_address(Note *note, const DwfAddress *address)
 	note->has_text = true;
 }
 
-/* Is what comes to this door of interest but to who executes workflows? */
+/* Is an arrival at this door news for listeners and suspended workflows? */
 static inline bool
 is_news(char door)
 {
@@ -133,8 +125,8 @@ is_news(char door)
 		door != DWF_DOOR_GATEWAY;
 }
 
-/* Push a note, or add to the topmost one if it says the same */
-static void
+/* Push a note, or add to the topmost one if that is of the same kind */
+static Note *
 push_note(const DwfAddress *address, uint64 hash, uint32 count, bool is_take)
 {
 	SubTransactionId subid = GetCurrentSubTransactionId();
@@ -144,9 +136,10 @@ push_note(const DwfAddress *address, uint64 hash, uint32 count, bool is_take)
 		note->is_take == is_take)
 	{
 		note->count += count;
-		return;
+		return note;
 	}
 
+	/* fill the note before it counts: keep_address() may raise */
 	reserve_note();
 	note = &notes[nnotes];
 	note->has_text = false;
@@ -160,6 +153,7 @@ push_note(const DwfAddress *address, uint64 hash, uint32 count, bool is_take)
 	note->door = address->door;
 	note->is_take = is_take;
 	note->interrupts = note->wakes_all = false;
+	return note;
 }
 
 /* Forget the notes from "bottom" on */
@@ -173,21 +167,40 @@ drop_notes(int bottom)
 }
 
 /*
- * This transaction is about to take from this queue.  To be noted before it
- * locks anything there, so that no error in between leaves an item locked and
- * then free without a wake; the result is for dwf_wakeup_settle_take().
+ * Note that something is about to arrive at an address, with this hash: its
+ * commit wakes so many waiters where an arrival serves one, else all.
+ * DWF_WAKES_ALL makes it wake all in any case, DWF_INTERRUPTS also interrupts
+ * the executor that runs the body of the address's workflow.
+ */
+void
+dwf_wakeup_note_arrival(const DwfAddress *address, uint64 hash, uint32 count,
+						int flags)
+{
+	Note	   *note = push_note(address, hash, count, false);
+
+	if (flags & DWF_WAKES_ALL)
+		note->wakes_all = true;
+	if (flags & DWF_INTERRUPTS)
+		note->interrupts = true;
+}
+
+/*
+ * Note that this transaction is about to take from this queue.  To be called
+ * before it locks an item there: otherwise an error in between could free the
+ * item without a wake.  Returns a position for dwf_wakeup_settle_take().
  */
 int
 dwf_wakeup_note_take(const DwfAddress *address)
 {
 	Assert(dwf_door_is_queue(address->door));
-	push_note(address, dwf_waiter_hash(address), 1, true);
+	(void) push_note(address, dwf_waiter_hash(address), 1, true);
 	return nnotes - 1;
 }
 
 /*
- * It took this many, perhaps none.  Triggers may have made notes on top of the
- * one in question; then it stays, if need be as a note of nothing.
+ * The transaction has taken so many items, perhaps none: complete the note of
+ * the take.  A note of nothing is dropped, unless triggers have pushed others
+ * on top of it.
  */
 void
 dwf_wakeup_settle_take(int position, uint32 taken)
@@ -201,231 +214,14 @@ dwf_wakeup_settle_take(int position, uint32 taken)
 		drop_notes(position);
 }
 
-/* A text column of a row; false when it is null */
-static bool
-row_text(HeapTuple row, TupleDesc desc, int column, text **value)
-{
-	bool		isnull;
-	Datum		datum = heap_getattr(row, column, desc, &isnull);
-
-	if (!isnull)
-		*value = DatumGetTextPP(datum);
-	return !isnull;
-}
-
-/*
- * The address at which a row of the named table arrives; false when part of it
- * is null or it is at no door.
- */
-static bool
-row_address(HeapTuple row, TupleDesc desc, const char *table,
-			DwfAddress *address)
-{
-	bool		isnull;
-	Datum		door;
-
-	if (strcmp(table, "message") == 0)
-	{
-		door = heap_getattr(row, DWF_MESSAGE_DOOR, desc, &isnull);
-		address->door = isnull ? '\0' : DatumGetChar(door);
-		return dwf_door_is_queue(address->door) &&
-			row_text(row, desc, DWF_MESSAGE_WORKFLOW_ID,
-					 &address->workflow_id) &&
-			row_text(row, desc, DWF_MESSAGE_KEY, &address->key);
-	}
-	if (strcmp(table, "event") == 0)
-	{
-		address->door = DWF_DOOR_EVENT;
-		return row_text(row, desc, DWF_EVENT_WORKFLOW_ID,
-						&address->workflow_id) &&
-			row_text(row, desc, DWF_EVENT_KEY, &address->key);
-	}
-	if (strcmp(table, "workflow") == 0)
-	{
-		address->door = DWF_DOOR_LIFE;
-		return row_text(row, desc, DWF_WORKFLOW_WORKFLOW_ID,
-						&address->workflow_id);
-	}
-	elog(ERROR, "unexpected argument \"%s\" of durable_wf.note_arrival()",
-		 table);
-}
-
-/* An item is about to be written: its queue's head may have to know */
-static void
-report_item(HeapTuple row, Relation table, uint64 hash)
-{
-	DwfQueueId	queue = {hash, RelationGetRelid(table)};
-	bool		isnull;
-	Datum		message_id = heap_getattr(row, DWF_MESSAGE_MESSAGE_ID,
-										  RelationGetDescr(table), &isnull);
-
-	if (!isnull)
-		dwf_queue_head_inserting(queue, DatumGetInt64(message_id));
-}
-
-/* A workflow is about to be inserted: was it started here, or does it come? */
-static void
-check_home(HeapTuple row, TupleDesc desc)
-{
-	bool		is_live;
-
-	(void) heap_getattr(row, DWF_WORKFLOW_FINISHED_AT, desc, &is_live);
-	if (is_live && !dwf_statement_is_running())
-		dwf_home_note_foreign_row();
-}
-
-/*
- * A workflow is about to be inserted or changed: whoever waits for work in its
- * queue, or for bodies of its owner's, has to look.  One of them, or all if it
- * is not yet due, as each has to know when it will be.
- */
-static void
-note_work(HeapTuple row, TupleDesc desc)
-{
-	DwfAddress	work = {.door = DWF_DOOR_WORK};
-	bool		is_live;
-	bool		isnull;
-	Datum		due_at;
-
-	if (desc->natts < DWF_WORKFLOW_DUE_AT)
-		return;					/* objects of before 0.3.0 */
-	due_at = heap_getattr(row, DWF_WORKFLOW_DUE_AT, desc, &isnull);
-	(void) heap_getattr(row, DWF_WORKFLOW_FINISHED_AT, desc, &is_live);
-	if (!is_live || isnull)
-		return;
-	if (row_text(row, desc, DWF_WORKFLOW_BODY, &work.key))
-	{
-		Datum		owner = heap_getattr(row, DWF_WORKFLOW_OWNER, desc, &isnull);
-
-		work.key = cstring_to_text(psprintf("%u", DatumGetObjectId(owner)));
-	}
-	else if (row_text(row, desc, DWF_WORKFLOW_QUEUE, &work.key))
-		work.door = DWF_DOOR_QUEUE;
-	else
-		return;
-	push_note(&work, dwf_waiter_hash(&work), DatumGetTimestampTz(due_at) <=
-			  GetCurrentTransactionStartTimestamp() ? 1 : PG_UINT16_MAX, false);
-}
-
-/*
- * A hook is about to be deleted: nothing comes there any more, and everyone
- * who waits for it has to know.
- */
-static void
-note_hook(HeapTuple row, TupleDesc desc)
-{
-	DwfAddress	address = {.door = DWF_DOOR_HOOK};
-
-	if (!row_text(row, desc, DWF_HOOK_WORKFLOW_ID, &address.workflow_id) ||
-		!row_text(row, desc, DWF_HOOK_TOKEN, &address.key))
-		return;
-	push_note(&address, dwf_waiter_hash(&address), 0, false);
-	notes[nnotes - 1].wakes_all = true;
-}
-
-/*
- * A request is about to be answered, or to go without an answer: whoever waits
- * for that has to know, and who holds it for an HTTP client.
- */
-static void
-note_answer(HeapTuple row, TupleDesc desc)
-{
-	DwfAddress	address = {.door = DWF_DOOR_RESPONSE};
-	DwfAddress	gateway = {.door = DWF_DOOR_GATEWAY};
-	Datum		request_id;
-	bool		is_held;
-	bool		isnull;
-
-	if (!row_text(row, desc, DWF_REQUEST_WORKFLOW_ID, &address.workflow_id))
-		return;
-	request_id = heap_getattr(row, DWF_REQUEST_REQUEST_ID, desc, &isnull);
-	if (isnull)
-		return;
-	address.key = cstring_to_text(psprintf(INT64_FORMAT,
-										   DatumGetInt64(request_id)));
-	push_note(&address, dwf_waiter_hash(&address), 0, false);
-
-	is_held = DatumGetBool(heap_getattr(row, DWF_REQUEST_IS_HELD, desc,
-										&isnull));
-	if (!isnull && is_held)
-		push_note(&gateway, dwf_waiter_hash(&gateway), 0, false);
-}
-
-/* Note what a row of a table without addresses ends; false: it is another */
-static bool
-note_end(HeapTuple row, TupleDesc desc, const char *table)
-{
-	if (strcmp(table, "hook") == 0)
-		note_hook(row, desc);
-	else if (strcmp(table, "request") == 0)
-		note_answer(row, desc);
-	else
-		return false;
-	return true;
-}
-
-/*
- * Trigger function of durable_wf.message, event, workflow, hook and request,
- * BEFORE each row: note the address at which something becomes new, or ends.
- */
-Datum
-dwf_note_arrival(PG_FUNCTION_ARGS)
-{
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	HeapTuple	row;
-	DwfAddress	address = {0};
-	uint64		hash;
-
-	if (!CALLED_AS_TRIGGER(fcinfo) ||
-		!TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
-		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
-		trigger->tg_trigger->tgnargs != 1 ||
-		!dwf_catalog_is_ours(trigger->tg_relation))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("durable_wf.note_arrival() serves the triggers of durable_wf's own tables only")));
-
-	row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
-		trigger->tg_newtuple : trigger->tg_trigtuple;
-
-	if (note_end(row, RelationGetDescr(trigger->tg_relation),
-				 trigger->tg_trigger->tgargs[0]))
-		PG_RETURN_POINTER(row);
-
-	/* a row with a null here is about to be refused; at no door, not seen */
-	if (!row_address(row, RelationGetDescr(trigger->tg_relation),
-					 trigger->tg_trigger->tgargs[0], &address))
-		PG_RETURN_POINTER(row);
-
-	hash = dwf_waiter_hash(&address);
-	if (dwf_door_is_queue(address.door))
-		report_item(row, trigger->tg_relation, hash);
-	else if (address.door == DWF_DOOR_LIFE &&
-			 TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
-		check_home(row, RelationGetDescr(trigger->tg_relation));
-
-	/* an upsert of an event fires for INSERT and UPDATE, and is one arrival */
-	push_note(&address, hash, TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) &&
-			  address.door == DWF_DOOR_EVENT ? 0 : 1, false);
-	if (address.door == DWF_DOOR_LIFE)
-	{
-		notes[nnotes - 1].interrupts |=
-			!TRIGGER_FIRED_BY_INSERT(trigger->tg_event);
-		/* after that: whom it brings work is not to be interrupted by it */
-		if (!TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
-			note_work(row, RelationGetDescr(trigger->tg_relation));
-	}
-	PG_RETURN_POINTER(row);
-}
-
-/* Forget all notes; the stack stays unless it has grown large */
+/* Forget all notes.  The buffers stay, unless they have grown large. */
 static void
 forget_notes(void)
 {
 	nnotes = 0;
 	if (note_texts)
 	{
-		/* a large buffer goes, too; nothing here may allocate */
+		/* free a large buffer; nothing here may allocate a new one */
 		if (note_texts->maxlen > NOTES_TO_KEEP * 32)
 		{
 			pfree(note_texts->data);
@@ -448,9 +244,9 @@ static void
 wake_notes(int bottom, bool takes)
 {
 	/*
-	 * What we announce became visible before; who registers as a waiter looks
-	 * afterwards.  With a full barrier on both sides at least one of the two
-	 * sees the other.
+	 * What we announce became visible before this; a waiter looks after it
+	 * has registered.  With a full barrier on both sides, either the waiter
+	 * sees what we announce, or we see the waiter (I1, I2 in the README).
 	 */
 	pg_memory_barrier();
 
@@ -470,13 +266,14 @@ wake_notes(int bottom, bool takes)
 	}
 }
 
-/* So many notes are told at a time, while others wait for the ring */
+/* So many notes are put into the ring before it is unlocked for a moment */
 #define TOLD_AT_A_TIME	1024
 
 /*
- * Tell the worker what has come, or come back, where, if somebody may listen
- * for it or be suspended.  Whoever began to listen between a note and the end
- * of the transaction is told to look for himself.
+ * Tell the worker of the notes of one kind, from "bottom" on, if a session may
+ * listen for them or a workflow be suspended.  Of a note without texts, and of
+ * one that does not fit into the ring, it is told that news were lost: then it
+ * reads the tables.
  */
 static void
 tell_worker(int bottom, bool takes)
@@ -501,7 +298,7 @@ tell_worker(int bottom, bool takes)
 			dwf_service_has_news(note->hash))
 			continue;
 		if (worker == NULL && (worker = dwf_service_open_ring()) == NULL)
-			return;				/* it will begin with a resync */
+			return;				/* a worker begins with a resync */
 		if (!is_full && note->has_text &&
 			dwf_service_put_news(worker, note->hash, note->door,
 								 note_texts->data + note->text_start,
@@ -525,7 +322,7 @@ count_notes(void)
 							: DWF_COUNT_SENDS, notes[i].count);
 }
 
-/* Has this transaction anything to wake for, if it commits or if it aborts? */
+/* Has this transaction notes, of arrivals or of takes? */
 bool
 dwf_wakeup_has_notes(void)
 {
@@ -545,7 +342,10 @@ dwf_wakeup_swap(DwfNotes *others)
 	*others = own;
 }
 
-/* At the end of a transaction: wake for what it did, or undid */
+/*
+ * At the end of a transaction: wake for its arrivals if it commits, for its
+ * takes if it aborts.  Neither allocates nor raises.
+ */
 void
 dwf_wakeup_end_xact(XactEvent event)
 {
@@ -566,14 +366,17 @@ dwf_wakeup_end_xact(XactEvent event)
 			forget_notes();
 			break;
 		case XACT_EVENT_PREPARE:
-			forget_notes();		/* unless they were put by: stash.c */
+			forget_notes();		/* those that stash.c has not taken */
 			break;
 		default:
 			break;
 	}
 }
 
-/* At the abort of a subtransaction: wake for what it took, forget the rest */
+/*
+ * At the abort of a subtransaction: wake for its takes, and forget its
+ * arrivals.  Neither allocates nor raises.
+ */
 void
 dwf_wakeup_end_subxact(SubTransactionId subid)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * wakeup.h
- *	  What this transaction's end must wake.  Floor 2.
+ *	  What this transaction's end must wake.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,7 +14,7 @@
 
 #include "shared/waiter.h"
 
-/* The notes of a transaction that was prepared; what they are is wakeup.c's */
+/* The notes of a transaction that was prepared; only wakeup.c reads them */
 typedef struct DwfNotes
 {
 	struct Note *notes;
@@ -23,10 +23,16 @@ typedef struct DwfNotes
 	struct StringInfoData *texts;
 } DwfNotes;
 
+/* What an arrival does besides waking waiters */
+#define DWF_WAKES_ALL	1		/* all, also where an arrival serves one */
+#define DWF_INTERRUPTS	2		/* interrupt the executor of the workflow */
+
 extern bool dwf_wakeup_has_notes(void);
 extern void dwf_wakeup_swap(DwfNotes *notes);
 extern void dwf_wakeup_end_xact(XactEvent event);
 extern void dwf_wakeup_end_subxact(SubTransactionId subid);
+extern void dwf_wakeup_note_arrival(const DwfAddress *address, uint64 hash,
+									uint32 count, int flags);
 extern int	dwf_wakeup_note_take(const DwfAddress *address);
 extern void dwf_wakeup_settle_take(int position, uint32 taken);
 

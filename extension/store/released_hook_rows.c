@@ -18,8 +18,10 @@
  */
 #include "store/store.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 
 #include "store/catalog.h"
@@ -182,8 +184,8 @@ dwf_store_restore_hooks(text *workflow_id)
 }
 
 /* Find a token whose hook could not be restored; NULL if there is none */
-text *
-dwf_store_find_unrestored(text *workflow_id)
+static text *
+find_unrestored(text *workflow_id)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id)};
 
@@ -191,20 +193,50 @@ dwf_store_find_unrestored(text *workflow_id)
 }
 
 /*
- * Take a token from a workflow that has ended, by deleting the dead row; false
- * if there is none, or if its workflow lives again.  Blocks while another
- * transaction has the row locked.
+ * Take a token from a workflow that has ended, unless it has none, or lives
+ * again.  Blocks until nobody uses the hook any more.  Raises 40001 where the
+ * transaction's snapshot cannot show which of these is so.
  *
  * The row is locked first.  Then a new snapshot shows whether the workflow
  * lives: else it could come back in between, and lose a live hook.
  */
-bool
+void
 dwf_store_displace_hook(text *token)
 {
 	Datum		values[] = {PointerGetDatum(token)};
 
-	if (dwf_statement_count(&lock_query, values, NULL) == 0)
-		return false;
-	return dwf_statement_count_latest(are_kept() ? &displace_query :
-									  &displace_old_query, values) > 0;
+	if (dwf_statement_count(&lock_query, values, NULL) > 0 &&
+		dwf_statement_count_latest(are_kept() ? &displace_query :
+								   &displace_old_query, values) > 0)
+		return;
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not see who has token \"%s\"",
+						text_to_cstring(token))));
+}
+
+/*
+ * Restore the hooks that dwf_store_restore_hooks() has left, because other
+ * rows have their tokens: dead rows are displaced.  Returns false if a live
+ * workflow has one of the tokens; *holder is its hook.  Blocks while another
+ * transaction claims one of the tokens, or gives it back.
+ */
+bool
+dwf_store_restore_taken_hooks(text *workflow_id, DwfHook *holder)
+{
+	text	   *token;
+
+	while ((token = find_unrestored(workflow_id)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (dwf_store_find_hook(token, holder))
+		{
+			if (!holder->has_ended)
+				return false;
+			dwf_store_displace_hook(token);
+		}
+		dwf_store_restore_hooks(workflow_id);
+	}
+	return true;
 }

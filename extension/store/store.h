@@ -275,7 +275,7 @@ extern PGDLLEXPORT void dwf_store_leave_requests(const int64 *request_ids,
 /* released_hook_rows.c: hooks of workflows that have ended */
 extern void dwf_store_release_hooks(text *workflow_id);
 extern void dwf_store_restore_hooks(text *workflow_id);
-extern text *dwf_store_find_unrestored(text *workflow_id);
-extern bool dwf_store_displace_hook(text *token);
+extern bool dwf_store_restore_taken_hooks(text *workflow_id, DwfHook *holder);
+extern void dwf_store_displace_hook(text *token);
 
 #endif							/* DWF_STORE_H */

@@ -22,12 +22,16 @@
 PG_FUNCTION_INFO_V1(wf_listen);
 PG_FUNCTION_INFO_V1(wf_unlisten);
 
-/* What argument 0 asks to listen for; raises unless the caller may */
+/*
+ * The interest that argument 0 names: a workflow or, without one, all of the
+ * user's.  With "check", raises WF001 and 42501 about the workflow.
+ */
 static DwfListenKey
 listen_key(FunctionCallInfo fcinfo, const char *function, bool check)
 {
 	text	   *workflow_id;
 	DwfLife		life;
+	uint64		hash;
 
 	dwf_shmem_require(function);
 	workflow_id = dwf_args_optional_name(fcinfo, 0, "workflow_id",
@@ -36,9 +40,9 @@ listen_key(FunctionCallInfo fcinfo, const char *function, bool check)
 		return dwf_listener_key(GetUserId(), 0);
 	if (check)
 		dwf_identity_check_exists(workflow_id, &life, GetUserId());
-	return dwf_listener_key(GetUserId(),
-							dwf_listener_workflow_hash(VARDATA_ANY(workflow_id),
-													   VARSIZE_ANY_EXHDR(workflow_id)));
+	hash = dwf_listener_workflow_hash(VARDATA_ANY(workflow_id),
+									  VARSIZE_ANY_EXHDR(workflow_id));
+	return dwf_listener_key(GetUserId(), hash);
 }
 
 /* wf_listen(workflow_id) → text, the channel */
@@ -48,6 +52,7 @@ wf_listen(PG_FUNCTION_ARGS)
 	DwfListenKey key;
 	char		channel[DWF_CHANNEL_SIZE];
 
+	/* Refuse where LISTEN could not work */
 	dwf_restricted_refuse("wf_listen");
 	key = listen_key(fcinfo, "wf_listen", true);
 	PreventCommandDuringRecovery("wf_listen()");
@@ -57,6 +62,7 @@ wf_listen(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("only a client's session can listen")));
 
+	/* The interest begins now, the LISTEN at the commit */
 	dwf_listener_channel(&key, channel);
 	dwf_listener_add(&key);
 	Async_Listen(channel);

@@ -25,7 +25,10 @@ PG_FUNCTION_INFO_V1(dwf_executions);
 PG_FUNCTION_INFO_V1(dwf_stat);
 PG_FUNCTION_INFO_V1(dwf_listens);
 
-/* May the current user see this waiter: by the workflow, or as its own? */
+/*
+ * May the current user see a waiter: does it wait with a role, or belong to a
+ * workflow, that the user may act for?
+ */
 static bool
 may_see(const DwfWaiterInfo *waiter)
 {
@@ -47,6 +50,7 @@ dwf_waiters(PG_FUNCTION_ARGS)
 	dwf_shmem_require("wf_waiters");
 	InitMaterializedSRF(fcinfo, 0);
 
+	/* Return a row for each waiter that the user may see */
 	foreach(cell, dwf_waiter_list())
 	{
 		DwfWaiterInfo *waiter = lfirst(cell);
@@ -73,7 +77,7 @@ dwf_waiters(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* durable_wf.executions() → what wf_executions knows from shared memory */
+/* durable_wf.executions() → what wf_executions shows of shared memory */
 Datum
 dwf_executions(PG_FUNCTION_ARGS)
 {
@@ -83,6 +87,7 @@ dwf_executions(PG_FUNCTION_ARGS)
 	dwf_shmem_require("wf_executions");
 	InitMaterializedSRF(fcinfo, 0);
 
+	/* Return a row for each execution of a workflow of the user */
 	foreach(cell, dwf_claim_list())
 	{
 		DwfExecution *execution = lfirst(cell);
@@ -104,20 +109,25 @@ dwf_executions(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* A counter of all backends that there have been */
+/* A counter, summed over all backends that there have been */
 static uint64
 sum_counter(DwfSubject subject, DwfCounter counter)
 {
 	uint64		sum = 0;
 
 	for (int i = 0; i < dwf_shared->nslots; i++)
-		sum += pg_atomic_read_u64(&dwf_shared->slots[i].counters[subject][counter]);
+	{
+		DwfSlot    *slot = &dwf_shared->slots[i];
+
+		sum += pg_atomic_read_u64(&slot->counters[subject][counter]);
+	}
 	return sum;
 }
 
 /*
  * durable_wf.counters() → rows of wf_stat.  Until ALTER EXTENSION UPDATE the
- * function is that of 0.1.0, with fewer columns and no row for all doors.
+ * database has the function of 0.1.0, with fewer columns and no row for all
+ * doors.
  */
 Datum
 dwf_stat(PG_FUNCTION_ARGS)
@@ -129,6 +139,7 @@ dwf_stat(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	ncounters = Min(DWF_COUNT_COUNT, result->setDesc->natts - 1);
 
+	/* Return a row for each subject */
 	for (int subject = 0; subject < DWF_SUBJECT_COUNT; subject++)
 	{
 		Datum		values[DWF_COUNT_COUNT + 1];
@@ -148,7 +159,7 @@ dwf_stat(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* durable_wf.listens() → how many interests there are */
+/* durable_wf.listens() → the number of interests of wf_listen() */
 Datum
 dwf_listens(PG_FUNCTION_ARGS)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * prune.c
- *	  Remove ended workflows and all that belongs to them: wf_prune.
+ *	  Remove ended workflows, and all that belongs to them: wf_prune.
  *
  *-------------------------------------------------------------------------
  */
@@ -29,6 +29,7 @@ wf_prune(PG_FUNCTION_ARGS)
 	TransactionId horizon;
 	int			batch;
 
+	/* Read the arguments */
 	dwf_args_require(fcinfo, 0, "older_than");
 	older_than = PG_GETARG_INTERVAL_P(0);
 	(void) dwf_args_is_positive(older_than, "older_than");
@@ -38,6 +39,8 @@ wf_prune(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("batch must be at least 1")));
+
+	/* Refuse where the snapshot would not do */
 	dwf_store_require_writable("wf_prune");
 	if (IsolationUsesXactSnapshot())
 		ereport(ERROR,
@@ -46,6 +49,7 @@ wf_prune(PG_FUNCTION_ARGS)
 				 errdetail("Its snapshot may not show all that belongs to a workflow."),
 				 errhint("Call it after BEGIN ISOLATION LEVEL READ COMMITTED.")));
 
+	/* Prune the workflows whose end all transactions have seen (horizon.c) */
 	table = table_open(dwf_catalog_relation("workflow"), AccessShareLock);
 	horizon = dwf_horizon_read(table);
 	table_close(table, NoLock);

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * schedule.c
- *	  Where pg_cron is.  The rest of scheduling is in install/schedule.sql.
+ *	  The database of pg_cron.  The rest of scheduling is in
+ *	  install/schedule.sql.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,8 +14,9 @@
 PG_FUNCTION_INFO_V1(dwf_cron_database);
 
 /*
- * durable_wf.cron_database() → text.  Not everyone may read the setting, but
- * everyone may know whom to ask.
+ * durable_wf.cron_database() → text: the setting cron.database_name, or null
+ * if pg_cron is not loaded.  All roles may call this; not all may read the
+ * setting itself.
  */
 Datum
 dwf_cron_database(PG_FUNCTION_ARGS)

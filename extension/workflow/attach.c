@@ -5,12 +5,12 @@
  *	  wf_retry, wf_continue_as_new.
  *
  *	PENDING  --wf_attach, wf_attach_next-->  RUNNING
- *	RUNNING  --wf_attach, wf_attach_next-->  RUNNING  after its holder is gone
+ *	RUNNING  --wf_attach, wf_attach_next-->  RUNNING  when no session has it
  *	RUNNING  --wf_continue_as_new-------->   PENDING
  *	ERROR, CANCELLED  --wf_retry--------->   PENDING
  *
  * RUNNING says that the workflow was executed, not that it is: a session that
- * dies leaves it so.  Who executes it now, claim.c knows.
+ * dies leaves the status.  claim.c knows which session executes it now.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,7 +23,6 @@
 #include "base/args.h"
 #include "base/client.h"
 #include "base/restricted.h"
-#include "hook/token.h"
 #include "session/identity.h"
 #include "session/journal.h"
 #include "session/wait.h"
@@ -35,7 +34,7 @@ PG_FUNCTION_INFO_V1(wf_attach);
 PG_FUNCTION_INFO_V1(wf_detach);
 PG_FUNCTION_INFO_V1(wf_attach_next);
 
-/* Raise WF009 in the body of a SQL workflow: its executor has it, to its end */
+/* Raise WF009 in the body of a SQL workflow, which its executor keeps */
 static void
 refuse_in_body(const char *function)
 {
@@ -46,7 +45,10 @@ refuse_in_body(const char *function)
 						function)));
 }
 
-/* Raise unless this session can begin to execute something */
+/*
+ * Raise unless this session can begin to execute a workflow.  One that another
+ * session has ended meanwhile is released.
+ */
 static void
 check_can_attach(const char *function)
 {
@@ -76,7 +78,7 @@ check_can_attach(const char *function)
 						text_to_cstring(current)),
 				 errhint("Commit, and attach then.")));
 
-	/* what somebody else has ended is left by itself */
+	/* release a workflow that another session has ended */
 	if (!dwf_store_life(current, &life) || life.finished)
 		dwf_claim_release();
 	else
@@ -88,8 +90,10 @@ check_can_attach(const char *function)
 }
 
 /*
- * Execute a workflow in this session from now on.  Returns 0, or who executes
- * it; *ended tells that it has ended and nobody does.
+ * Attach this session to a workflow.  Returns 0, or the process id of the
+ * session that executes it; *ended tells that it has ended, and that this
+ * session is not attached.  Blocks while another transaction has its row
+ * locked.
  */
 int
 dwf_attach_try(text *workflow_id, Oid role, bool *ended)
@@ -101,7 +105,7 @@ dwf_attach_try(text *workflow_id, Oid role, bool *ended)
 						&holder_pid))
 		return holder_pid;
 
-	/* nobody else is at it now, so what the journal has is all there is */
+	/* no other session executes it now, so the journal is complete */
 	if (dwf_store_attach(workflow_id, role))
 	{
 		dwf_journal_begin(workflow_id);
@@ -116,9 +120,9 @@ dwf_attach_try(text *workflow_id, Oid role, bool *ended)
 }
 
 /*
- * The same for whoever looks for work, any work: false if it is executed by
- * another session, has ended, or is held: somebody has locked its row, for
- * which this does not wait.
+ * Attach this session to a workflow, for a search that can take another one.
+ * Returns false if another session executes the workflow, if it has ended, or
+ * if another transaction has its row locked: *held.  Does not block for that.
  */
 bool
 dwf_attach_pass(text *workflow_id, Oid role, bool *held)
@@ -159,6 +163,7 @@ wf_attach(PG_FUNCTION_ARGS)
 		PG_RETURN_TEXT_P(cstring_to_text(life.status));
 	check_can_attach("wf_attach");
 
+	/* attach, if need be after the end of the session that has it */
 	holder_pid = dwf_attach_try(workflow_id, GetUserId(), &ended);
 	if (holder_pid != 0 && takeover)
 	{
@@ -172,6 +177,8 @@ wf_attach(PG_FUNCTION_ARGS)
 						text_to_cstring(workflow_id)),
 				 errdetail("Its process id is %d.", holder_pid),
 				 errhint("If it hangs, end it with takeover => true.")));
+
+	/* the status; it may have ended since the first look */
 	if (!ended)
 		PG_RETURN_TEXT_P(cstring_to_text("RUNNING"));
 	dwf_identity_check_exists(workflow_id, &life, GetUserId());
@@ -196,13 +203,14 @@ wf_detach(PG_FUNCTION_ARGS)
 typedef struct NextWait
 {
 	text	   *queue;
-	text	   *workflow_id;	/* what it has got */
-	MemoryContext context;		/* where to keep that */
+	text	   *workflow_id;	/* what it has attached, in "context" */
+	MemoryContext context;
 } NextWait;
 
 /*
- * Attach the oldest workflow that is due, that nobody executes and whose row
- * nobody holds.  *held is the first that somebody does hold, or NULL.
+ * Attach the oldest workflow that is due, that no session executes and whose
+ * row no transaction has locked.  *held is the first one whose row is locked,
+ * or NULL.
  */
 static bool
 attach_free_work(DwfWait *wait, DwfSearch *search, text **held)
@@ -224,9 +232,9 @@ attach_free_work(DwfWait *wait, DwfSearch *search, text **held)
 }
 
 /*
- * The same, for wf_attach_next.  A call that would sleep comes back to those
- * that are held; one that does not sleep, and finds nothing else, waits until
- * it is known what becomes of the first of them.
+ * The look of wf_attach_next.  A call that may sleep looks again at workflows
+ * whose rows are locked.  A call that may not, and finds nothing else, blocks
+ * until the row of the first of them is unlocked.
  */
 static bool
 look_for_work(DwfWait *wait)
@@ -241,11 +249,14 @@ look_for_work(DwfWait *wait)
 		text	   *held;
 		bool		ended;
 
+		/* attach a workflow that is free */
 		if (attach_free_work(wait, &search, &held))
 		{
 			attached = search.workflow_id;
 			break;
 		}
+
+		/* or block for one whose row is locked, and search again */
 		if (held == NULL || wait->deadline != DWF_WAIT_NEVER)
 			return false;
 		if (dwf_attach_try(held, wait->role, &ended) == 0 && !ended)
@@ -254,6 +265,8 @@ look_for_work(DwfWait *wait)
 			break;
 		}
 	}
+
+	/* keep its id beyond the look */
 	next->workflow_id = (text *) MemoryContextAlloc(next->context,
 													VARSIZE(attached));
 	memcpy(next->workflow_id, attached, VARSIZE(attached));
@@ -277,6 +290,7 @@ wf_attach_next(PG_FUNCTION_ARGS)
 	wait.current = NULL;
 	next.context = CurrentMemoryContext;
 
+	/* wait for work in the queue */
 	key.address.door = DWF_DOOR_QUEUE;
 	key.address.key = next.queue;
 	wait.keys = &key;
@@ -296,6 +310,7 @@ do_wf_retry(PG_FUNCTION_ARGS)
 {
 	text	   *workflow_id;
 	DwfLife		life;
+	DwfHook		holder;
 
 	workflow_id = dwf_args_name(fcinfo, 0, "workflow_id", DWF_WORKFLOW_ID_MAX);
 	dwf_store_require_writable("wf_retry");
@@ -308,7 +323,8 @@ do_wf_retry(PG_FUNCTION_ARGS)
 						text_to_cstring(workflow_id)),
 				 errdetail("Its status is %s.", life.status)));
 	}
-	dwf_token_restore(workflow_id);
+	if (!dwf_store_restore_taken_hooks(workflow_id, &holder))
+		dwf_identity_report_token(&holder);
 	PG_RETURN_VOID();
 }
 

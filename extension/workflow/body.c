@@ -27,6 +27,7 @@
 #include "utils/varlena.h"
 
 #include "base/args.h"
+#include "base/compat.h"
 #include "base/owner.h"
 #include "base/portable.h"
 #include "base/settings.h"
@@ -48,7 +49,7 @@ look_up_procedure(text *name)
 	return LookupFuncWithArgs(OBJECT_PROCEDURE, object, true);
 }
 
-/* The same; raises 42883 */
+/* The procedure of this name with one jsonb argument; raises 42883 */
 static Oid
 find_procedure(text *name)
 {
@@ -64,7 +65,7 @@ find_procedure(text *name)
 	return procedure;
 }
 
-/* Does a procedure have arguments that only come out of it? */
+/* Does a procedure have OUT arguments? */
 static bool
 has_out_arguments(HeapTuple tuple)
 {
@@ -84,7 +85,8 @@ has_out_arguments(HeapTuple tuple)
 
 /*
  * Why a procedure could not commit, be CALLed or be replayed, as the end of a
- * sentence; NULL if it can be a body.  *remedy is what would put that right.
+ * sentence; NULL if it can be a body.  *remedy is the clause of ALTER
+ * PROCEDURE that would mend it, or NULL.
  */
 static const char *
 find_fault(HeapTuple tuple, const char **remedy)
@@ -109,7 +111,7 @@ find_fault(HeapTuple tuple, const char **remedy)
 	return NULL;
 }
 
-/* The procedure's row; the caller releases it */
+/* The row of a procedure in pg_proc; the caller releases it */
 static HeapTuple
 procedure_row(Oid procedure)
 {
@@ -130,8 +132,8 @@ check_privilege(Form_pg_proc form, Oid role)
 }
 
 /*
- * Why bodies cannot be run as a role: "role ... may not log in"; NULL when they
- * can.  Never any more, if it is gone.
+ * Why bodies cannot be run as a role: "role ... may not log in"; NULL if they
+ * can.  *is_gone tells that the role has been dropped.
  */
 const char *
 dwf_body_refusal(Oid role, bool *is_gone)
@@ -140,7 +142,7 @@ dwf_body_refusal(Oid role, bool *is_gone)
 	const char *name;
 	bool		can_login;
 
-	/* an executor may have slept since its transaction began */
+	/* an executor may have slept since its transaction began: no stale row */
 	AcceptInvalidationMessages();
 	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(role));
 	*is_gone = !HeapTupleIsValid(tuple);
@@ -198,9 +200,9 @@ dwf_body_resolve(text *name, Oid role)
 }
 
 /*
- * The body of a workflow is about to be run by its owner, the current user:
- * raise unless it still can be, as it may have been changed since the start.
- * One that is not there any more is for the CALL to complain of.
+ * The body of a workflow is about to be run by its owner, the current user.
+ * Raise 0A000 or 42501 if it cannot be any more, since it has been changed
+ * after the start.  If it has been dropped, the CALL will raise.
  */
 void
 dwf_body_check(text *body)
@@ -212,6 +214,8 @@ dwf_body_check(text *body)
 
 	if (!OidIsValid(procedure))
 		return;
+
+	/* it must still be fit for a body, and the user must have EXECUTE */
 	tuple = procedure_row(procedure);
 	fault = find_fault(tuple, &remedy);
 	if (fault)
@@ -229,8 +233,8 @@ dwf_body_check(text *body)
 }
 
 /*
- * A workflow with this body is about to be given to another role: raise unless
- * that role can run it
+ * A workflow with this body is about to be given to another role: raise 42501
+ * unless that role can run the body
  */
 void
 dwf_body_check_owner(text *body, Oid role)
@@ -263,8 +267,9 @@ dwf_resolve_body(PG_FUNCTION_ARGS)
 }
 
 /*
- * durable_wf.waits_for(workflow_id) → text: what keeps a body that is due from
- * being run; null if nothing does, or for others
+ * durable_wf.waits_for(workflow_id) → text: what keeps a body that is due
+ * from being run.  Null if nothing does, if the workflow has ended or is
+ * executed, or if the current user may not act on it.
  */
 Datum
 dwf_waits_for(PG_FUNCTION_ARGS)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * body.h
- *	  The procedures that are bodies of SQL workflows.  Floor 2.
+ *	  The procedures that are bodies of SQL workflows.
  *
  *-------------------------------------------------------------------------
  */

@@ -33,7 +33,9 @@
 #include "session/body_timeout.h"
 #include "session/first_row.h"
 #include "session/identity.h"
+#include "session/guard.h"
 #include "session/journal.h"
+#include "session/journal_look.h"
 #include "session/leftover.h"
 #include "session/result.h"
 #include "session/step_scope.h"
@@ -45,7 +47,7 @@ PG_FUNCTION_INFO_V1(wf_get_step);
 PG_FUNCTION_INFO_V1(wf_save_step);
 PG_FUNCTION_INFO_V1(wf_patched);
 
-/* At most so many attempts at a step */
+/* The largest max_attempts that wf_step takes */
 #define ATTEMPTS_MAX	1000000
 
 /* ----- wf_step ----- */
@@ -60,12 +62,12 @@ typedef struct Step
 	Interval   *retry_delay;
 	Datum		output;
 	bool		ran_out;		/* the last attempt has taken too long */
-	bool		is_wrong;		/* no attempt can succeed */
+	bool		is_wrong;		/* the command cannot be executed in a step */
 } Step;
 
 /*
- * Any value as jsonb, in the current memory context, written as in any other
- * session
+ * A value of any type as jsonb, in the current memory context.  It does not
+ * depend on the session's settings.
  */
 static Datum
 value_to_jsonb(Datum value, Oid type)
@@ -86,7 +88,10 @@ value_to_jsonb(Datum value, Oid type)
 	return value;
 }
 
-/* Run the command once; its first column of its first row goes to "context" */
+/*
+ * Run the command once.  Returns the first column of its first row as jsonb,
+ * in "context"; 0 if that is null, or there is none.
+ */
 static Datum
 run_command(Step *step, MemoryContext context)
 {
@@ -96,7 +101,7 @@ run_command(Step *step, MemoryContext context)
 	DwfFirstRow *row;
 	int			result;
 
-	/* after a pause of a CALL there is none, and the output may be toasted */
+	/* a CALL that has slept has no snapshot, which a toasted output needs */
 	if (pushed_snapshot)
 		PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
@@ -132,19 +137,20 @@ run_command(Step *step, MemoryContext context)
 }
 
 /*
- * A step may write, though the body around it may not; that comes back with
- * the end of the subtransaction.  The time for it is limited.
+ * In a body, the command of a step begins: it may write until its
+ * subtransaction ends, and its time is limited.
  */
 static void
 begin_command(void)
 {
-	XactReadOnly = false;
+	dwf_guard_leave();
 	dwf_body_timeout_start_step();
 }
 
 /*
- * What is deferred has to be checked while it may still write, and a cursor is
- * not to be fetched from when it may not; a replay would not have it, either.
+ * In a body, the command of a step ends.  Deferred triggers are fired while
+ * they may still write.  Its cursors are closed: a replay would not have them,
+ * and a later FETCH would run, outside of the step, what it has made ready.
  */
 static void
 end_command(void)
@@ -168,6 +174,7 @@ try_command(Step *step)
 	ErrorData  *volatile error = NULL;
 	volatile Datum output = (Datum) 0;
 
+	/* run the command, and check that it leaves nothing in the session */
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
 	PG_TRY();
@@ -185,6 +192,7 @@ try_command(Step *step)
 	}
 	PG_CATCH();
 	{
+		/* undo it, the subtransaction first and then what that leaves */
 		(void) dwf_journal_set_in_command(false);
 		if (dwf_claim_is_body())
 		{
@@ -206,7 +214,7 @@ try_command(Step *step)
 	return error;
 }
 
-/* Is it of use to try again after this error? */
+/* Can another attempt succeed after this error? */
 static bool
 may_retry(const Step *step, const ErrorData *error)
 {
@@ -244,7 +252,7 @@ sleep_until_deadline(DwfWait *wait)
 	(void) dwf_wait(wait);
 }
 
-/* Was it CALLed where it can commit? */
+/* Was the function CALLed where it can commit? */
 static bool
 may_commit(FunctionCallInfo fcinfo)
 {
@@ -253,9 +261,9 @@ may_commit(FunctionCallInfo fcinfo)
 }
 
 /*
- * Wait for the next attempt; what was noted of the last one is committed
- * before, if that can be.  In a body the wait ends like any other: perhaps in
- * another process, which is told by the journal how far it came.
+ * Wait for the next attempt.  The wait commits what was noted of the last one,
+ * if it can.  In a body the wait can suspend the workflow; then a later run
+ * finds in the journal how many attempts there were.
  */
 static void
 wait_to_retry(FunctionCallInfo fcinfo, TimestampTz next_at)
@@ -267,7 +275,7 @@ wait_to_retry(FunctionCallInfo fcinfo, TimestampTz next_at)
 	sleep_until_deadline(&wait);
 }
 
-/* Commit what was noted of the last attempt, if that can be */
+/* Commit what was noted of the last attempt, if the call can commit */
 static void
 commit_attempts(FunctionCallInfo fcinfo)
 {
@@ -289,8 +297,8 @@ next_attempt_at(const Step *step)
 }
 
 /*
- * Note that an attempt has failed, and wait for the next one; or raise the
- * error, if that was the last one.  "context" is for what does not last.
+ * Note that an attempt has failed, and wait for the next one; raise the error
+ * if it was the last one.  "context" is reset.
  */
 static void
 go_on_after(const Step *step, ErrorData *error, FunctionCallInfo fcinfo,
@@ -301,6 +309,7 @@ go_on_after(const Step *step, ErrorData *error, FunctionCallInfo fcinfo,
 	MemoryContext old = MemoryContextSwitchTo(context);
 	Datum		attempts = dwf_result_encode_attempt(error, earlier);
 
+	/* keep the errors of the attempts for as long as the call lasts */
 	MemoryContextSwitchTo(old);
 	attempts = datumCopy(attempts, false, -1);
 	MemoryContextReset(context);
@@ -319,8 +328,8 @@ go_on_after(const Step *step, ErrorData *error, FunctionCallInfo fcinfo,
 }
 
 /*
- * Go on where an earlier run was in its attempts: raise what the last one
- * said, if there were enough; else wait for what is left of the pause.
+ * Go on with the attempts of an earlier run: raise the last error, if there
+ * were enough attempts; else wait for what is left of the delay.
  */
 static void
 resume_attempts(const Step *step, FunctionCallInfo fcinfo)
@@ -364,7 +373,7 @@ step_arguments(FunctionCallInfo fcinfo)
 	return step;
 }
 
-/* In a body, raise WF009 unless a step that may pause was CALLed */
+/* Raise WF009 unless a step with retries, in a body, was CALLed */
 static void
 check_called(FunctionCallInfo fcinfo)
 {
@@ -376,7 +385,8 @@ check_called(FunctionCallInfo fcinfo)
 }
 
 /*
- * wf_step(name, command, args, max_attempts, retry_delay) → jsonb; also a CALL
+ * wf_step(name, command, args, max_attempts, retry_delay) → jsonb; also a
+ * CALL
  */
 DWF_JOURNALLED(wf_step, 0);
 static Datum
@@ -396,6 +406,7 @@ do_wf_step(PG_FUNCTION_ARGS)
 	if (dwf_claim_is_body() && step.max_attempts > 1)
 		check_called(fcinfo);
 
+	/* go on with the attempts of an earlier run, and try until it succeeds */
 	resume_attempts(&step, fcinfo);
 	context = AllocSetContextCreate(CurrentMemoryContext,
 									"durable_wf attempts",
@@ -414,7 +425,7 @@ do_wf_step(PG_FUNCTION_ARGS)
 
 /* ----- work done by the client ----- */
 
-/* The body of wf_save_step: its argument is recorded */
+/* What wf_save_step does: nothing, but its argument "output" is recorded */
 static Datum
 save_step_body(PG_FUNCTION_ARGS)
 {
@@ -465,7 +476,7 @@ wf_save_step(PG_FUNCTION_ARGS)
 	return dwf_journal_call(&save_step, fcinfo);
 }
 
-/* ----- time and chance ----- */
+/* ----- time and random values ----- */
 
 /* wf_sleep(duration) → timestamptz, when it is over; also a CALL */
 DWF_JOURNALLED(wf_sleep, -1);
@@ -486,8 +497,9 @@ do_wf_sleep(PG_FUNCTION_ARGS)
 				 errmsg("duration must be finite")));
 	sleep_until_deadline(&wait);
 
+	/* the moment that an earlier run has recorded, if there was one */
 	value = TimestampTzGetDatum(wait.deadline == DWF_WAIT_NEVER ?
-								GetCurrentTimestamp() : wait.deadline);
+								GetCurrentTimestamp() : wait.ends_at);
 	return dwf_args_return_value(fcinfo, value, false);
 }
 
@@ -523,7 +535,7 @@ do_wf_uuid(PG_FUNCTION_ARGS)
 
 /* ----- changing code under running workflows ----- */
 
-/* The step of a patch: it is there only if the run is of the new code */
+/* What wf_patched does where it is a step: only runs of the new code do it */
 static Datum
 patched_body(PG_FUNCTION_ARGS)
 {
@@ -547,7 +559,7 @@ wf_patched(PG_FUNCTION_ARGS)
 				(errcode(DWF_ERRCODE_NOT_IN_BODY),
 				 errmsg("wf_patched() cannot be called inside a step")));
 
-	/* a run answers the same each time that it is asked */
+	/* all calls of a run for one change get the same answer */
 	if (dwf_journal_patch(change, &known))
 		PG_RETURN_BOOL(known);
 	known = dwf_journal_is_fresh() || dwf_journal_peek("wf_patched", change);
@@ -557,11 +569,14 @@ wf_patched(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(known);
 }
 
-/* ----- the list ----- */
+/* ----- wf_list_steps ----- */
 
 PG_FUNCTION_INFO_V1(dwf_check_visible);
 
-/* durable_wf.check_visible(workflow_id): raise unless the caller may see it */
+/*
+ * durable_wf.check_visible(workflow_id): raise WF001 or 42501 unless the
+ * caller may see the workflow.  For wf_list_steps, which is in SQL.
+ */
 Datum
 dwf_check_visible(PG_FUNCTION_ARGS)
 {

@@ -8,10 +8,10 @@
  *	                                --wf_fail----->   ERROR
  *	                                --wf_cancel--->   CANCELLED
  *
- * RUNNING and WAITING are states of workflows that something executes, see
- * attach.c and executor.c.  The
- * three ends are final.  Each transition is one UPDATE of one row; that row's
- * trigger notes the wake of everyone who awaits it.
+ * RUNNING and WAITING are states of workflows that a session executes, or has
+ * executed: see attach.c and executor.c.  Only wf_retry leads back from an
+ * end, from ERROR and CANCELLED (attach.c).  Each transition is one UPDATE of
+ * one row, whose trigger notes a wake for all that wait for that.
  *
  *-------------------------------------------------------------------------
  */
@@ -38,7 +38,7 @@
 
 PG_FUNCTION_INFO_V1(wf_current);
 
-/* Argument n, of whichever type passes by reference, as a value */
+/* Argument n, whose type is passed by reference, as a value */
 static DwfValue
 argument_value(FunctionCallInfo fcinfo, int n)
 {
@@ -56,6 +56,7 @@ start_arguments(FunctionCallInfo fcinfo)
 {
 	DwfStart	start;
 
+	/* what to start, and for which processes */
 	start.workflow_id = dwf_args_optional_name(fcinfo, 0, "workflow_id",
 											   DWF_WORKFLOW_ID_MAX);
 	start.body = dwf_args_optional_name(fcinfo, 1, "body", DWF_KEY_MAX);
@@ -68,6 +69,8 @@ start_arguments(FunctionCallInfo fcinfo)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("a workflow cannot have both a body and a queue"),
 				 errdetail("Workers run a body; client processes take what is in a queue.")));
+
+	/* the times */
 	dwf_args_require(fcinfo, 4, "start_after");
 	start.is_delayed = dwf_args_is_positive(PG_GETARG_INTERVAL_P(4),
 											"start_after");
@@ -88,7 +91,7 @@ generate_id(void)
 															   uuid)));
 }
 
-/* Raise unless an existing workflow is what this call would start */
+/* Raise 42710 unless an existing workflow is what this call would start */
 static void
 check_same_start(const DwfStart *start)
 {
@@ -116,7 +119,7 @@ do_wf_start(PG_FUNCTION_ARGS)
 	if (start.workflow_id == NULL)
 		start.workflow_id = generate_id();
 
-	/* it can be gone again by the time that the insert has met it */
+	/* a workflow that the insert has met may be deleted before the look */
 	while (!dwf_store_start(&start, GetUserId()))
 	{
 		if (!dwf_store_life(start.workflow_id, &life))
@@ -167,7 +170,10 @@ wf_current(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(workflow_id);
 }
 
-/* End the current workflow, or raise why it cannot be ended */
+/*
+ * End the current workflow, or raise why it cannot be ended: WF001, 42501,
+ * WF002, WF003, WF008
+ */
 static void
 finish_current(FunctionCallInfo fcinfo, const char *status, DwfValue output,
 			   DwfValue error)
@@ -205,7 +211,7 @@ do_wf_fail(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* wf_cancel(workflow_id) → boolean, false when it has ended already */
+/* wf_cancel(workflow_id) → boolean, false if it has ended before */
 DWF_JOURNALLED(wf_cancel, 0);
 static Datum
 do_wf_cancel(PG_FUNCTION_ARGS)
@@ -256,6 +262,7 @@ do_wf_set_owner(PG_FUNCTION_ARGS)
 	owner_name = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	dwf_store_require_writable("wf_set_owner");
 
+	/* the current user must have the rights of both, old owner and new */
 	dwf_identity_check_exists(workflow_id, &life, GetUserId());
 	owner = dwf_owner_role(owner_name);
 	if (!dwf_owner_allows(owner, GetUserId()))
@@ -272,13 +279,14 @@ do_wf_set_owner(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* What wf_result waits for, and what it last saw */
+/* What wf_result waits for, and what its last look has seen */
 typedef struct ResultWait
 {
 	text	   *workflow_id;
 	DwfOutcome	outcome;
 } ResultWait;
 
+/* The look of wf_result: has the workflow ended?  Raises WF001 and 42501. */
 static bool
 look_for_end(DwfWait *wait)
 {
@@ -310,6 +318,7 @@ do_wf_result(PG_FUNCTION_ARGS)
 									   DWF_WORKFLOW_ID_MAX);
 	wait.deadline = dwf_args_deadline(fcinfo, 1, "timeout");
 
+	/* wait for the workflow's end */
 	key.address.door = DWF_DOOR_LIFE;
 	key.address.workflow_id = result.workflow_id;
 	wait.keys = &key;
@@ -318,6 +327,7 @@ do_wf_result(PG_FUNCTION_ARGS)
 	wait.arg = &result;
 	(void) dwf_wait(&wait);
 
+	/* the row; without an end, what the last look has seen */
 	values[0] = CStringGetTextDatum(result.outcome.life.status);
 	nulls[0] = false;
 	values[1] = result.outcome.output.value;

@@ -1,19 +1,21 @@
 /*
  * Fuzz the part of the gateway that turns an HTTP request into JSON
- * (bgworker/gateway/request.c), with libFuzzer:
+ * (request.c and json_syntax.c in bgworker/gateway/), with libFuzzer:
  *
  *   cd t/fuzz
  *   clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE \
  *     -isystem $(pg_config --includedir-server) -I../.. \
- *     -o request request.c ../../bgworker/gateway/request.c
+ *     -I../../extension -o request request.c \
+ *     ../../bgworker/gateway/request.c ../../bgworker/gateway/json_syntax.c
  *   ./request -max_total_time=60
  *
  * Whatever bytes come in, what comes out must be one JSON object by the rules
- * of request.c itself, with its eight fields in their order and no other, and
+ * of json_syntax.c, with its eight fields in their order and no other, and
  * the bytes of the body must come back from its base64.
  */
 #include "postgres.h"
 
+#include "bgworker/gateway/json_syntax.h"
 #include "bgworker/gateway/request.h"
 
 #include <stdarg.h>
@@ -21,7 +23,7 @@
 
 int			LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* ----- what request.c takes from the server ----- */
+/* ----- what these files take from the server ----- */
 
 #undef vsnprintf
 #undef qsort
@@ -261,14 +263,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	(void) dwf_request_has_header(&request, "Idempotency-Key");
 	for (int as_json = request.text &&
 		 dwf_request_type_is_json(dwf_request_content_type(&request)) &&
-		 dwf_request_is_json(body, size); as_json >= 0; as_json--)
+		 dwf_json_syntax_is_valid(body, size); as_json >= 0; as_json--)
 	{
 		initStringInfo(&json);
 		dwf_request_write(&request, as_json, &json);
 		if (json.len != (int) strlen(json.data))
 			abort();
 		/* a body as deep as allowed is one deeper in there */
-		if (!as_json && !dwf_request_is_json(json.data, json.len))
+		if (!as_json && !dwf_json_syntax_is_valid(json.data, json.len))
 			abort();
 		check_fields(json.data, json.len);
 		if (!as_json && !request.text)
@@ -280,7 +282,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 
 	/* what is JSON by our rules is so with anything around it cut off only */
-	(void) dwf_request_is_json(body, size);
+	(void) dwf_json_syntax_is_valid(body, size);
 	free(body);
 	for (int i = 0; i < nlines; i++)
 		free(lines[i]);

@@ -1,0 +1,22 @@
+/*-------------------------------------------------------------------------
+ *
+ * held.h
+ *	  The held requests by their ids, and whether their clients are there.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_HELD_H
+#define DWF_HELD_H
+
+#include "postgres.h"
+
+#include "bgworker/gateway/conn.h"
+
+extern void dwf_held_start(void);
+extern void dwf_held_add(DwfConn *conn, int64 request_id);
+extern void dwf_held_forget(DwfConn *conn);
+extern DwfConn *dwf_held_find(int64 request_id);
+extern int	dwf_held_gone_fd(void);
+extern int	dwf_held_gone(DwfConn **gone, int max);
+
+#endif							/* DWF_HELD_H */

@@ -1,0 +1,268 @@
+/*-------------------------------------------------------------------------
+ *
+ * arrival.c
+ *	  The row trigger that notes what arrives at which address.
+ *
+ * It is on the tables, ENABLE ALWAYS, so every writer is covered, COPY and
+ * logical replication included.  It fires before the row is written: a note
+ * comes before its effect (I3 in the README), so an error in between costs a
+ * wake in vain, never a missing one.
+ *
+ *	message		an item arrives in its queue
+ *	event		a value arrives
+ *	workflow	a start, an end, a change of owner; work for an executor or for
+ *				wf_attach_next
+ *	hook		deleted: nothing arrives there any more
+ *	request		answered, or deleted
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "base/durable_wf.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "commands/trigger.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "session/wakeup.h"
+#include "shared/queue_head.h"
+#include "shared/waiter.h"
+#include "store/home.h"
+#include "store/catalog.h"
+#include "store/statement.h"
+#include "store/store.h"
+
+PG_FUNCTION_INFO_V1(dwf_note_arrival);
+
+/* A text column of a row; false when it is null */
+static bool
+row_text(HeapTuple row, TupleDesc desc, int column, text **value)
+{
+	bool		isnull;
+	Datum		datum = heap_getattr(row, column, desc, &isnull);
+
+	if (!isnull)
+		*value = DatumGetTextPP(datum);
+	return !isnull;
+}
+
+/*
+ * The address at which a row of the named table arrives; false if a part of
+ * the address is null or is not a door.
+ */
+static bool
+row_address(HeapTuple row, TupleDesc desc, const char *table,
+			DwfAddress *address)
+{
+	bool		isnull;
+	Datum		door;
+
+	if (strcmp(table, "message") == 0)
+	{
+		door = heap_getattr(row, DWF_MESSAGE_DOOR, desc, &isnull);
+		address->door = isnull ? '\0' : DatumGetChar(door);
+		return dwf_door_is_queue(address->door) &&
+			row_text(row, desc, DWF_MESSAGE_WORKFLOW_ID,
+					 &address->workflow_id) &&
+			row_text(row, desc, DWF_MESSAGE_KEY, &address->key);
+	}
+	if (strcmp(table, "event") == 0)
+	{
+		address->door = DWF_DOOR_EVENT;
+		return row_text(row, desc, DWF_EVENT_WORKFLOW_ID,
+						&address->workflow_id) &&
+			row_text(row, desc, DWF_EVENT_KEY, &address->key);
+	}
+	if (strcmp(table, "workflow") == 0)
+	{
+		address->door = DWF_DOOR_LIFE;
+		return row_text(row, desc, DWF_WORKFLOW_WORKFLOW_ID,
+						&address->workflow_id);
+	}
+	elog(ERROR, "unexpected argument \"%s\" of durable_wf.note_arrival()",
+		 table);
+}
+
+/* An item is about to be written: report its id to its queue's head */
+static void
+report_item(HeapTuple row, Relation table, uint64 hash)
+{
+	DwfQueueId	queue = {hash, RelationGetRelid(table)};
+	bool		isnull;
+	Datum		message_id = heap_getattr(row, DWF_MESSAGE_MESSAGE_ID,
+										  RelationGetDescr(table), &isnull);
+
+	if (!isnull)
+		dwf_queue_head_inserting(queue, DatumGetInt64(message_id));
+}
+
+/*
+ * A workflow is about to be inserted.  A live one that no statement of ours
+ * inserts comes from another database: note that in home.c.
+ */
+static void
+check_home(HeapTuple row, TupleDesc desc)
+{
+	bool		is_live;
+
+	(void) heap_getattr(row, DWF_WORKFLOW_FINISHED_AT, desc, &is_live);
+	if (is_live && !dwf_statement_is_running())
+		dwf_home_note_foreign_row();
+}
+
+/*
+ * A workflow is about to be inserted or changed: note a wake for the sessions
+ * that wait for work in its queue, or for the executors of its owner.  One of
+ * them is woken if it is due; else all, as each has to know when it will be.
+ */
+static void
+note_work(HeapTuple row, TupleDesc desc)
+{
+	DwfAddress	work = {.door = DWF_DOOR_WORK};
+	bool		is_live;
+	bool		is_due;
+	bool		isnull;
+	Datum		due_at;
+
+	if (desc->natts < DWF_WORKFLOW_DUE_AT)
+		return;					/* objects of before 0.3.0 */
+	due_at = heap_getattr(row, DWF_WORKFLOW_DUE_AT, desc, &isnull);
+	(void) heap_getattr(row, DWF_WORKFLOW_FINISHED_AT, desc, &is_live);
+	if (!is_live || isnull)
+		return;
+	if (row_text(row, desc, DWF_WORKFLOW_BODY, &work.key))
+	{
+		Datum		owner = heap_getattr(row, DWF_WORKFLOW_OWNER, desc,
+										 &isnull);
+
+		work.key = cstring_to_text(psprintf("%u", DatumGetObjectId(owner)));
+	}
+	else if (row_text(row, desc, DWF_WORKFLOW_QUEUE, &work.key))
+		work.door = DWF_DOOR_QUEUE;
+	else
+		return;
+	is_due = DatumGetTimestampTz(due_at) <=
+		GetCurrentTransactionStartTimestamp();
+	dwf_wakeup_note_arrival(&work, dwf_waiter_hash(&work),
+							is_due ? 1 : PG_UINT16_MAX, 0);
+}
+
+/*
+ * A hook is about to be deleted: note a wake for all that wait at it, since
+ * nothing comes there any more
+ */
+static void
+note_hook(HeapTuple row, TupleDesc desc)
+{
+	DwfAddress	address = {.door = DWF_DOOR_HOOK};
+
+	if (!row_text(row, desc, DWF_HOOK_WORKFLOW_ID, &address.workflow_id) ||
+		!row_text(row, desc, DWF_HOOK_TOKEN, &address.key))
+		return;
+	dwf_wakeup_note_arrival(&address, dwf_waiter_hash(&address), 0,
+							DWF_WAKES_ALL);
+}
+
+/*
+ * A request is about to be answered, or deleted without an answer: note a wake
+ * for the sessions that wait for the answer, and for the gateway if it holds
+ * the request of an HTTP client
+ */
+static void
+note_answer(HeapTuple row, TupleDesc desc)
+{
+	DwfAddress	address = {.door = DWF_DOOR_RESPONSE};
+	DwfAddress	gateway = {.door = DWF_DOOR_GATEWAY};
+	Datum		request_id;
+	bool		is_held;
+	bool		isnull;
+
+	if (!row_text(row, desc, DWF_REQUEST_WORKFLOW_ID, &address.workflow_id))
+		return;
+	request_id = heap_getattr(row, DWF_REQUEST_REQUEST_ID, desc, &isnull);
+	if (isnull)
+		return;
+	address.key = cstring_to_text(psprintf(INT64_FORMAT,
+										   DatumGetInt64(request_id)));
+	dwf_wakeup_note_arrival(&address, dwf_waiter_hash(&address), 0, 0);
+
+	is_held = DatumGetBool(heap_getattr(row, DWF_REQUEST_IS_HELD, desc,
+										&isnull));
+	if (!isnull && is_held)
+		dwf_wakeup_note_arrival(&gateway, dwf_waiter_hash(&gateway), 0, 0);
+}
+
+/* Note what a row of "hook" or "request" ends; false for other tables */
+static bool
+note_end(HeapTuple row, TupleDesc desc, const char *table)
+{
+	if (strcmp(table, "hook") == 0)
+		note_hook(row, desc);
+	else if (strcmp(table, "request") == 0)
+		note_answer(row, desc);
+	else
+		return false;
+	return true;
+}
+
+/*
+ * Trigger function of durable_wf.message, event, workflow, hook and request,
+ * BEFORE each row: note the address at which something becomes new, or ends.
+ */
+Datum
+dwf_note_arrival(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	HeapTuple	row;
+	DwfAddress	address = {0};
+	uint64		hash;
+	uint32		count = 1;
+	int			flags = 0;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) ||
+		!TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
+		trigger->tg_trigger->tgnargs != 1 ||
+		!dwf_catalog_is_ours(trigger->tg_relation))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("durable_wf.note_arrival() serves the triggers of durable_wf's own tables only")));
+
+	row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
+		trigger->tg_newtuple : trigger->tg_trigtuple;
+
+	/* note what ends: a hook, a wait for an answer */
+	if (note_end(row, RelationGetDescr(trigger->tg_relation),
+				 trigger->tg_trigger->tgargs[0]))
+		PG_RETURN_POINTER(row);
+
+	/* a null will violate a constraint; no receiver sees other doors */
+	if (!row_address(row, RelationGetDescr(trigger->tg_relation),
+					 trigger->tg_trigger->tgargs[0], &address))
+		PG_RETURN_POINTER(row);
+
+	/* tell those that keep something about the row's queue or database */
+	hash = dwf_waiter_hash(&address);
+	if (dwf_door_is_queue(address.door))
+		report_item(row, trigger->tg_relation, hash);
+	else if (address.door == DWF_DOOR_LIFE &&
+			 TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+		check_home(row, RelationGetDescr(trigger->tg_relation));
+
+	/* an upsert of an event fires for INSERT and UPDATE: count one arrival */
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) &&
+		address.door == DWF_DOOR_EVENT)
+		count = 0;
+	if (address.door == DWF_DOOR_LIFE &&
+		!TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+		flags = DWF_INTERRUPTS;
+	dwf_wakeup_note_arrival(&address, hash, count, flags);
+
+	/* a note of its own, which wakes for work and does not interrupt */
+	if (address.door == DWF_DOOR_LIFE &&
+		!TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+		note_work(row, RelationGetDescr(trigger->tg_relation));
+	PG_RETURN_POINTER(row);
+}

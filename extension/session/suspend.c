@@ -1,0 +1,164 @@
+/*-------------------------------------------------------------------------
+ *
+ * suspend.c
+ *	  Waits in the body of a SQL workflow, which end with its suspension.
+ *
+ * A body waits with its process for durable_wf.suspend_after at most.  Then it
+ * is suspended: what it waits for is written to the table durable_wf.wait, and
+ * an error ends the body and frees the process.  When news come for what is
+ * written there, or its deadline, the worker has the workflow executed again;
+ * the journal replays what the body has done, up to this wait.
+ *
+ * The row is written while the waiter is still registered, so that a broadcast
+ * finds one or the other.  What committed before the row is seen by the look
+ * that follows it; what commits after it is news for the worker.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "session/suspend.h"
+
+#include "access/xact.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/timestamp.h"
+
+#include "base/args.h"
+#include "base/call_hint.h"
+#include "base/settings.h"
+#include "session/body_timeout.h"
+#include "session/journal.h"
+#include "shared/claim.h"
+#include "shared/listener.h"
+#include "shared/service.h"
+#include "shared/shmem.h"
+#include "store/store.h"
+
+/* Raise WF009 unless the wait was CALLed where it can commit */
+void
+dwf_suspend_check_call(const DwfWait *wait)
+{
+	if (wait->may_commit || wait->deadline == DWF_WAIT_NEVER)
+		return;
+	if (wait->is_call)
+		ereport(ERROR,
+				(errcode(DWF_ERRCODE_NOT_IN_BODY),
+				 errmsg("%s() cannot wait inside an EXCEPTION block or a function",
+						wait->function),
+				 errdetail("There it cannot commit what came before."),
+				 errhint("CALL it outside of the block, or pass a timeout of 0.")));
+	ereport(ERROR,
+			(errcode(DWF_ERRCODE_NOT_IN_BODY),
+			 errmsg("%s() has to be CALLed in the body of a workflow",
+					wait->function),
+			 errhint("%s", dwf_call_hint(wait->call, wait->function))));
+}
+
+/*
+ * Raise WF003 if this run has ended its workflow.  The end is committed by
+ * now, and the error does not undo it.
+ */
+static void
+check_run(const DwfWait *wait)
+{
+	if (dwf_claim_state() != DWF_EXECUTES)
+		ereport(ERROR,
+				(errcode(DWF_ERRCODE_FINISHED),
+				 errmsg("cannot wait in %s() after the end of the run",
+						wait->function),
+				 errdetail("There is nothing that could be suspended and go on later."),
+				 errhint("This run has ended it, with wf_complete() or its like: let RETURN follow that.")));
+}
+
+/*
+ * Write down what the workflow waits for, and commit.  From the moment that
+ * the worker expects an address, it is told of news there.
+ */
+static void
+write_suspension(DwfWait *wait)
+{
+	text	   *workflow_id = dwf_claim_require(wait->function);
+	int64		wait_id = 0;
+
+	if (wait->wants_id)
+		wait_id = (int64)
+			pg_atomic_fetch_add_u64(&dwf_shared->next_wait_id, 1);
+
+	/* have the worker told of news, before the row shows what to look for */
+	dwf_listener_expect(workflow_id);
+	for (int i = 0; i < wait->nkeys; i++)
+		if (wait->keys[i].address.workflow_id)
+			dwf_listener_expect(wait->keys[i].address.workflow_id);
+
+	/* write the row, and a record in the journal that this call waits */
+	dwf_journal_note_wait();
+	dwf_store_suspend(workflow_id, dwf_journal_step(), wait->keys, wait->nkeys,
+					  wait_id, wait->ends_at);
+	dwf_wait_commit();
+
+	/* have the worker look at the deadline */
+	if (wait->ends_at != DWF_WAIT_FOREVER)
+		dwf_service_ask_clock(wait->ends_at);
+}
+
+/* Would a look succeed?  What the look takes is rolled back. */
+static bool
+peek(DwfWait *wait)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	bool		found;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	found = dwf_wait_look(wait, wait->acts_as);
+	RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return found;
+}
+
+/*
+ * Wait in a body: with this process for a while, and then without it.  Returns
+ * true when the look was successful, false when the wait has ended in vain.
+ * Raises WF003 after the end of the run, and 57014 to leave the body when the
+ * workflow is suspended.
+ */
+bool
+dwf_suspend_wait(DwfWait *wait)
+{
+	check_run(wait);
+	dwf_body_timeout_stop();
+	for (;;)
+	{
+		TimestampTz now = GetCurrentTimestamp();
+		TimestampTz until;
+		bool		suspends;
+
+		until = TimestampTzPlusMilliseconds(now, dwf_setting_suspend_after);
+		until = Min(until, wait->ends_at);
+		suspends = until != wait->ends_at;
+		if (dwf_wait_until(wait, until, suspends ? write_suspension : NULL))
+			return true;
+		if (!suspends)
+			return false;
+		if (!peek(wait))
+			break;
+
+		/*
+		 * It came in the meantime, so the workflow goes on here.  Commit that
+		 * before the look takes it: otherwise the workflow's row would stay
+		 * locked for as long as the body takes to its next commit.
+		 */
+		dwf_store_unsuspend(dwf_claim_require(wait->function));
+		dwf_wait_commit();
+		if (dwf_wait_look(wait, wait->acts_as))
+			return true;
+	}
+
+	dwf_claim_set_suspending(true);
+	ereport(ERROR,
+			(errcode(ERRCODE_QUERY_CANCELED),
+			 errmsg("workflow \"%s\" is suspended",
+					text_to_cstring(dwf_claim_require(wait->function)))));
+}

@@ -1,7 +1,7 @@
 -- What a session has set changes neither what a call means nor whether it
 -- works.  (Templates and payloads of triggers: trigger.sql; names that shadow
 -- ours: search_path.sql; all settings at once, in our processes too:
--- t/039_settings.pl.)
+-- t/035_settings.pl.)
 SET client_min_messages = warning;
 CREATE SCHEMA settings_test;
 SET search_path = settings_test, public;

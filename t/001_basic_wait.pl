@@ -1,12 +1,12 @@
-# Whoever waits is woken by the commit that satisfies it, whichever way the row
-# came; by nothing else; and while nothing happens it does not run at all.
+# A waiter is woken by the commit that satisfies it, whichever way the row came,
+# and by nothing else; while nothing happens the waiter does not run at all.
 
 use strict;
 use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
-use DurableWf qw(start_node sql poll session start asleep outcome);
+use DurableWf qw(start_node sql poll session start asleep outcome switches);
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -27,15 +27,6 @@ sub shown_asleep
 sub stat_sum
 {
 	return sql("SELECT sum($_[0]) FROM wf_stat");
-}
-
-# How often a backend has gone to sleep.
-sub switches
-{
-	my $status = slurp_file("/proc/$_[0]->{pid}/status");
-
-	$status =~ /^voluntary_ctxt_switches:\s+(\d+)$/m or die $status;
-	return $1;
 }
 
 sql('CREATE EXTENSION durable_wf');
@@ -171,11 +162,11 @@ foreach my $case (@cases)
 }
 shown_asleep(map { $_->{waiter} } @cases);
 
-# News that is rolled back, to a savepoint too, reaches nobody.
+# News that is rolled back, to a savepoint too, reaches no waiter.
 my $waiters = 'SELECT * FROM wf_waiters ORDER BY pid, key';
 my $before = sql($waiters);
 my $sends = stat_sum('sends');
-my $switches = join ' ', map { switches($_->{waiter}) } @cases;
+my $switches = join ' ', map { switches($_->{waiter}{pid}) } @cases;
 
 foreach my $case (@cases)
 {
@@ -186,10 +177,10 @@ foreach my $case (@cases)
 is(stat_sum('wakes'), 0, 'a rollback wakes nobody');
 is(stat_sum('sends'), $sends, 'a rollback has sent nothing');
 is(sql($waiters), $before, 'the waits go on as they were');
-is(join(' ', map { switches($_->{waiter}) } @cases),
+is(join(' ', map { switches($_->{waiter}{pid}) } @cases),
 	$switches, 'no waiter has run');
 
-# News that is committed wakes the one who waits for it.
+# News that is committed wakes the waiter that waits for it.
 foreach my $case (@cases)
 {
 	my $wakes = stat_sum('wakes');
@@ -262,7 +253,7 @@ SQL
 is(outcome($result), 'SUCCESS', 'woken by the row of a workflow');
 $result->quit;
 
-# What happens elsewhere is nothing to those who wait here.
+# Waiters do not run for news of other workflows, topics and keys.
 sql(q{SELECT wf_start('idle'), wf_start('busy')});
 
 my @idle = (
@@ -283,7 +274,7 @@ sub activity
 }
 
 my $wakes = stat_sum('wakes');
-$switches = join ' ', map { switches($_) } @idle;
+$switches = join ' ', map { switches($_->{pid}) } @idle;
 $before = activity();
 
 my $sent = sql(<<'SQL');
@@ -311,7 +302,7 @@ END $$;
 SELECT n FROM traffic;
 SQL
 cmp_ok($sent, '>', 0, 'there was traffic');
-is(join(' ', map { switches($_) } @idle),
+is(join(' ', map { switches($_->{pid}) } @idle),
 	$switches, 'no idle waiter has run for two seconds');
 is(stat_sum('wakes'), $wakes, 'nobody was woken');
 is(activity(), $before, 'the idle waiters have run no statement');

@@ -1,5 +1,5 @@
 # Several receivers share a queue: a message wakes one of them, the others wait
-# on undisturbed, and a wake is never lost with the one who was given it.
+# on undisturbed, and a wake is never lost with the waiter that got it.
 
 use strict;
 use warnings;
@@ -117,8 +117,8 @@ foreach my $i (6 .. 19)
 is(stat_message()->{timeouts}, 0, 'nobody timed out');
 $_->quit foreach @twenty;
 
-# A message that somebody holds uncommitted is nobody's news.  When it comes
-# back, one of those who passed it by is woken.
+# A message that a receiver has taken and not committed is no news.  When it is
+# given back, one of the waiters that have skipped it is woken.
 my %forms = (
 	'function' => q{SELECT wf_recv('q', '1 day', 'w')},
 	'CALL' => q{CALL wf_recv('q', '1 day', 'w', NULL)});
@@ -145,7 +145,7 @@ foreach my $form (sort keys %forms)
 		asleep(@waiters);
 		$since = sql($waits);
 
-		# the one who is woken is too slow
+		# the waiter that is woken is too slow
 		freeze($waiters[0]);
 		$stat = stat_message();
 		sql(q{SELECT wf_send('w', '"back"', 'q')});
@@ -173,7 +173,7 @@ foreach my $form (sort keys %forms)
 	}
 }
 
-# Who leaves at the moment when it is woken hands the wake on.
+# A waiter that leaves with an unused wake passes it on.
 my %leaving = (
 	'pg_cancel_backend' =>
 	  sub { sql("SELECT pg_cancel_backend($_[0]->{pid})") },
@@ -232,7 +232,7 @@ foreach my $form (sort keys %forms)
 	}
 }
 
-# Who leaves in the middle of its look, after it has noticed the wake.
+# A waiter is cancelled while it reads the tables, after it has noticed the wake.
 {
 	my ($first, $second, $locker) = map { session() } 1 .. 3;
 
@@ -258,7 +258,7 @@ foreach my $form (sort keys %forms)
 	$_->quit foreach ($first, $second, $locker);
 }
 
-# A message that comes just as the timeout does is not passed by.
+# A message that comes together with the timeout is received.
 {
 	my $waiter = session();
 
@@ -272,8 +272,8 @@ foreach my $form (sort keys %forms)
 	$waiter->quit;
 }
 
-# Who waits for two topics, was woken for one and takes from the other, hands
-# the wake on to those who wait for the first.
+# A waiter for two topics that was woken for one and takes from the other passes
+# the wake on to the other waiters for the first.
 foreach my $wait (
 	q{SELECT * FROM wf_recv_any('{a,b}', '1 day', 'w')},
 	q{CALL wf_recv_any('{a,b}', '1 day', 'w', NULL, NULL)})
@@ -310,7 +310,7 @@ foreach my $wait (
 	$_->quit foreach ($both, $b, $a, $sender);
 }
 
-# Who waits for two topics and leaves when woken for either.
+# A waiter for two topics leaves when it is woken for either.
 foreach my $topic ('a', 'b')
 {
 	my ($both, $one) = map { session() } 1 .. 2;

@@ -23,6 +23,7 @@ sub process_status
 	return $status =~ /^State:\s+Z/m ? '' : $status;
 }
 
+# Wait until the backends of sessions are gone.
 sub until_gone
 {
 	my @sessions = @_;
@@ -42,7 +43,7 @@ sql(q{SELECT wf_send_many(array_fill('w'::text, '{100}'),
   foreach 1 .. 3;
 sql(q{SELECT wf_send('w', to_jsonb(i), 'kept') FROM generate_series(1, 5) i});
 
-# Every form of waiting; those in a transaction hold messages while they wait.
+# Every form of waiting; the forms in a transaction hold messages meanwhile.
 my %waits = (
 	'function' => q{SELECT wf_recv('q', NULL, 'w')},
 	'CALL' => q{CALL wf_recv('q', NULL, 'w', NULL)},
@@ -145,7 +146,7 @@ sub nothing_left
 	}
 	nothing_left('pg_cancel_backend');
 
-	# the same sessions again
+	# the sessions that were interrupted wait again
 	start($sessions{$_}, $waits{$_}) foreach sort keys %waits;
 	asleep(values %sessions);
 	sql("SELECT pg_cancel_backend($_->{pid})") foreach values %sessions;
@@ -226,8 +227,8 @@ sub nothing_left
 	$session->quit;
 }
 
-# Whoever waits in a cancelled workflow is told at once: no lock that anybody
-# holds is in the way, neither of the one who cancels nor of those who wait.
+# The waiters of a cancelled workflow are told at once: no lock that a session
+# holds is in the way, neither of the cancelling session nor of the waiters.
 sql(q{
 	CREATE TABLE of_user (workflow_id text REFERENCES durable_wf.workflow);
 	SELECT wf_start('c' || i) FROM generate_series(1, 3) i;
@@ -260,7 +261,7 @@ sql(q{
 		SELECT wf_send('c1', '1', 'q2'), wf_recv('kept', '0', 'c1'),
 			wf_set_event('other', '1', 'c1')});
 
-	# and that locks what it can while those who wait are about to look
+	# and that locks all rows that it can before the waiters read the tables
 	kill 'STOP', $_->{pid} foreach values %sessions;
 	is($cancel->query_safe(q{SELECT wf_cancel('c1')}),
 		't', 'wf_cancel does not wait for user code');
@@ -282,7 +283,7 @@ sql(q{
 	sql(q{DELETE FROM durable_wf.message WHERE workflow_id = 'c1'});
 }
 
-# Cancelled while somebody holds the workflow's row: as soon as that lets go.
+# A workflow whose row is locked is cancelled as soon as the lock is released.
 {
 	my $locker = session();
 	my $cancel = session();
@@ -313,7 +314,7 @@ sql(q{
 	nothing_left('fast shutdown');
 }
 
-# Smart shutdown lets those who wait finish.
+# A smart shutdown lets the waiters finish.
 {
 	my $waiter = start(session(), $waits{function});
 	my $caller = start(session(), $waits{CALL});

@@ -7,7 +7,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 use DurableWf qw(start_node sql poll session start asleep waiter outcome
-  last_words freeze thaw);
+  last_words freeze thaw kill_backend);
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -155,10 +155,9 @@ sub use_up_an_id
 	my $id = use_up_an_id();
 	my $before = contents();
 
-	kill 'KILL', $sessions->{taker}{pid} or die "kill: $!";
+	kill_backend($sessions->{taker}{pid});
 	like(last_words(values %$sessions),
 		qr/server closed the connection/, 'kill: all sessions end');
-	poll('SELECT true');
 	like(slurp_file($node->logfile),
 		qr/all server processes terminated; reinitializing/,
 		'kill: the server has restarted');
@@ -171,9 +170,8 @@ sub use_up_an_id
 	my $id = use_up_an_id();
 	my $before = contents();
 
-	kill 'KILL', $sessions->{waiter}{pid} or die "kill: $!";
+	kill_backend($sessions->{waiter}{pid});
 	last_words(values %$sessions);
-	poll('SELECT true');
 	all_there('kill a waiter', $before, $id);
 }
 
@@ -231,7 +229,8 @@ sql(q{CREATE TABLE t (i int);
 	PREPARE TRANSACTION 'p'; COMMIT PREPARED 'p'});
 is(sql('SELECT i FROM t'), 1, 'a transaction that sent nothing can be prepared');
 
-# A message that a PREPARE that fails gives back wakes who passed it by.
+# A message that is given back by a failed PREPARE wakes a waiter that has
+# skipped it.
 {
 	my $taker = session();
 	my $waiter = waiter(q{SELECT wf_recv('p', NULL, 'w')});

@@ -59,7 +59,8 @@ BEGIN
 END $$;
 SQL
 
-# Who holds nothing, with the news that ends the wait and what it returns.
+# The calls that hold nothing, each with the news that ends its wait and what it
+# returns.
 my @calls = (
 	[
 		'wf_recv',

@@ -234,7 +234,7 @@ is( $target->safe_psql('plain',
 		SELECT wf_recv('q', '0', 'of missing')}),
 	"\n1", 'a superuser can give it what was nobody\'s');
 
-# Dumped and restored again, nobody's stays nobody's.
+# Dumped and restored again, a workflow without an owner still has none.
 {
 	my $again = contents($target, 'plain');
 	my $said;
@@ -265,7 +265,7 @@ foreach my $database ('plain', 'custom', 'again')
 
 # Restored where some are waiting already: each message wakes one.
 {
-	# who is woken as it leaves hands the wake on: that is still one
+	# a waiter that leaves with an unused wake passes it on: that counts as one
 	my $stat = q{SELECT sum(wakes - passed_on), sum(spurious_wakes) FROM wf_stat};
 	my (@waiters, @before, @after);
 

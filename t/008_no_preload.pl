@@ -6,20 +6,11 @@ use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
-use DurableWf qw(start_node sql);
+use DurableWf qw(start_node sql said);
 use Test::More;
 
 my $node = start_node('main',
 	{ shared_preload_libraries => '', autovacuum => 'on' });
-
-# What a script prints, errors included.
-sub said
-{
-	my ($status, $output, $error) =
-	  $node->psql('postgres', "\\set VERBOSITY verbose\n$_[0]");
-
-	return $output . $error;
-}
 
 # Everything in the catalogs that a user could have made.
 sub catalogs
@@ -47,7 +38,7 @@ my $clean = catalogs();
 sql('CREATE EXTENSION durable_wf');
 isnt(catalogs(), $clean, 'CREATE EXTENSION works');
 
-# Nobody runs a body
+# Without preloading no process runs a body.
 sql("CREATE PROCEDURE body(jsonb) LANGUAGE plpgsql AS 'BEGIN END'");
 like(said(q{SELECT wf_start('has a body', 'body')}), qr/has a body.*WARNING:  55000: workflow "has a body" will not run before durable_wf is preloaded\nHINT:/s,
 	'wf_start with a body');
@@ -138,7 +129,8 @@ sql(q{SELECT wf_send('live', '1'), wf_send('live', '1', 't', 'k'),
 sql('DROP EXTENSION durable_wf');
 is(catalogs(), $clean, 'DROP EXTENSION leaves nothing');
 
-# The same again, in another schema and with the library preloaded.
+# CREATE and DROP EXTENSION again, in another schema and with the library
+# preloaded.
 $node->append_conf('postgresql.conf',
 	"shared_preload_libraries = 'durable_wf'\n");
 $node->restart;

@@ -1,7 +1,7 @@
 # No wake-up is lost and no message is taken twice: pairs that answer each
 # other, then senders and receivers that roll back and are cancelled at random.
 #
-# Nobody here has a timeout to save it: a lost wake-up is a hang.
+# No wait here has a timeout that would hide it: a lost wake-up is a hang.
 
 use strict;
 use warnings;
@@ -69,7 +69,7 @@ sub eventually
 	return 1;
 }
 
-# Who waits for what, and what lies where; for the post-mortem.
+# Which sessions wait for what, and which messages lie where; for a failure.
 sub situation
 {
 	return sql(q{SELECT 'waits', pid, key, waiting_since FROM wf_waiters;
@@ -191,6 +191,7 @@ my %used = (cancel => 0);
 
 $receivers[$_]{topic} = $topics[ $_ % 3 ] foreach 0 .. 11;
 
+# Choose one of several at random.
 sub one_of
 {
 	return $_[ int rand @_ ];
@@ -276,7 +277,7 @@ my %receives = (
 		  . receive_some($_[0], 1, "'0'") . ' END $$;';
 	});
 
-# Whoever is idle gets something to do.
+# Give each idle session something to do.
 sub employ
 {
 	foreach my $sender (grep { is_idle($_) } @senders)
@@ -301,7 +302,7 @@ sub employ
 	return;
 }
 
-# Has everybody finished or fallen asleep, and nobody sleeps beside a message?
+# Has each session finished or fallen asleep, and none sleeps beside a message?
 sub is_settled
 {
 	my $pids = join ',', map { $_->{pid} } @receivers;
@@ -333,14 +334,14 @@ foreach my $round (1 .. 100)
 	$orders = 0;
 	eventually(sub { employ(); return $orders > 9 }) or die 'the senders hang';
 
-	# then a quiet one, in which nobody looks unless it is woken
+	# then a quiet one, in which no waiter reads the tables unless it is woken
 	$control->{stdout} =~ s/asleep//;
 	$settled = eventually(\&is_settled) or last;
 }
 ok($settled, 'no message is left while a receiver waits for it')
   or diag(situation());
 
-# All who still wait are sent home, also when they had not begun to wait yet.
+# End all sessions that still wait, also those that have not begun to wait yet.
 eventually(
 	sub {
 		my @busy = grep { !is_idle($_) } @receivers;

@@ -1,13 +1,14 @@
 # Two-phase commit across databases, restarts and servers: what a prepared
-# transaction sent, or gives back, wakes who waits, whoever decides it, whenever
-# and where; PREPARE that fails leaves nothing; and others are not disturbed.
+# transaction sent, or gives back, wakes the waiters, in whichever session, at
+# whichever time and on whichever server it is decided; a PREPARE that fails
+# leaves nothing; and other waiters are not woken.
 
 use strict;
 use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
-use DurableWf;
+use DurableWf qw(said_in kill_backend);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -20,17 +21,6 @@ my $node = DurableWf::start_node('main',
 sub sql
 {
 	return $node->safe_psql('db', $_[0]);
-}
-
-# Try to, and return what was said.
-sub said
-{
-	my ($server, $database, $statement) = @_;
-	my ($status, $output, $error) =
-	  $server->psql($database, "\\set VERBOSITY verbose\n$statement",
-		on_error_stop => 0);
-
-	return $output . $error;
 }
 
 # Prepare a transaction.
@@ -72,7 +62,7 @@ sql(q{SELECT wf_start('w'); CREATE TABLE plain (i int)});
 $node->safe_psql('second', q{SELECT wf_start('w')});
 $node->safe_psql('postgres', 'CREATE TABLE plain (i int)');
 
-# Databases: who waits in one is not woken by what is decided in another.
+# Databases: a waiter in one is not woken by what is decided in another.
 {
 	my $waiter = waiter(q{CALL wf_recv('t', NULL, 'w', NULL)});
 	my $before = waits();
@@ -82,7 +72,7 @@ $node->safe_psql('postgres', 'CREATE TABLE plain (i int)');
 	prepare('first', q{SELECT wf_send('w', '"first"', 't')});
 	$node->safe_psql('second', q{COMMIT PREPARED 'second'});
 	is(waits(), $before, 'databases: another one does not matter');
-	like( said($node, 'second', q{COMMIT PREPARED 'first'}),
+	like( said_in($node, 'second', q{COMMIT PREPARED 'first'}),
 		qr/belongs to another database/,
 		'databases: it cannot be committed there');
 	is(waits(), $before, 'databases: and that wakes nobody');
@@ -92,8 +82,8 @@ $node->safe_psql('postgres', 'CREATE TABLE plain (i int)');
 		'"second"', 'databases: each has its own');
 }
 
-# Who prepares and decides in one session wakes whom it concerns, and nobody
-# else; by the name and the transaction, whatever was prepared in between.
+# A session that prepares and decides wakes the waiters that this concerns, and
+# no others: it goes by name and transaction, whatever was prepared in between.
 {
 	my $session = DurableWf::session($node, 'db');
 	my ($waiter, @others);
@@ -224,7 +214,7 @@ SQL
 		1, 'others: committed without the extension');
 	is(sql('SELECT count(*) FROM plain'), 1, 'others: committed beside it');
 	is(waits(), $before, 'others: nobody is woken');
-	like( said($node, $_, q{COMMIT PREPARED 'unknown'}),
+	like( said_in($node, $_, q{COMMIT PREPARED 'unknown'}),
 		qr/^psql:<stdin>:2: ERROR:  42704: prepared transaction with identifier "unknown" does not exist$/m,
 		"others: an unknown name in $_")
 	  foreach 'postgres', 'db';
@@ -238,7 +228,7 @@ SQL
 
 	foreach my $round (1 .. 12)
 	{
-		my $error = said($node, 'db', <<'SQL');
+		my $error = said_in($node, 'db', <<'SQL');
 BEGIN;
 SELECT wf_send('w', '"failed"', 't') > 0;
 CREATE TEMP TABLE temp ();
@@ -264,16 +254,16 @@ SQL
 
 	# as many as the server takes, and the error is the server's
 	prepare("n$_", qq{SELECT wf_send('w', '$_', 't')}) foreach 1 .. 5;
-	like(said($node, 'db',
+	like(said_in($node, 'db',
 			q{BEGIN; SELECT wf_send('w', '6', 't'); PREPARE TRANSACTION 'n6'}),
 		qr/maximum number of prepared transactions reached/,
 		'names: no more than max_prepared_transactions');
 	sql(q{ROLLBACK PREPARED 'n2'});
-	like(said($node, 'db',
+	like(said_in($node, 'db',
 			q{BEGIN; SELECT wf_send('w', '6', 't'); PREPARE TRANSACTION 'n1'}),
 		qr/42710: transaction identifier "n1" is already in use/,
 		'names: each once');
-	like(said($node, 'db',
+	like(said_in($node, 'db',
 			q{BEGIN; SELECT wf_send('w', '6', 't'); PREPARE TRANSACTION '}
 			  . 'x' x 200 . q{'}),
 		qr/22023: transaction identifier .* is too long/,
@@ -299,7 +289,7 @@ BEGIN;
 SELECT wf_start('of role'), wf_set_event('k', '1', 'of role');
 PREPARE TRANSACTION 'of role';
 SQL
-	like(said($node, 'db',
+	like(said_in($node, 'db',
 			q{CREATE ROLE nobody; SET ROLE nobody; COMMIT PREPARED 'of role'}),
 		qr/42501: permission denied to finish prepared transaction/,
 		'roles: others may not commit it');
@@ -308,7 +298,7 @@ SQL
 	is(outcome($waiter), '1', 'roles: a superuser may');
 }
 
-# What is prepared outlives the server; who waits then is woken all the same.
+# A prepared transaction outlives the server, and wakes the waiters of the next.
 foreach my $way ('immediate', 'fast', 'crash')
 {
 	my ($sender, $taker, $other, $before);
@@ -326,9 +316,7 @@ SQL
 	{
 		my $victim = DurableWf::session($node, 'db');
 
-		kill 'KILL', $victim->{pid} or die "kill: $!";
-		eval { $victim->{run}->finish };
-		$node->poll_query_until('db', 'SELECT true') or die 'no restart';
+		kill_backend($victim->{pid}, $victim);
 	}
 	else
 	{
@@ -398,7 +386,7 @@ SQL
 	prepare('sends', q{SELECT wf_send('w', '"sent"', 't')});
 	prepare('takes', q{SELECT wf_recv('box', '0', 'w')});
 	$node->wait_for_catchup($standby);
-	like(said($standby, $_, q{COMMIT PREPARED 'sends'}),
+	like(said_in($standby, $_, q{COMMIT PREPARED 'sends'}),
 		qr/25006: cannot execute COMMIT PREPARED during recovery/,
 		"standby: COMMIT PREPARED is refused in $_")
 	  foreach 'postgres', 'db';
@@ -418,7 +406,7 @@ SQL
 		is($standby->safe_psql('db', 'SELECT count(*) FROM wf_waiters'),
 			$left, "standby: promoted, $end wakes");
 	}
-	# who still waits is woken by this
+	# a waiter that still waits is woken by this
 	$standby->safe_psql('db',
 		q{SELECT wf_send('w', '"late"', 't'), wf_send('w', '"late"', 'box')});
 	is(outcome($sender), '"sent"', 'standby: with what was sent');
@@ -435,7 +423,7 @@ SQL
 	$node->append_conf('postgresql.conf', 'max_prepared_transactions = 0');
 	$node->restart;
 	$waiter = waiter(q{SELECT wf_recv('t', NULL, 'w')});
-	like( said($node, 'db', <<'SQL'),
+	like( said_in($node, 'db', <<'SQL'),
 BEGIN;
 SELECT wf_send('w', '1', 't') > 0;
 PREPARE TRANSACTION 'x';

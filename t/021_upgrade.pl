@@ -5,68 +5,19 @@
 use strict;
 use warnings;
 
-use PostgreSQL::Test::Cluster;
+use FindBin;
+use lib $FindBin::RealBin;
+use DurableWf qw(start_node session start asleep outcome waits_for_lock);
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-my $scripts = $node->config_data('--sharedir') . '/extension';
+my ($sharedir) = run_command([ 'pg_config', '--sharedir' ]);
+my $scripts = "$sharedir/extension";
 
 plan skip_all => "no upgrade from 0.1.0 in $scripts"
   unless glob "$scripts/durable_wf--0.1.0--*.sql";
 
-$node->init;
-$node->append_conf('postgresql.conf', <<'CONF');
-shared_preload_libraries = 'durable_wf'
-log_statement = none
-autovacuum = off
-CONF
-$node->start;
-
-# Open a session.
-sub session
-{
-	my ($database) = @_;
-	my $session = $node->background_psql($database, on_error_stop => 0);
-
-	$session->set_query_timer_restart;
-	$session->query_safe('\set VERBOSITY verbose');
-	$session->{pid} = $session->query_safe('SELECT pg_backend_pid()');
-	return $session;
-}
-
-# Let a session fall asleep in a statement that waits.
-sub wait_in
-{
-	my ($session, $statement) = @_;
-
-	$session->query_until(qr//, "$statement;\n");
-	asleep($session, 'Extension');
-	return $session;
-}
-
-# Let a session fall asleep, in this kind of wait.
-sub asleep
-{
-	my ($session, $kind) = @_;
-
-	$node->poll_query_until('postgres', <<"SQL") or die 'not waiting';
-SELECT coalesce(wait_event_type = '$kind', false) FROM pg_stat_activity
- WHERE pid = $session->{pid}
-SQL
-	return;
-}
-
-# What a statement that waited has printed in the end, errors included.
-sub outcome
-{
-	my ($session) = @_;
-	my ($output) = $session->query('');
-
-	$output .= $session->{stderr};
-	$session->{stderr} = '';
-	return $output;
-}
+my $node = start_node('main');
 
 # All that the extension consists of, with definitions, comments and privileges.
 sub objects
@@ -214,14 +165,14 @@ SQL
 	$before = contents($database);
 	isnt(objects($database), $fresh, "$name: 0.1.0 is another one");
 
-	# who waits, with plans that are kept, and who just has a session
-	$sessions{$_} = session($database) foreach qw(function call block idle);
+	# sessions that wait, with plans that are kept, and one that is idle
+	$sessions{$_} = session($node, $database) foreach qw(function call block idle);
 	$sessions{idle}->query_safe(q{SELECT wf_status('w'), wf_send('w', '0', 'x'),
 		wf_recv('x', '0', 'w'), wf_get_event('w', 'url', '0')});
 	$sessions{block}->query_safe('BEGIN');
-	wait_in($sessions{function}, q{SELECT wf_recv('none', NULL, 'w')});
-	wait_in($sessions{call}, q{CALL wf_get_event('w', 'none', NULL, NULL)});
-	wait_in($sessions{block}, q{SELECT * FROM wf_wait_for_event('none', NULL, 'w')});
+	asleep(start($sessions{function}, q{SELECT wf_recv('none', NULL, 'w')}));
+	asleep(start($sessions{call}, q{CALL wf_get_event('w', 'none', NULL, NULL)}));
+	asleep(start($sessions{block}, q{SELECT * FROM wf_wait_for_event('none', NULL, 'w')}));
 	$sequence = $node->safe_psql($database,
 		'SELECT last_value FROM durable_wf.message_id_seq');
 
@@ -249,9 +200,9 @@ SQL
 			q{SELECT wf_status('w'), wf_send('w', '0', 'x') > 0,
 				wf_recv('x', '0', 'w'), wf_get_event('w', 'url', '0')}),
 		'PENDING|t|0|"https://example"', "$name: an old session goes on");
-	wait_in($sessions{function}, q{SELECT wf_recv('new', NULL, 'w')});
-	wait_in($sessions{call}, q{CALL wf_get_event('w', 'new', NULL, NULL)});
-	wait_in($sessions{block}, q{SELECT * FROM wf_wait_for_event('new', NULL, 'w')});
+	asleep(start($sessions{function}, q{SELECT wf_recv('new', NULL, 'w')}));
+	asleep(start($sessions{call}, q{CALL wf_get_event('w', 'new', NULL, NULL)}));
+	asleep(start($sessions{block}, q{SELECT * FROM wf_wait_for_event('new', NULL, 'w')}));
 	$node->safe_psql($database, q{SELECT wf_send('w', '1', 'new'),
 		wf_set_event('new', '2', 'w'); SELECT wf_notify('new', '3')});
 	is(join(' ', map { outcome($sessions{$_}) } qw(function call block)),
@@ -282,15 +233,15 @@ SELECT count(*) FROM durable_wf.message WHERE workflow_id = 'done';
 SQL
 		qq({"id": "w"}\n2\n0), "$name: what is new works on it");
 
-	# who is killed in the middle of it forbids nothing any longer
-	$upgrade = session($database);
+	# an UPDATE whose session is killed forbids nothing any longer
+	$upgrade = session($node, $database);
 	$sessions{idle}->query_safe('BEGIN; TABLE durable_wf.event');
 	$upgrade->query_until(qr//, "DROP EXTENSION durable_wf;\n");
-	asleep($upgrade, 'Lock');
+	waits_for_lock("pid = $upgrade->{pid}");
 	kill 'TERM', $upgrade->{pid} or die "kill: $!";
 	eval { $upgrade->{run}->finish };
 	$sessions{idle}->query_safe('ROLLBACK');
-	wait_in($sessions{function}, q{SELECT wf_recv('new', NULL, 'w')});
+	asleep(start($sessions{function}, q{SELECT wf_recv('new', NULL, 'w')}));
 	$node->safe_psql($database, q{SELECT wf_send('w', '"still there"', 'new')});
 	is(outcome($sessions{function}),
 		'"still there"', "$name: a DROP that is killed has changed nothing");

@@ -1,12 +1,12 @@
-# Schedules with a real pg_cron: a tick starts one workflow; whoever cannot
-# schedule is told what to do, and what is told works.
+# Schedules with a real pg_cron: a tick starts one workflow; a role that cannot
+# schedule is told what to do, and that works.
 
 use strict;
 use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
-use DurableWf;
+use DurableWf qw(said_in);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -21,22 +21,11 @@ my $node = DurableWf::start_node('main', {
 	'cron.use_background_workers' => 'on',
 	max_worker_processes => 20 });
 
-# Try to, and return what was said.
-sub said
-{
-	my ($database, $statement) = @_;
-	my ($status, $output, $error) =
-	  $node->psql($database, "\\set VERBOSITY verbose\n$statement",
-		on_error_stop => 0);
-
-	return $output . $error;
-}
-
 # The statement that the hint of an error says to run.
 sub advice
 {
 	my ($statement) = @_;
-	my ($advice) = said('away', $statement) =~ /^HINT:  Run there: (.*)$/m;
+	my ($advice) = said_in($node, 'away', $statement) =~ /^HINT:  Run there: (.*)$/m;
 
 	return $advice;
 }
@@ -46,7 +35,7 @@ $node->safe_psql('postgres', qq{CREATE DATABASE $_})
 $node->safe_psql($_, 'CREATE EXTENSION durable_wf') foreach 'crond', 'away';
 
 # Loaded, but not there yet.
-like( said('crond', q{SELECT wf_schedule('s', '* * * * *', NULL, NULL)}),
+like( said_in($node, 'crond', q{SELECT wf_schedule('s', '* * * * *', NULL, NULL)}),
 	qr/55000: schedules need pg_cron, which is not in this database\nHINT:  CREATE EXTENSION pg_cron/,
 	'not created: it says what to do');
 $node->safe_psql('crond', 'CREATE EXTENSION pg_cron');
@@ -60,7 +49,7 @@ is( $node->safe_psql('crond',
 	'durable_wf: tick|* * * * *|crond|t', 'and is named after it');
 
 # Bad schedules change nothing; a rolled back one neither; again replaces.
-like( said('crond', q{SELECT wf_schedule('tick', 'nonsense', NULL, NULL)}),
+like( said_in($node, 'crond', q{SELECT wf_schedule('tick', 'nonsense', NULL, NULL)}),
 	qr/22023: invalid schedule: nonsense/, 'a bad schedule is refused');
 $node->safe_psql('crond',
 	q{BEGIN; SELECT wf_schedule('undone', '0 0 1 1 *', NULL, NULL); ROLLBACK});
@@ -84,7 +73,7 @@ SQL
 
 # Other roles: no right, no schedule; their own names.
 $node->safe_psql('crond', 'CREATE ROLE other LOGIN');
-like( said('crond',
+like( said_in($node, 'crond',
 		q{SET ROLE other; SELECT wf_schedule('tick', '* * * * *', NULL, NULL)}),
 	qr/42501: permission denied for schema cron/, 'another role: not without a right');
 $node->safe_psql('crond', <<'SQL');
@@ -184,7 +173,7 @@ is( $node->safe_psql('crond',
 		q{SELECT string_agg(DISTINCT status || coalesce(return_message, ''), ' ') FROM cron.job_run_details WHERE status = 'failed'}),
 	'', 'no job has failed');
 
-# Without durable_wf the job fails, and harms nobody.
+# Jobs outlive the extension.
 $node->safe_psql('crond', 'DROP EXTENSION durable_wf');
 is($node->safe_psql('crond', 'SELECT count(*) > 0 FROM cron.job'),
 	't', 'jobs outlive the extension');

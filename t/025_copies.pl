@@ -123,7 +123,8 @@ is($node->safe_psql('db', 'SELECT durable_wf.is_copy(), wf_adopt()'),
 	'f|f', 'the original is no copy');
 shows($node, 'db', '', "the original's worker does not wait");
 
-# Nothing was copied: the first workflow makes it its home, whoever starts it.
+# A copy without workflows: the first workflow makes the database its home,
+# whichever role starts it.
 $node->safe_psql('postgres', 'CREATE DATABASE model');
 $node->safe_psql('model', 'CREATE EXTENSION durable_wf');
 foreach my $round (1 .. 3)
@@ -144,7 +145,8 @@ SQL
 		"t\nCANCELLED", 'fresh: timers run');
 	unlike(slurp_file($node->logfile, $offset), qr/come from another one/, 'fresh: the log says nothing');
 }
-# What has workflows is a copy, and whoever starts one that cannot run is told.
+# A database with workflows from elsewhere is a copy, and a session that starts a
+# workflow there is warned that it will not run.
 {
 	my $told = qr/WARNING:  .*workflow "x[12]" will not run before wf_adopt\(\) is called\n.*\nHINT:  When they no longer do, have the owner of the database call wf_adopt\(\)/;
 

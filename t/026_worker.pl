@@ -7,7 +7,8 @@ use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
-use DurableWf qw(start_node sql poll session start until_true freeze thaw);
+use DurableWf qw(start_node sql poll until_true session start freeze thaw
+  worker);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -32,12 +33,7 @@ sub processes
 		 AND backend_type <> 'durable_wf launcher'});
 }
 
-sub worker
-{
-	return sql(q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'durable_wf worker'});
-}
-
-# Are those processes still there?  Others may be, too.
+# A test: these processes are still there; others may be, too.
 sub still
 {
 	my ($before, $name) = @_;
@@ -87,9 +83,9 @@ poll(q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'durable_w
 
 # ----- notifications that cannot be sent -----
 
-# Whoever NOTIFYs takes a lock until it has committed; here that takes long, as
-# it waits for a standby that there is not.  So the worker's notifications fail,
-# at their commit, as when the server's queue is full.
+# A session that NOTIFYs holds a lock until it has committed; here that takes
+# long, as it waits for a standby that does not exist.  So the worker's
+# notifications fail at their commit, as when the server's queue is full.
 {
 	my $listener = session();
 	my $blocker = session();
@@ -206,10 +202,10 @@ SQL
 	still($before, 'all: by the same worker and executors');
 }
 
-# ----- who is held -----
+# ----- workflows whose rows are locked -----
 
-# More than are served at a time are held by somebody, in a transaction that
-# does not end, and have what they waited for.  Who is not goes on.
+# A transaction that does not end locks the rows of more workflows than are served
+# at a time, all of which have what they waited for.  Other workflows go on.
 {
 	my $holder = session();
 
@@ -230,8 +226,8 @@ SQL
 
 # ----- news that were lost -----
 
-# As many as need several pages, by one commit that has many more news than
-# there is room for; and those that were written down while nothing was told.
+# Workflows that fill several pages, inserted without any news; then one commit
+# with many more news than there is room for.
 {
 	my $reconciles = sql('SELECT reconciles FROM wf_stat WHERE door IS NULL');
 

@@ -1,13 +1,13 @@
 # Attached sessions that die, hang and race: one execution at a time, each step
-# once, and whoever waits for work gets it as soon as there is some.
+# once, and a session that waits for work gets it as soon as there is some.
 
 use strict;
 use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
-use DurableWf qw(start_node sql poll session start asleep waiter outcome
-  last_words until_true freeze thaw);
+use DurableWf qw(start_node set sql poll until_true session start asleep
+  waiter outcome last_words freeze thaw kill_backend);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -144,9 +144,7 @@ $locker->quit;
 
 	sql(q{SELECT wf_start('killed')});
 	$holder->query_safe(q{SELECT wf_attach('killed'); SELECT step('1'); BEGIN; SELECT step('undone')});
-	kill 'KILL', $holder->{pid} or die "kill: $!";
-	last_words($holder);
-	poll('SELECT true');
+	kill_backend($holder->{pid}, $holder);
 	is(sql(q{SELECT wf_attach('killed'); SELECT step('1'); SELECT step('2')}),
 		"RUNNING\nnull\nnull", 'kill: goes on');
 	is(effects('killed'), '1 2', 'kill: each step once');
@@ -227,7 +225,8 @@ foreach my $mode ('before', 'after')
 		qq{RUNNING\nnull\n"late"}, 'deadlines: before it a message is received');
 }
 
-# Who waits for work is woken by all that makes some, and by nothing else.
+# A session that waits for work is woken by all that makes some, and by nothing
+# else.
 sub woken
 {
 	my ($name, $statement) = @_;
@@ -242,6 +241,7 @@ sub woken
 	return $got;
 }
 
+# How many wakes of sessions that wait for work were for nothing.
 sub spurious
 {
 	return sql(q{SELECT spurious_wakes FROM wf_stat WHERE door = 'queue'});
@@ -271,7 +271,7 @@ sub spurious
 			}), "wake $end", "wake: $end: with what it had");
 	}
 
-	# nobody is woken by what rolls back, by another queue, by a start without one
+	# no waiter is woken by a rollback, another queue, a start without a queue
 	$waiter = waiter(q{SELECT wf_attach_next('wake', NULL)});
 	$call = waiter(q{CALL wf_attach_next('wake', NULL, NULL)});
 	$before = spurious();
@@ -283,10 +283,10 @@ sub spurious
 	asleep($waiter, $call);
 	is(sql(q{SELECT count(*) FROM wf_waiters WHERE door = 'queue' AND key = 'wake' AND workflow_id IS NULL}),
 		2, 'wake: not by what rolls back');
-	# (ROLLBACK PREPARED wakes the database, as nobody knows what it held)
+	# (ROLLBACK PREPARED wakes the database: what it held is not known)
 	cmp_ok(spurious() - $before, '<=', 2, 'wake: nor for nothing');
 
-	# one start wakes one, the one that has waited for longest
+	# one start wakes one waiter, the one that has waited for longest
 	$before = spurious();
 	sql(q{SELECT wf_start('one 1', queue => 'wake')});
 	is(outcome($waiter), 'one 1', 'wake: the first of two');
@@ -305,7 +305,8 @@ sub spurious
 	is(outcome($call), 'one 3', 'wake: and gets it');
 	is(outcome($call, q{SELECT wf_complete()}), '', 'wake: in a later transaction');
 
-	# roles: who may not execute it does not keep it from who may
+	# roles: a waiter that may not execute a workflow does not keep it from
+	# another that may
 	sql(q{CREATE ROLE alice; CREATE ROLE bob; GRANT ALL ON SCHEMA public TO alice, bob});
 	foreach my $owner ('alice', 'bob')
 	{
@@ -382,7 +383,7 @@ sub spurious
 	is(sql(q{SELECT status FROM wf_result('late')}), 'CANCELLED', 'timeout: at once');
 	is(sql(q{SELECT wf_status('in time')}), 'PENDING', 'timeout: not before');
 
-	# a workflow whose row somebody holds is cancelled later
+	# a workflow whose row is locked is cancelled later
 	$holder->query_safe(q{SELECT wf_detach()});
 	$holder->query_safe(q{SELECT wf_start('held', timeout => '300 ms'); BEGIN; SELECT FROM durable_wf.workflow WHERE workflow_id = 'held' FOR UPDATE});
 	sql(q{SELECT wf_start('not held', timeout => '100 ms')});
@@ -393,16 +394,14 @@ sub spurious
 	$holder->quit;
 
 	# paused
-	$node->append_conf('postgresql.conf', 'durable_wf.paused = on');
-	$node->reload;
+	set('paused', 'on');
 	poll(q{SELECT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'durable_wf worker' AND query ~ 'paused')});
 	sql(q{SELECT wf_start('paused', timeout => '0')});
 	sql(q{SELECT wf_start('paused 2', timeout => '0')});
 	is(sql(q{SELECT status FROM wf_result('paused', '500 ms')}), 'PENDING', 'timeout: not when paused');
 	$node->restart;
 	is(sql(q{SELECT status FROM wf_result('paused', '500 ms')}), 'PENDING', 'timeout: nor after a restart');
-	$node->append_conf('postgresql.conf', 'durable_wf.paused = off');
-	$node->reload;
+	set('paused', 'off');
 	is(sql(q{SELECT status FROM wf_result('paused')}), 'CANCELLED', 'timeout: but when it goes on');
 
 	# in a copy

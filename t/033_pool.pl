@@ -93,6 +93,7 @@ sub start_process
 	return \%process;
 }
 
+# Kill one, and take in what it has said.
 sub kill_process
 {
 	$_[0]{run}->signal('KILL');
@@ -103,7 +104,7 @@ sub kill_process
 @pool = map { start_process() } 1 .. $processes;
 sql(qq{SELECT count(wf_start('w ' || i, queue => 'q', start_after => make_interval(secs => i * 0.03))) FROM generate_series(1, $workflows) i});
 
-# Kill one, at a moment that nobody has chosen, and start another.
+# Kill a process at a random moment, and start another.
 my $complaints = '';
 srand(42);
 foreach my $kill (1 .. $kills)
@@ -130,7 +131,7 @@ is(sql(q{SELECT DISTINCT string_agg(concat(step_no, name), ' ' ORDER BY step_no)
 note(sql(q{SELECT 'outside effects: ' || count(*) FROM outside; SELECT 'most attempts: ' || max(attempts) FROM wf_workflows}));
 cmp_ok(sql('SELECT count(*) FROM wf_workflows WHERE attempts > 1'), '>', 0, 'some were taken over');
 
-# Nobody holds anything any more, and the pool still works.
+# No session holds anything any more, and the pool still works.
 is(sql(q{SELECT wf_start('last', queue => 'q'); SELECT status FROM wf_result('last', '30 s')}),
 	"last\nSUCCESS", 'the pool goes on');
 kill_process($_) foreach @pool;

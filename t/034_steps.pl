@@ -6,7 +6,8 @@ use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
-use DurableWf qw(start_node sql poll session start outcome);
+use DurableWf qw(start_node set sql poll session start outcome kill_backend
+  result end_executors);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -20,6 +21,7 @@ my $node = start_node('main', {
 my $tries = PostgreSQL::Test::Utils::tempdir() . '/tries';
 my $try = qq{COPY (SELECT 'try') TO PROGRAM 'cat >> $tries'};
 
+# How many attempts there were.
 sub tries
 {
 	my @lines = -e $tries ? split /\n/, slurp_file($tries) : ();
@@ -27,11 +29,7 @@ sub tries
 	return scalar @lines;
 }
 
-sub result
-{
-	return sql("SELECT * FROM wf_result('$_[0]', '120 s')");
-}
-
+# Wait until a workflow has a status.
 sub status_is
 {
 	my ($id, $status) = @_;
@@ -55,31 +53,6 @@ sub begin
 	sql("CREATE OR REPLACE PROCEDURE $id(input jsonb) LANGUAGE plpgsql AS \$body\$
 		DECLARE got jsonb; woke_at timestamptz; n bigint; BEGIN $code END \$body\$;
 		SELECT wf_start('$id', '$id')");
-	return;
-}
-
-sub set
-{
-	my ($setting, $value) = @_;
-
-	$node->append_conf('postgresql.conf', "$setting = '$value'");
-	$node->reload;
-	sql(q{SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE backend_type = 'durable_wf executor'});
-	return;
-}
-
-# Kill the process and wait until the server is back.
-sub kill_hard
-{
-	my ($pid, @sessions) = @_;
-
-	kill 'KILL', $pid or die "kill $pid: $!";
-	foreach my $session (@sessions)
-	{
-		eval { $session->{run}->finish };
-	}
-	until (!-d "/proc/$pid") { select undef, undef, undef, 0.01; }
-	$node->poll_query_until('postgres', 'SELECT true');
 	return;
 }
 
@@ -153,7 +126,8 @@ foreach my $max (3, 1)
 
 # ------------------------------------------- ends of the process, kill -9
 
-set('durable_wf.suspend_after', '60s');
+set('suspend_after', '60s');
+end_executors();
 my $executor = q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'durable_wf executor'};
 my $in_pause = q{SELECT count(*) = 1 FROM wf_waiters WHERE door = 'timer' AND workflow_id = };
 foreach my $signal ('KILL', 'TERM')
@@ -166,26 +140,28 @@ foreach my $signal ('KILL', 'TERM')
 		poll("$in_pause '$id'");
 		poll("SELECT error[5] = '$attempt' FROM durable_wf.step WHERE workflow_id = '$id'");
 		my $pid = sql($executor);
-		$signal eq 'KILL' ? kill_hard($pid) : kill('TERM', $pid);
+		$signal eq 'KILL' ? kill_backend($pid) : kill('TERM', $pid);
 	}
 	is(result($id), 'ERROR||division by zero', "$signal in a pause: the error");
 	is(tries(), 3, '... after three attempts in all');
 }
 
-# In an attempt: that one has said nothing, those before it have.
+# kill -9 in an attempt: it has recorded nothing, the attempt before it has.
 my $guard = session();
 $guard->query_safe('SELECT pg_advisory_lock(34)');
 begin('in_attempt', qq{CALL wf_step('fails', \$s\$$try; SELECT pg_advisory_xact_lock_shared(34) WHERE (SELECT count(*) FROM pg_read_file('$tries') f, regexp_matches(f, 'try', 'g')) = 2; SELECT 1 / 0\$s\$, NULL, 3, '1 ms', got);});
 poll(q{SELECT count(*) = 1 FROM pg_locks WHERE objid = 34 AND NOT granted});
 is(attempts('in_attempt'), 'division by zero|1||t', 'KILL in an attempt: the one before is recorded');
-kill_hard(sql(q{SELECT pid FROM pg_locks WHERE objid = 34 AND NOT granted}), $guard);
+kill_backend(sql(q{SELECT pid FROM pg_locks WHERE objid = 34 AND NOT granted}), $guard);
 is(result('in_attempt'), 'ERROR||division by zero', '... the error');
 is(tries(), 4, '... after three attempts that said something');
 is(attempts('in_attempt') =~ s/\|.*//sr, 'division by zero', '... which the journal has');
-set('durable_wf.suspend_after', '10ms');
+set('suspend_after', '10ms');
+end_executors();
 
 # ------------------------------------------------------ attached sessions
 
+# Open a session, and attach it to the workflow "client".
 sub attach
 {
 	my $session = session();
@@ -205,7 +181,7 @@ foreach my $attempt (1, 2)
 	poll("SELECT error[5] = '$attempt' FROM durable_wf.step WHERE workflow_id = 'client'");
 	if ($attempt == 1)
 	{
-		kill_hard($session->{pid}, $session);
+		kill_backend($session->{pid}, $session);
 	}
 	else
 	{

@@ -6,7 +6,8 @@ use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
-use DurableWf qw(start_node sql poll session start asleep waiter outcome until_true);
+use DurableWf qw(start_node set sql error_of poll until_true session start
+  asleep waiter outcome kill_backend result suspended);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -15,26 +16,6 @@ my $node = start_node('main', {
 	max_worker_processes => 20, restart_after_crash => 'on', max_connections => 100,
 	max_prepared_transactions => 5, log_statement => 'none',
 	'durable_wf.suspend_after' => '20ms' });
-
-# What a statement raises.
-sub error_of
-{
-	my ($statement, %params) = @_;
-
-	return ($node->psql('postgres', "\\set VERBOSITY verbose\n$statement", %params))[2];
-}
-
-# How a workflow ended.
-sub result
-{
-	return sql("SELECT * FROM wf_result('$_[0]', '120 s')");
-}
-
-# Wait until a workflow is suspended.
-sub suspended
-{
-	return poll("SELECT status = 'WAITING' FROM wf_workflows WHERE workflow_id = '$_[0]'");
-}
 
 sql(<<'SQL');
 CREATE EXTENSION durable_wf;
@@ -135,8 +116,7 @@ BEGIN
 END $$;
 SELECT wf_create_hook(f, validator => f, workflow_id => 'mine') FROM unnest('{hangs,stubborn,runs}'::text[]) f;
 SQL
-sql(q{ALTER SYSTEM SET durable_wf.validator_timeout = '100ms'});
-$node->reload;
+set('validator_timeout', '100ms');
 my $caller = session();
 poll(q{SELECT current_setting('durable_wf.validator_timeout') = '100ms'});
 like(outcome($caller, q{SELECT wf_resume_hook('hangs', '1')}),
@@ -150,11 +130,11 @@ until_true(sub { slurp_file($node->logfile) =~ /FATAL:  57P01|FATAL:  terminatin
 is(sql("SELECT count(*) FROM pg_stat_activity WHERE pid = $caller->{pid}"), 0,
 	'a validator that catches that ends the session');
 eval { $caller->{run}->finish };
-sql(q{ALTER SYSTEM RESET durable_wf.validator_timeout});
-$node->reload;
+set('validator_timeout');
 is(sql(q{SELECT count(*) FROM wf_mailbox WHERE door = 'hook' AND workflow_id = 'mine'}), 0, 'nothing of it was delivered');
 
-# What runs at commit runs as nobody else.
+# Triggers that a validator's statements fire run as its owner, and none is left
+# for the caller's commit.
 $node->safe_psql('postgres', <<'SQL', extra_params => ['-U', 'worker']);
 CREATE TABLE trap (i int, who text DEFAULT current_user);
 CREATE TABLE caught (who text);
@@ -178,7 +158,7 @@ like(outcome($caller, q{BEGIN; SET CONSTRAINTS ALL DEFERRED; SELECT wf_resume_ho
 outcome($caller, 'ROLLBACK');
 is(outcome($caller, q{SELECT current_user}), sql('SELECT current_user'), 'and the session is whose it was');
 
-# Wake-ups: many resumes, many who await; every payload comes once, and nobody
+# Wake-ups: many resumes, many waiters; every payload comes once, and no waiter
 # sleeps while there is one.
 sql(q{SELECT wf_create_hook('busy', workflow_id => 'w4')});
 my @waiters = map { start(session(), q{DO $$
@@ -204,7 +184,7 @@ $_->quit foreach @waiters;
 sql(q{SELECT wf_dispose_hook('busy')});
 is(grep(/WF006/, map { outcome($_) } @waiters), 3, 'a disposal wakes all');
 
-# The response to a held request wakes who waits for it, and nobody else.
+# The response to a held request wakes the waiter for it, and no other.
 my ($token) = sql(q{SELECT token FROM wf_create_webhook('"manual"', workflow_id => 'w5')});
 my @requests = map { sql("SELECT wf_resume_webhook('$token', '{}')->>'request_id'") } 1 .. 3;
 my @responses = map { start($waiters[$_], "CALL wf_await_response('$token', $requests[$_], NULL, NULL)") } 0 .. 2;
@@ -286,9 +266,7 @@ suspended('approval');
 # crashes: what is committed stays, and is awaited on; nothing comes twice
 my $killed = session();
 outcome($killed, "BEGIN; SELECT wf_resume_hook('$token', '\"lost\"')");
-kill 'KILL', $killed->{pid};
-until_true(sub { ($node->psql('postgres', 'SELECT 1'))[0] == 0 }, 'the server is back');
-eval { $killed->{run}->finish };
+kill_backend($killed->{pid}, $killed);
 is(sql(q{SELECT wf_status('approval')}), 'WAITING', 'a crash changes nothing');
 $node->stop('immediate');
 $node->start;
@@ -314,12 +292,10 @@ is(result('prepared'), 'ERROR||there is no such hook', 'a prepared disposal, too
 # a disposal while no worker runs: noticed when it does again
 $node->safe_psql('postgres', q{SELECT wf_start('paused', 'awaits', '["paused"]')}, extra_params => [ '-U', 'worker' ]);
 suspended('paused');
-sql(q{ALTER SYSTEM SET durable_wf.paused = on});
-$node->reload;
+set('paused', 'on');
 poll(q{SELECT count(*) > 0 FROM pg_stat_activity WHERE query LIKE '%paused%' AND backend_type = 'durable_wf worker'});
 sql(q{SELECT wf_dispose_hook('paused')});
-sql(q{ALTER SYSTEM RESET durable_wf.paused});
-$node->reload;
+set('paused');
 is(result('paused'), 'ERROR||there is no such hook', 'a disposal while workflows are paused');
 # has to be CALLed
 $node->safe_psql('postgres', q{SELECT wf_start('writes', 'writes'), wf_start('server', 'serves'), wf_start('client', 'asks')}, extra_params => [ '-U', 'worker' ]);
@@ -364,9 +340,7 @@ outcome($client, q{SELECT wf_attach('attached')});
 my $random = outcome($client, q{SELECT wf_create_hook()});
 is(outcome($client, q{SELECT (wf_create_webhook('"manual"')).token <> ''}), 't', 'a webhook');
 sql("SELECT wf_resume_hook('$random', '\"first\"')");
-kill 'KILL', $client->{pid};
-until_true(sub { ($node->psql('postgres', 'SELECT 1'))[0] == 0 }, 'the server is back');
-eval { $client->{run}->finish };
+kill_backend($client->{pid}, $client);
 $client = session();
 outcome($client, q{SELECT wf_attach('attached')});
 is(outcome($client, q{SELECT wf_create_hook()}), $random, 'the replay has the token that was made up');
@@ -375,9 +349,7 @@ is(sql(q{SELECT count(*) FROM durable_wf.hook WHERE workflow_id = 'attached'}), 
 is(outcome($client, "SELECT wf_await_hook('$random')"), '"first"', 'what came before the crash is there');
 is(outcome($client, "BEGIN; SELECT wf_await_hook('$random', '0'); COMMIT"), '', 'and nothing else');
 outcome($client, "BEGIN; SELECT wf_dispose_hook('$random')");
-kill 'KILL', $client->{pid};
-until_true(sub { ($node->psql('postgres', 'SELECT 1'))[0] == 0 }, 'the server is back');
-eval { $client->{run}->finish };
+kill_backend($client->{pid}, $client);
 $client = session();
 outcome($client, q{SELECT wf_attach('attached')});
 outcome($client, q{SELECT wf_create_hook(); SELECT token FROM wf_create_webhook('"manual"')});
@@ -386,8 +358,8 @@ is(outcome($client, "SELECT wf_await_hook('$random')") . outcome($client, "SELEC
 is(outcome($client, "SELECT wf_dispose_hook('$random')"), 't', 'a disposal that did not commit did not happen');
 $client->quit;
 
-# A dump has all of it; a restored hook takes payloads, gives those it had, and
-# knows its keys and its validator.
+# A dump has hooks with all they have: a restored hook takes payloads, gives out
+# the payloads it had, and knows its keys and its validator.
 sql(q{CREATE DATABASE copy});
 sql(<<'SQL');
 CREATE FUNCTION twice(jsonb) RETURNS jsonb LANGUAGE sql SET search_path = public AS $$ SELECT jsonb_build_array($1, $1) $$;
@@ -400,6 +372,7 @@ SQL
 my $dump = $node->basedir . '/dump.sql';
 $node->command_ok([ 'pg_dump', '-f', $dump, $node->connstr('postgres') ], 'dump');
 $node->command_ok([ 'psql', '-qX', '-v', 'ON_ERROR_STOP=1', '-f', $dump, $node->connstr('copy') ], 'restore');
+# All hooks and requests of a database.
 sub rows
 {
 	return $node->safe_psql($_[0], 'SELECT h::text FROM durable_wf.hook h ORDER BY 1; SELECT r::text FROM durable_wf.request r ORDER BY 1');

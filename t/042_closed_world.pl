@@ -99,6 +99,7 @@ sub results
 	}
 }
 
+# A message of the protocol.
 sub message
 {
 	my ($type, $body) = @_;
@@ -106,6 +107,7 @@ sub message
 	return $type . pack('N', 4 + length $body) . $body;
 }
 
+# Send messages, and return their results.
 sub say_and_hear
 {
 	my (@messages) = @_;
@@ -115,7 +117,7 @@ sub say_and_hear
 	return results();
 }
 
-# Bind a portal to a query, and fetch so many rows of one, 0 for all.
+# Bind a portal to a query.
 sub open_portal
 {
 	my ($portal, $query) = @_;
@@ -124,6 +126,7 @@ sub open_portal
 	  . message('B', "$portal\0\0" . pack('nnn', 0, 0, 0));
 }
 
+# Fetch so many rows of a portal, 0 for all.
 sub fetch
 {
 	my ($portal, $rows) = @_;
@@ -181,6 +184,8 @@ SQL
 	return $session;
 }
 
+# A test: a session whose validator was interrupted still has its cursor and its
+# setting.
 sub is_as_before
 {
 	my ($session, $how) = @_;

@@ -1,5 +1,5 @@
-# The validators of docs/webhooks.md, with what the senders that they are for
-# send: each lets in what is signed, once, and nothing else, and is closed when
+# The validators of docs/webhooks.md, with requests as their senders make them:
+# each lets in what is signed, once, and nothing else, and is closed when
 # the secret or the signature is missing.
 
 use strict;
@@ -10,24 +10,14 @@ use Digest::SHA qw(hmac_sha256_hex hmac_sha256_base64 hmac_sha1_base64);
 use File::Basename qw(dirname);
 use FindBin;
 use lib $FindBin::RealBin;
-use DurableWf qw(start_node sql poll until_true);
-use IO::Socket::INET;
+use DurableWf qw(sql until_true);
+use DurableWf::Gateway qw($path start_gateway request status);
 use JSON::PP;
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my ($libdir) = run_command([ 'pg_config', '--pkglibdir' ]);
-plan skip_all => 'built without the gateway'
-  unless glob "$libdir/durable_wf_gateway.*";
-
-my $port = PostgreSQL::Test::Cluster::get_free_port();
-my $path = '/.well-known/workflow/v1/webhook';
 my $base = 'https://hooks.example.com';
-my $node = start_node('main', {
-	max_worker_processes => 16,
-	'durable_wf.http_port' => $port,
-	'durable_wf.http_base_url' => $base });
+my $node = start_gateway({ 'durable_wf.http_base_url' => $base });
 
 # An example of the docs: from "CREATE ... name(" to the end of its body.
 my $docs = slurp_file(dirname(dirname(abs_path(__FILE__))) . '/docs/webhooks.md');
@@ -41,23 +31,19 @@ sub example
 	return $1;
 }
 
-# Send a request; returns status and body.
-sub request
+# POST a body with headers to a target; returns status and body.
+sub post
 {
-	my ($target, $body, %headers) = @_;
-	my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port, Proto => 'tcp')
-	  or return (0, '');
-	my $text = '';
+	my ($to, $body, %headers) = @_;
+	my $answer = request('POST', $to, $body,
+		map { "$_: $headers{$_}" } sort keys %headers);
 
-	syswrite $socket, join("\r\n", "POST $target HTTP/1.1", 'Host: x', 'Connection: close',
-		'Content-Length: ' . length $body, (map { "$_: $headers{$_}" } sort keys %headers), '', $body);
-	1 while sysread $socket, $text, 65536, length $text;
-	return $text =~ m{\AHTTP/1\.1 (\d+).*?\r\n\r\n(.*)\z}s;
+	return ($answer->{status}, $answer->{body});
 }
 
 my ($target, $token);
 
-# A new webhook; its target
+# Make a webhook with a validator, and return its target.
 sub webhook
 {
 	my ($validator) = @_;
@@ -66,7 +52,7 @@ sub webhook
 	return $target = "$path/$token";
 }
 
-# How many payloads a webhook has
+# How many payloads the last webhook has.
 sub depth
 {
 	return sql("SELECT coalesce(sum(depth), 0) FROM wf_mailbox WHERE key = '$token'");
@@ -76,7 +62,7 @@ sql('CREATE EXTENSION durable_wf; CREATE EXTENSION pgcrypto');
 sql($docs =~ /^(CREATE TABLE webhook_secret .*)$/m ? $1 : die 'no table in docs/webhooks.md');
 sql(example("FUNCTION check_$_")) foreach qw(github stripe slack twilio shopify);
 sql(q{SELECT wf_start('w')});
-until_true(sub { (request("$path/none", ''))[0] == 404 }, 'the gateway is there');
+until_true(sub { status('POST', "$path/none", '') == 404 }, 'the gateway serves');
 
 my $secret = 'It\'s \134 \303\251 secret';
 my $now = time;
@@ -129,14 +115,14 @@ foreach my $name (sort keys %senders)
 	my $send = sub {
 		my ($sent, %more) = @_;
 
-		return (request($url, $sent, 'Content-Type' => $sender->{type}, %more))[0];
+		return (post($url, $sent, 'Content-Type' => $sender->{type}, %more))[0];
 	};
 
 	%headers = $sender->{sign}->($secret, $body);
 	$signature = $headers{ $sender->{signature} };
 
-	# the secret is not there: nobody is let in, not even with what would be
-	# signed with nothing, and who sends it tries again
+	# without a secret no request is let in, not even one that is signed with an
+	# empty secret, and the sender is asked to try again
 	is($send->($body, %headers), 503, "$name: without a secret");
 	is($send->($body, $sender->{sign}->('', $body)), 503, '... nor with an empty one');
 	is($send->($body, $sender->{signature} => 'sha256=0'), 503, '... nor forged');
@@ -177,13 +163,13 @@ $url =~ s/^\Q$base\E//;
 my $sign = $senders{slack}{sign};
 my $challenge = '{"type": "url_verification", "challenge": "3eZbrw1aB"}';
 my $command = 'command=%2Fweather&text=94070&trigger_id=1';
-is_deeply([ request($url, $challenge, 'Content-Type' => 'application/json', $sign->($secret, $challenge)) ],
+is_deeply([ post($url, $challenge, 'Content-Type' => 'application/json', $sign->($secret, $challenge)) ],
 	[ 200, '3eZbrw1aB' ], 'slack: its challenge');
-is_deeply([ request($url, $command, 'Content-Type' => 'application/x-www-form-urlencoded', $sign->($secret, $command)) ],
+is_deeply([ post($url, $command, 'Content-Type' => 'application/x-www-form-urlencoded', $sign->($secret, $command)) ],
 	[ 200, '{"text": "/weather 94070? At once."}' ], '... a slash command');
-is_deeply([ request($url, $senders{slack}{body}, 'Content-Type' => 'application/json', $sign->($secret, $senders{slack}{body})) ],
+is_deeply([ post($url, $senders{slack}{body}, 'Content-Type' => 'application/json', $sign->($secret, $senders{slack}{body})) ],
 	[ 200, '' ], '... an event') foreach 1 .. 2;
-is((request($url, $challenge, 'Content-Type' => 'application/json'))[0], 403, '... and nobody else');
+is((post($url, $challenge, 'Content-Type' => 'application/json'))[0], 403, '... and nobody else');
 
 # PostgREST's function passes on the bytes that were sent
 sql(example('FUNCTION api.hook') =~ s/\A/CREATE SCHEMA api; /r);

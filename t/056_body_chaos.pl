@@ -1,4 +1,4 @@
-# Bodies that never yield, and others that are killed all the time: everybody
+# Bodies that never yield, and others that are killed all the time: each workflow
 # gets a turn, and each step happens once.
 
 use strict;

@@ -72,12 +72,12 @@ my %chosen = (
 	(map { $_ => '10min' } qw(client_connection_check_interval
 		  idle_in_transaction_session_timeout idle_session_timeout
 		  statement_timeout tcp_user_timeout transaction_timeout)),
-	# a client takes this back, our processes do not heed it
+	# a client takes this back, our processes ignore it
 	lock_timeout => '1ms');
 
-# Another value than the usual one: a boolean's contrary, an enum's first other
-# one, a number's least, or else the one after that; undef where that is not to
-# be known
+# Another value than the present one: the opposite of a boolean, the first other
+# value of an enum, the least number or, if that is the present one, the next;
+# undef for other types.
 sub unusual
 {
 	my ($name, $type, $value, $min, $others) = @_;
@@ -117,7 +117,8 @@ CREATE SCHEMA trap;
 GRANT USAGE ON SCHEMA trap TO PUBLIC;
 SQL
 
-# Whoever finds these by its search_path has fallen into the trap.
+# Functions and operators that raise "trapped": a process calls them only if it
+# finds them by its search_path.
 my $trap = <<'SQL';
 SET search_path = pg_catalog;
 CREATE FUNCTION trap.spring() RETURNS boolean LANGUAGE plpgsql AS $$BEGIN RAISE 'trapped'; END$$;
@@ -149,7 +150,7 @@ CREATE ROLE settler LOGIN IN ROLE team;
 CREATE DATABASE plain;
 CREATE DATABASE odd;
 SQL
-# those of the database, and again of the role there; and who one is
+# the settings of the database, and again of the role in it
 foreach my $whose ('DATABASE odd', 'ROLE settler IN DATABASE odd')
 {
 	$node->safe_psql('postgres', join "\n",
@@ -172,7 +173,7 @@ SET lock_timeout = 0;
 SET client_encoding = 'UTF8';
 SQL
 
-# As the superuser, or as our role
+# Run statements as the superuser.
 sub admin
 {
 	my ($database, $sql) = @_;
@@ -180,6 +181,8 @@ sub admin
 	return $node->safe_psql($database, $client . $sql);
 }
 
+# Run statements as the role with the settings, and return what they print and
+# what they raise.
 sub settler
 {
 	my ($database, $sql) = @_;
@@ -333,13 +336,12 @@ foreach my $n (0 .. $#calls)
 {
 	is($odd[$n], $plain[$n], 'as without settings: ' . substr($calls[$n], 0, 100) =~ s/\s+/ /gr);
 }
-# they do what they are for, not only the same
+# the calls do what they are for, not only alike in both databases
 is(join(' ', map { $plain[$_] =~ /^psql.*ERROR/m ? $_ : () } 0 .. $#calls), '4 28',
 	'and each of them does what it is to');
 like($plain[21], qr/^SUCCESS\|.*"settler".*"other"/s, 'the body was run by its owner');
 
-# What remains of a database that is read-only and SERIALIZABLE unless somebody
-# says otherwise: the upkeep.
+# The upkeep, in a database that is read-only and SERIALIZABLE by default.
 $node->psql('odd', q{SET ROLE NONE; SET default_transaction_read_only = off; SELECT public.wf_start('old'), public.wf_cancel('old')},
 	extra_params => [ '-U', 'settler' ]);
 until_true(
@@ -368,7 +370,7 @@ pass('the command of a retention');
 	$listener->quit;
 }
 
-# ----- a row that somebody holds, and a lock_timeout of 1 ms -----
+# ----- a row that is locked, and a lock_timeout of 1 ms -----
 {
 	settler('odd', <<'SQL');
 CREATE PROCEDURE settler.until_held(input jsonb) LANGUAGE plpgsql AS $$

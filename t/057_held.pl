@@ -6,7 +6,7 @@ use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
-use DurableWf qw(start_node sql poll session);
+use DurableWf qw(start_node set sql poll session result);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -16,13 +16,7 @@ my $node = start_node('main', {
 	'durable_wf.max_executors' => 4 });
 my $executors = q{FROM pg_stat_activity WHERE backend_type = 'durable_wf executor'};
 
-# How a workflow ended.
-sub result
-{
-	return sql("SELECT * FROM wf_result('$_[0]', '60 s')");
-}
-
-# How many of those with this prefix have ended well, when all should have.
+# How many workflows with this prefix have ended well, when all should have.
 sub succeed
 {
 	my ($prefix) = @_;
@@ -80,7 +74,7 @@ foreach my $role ('postgres', 'hasty')
 	sql("SET ROLE $role; SELECT wf_start('$role held ' || n, 'quick', start_after => '1 s') FROM generate_series(1, 150) n");
 	sql("BEGIN; SELECT wf_cancel('$role held ' || n) FROM generate_series(1, 110) n; PREPARE TRANSACTION 'undecided'");
 	$holder->query_safe("BEGIN; SELECT FROM durable_wf.workflow WHERE workflow_id = ANY (ARRAY(SELECT '$role held ' || n FROM generate_series(111, 120) n)) FOR UPDATE");
-	# several who share a lock: whoever they are, the row does not tell
+	# several sessions that share a lock: the row does not tell which
 	$other->query_safe('BEGIN');
 	$_->query_safe("SELECT FROM durable_wf.workflow WHERE workflow_id = ANY (ARRAY(SELECT '$role held ' || n FROM generate_series(121, 130) n)) FOR SHARE")
 	  foreach $other, $holder;
@@ -108,7 +102,7 @@ sql(q{COMMIT PREPARED 'undecided'});
 is(result('later'), 'CANCELLED||', 'and what was undecided is decided');
 
 # Executors that leave at once are not started over and over for a held row.
-sql(q{ALTER SYSTEM SET durable_wf.executor_idle_timeout = 0; SELECT pg_reload_conf()});
+set('executor_idle_timeout', 0);
 poll("SELECT count(*) = 0 $executors");
 sql(q{BEGIN; SELECT wf_start('once', 'quick', start_after => '200 ms'); COMMIT; BEGIN; SELECT wf_cancel('once'); PREPARE TRANSACTION 'undecided'});
 poll(q{SELECT due_at < now() FROM durable_wf.workflow WHERE workflow_id = 'once'});
@@ -116,7 +110,7 @@ sql(q{SELECT wf_start('beside', 'quick')});
 is(result('beside'), 'SUCCESS|1|', 'executors that leave at once: one beside a held row');
 sql(q{ROLLBACK PREPARED 'undecided'});
 is(result('once'), 'SUCCESS|1|', 'executors that leave at once: the held one, in the end');
-sql(q{ALTER SYSTEM RESET durable_wf.executor_idle_timeout; SELECT pg_reload_conf()});
+set('executor_idle_timeout');
 
 # A queue of client processes.
 {
@@ -137,8 +131,8 @@ sql(q{ALTER SYSTEM RESET durable_wf.executor_idle_timeout; SELECT pg_reload_conf
 
 # ------------------------------------------------------------ the end of a body
 
-# The row of a workflow that runs is held when its body ends; whoever cancelled
-# it does not commit.  Nobody waits for that but who has to.
+# The rows of workflows are locked when their bodies end: the ends wait, but no
+# executor that others could use.
 foreach my $way ('returns', 'raises', 'completes')
 {
 	my $guard = session();

@@ -7,29 +7,17 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 use DurableWf qw(start_node sql);
+use DurableWf::Bodies qw(run);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-# One executor: a body meets what the one before it has left.
+# One executor: a body runs in the process of the one before it.
 my $node = start_node('main', {
 	max_worker_processes => 20, wal_level => 'logical',
 	'durable_wf.max_executors' => 1, 'durable_wf.max_attempts' => 2 });
 
 sql('CREATE EXTENSION durable_wf; CREATE EXTENSION "uuid-ossp"; CREATE EXTENSION dblink');
-
-# How a body ends: status, output, SQLSTATE and error.
-my $nbodies = 0;
-
-sub run
-{
-	my ($code) = @_;
-	my $id = 'body_' . ++$nbodies;
-
-	return sql("CREATE PROCEDURE $id(input jsonb) LANGUAGE plpgsql AS \$body\$ DECLARE o oid; t text; n bigint; BEGIN $code; END \$body\$;
-		DO \$\$ BEGIN PERFORM wf_start('$id', '$id'); END \$\$; DO \$\$ BEGIN PERFORM wf_result('$id', '60 s'); END \$\$;
-		SELECT status, output, error_state, error FROM durable_wf.workflow WHERE workflow_id = '$id'");
-}
 
 my $refused = qr/^ERROR\|\|WF009\|the body of a workflow can write in its steps only$/;
 
@@ -123,6 +111,8 @@ CREATE FUNCTION in_worker(int) RETURNS int LANGUAGE plpgsql PARALLEL SAFE AS $$ 
 CREATE TABLE big AS SELECT generate_series(1, 10) AS a;
 SQL
 
+# Tests: what a function of this code does is allowed in a step, and refused in
+# the body outside of it.  $has_large_object: each call makes one.
 my $nways = 0;
 
 sub way

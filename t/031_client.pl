@@ -1,5 +1,5 @@
 # A client that dies takes nothing with it: its backend leaves a wait at once,
-# and looks once more before it commits what it took.
+# and checks the connection again before it commits what it has received.
 
 use strict;
 use warnings;
@@ -48,7 +48,7 @@ SQL
 	return $client;
 }
 
-# The same, for one that is to sleep in a wait of ours.
+# Start a client that sleeps in a wait of ours.
 sub sleeper
 {
 	return reaches(client(@_), 'Extension');
@@ -224,8 +224,8 @@ SQL
 	is(left(), '', 'a pipeline: it has taken its message');
 }
 
-# A worker with one slot at work and three that wait: it dies, and nobody but
-# the next worker takes what it had.
+# A worker with one slot at work and three that wait: it dies, and only the next
+# worker takes what it had.
 foreach my $host ($node->host, '127.0.0.1')
 {
 	my ($busy, @slots);

@@ -6,7 +6,8 @@ use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
-use DurableWf qw(start_node sql poll session outcome);
+use DurableWf qw(start_node set sql poll session outcome kill_backend result
+  suspended);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -15,18 +16,7 @@ my $node = start_node('main', {
 	max_worker_processes => 20, restart_after_crash => 'on',
 	'durable_wf.suspend_after' => '20ms' });
 
-sub result
-{
-	return sql("SELECT * FROM wf_result('$_[0]', '120 s')");
-}
-
-# Wait until a workflow is suspended.
-sub suspended
-{
-	return poll("SELECT status = 'WAITING' FROM wf_workflows WHERE workflow_id = '$_[0]'");
-}
-
-# Start a body that executes one statement, and return how it ended.
+# Start a workflow whose body executes one statement, and return how it ended.
 my $nrun = 0;
 
 sub run
@@ -38,17 +28,7 @@ sub run
 	return result("run $nrun");
 }
 
-# Change a setting while nothing runs.
-sub set
-{
-	my ($setting, $value) = @_;
-
-	$node->append_conf('postgresql.conf', "$setting = '$value'");
-	$node->reload;
-	return;
-}
-
-# The executor that waits for an advisory lock.
+# Wait until an executor waits for an advisory lock, and return its process id.
 sub stopped_at
 {
 	my ($lock) = @_;
@@ -64,6 +44,7 @@ sub journal
 	return sql("SELECT string_agg(concat_ws(' ', step_no, name, left(output::text, 20), error), E'\\n' ORDER BY step_no) FROM wf_list_steps('$_[0]')");
 }
 
+# What a workflow has written, in this order.
 sub effects
 {
 	return sql("SELECT string_agg(what, ',' ORDER BY n) FROM effect WHERE workflow_id = '$_[0]'");
@@ -125,13 +106,11 @@ SQL
 		my $pid = stopped_at(100 + $point);
 
 		is(effects('five'), join(',', map { "step $_" } 1 .. $point), "kill -9 at point $point: before");
-		set('durable_wf.paused', 'on');
-		kill 'KILL', $pid;
-		eval { $guard->{run}->finish };
-		$node->poll_query_until('postgres', 'SELECT true');
+		set('paused', 'on');
+		kill_backend($pid, $guard);
 		$guard = session();
 		$guard->query_safe("SELECT pg_advisory_lock(100 + $point + 1)");
-		set('durable_wf.paused', 'off');
+		set('paused', 'off');
 	}
 	is(result('five'), 'SUCCESS||', 'kill -9 at each point: it ends well');
 	is(effects('five'), 'step 1,step 2,step 3,step 4,step 5', 'each step once');

@@ -6,7 +6,8 @@ use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
-use DurableWf qw(start_node sql poll session start outcome);
+use DurableWf qw(start_node set sql error_of poll session start outcome
+  kill_backend result suspended executors);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -14,30 +15,6 @@ use Test::More;
 my $node = start_node('main', {
 	max_worker_processes => 20, restart_after_crash => 'on',
 	'durable_wf.suspend_after' => '20ms' });
-
-# How a workflow ended.
-sub result
-{
-	return sql("SELECT * FROM wf_result('$_[0]', '120 s')");
-}
-
-# Wait until a workflow is suspended.
-sub suspended
-{
-	return poll("SELECT status = 'WAITING' FROM wf_workflows WHERE workflow_id = '$_[0]'");
-}
-
-# The executors' pids.
-sub executors
-{
-	return sql(q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'durable_wf executor'});
-}
-
-# What a statement raises.
-sub error_of
-{
-	return ($node->psql('postgres', "\\set VERBOSITY verbose\n$_[0]"))[2];
-}
 
 sql(<<'SQL');
 CREATE EXTENSION durable_wf;
@@ -151,7 +128,7 @@ is(result('error'), 'ERROR||division by zero', 'a body that raises ends with ERR
 is(sql(q{SELECT error_state, error_context ~ 'runs\(jsonb\)' FROM durable_wf.workflow WHERE workflow_id = 'error'}),
 	'22012|t', 'SQLSTATE and context are kept');
 
-# Owners: a body is in a session of its owner, and of nobody else.
+# Owners: a body runs in a session of its owner, and of no other role.
 sql(q{SET ROLE worker; SELECT wf_start('of worker', 'who')});
 is(result('of worker'), 'SUCCESS|["worker", "worker"]|', 'a body runs as its owner');
 like(error_of(q{SET ROLE dreamer; SELECT wf_start('dream', 'who')}),
@@ -214,7 +191,7 @@ sql(q{SELECT count(wf_send('many ' || i, to_jsonb(i), 't')) FROM generate_series
 poll(q{SELECT count(*) = 300 FROM wf_workflows WHERE workflow_id LIKE 'many %' AND output = to_jsonb(substr(workflow_id, 6)::int)});
 pass('300 suspended at once, and resumed');
 
-# Who holds a message, or a workflow's row, and lets go of it.
+# A session locks a message, or a workflow's row, and releases it.
 {
 	my $holder = session();
 
@@ -269,8 +246,7 @@ SQL
 # Ping-pong: between the hot wait and the suspension nothing is lost.
 foreach my $suspend_after ('0', '1ms')
 {
-	$node->append_conf('postgresql.conf', "durable_wf.suspend_after = '$suspend_after'");
-	$node->reload;
+	set('suspend_after', $suspend_after);
 	sql(q{SELECT wf_start('client')});
 	sql(qq{SELECT count(wf_start('pong $suspend_after ' || i, 'pong', '[40]')) FROM generate_series(1, 20) i});
 	is(sql(<<"SQL"), 800, "ping-pong: none is lost, suspended after $suspend_after");
@@ -303,8 +279,7 @@ foreach my $way ('terminate', 'kill -9', 'immediate')
 	my $points = $way eq 'terminate' ? 5 : 2;
 	my $guard = session();
 
-	$node->append_conf('postgresql.conf', 'durable_wf.max_attempts = 10');
-	$node->reload;
+	set('max_attempts', 10);
 	$guard->query_safe("SELECT pg_advisory_lock(100 + $_)") foreach 1 .. 5;
 	sql("SELECT wf_start('$id', 'five')");
 	foreach my $point (1 .. $points)
@@ -323,9 +298,7 @@ foreach my $way ('terminate', 'kill -9', 'immediate')
 		}
 		if ($way eq 'kill -9')
 		{
-			kill 'KILL', $pid;
-			eval { $guard->{run}->finish };
-			$node->poll_query_until('postgres', 'SELECT true');
+			kill_backend($pid, $guard);
 		}
 		else
 		{
@@ -350,20 +323,17 @@ foreach my $way ('terminate', 'kill -9', 'immediate')
 }
 
 # A body that always takes its process along is given up.
-$node->append_conf('postgresql.conf', 'durable_wf.max_attempts = 2');
-$node->reload;
+set('max_attempts', 2);
 sql(q{SELECT wf_start('dies', 'runs', '["SELECT pg_terminate_backend(pg_backend_pid())"]')});
 is(result('dies'), "ERROR||the workflow's body has crashed 2 times in a row",
 	'crashes: not for ever');
 
 # Paused, and a copy.
-$node->append_conf('postgresql.conf', 'durable_wf.paused = on');
-$node->reload;
+set('paused', 'on');
 poll(q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'durable_wf worker' AND query LIKE 'workflows are paused%'});
 sql(q{SELECT wf_start('paused', 'who')});
 is(sql(q{SELECT status FROM wf_result('paused', '300 ms')}), 'PENDING', 'paused: nothing runs');
-$node->append_conf('postgresql.conf', 'durable_wf.paused = off');
-$node->reload;
+set('paused', 'off');
 is(result('paused'), 'SUCCESS|["postgres", "postgres"]|', 'paused: it goes on');
 
 # Others' bodies that never yield do not keep a role from running.

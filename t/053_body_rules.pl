@@ -1,18 +1,18 @@
-# The rules for bodies of SQL workflows, with the will to break them: writes
-# outside of steps, waits that cannot commit, settings that stay behind, other
-# roles.
+# The rules for bodies of SQL workflows, and attempts to break them: writes
+# outside of steps, waits that cannot commit, settings that stay behind.  Owners
+# and other roles: t/059_body_owners.pl.
 
 use strict;
 use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
-use DurableWf qw(start_node sql poll);
-use PostgreSQL::Test::Cluster;
+use DurableWf qw(start_node sql poll suspended end_executors);
+use DurableWf::Bodies qw(begin ended run effects);
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-# One executor a role: a body meets what the one before it has left.
+# One executor a role: a body runs in the process of the one before it.
 my $node = start_node('main', {
 	max_worker_processes => 20,
 	'durable_wf.max_executors' => 1,
@@ -21,71 +21,11 @@ my $node = start_node('main', {
 sql(<<'SQL');
 CREATE EXTENSION durable_wf;
 CREATE TABLE effect (n serial, workflow_id text DEFAULT wf_current(),
-                     what text, who name DEFAULT current_user);
+                     what text);
 CREATE ROLE alice LOGIN;
-CREATE ROLE bob LOGIN;
-CREATE ROLE helper;
-GRANT helper TO alice;
-GRANT ALL ON SCHEMA public TO alice, bob;
+GRANT ALL ON SCHEMA public TO alice;
 GRANT ALL ON effect, effect_n_seq TO PUBLIC;
 SQL
-
-# Create a body; %how: its declarations.
-my $nbodies = 0;
-
-sub body
-{
-	my ($code, %how) = @_;
-	my $name = 'body_' . ++$nbodies;
-	my $variables = 'n bigint; t text; got jsonb; timed_out boolean; at timestamptz;';
-
-	sql("CREATE PROCEDURE $name(input jsonb) LANGUAGE plpgsql AS \$body\$ "
-		  . "DECLARE $variables BEGIN $code; END \$body\$");
-	return $name;
-}
-
-# Start a workflow with this body, and return its name.
-sub begin
-{
-	my ($code, $role) = @_;
-	my $name = body($code);
-
-	sql(($role ? "SET ROLE $role; " : '') . "SELECT wf_start('$name', '$name')");
-	return $name;
-}
-
-# How a workflow ended: status, output, SQLSTATE and error.
-sub result
-{
-	my ($id) = @_;
-
-	sql("SELECT wf_result('$id', '60 s')");
-	return sql("SELECT status, output, error_state, error FROM durable_wf.workflow WHERE workflow_id = '$id'");
-}
-
-# Run a body to its end.
-sub run
-{
-	return result(begin(@_));
-}
-
-sub suspended
-{
-	poll("SELECT status = 'WAITING' FROM wf_workflows WHERE workflow_id = '$_[0]'");
-	return $_[0];
-}
-
-# End the executors, for settings of roles count from the next one on.
-sub end_executors
-{
-	sql(q{SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE backend_type = 'durable_wf executor'});
-	return;
-}
-
-sub effects
-{
-	return sql("SELECT string_agg(what, ' ' ORDER BY n) FROM effect WHERE workflow_id = '$_[0]'");
-}
 
 # ---------------------------------------------------- writes outside of steps
 
@@ -342,7 +282,7 @@ $calm =~ s/SET SESSION AUTHORIZATION alice/PERFORM 1/;
 my $sleeper = suspended(begin("$calm; CALL wf_recv('t', NULL, NULL, got); PERFORM wf_complete(to_jsonb(current_setting('work_mem')))"));
 is(run($state), $clean, 'settings: nor by one that is suspended');
 sql("SELECT wf_send('$sleeper', '1', 't')");
-is(result($sleeper), 'SUCCESS|"7MB"||', 'settings: which has its own again when it goes on');
+is(ended($sleeper), 'SUCCESS|"7MB"||', 'settings: which has its own again when it goes on');
 
 # A wait ends the transaction, hence SET LOCAL, in a replay as in the first run.
 my $local = begin(q{SET LOCAL work_mem = '7MB'; SET my.own = 'kept';
@@ -356,7 +296,7 @@ foreach (1 .. 2)
 	sql("SELECT wf_send('$local', '1', 't')");
 	poll("SELECT count(completed_at) > $steps FROM wf_list_steps('$local')") if $_ == 1;
 }
-is(result($local), 'SUCCESS|[true, true, "kept"]||', 'SET LOCAL ends with a CALLed wait, replayed or not');
+is(ended($local), 'SUCCESS|[true, true, "kept"]||', 'SET LOCAL ends with a CALLed wait, replayed or not');
 
 # COMMIT and ROLLBACK between steps and waits.
 my $commits = begin(<<'SQL');
@@ -376,7 +316,7 @@ foreach (1 .. 2)
 	sql("SELECT wf_send('$commits', '1', 't')");
 	poll("SELECT count(completed_at) > $steps FROM wf_list_steps('$commits')");
 }
-is(result($commits), 'SUCCESS|||', 'COMMIT and ROLLBACK: it ends');
+is(ended($commits), 'SUCCESS|||', 'COMMIT and ROLLBACK: it ends');
 is(effects($commits), '1 3 5', 'COMMIT and ROLLBACK: effects');
 is(sql("SELECT wf_get_event('$commits', 'k', '0')"), 3, 'COMMIT and ROLLBACK: events');
 is(sql("SELECT string_agg(concat(step_no, ' ', function, '(', name, ')', CASE WHEN undone THEN ' undone' END), ', ' ORDER BY step_no) FROM durable_wf.step WHERE workflow_id = '$commits'"),
@@ -384,162 +324,10 @@ is(sql("SELECT string_agg(concat(step_no, ' ', function, '(', name, ')', CASE WH
 	  . '6 wf_step(4) undone, 7 wf_set_event(k) undone, 8 wf_recv(t), 9 wf_step(5)',
 	'COMMIT and ROLLBACK: the journal');
 
-# --------------------------------------------------------------------- owners
+# --------------------------------------------------------------------- the log
 
-like(run(q{PERFORM wf_complete(to_jsonb(current_user))}, 'alice'), qr/^SUCCESS\|"alice"/, 'owner: itself');
-like(run($_, 'alice'), qr/^ERROR\|\|(42501|22023)\|/, "owner: $_")
-  foreach 'SET ROLE postgres', 'SET ROLE bob', 'SET SESSION AUTHORIZATION postgres',
-  'SET SESSION AUTHORIZATION bob', 'SET LOCAL ROLE bob',
-  q{PERFORM set_config('role', 'postgres', false)},
-  q{PERFORM set_config('session_authorization', 'postgres', false)},
-  q{PERFORM wf_step('s', 'SET ROLE postgres')};
-is(run(qq{$_; PERFORM wf_complete(jsonb_build_array(current_user, session_user))}, 'alice'),
-	'SUCCESS|["alice", "alice"]||', "owner: $_")
-  foreach 'RESET ROLE', 'RESET SESSION AUTHORIZATION', 'SET SESSION AUTHORIZATION DEFAULT',
-  'RESET ALL', 'SET ROLE NONE', 'SET SESSION AUTHORIZATION alice';
-is(run(q{SET ROLE helper}, 'alice'), 'SUCCESS|||', 'owner: a role that it is a member of');
-is(run(q{PERFORM wf_complete(jsonb_build_array(current_user, session_user))}, 'alice'),
-	'SUCCESS|["alice", "alice"]||', 'owner: the next body is the owner again');
-like(run(q{SET ROLE helper; PERFORM wf_step('s', 'SELECT 1')}, 'alice'), qr/^ERROR\|\|42501/,
-	'owner: as another role it cannot act in its workflow');
-
-# Settings of roles, also those that must not have their way.
-sql(q{ALTER ROLE alice SET work_mem = '9MB'; ALTER ROLE alice IN DATABASE postgres SET TimeZone = 'Asia/Tokyo';
-	ALTER ROLE alice SET default_transaction_read_only = on; ALTER ROLE alice SET default_transaction_isolation = 'serializable';
-	ALTER ROLE alice SET default_transaction_deferrable = on; ALTER ROLE alice SET search_path = 'nowhere';
-	ALTER ROLE alice SET statement_timeout = '200ms'; ALTER ROLE alice SET session_preload_libraries = 'auto_explain'});
-end_executors();
-is(run(q{PERFORM public.wf_step('s', 'INSERT INTO public.effect (workflow_id, what) VALUES (''settings'', 1)');
-	CALL public.wf_recv('t', '300 ms', NULL, got);
-	PERFORM public.wf_complete(jsonb_build_array(current_setting('work_mem'), current_setting('TimeZone'), current_setting('search_path')))}, 'alice'),
-	'SUCCESS|["9MB", "Asia/Tokyo", "nowhere"]||', 'settings of the role and of the role in the database');
-is(effects('settings'), 1, 'settings: a body whose role is read-only can write in steps');
-like(run(q{PERFORM public.wf_step('s', 'SELECT pg_sleep(60)')}, 'alice'), qr/^ERROR\|\|57014/,
-	'settings: statement_timeout limits a step');
-sql(q{ALTER ROLE alice RESET ALL; ALTER ROLE alice IN DATABASE postgres RESET ALL});
-end_executors();
-
-# The rest is about one that waits, and what becomes of it when it goes on.
-my $two = q{PERFORM wf_step('1', 'INSERT INTO effect (what) VALUES (1)'); CALL wf_recv('t', NULL, NULL, got);
-	PERFORM wf_step('2', 'INSERT INTO effect (what) VALUES (2)'); CALL wf_recv('t', NULL, NULL, got);
-	PERFORM wf_step('3', 'INSERT INTO effect (what) VALUES (3)')};
-
-sub go_on
-{
-	sql("SELECT wf_send('$_[0]', '1', 't')");
-	return;
-}
-
-# It is due, and waits for its role; the log says so once, however often one looks.
-sub waits_for_role
-{
-	my ($id, $offset, $reason, $name) = @_;
-	my $log;
-
-	poll("SELECT error = 'waits: $reason' FROM wf_workflows WHERE workflow_id = '$id'");
-	pass("$name: it waits, and says for what");
-	sql('SELECT pg_reload_conf(), pg_reload_conf()');
-	is(sql("SELECT status, finished_at IS NULL FROM wf_workflows WHERE workflow_id = '$id'"), 'PENDING|t', "$name: nothing is lost");
-	is(sql("SET ROLE bob; SELECT count(*) FROM wf_workflows WHERE workflow_id = '$id'; SELECT durable_wf.waits_for('$id') IS NULL"),
-		"0\nt", "$name: others are told nothing");
-	poll(q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'durable_wf worker' AND datname = 'postgres' AND state = 'idle'});
-	$log = slurp_file($node->logfile, $offset);
-	is(() = $log =~ /LOG:  workflows in database "postgres" wait: \Q$reason\E/g, 1, "$name: the log says so, once");
-	return;
-}
-
-# It is let go on after all, and ends well, with each step once.
-sub ends_well
-{
-	my ($id, $name) = @_;
-
-	suspended($id);
-	go_on($id);
-	is(result($id), 'SUCCESS|||', "$name: goes on");
-	is(effects($id), '1 2 3', "$name: each step once");
-	return;
-}
-
-my $id = suspended(begin($two, 'alice'));
-sql("SELECT wf_set_owner('$id', 'bob')");
-go_on($id);
-poll("SELECT count(*) = 2 FROM effect WHERE workflow_id = '$id'");
-suspended($id);
-sql("SELECT wf_set_owner('$id', 'postgres')");
-go_on($id);
-is(result($id), 'SUCCESS|||', 'wf_set_owner: goes on');
-is(sql("SELECT string_agg(who, ' ' ORDER BY n) FROM effect WHERE workflow_id = '$id'"),
-	'alice bob postgres', 'wf_set_owner: each run is its owner\'s');
-
-$id = suspended(begin($two, 'alice'));
-my $offset = -s $node->logfile;
-# an executor that is there finds out, too
-sql('ALTER ROLE alice NOLOGIN');
-go_on($id);
-waits_for_role($id, $offset, 'role "alice" may not log in', 'NOLOGIN');
-sql('ALTER ROLE alice LOGIN');
-ends_well($id, 'NOLOGIN');
-
-# Rolled back, it was nothing.
-$id = suspended(begin($two, 'alice'));
-sql('ALTER ROLE alice NOLOGIN');
-go_on($id);
-poll("SELECT error LIKE 'waits: role %' FROM wf_workflows WHERE workflow_id = '$id'");
-sql('BEGIN; ALTER ROLE alice LOGIN; ROLLBACK');
-is(sql("SELECT wf_status('$id')"), 'PENDING', 'LOGIN, rolled back');
-# and nobody tells of what is written to the catalog: a look some time later sees it
-sql(q{UPDATE pg_authid SET rolcanlogin = true WHERE rolname = 'alice'});
-ends_well($id, 'LOGIN in pg_authid');
-
-$id = suspended(begin($two, 'alice'));
-$offset = -s $node->logfile;
-sql('REVOKE CONNECT ON DATABASE postgres FROM PUBLIC');
-go_on($id);
-waits_for_role($id, $offset, 'role "alice" may not connect to this database', 'REVOKE CONNECT');
-sql('CREATE ROLE may_connect; GRANT CONNECT ON DATABASE postgres TO may_connect');
-sql('GRANT may_connect TO alice');
-ends_well($id, 'GRANT of a role that may');
-sql('GRANT CONNECT ON DATABASE postgres TO PUBLIC');
-
-$id = suspended(begin($two, 'alice'));
-sql("REVOKE EXECUTE ON PROCEDURE $id FROM PUBLIC");
-go_on($id);
-is(result($id), "ERROR||42501|permission denied for procedure $id", 'REVOKE EXECUTE');
-sql("GRANT EXECUTE ON PROCEDURE $id TO alice");
-sql("SELECT wf_retry('$id')");
-ends_well($id, 'REVOKE EXECUTE');
-
-$id = suspended(begin($two, 'alice'));
-sql("ALTER PROCEDURE $id SECURITY DEFINER");
-go_on($id);
-like(result($id), qr/^ERROR\|\|/, 'SECURITY DEFINER');
-sql("ALTER PROCEDURE $id SECURITY INVOKER");
-sql("SELECT wf_retry('$id')");
-ends_well($id, 'SECURITY DEFINER');
-
-$id = suspended(begin($two, 'alice'));
-my $source = sql("SELECT pg_get_functiondef('$id'::regproc)");
-sql("DROP PROCEDURE $id");
-go_on($id);
-like(result($id), qr/^ERROR\|\|42883\|procedure public\.$id\(jsonb\) does not exist$/, 'DROP PROCEDURE');
-sql($source);
-sql("SELECT wf_retry('$id')");
-ends_well($id, 'DROP PROCEDURE');
-
-sql('CREATE ROLE carol LOGIN; GRANT ALL ON SCHEMA public TO carol');
-$id = suspended(begin($two, 'carol'));
-end_executors();
-sql('DROP OWNED BY carol; DROP ROLE carol');
-go_on($id);
-like(result($id), qr/^ERROR\|\|.*\|the workflow's owner cannot log in/, 'DROP ROLE');
-sql('CREATE ROLE carol LOGIN');
-is(sql("SELECT owner IS NULL FROM wf_workflows WHERE workflow_id = '$id'"), 't',
-	'DROP ROLE: a new role of that name is another one');
-sql("SELECT wf_set_owner('$id', 'bob')");
-sql("SELECT wf_retry('$id')");
-ends_well($id, 'DROP ROLE');
-
-# Who catches that he is to write it in another way is told so in the log.
+# A body that catches the refusal of a rule: the log warns of it, and says what to
+# write instead.
 foreach my $rule (
 	[ 'a write', q{INSERT INTO effect (what) VALUES ('no')}, qr/write in its steps only.*HINT:.*PERFORM wf_step/s ],
 	[ 'a function that writes', q{PERFORM nextval('some_numbers')}, qr/read-only/ ],
@@ -554,11 +342,11 @@ foreach my $rule (
 	sql("CREATE PROCEDURE $id(input jsonb) LANGUAGE plpgsql AS \$body\$ DECLARE got jsonb;
 		BEGIN BEGIN $statement; EXCEPTION WHEN OTHERS THEN NULL; END; PERFORM wf_set_event('goes_on', '1'); END \$body\$");
 	sql("SELECT wf_start('$id', '$id')");
-	like(result($id), qr/^SUCCESS/, "$name, caught");
+	like(ended($id), qr/^SUCCESS/, "$name, caught");
 	like(slurp_file($node->logfile, $offset), qr/WARNING:.*workflow "$id" has caught an error.*$message/s, '... is in the log');
 }
 
-# What follows the end is told so.
+# A call after the end: the log's hint says what is missing.
 foreach my $call (q{wf_set_event('k', '1')}, q{wf_step('s', 'SELECT 1')})
 {
 	my $id = 'ended_' . ($call =~ /^wf_(\w+)/)[0];
@@ -567,7 +355,7 @@ foreach my $call (q{wf_set_event('k', '1')}, q{wf_step('s', 'SELECT 1')})
 		BEGIN PERFORM wf_complete(to_jsonb(1)); PERFORM $call; EXCEPTION WHEN SQLSTATE 'WF008' THEN RAISE WARNING '%: %', SQLSTATE, SQLERRM; RAISE; END \$body\$");
 	my $offset = -s $node->logfile;
 	sql("SELECT wf_start('$id', '$id')");
-	like(result($id), qr/^ERROR\|\|WF008/, "$call after wf_complete");
+	like(ended($id), qr/^ERROR\|\|WF008/, "$call after wf_complete");
 	like(slurp_file($node->logfile, $offset), qr/HINT:.*let RETURN follow that/, '... says what is missing');
 }
 

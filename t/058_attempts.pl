@@ -6,7 +6,7 @@ use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
-use DurableWf qw(start_node sql poll session until_true);
+use DurableWf qw(start_node sql poll until_true session kill_backend result);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -35,33 +35,10 @@ BEGIN
 END $$;
 SQL
 
-# How a workflow ended, and how it is.
-sub result
-{
-	return sql("SELECT * FROM wf_result('$_[0]', '120 s')");
-}
-
+# The status and the error of a workflow.
 sub life
 {
 	return sql("SELECT status, error FROM wf_workflows WHERE workflow_id = '$_[0]'");
-}
-
-# A session whose server may crash.
-sub forget
-{
-	eval { $_[0]->{run}->finish };
-	return;
-}
-
-# Kill a process, and with it all sessions of the server.
-sub kill_backend
-{
-	my ($pid) = @_;
-
-	kill 'KILL', $pid or die "kill $pid: $!";
-	until_true(sub { !-d "/proc/$pid" }, 'it is gone');
-	$node->poll_query_until('postgres', 'SELECT true');
-	return;
 }
 
 # The executor that runs a body.
@@ -92,8 +69,7 @@ foreach my $way ('fast', 'worker', 'client', 'executor', 'immediate', 'launcher'
 		{
 			my $client = session();
 
-			kill_backend($client->{pid});
-			forget($client);
+			kill_backend($client->{pid}, $client);
 		}
 		else
 		{
@@ -116,7 +92,7 @@ is(result('crashes'), q{ERROR||the workflow's body has crashed 3 times in a row}
 executor_of('long');
 is(life('long'), 'RUNNING|', 'and not the one beside it');
 
-# The same when the server does not start again by itself after a crash.
+# Crashes when the server does not start again by itself.
 $node->append_conf('postgresql.conf', 'restart_after_crash = off');
 $node->restart;
 sql(q{SELECT wf_retry('crashes')});
@@ -151,8 +127,7 @@ $node->restart;
 		my $pid = sql("SELECT pid $waiting");
 		if ($part % 2)
 		{
-			kill_backend($pid);
-			forget($guard);
+			kill_backend($pid, $guard);
 			$guard = session();
 			$guard->query_safe("SELECT pg_advisory_lock(500 + $_)") foreach $part + 1 .. 6;
 		}

@@ -6,7 +6,9 @@ use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
-use DurableWf qw(start_node sql poll session);
+use DurableWf qw(start_node set sql poll session kill_backend result
+  suspended end_executors);
+use DurableWf::Bodies qw(effects);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -14,18 +16,6 @@ use Test::More;
 my $node = start_node('main', {
 	max_worker_processes => 24, restart_after_crash => 'on',
 	'durable_wf.suspend_after' => '10ms', 'durable_wf.max_attempts' => 10 });
-
-# How a workflow ended.
-sub result
-{
-	return sql("SELECT * FROM wf_result('$_[0]', '120 s')");
-}
-
-sub suspended
-{
-	poll("SELECT status = 'WAITING' FROM wf_workflows WHERE workflow_id = '$_[0]'");
-	return $_[0];
-}
 
 # Let a workflow that waits for 'go' go on, and wait until it has.
 sub go
@@ -41,11 +31,6 @@ sub go
 	return;
 }
 
-sub effects
-{
-	return sql("SELECT string_agg(what, ' ' ORDER BY n) FROM effect WHERE workflow_id = '$_[0]'");
-}
-
 # The journal, undone steps marked as such.
 sub journal
 {
@@ -53,30 +38,6 @@ sub journal
 SELECT string_agg(concat(l.name, CASE WHEN s.undone THEN ' undone' END, ': ' || l.error), ', ' ORDER BY l.step_no)
   FROM wf_list_steps('$_[0]') l JOIN durable_wf.step s ON s.workflow_id = '$_[0]' AND s.step_no = l.step_no
 SQL
-}
-
-# A session whose server may crash.
-sub forget
-{
-	eval { $_[0]->{run}->finish };
-	$node->poll_query_until('postgres', 'SELECT true');
-	return;
-}
-
-sub kill_backend
-{
-	my ($pid) = @_;
-
-	kill 'KILL', $pid or die "kill $pid: $!";
-	until (!-d "/proc/$pid") { select undef, undef, undef, 0.01; }
-	$node->poll_query_until('postgres', 'SELECT true');
-	return;
-}
-
-sub end_executors
-{
-	sql(q{SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE backend_type = 'durable_wf executor'});
-	return;
 }
 
 sql(<<'SQL');
@@ -205,8 +166,7 @@ SQL
 		poll("SELECT count(*) = 1 $waiting AND objid = $point");
 		$pid = sql("SELECT pid $waiting");
 		is(effects('killed') || '', join(' ', 1 .. $done), "kill -9 at $point: effects");
-		kill_backend($pid);
-		forget($guard);
+		kill_backend($pid, $guard);
 		$guard = session();
 		# it is not run again before a pause; should it be, the next poll tells
 		$lock->($point % 100 + ($point > 200));
@@ -244,8 +204,7 @@ foreach my $way ('terminate', 'kill -9', 'immediate', 'nothing')
 	is(effects($id), 'division by zero undo "undone" flight hotel car undo car', "$id: effects so far");
 	if ($way eq 'kill -9')
 	{
-		kill_backend($pid);
-		forget($guard);
+		kill_backend($pid, $guard);
 	}
 	elsif ($way eq 'immediate')
 	{
@@ -439,15 +398,13 @@ foreach my $round (1 .. 30)
 is_deeply(\%said, { 'ERROR|division by zero|1' => 30 }, 'wf_retry: each is one run, and ends as the first');
 
 # In a wait, while it is hot and when it is not; before it began.
-$node->append_conf('postgresql.conf', "durable_wf.suspend_after = '60s'");
-$node->reload;
+set('suspend_after', '60s');
 end_executors();
 sql(q{SELECT wf_start('hot', 'waits', '["message"]'), wf_start('hot timeout', 'waits', '["message"]', timeout => '500 ms')});
 poll(q{SELECT count(*) = 2 FROM wf_waiters WHERE workflow_id LIKE 'hot%' AND NOT suspended AND door = 'message'});
 is(sql(q{SELECT wf_cancel('hot')}), 't', 'cancel: in a hot wait');
 is(result($_), 'CANCELLED||', "cancel: $_") foreach 'hot', 'hot timeout';
-$node->append_conf('postgresql.conf', "durable_wf.suspend_after = '10ms'");
-$node->reload;
+set('suspend_after', '10ms');
 end_executors();
 sql(q{SELECT wf_start('cold', 'waits', '["message"]'), wf_start('cold timeout', 'waits', '["message"]', timeout => '1 s'),
 	wf_start('later', 'waits', '["message"]', start_after => '1 h'),
@@ -460,7 +417,7 @@ is(result('at once'), 'CANCELLED||', 'cancel: in the transaction of the start');
 poll('SELECT count(*) = 0 FROM durable_wf.wait');
 pass('cancel: no wait is left');
 
-# Who was cancelled goes on from the journal.
+# A workflow that was cancelled goes on from the journal.
 sql(q{SELECT wf_retry('cold'), wf_send('cold', '7', 't')});
 is(result('cold'), 'SUCCESS|7|', 'cancel: wf_retry goes on');
 

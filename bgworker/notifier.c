@@ -65,12 +65,14 @@ static char *
 make_payload(const DwfNews *news)
 {
 	StringInfoData payload;
+	DwfSubject	subject;
 
 	initStringInfo(&payload);
 	appendStringInfoString(&payload, "{\"workflow_id\": ");
 	escape_json(&payload, pnstrdup(news->workflow_id, news->workflow_length));
+	subject = dwf_counters_subject(news->door);
 	appendStringInfo(&payload, ", \"kind\": \"%s\", \"key\": ",
-					 dwf_counters_subject_name(dwf_counters_subject(news->door)));
+					 dwf_counters_subject_name(subject));
 	if (news->door == DWF_DOOR_NO_TOPIC || news->door == DWF_DOOR_LIFE)
 		appendStringInfoString(&payload, "null");
 	else

@@ -11,6 +11,7 @@
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 
+#include "base/process.h"
 #include "base/settings.h"
 #include "hook/closed_world.h"
 #include "query.h"
@@ -30,19 +31,14 @@ PGDLLEXPORT void _PG_init(void);
 static void
 register_launcher(void)
 {
-	BackgroundWorker worker = {0};
+	BackgroundWorker worker;
 
 	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
 		return;
 
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
-		BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	dwf_process_describe(&worker, "durable_wf", "dwf_launcher_main",
+						 "durable_wf launcher");
 	worker.bgw_restart_time = 1;
-	strlcpy(worker.bgw_library_name, "durable_wf", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "dwf_launcher_main", BGW_MAXLEN);
-	strlcpy(worker.bgw_name, "durable_wf launcher", BGW_MAXLEN);
-	strlcpy(worker.bgw_type, "durable_wf launcher", BGW_MAXLEN);
 	RegisterBackgroundWorker(&worker);
 }
 

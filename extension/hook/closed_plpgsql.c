@@ -12,10 +12,10 @@
  * function of PL/pgSQL begins in a validator for the first time, all that it
  * has ready is forgotten: it is prepared anew, and looked at then.
  *
- * The casts that PL/pgSQL makes by itself are not in the functions.  Those that
- * may check a domain are reached by its name in the caches: where a function
- * has variables for which there may be one, all that is kept for domains is
- * declared out of date, once in a validator.
+ * The casts that PL/pgSQL makes by itself are not in the functions.  Those
+ * that may check a domain are reached by its name in the caches: where a
+ * function has variables for which there may be one, all that is kept for
+ * domains is declared out of date, once in a validator.
  *
  * There can be one plugin of PL/pgSQL.  Ours is there while a validator runs,
  * and passes on to the one that was there (a debugger's, guard.c's).
@@ -63,6 +63,7 @@ forget(PLpgSQL_expr *expr)
 		expr->expr_simple_lxid = InvalidLocalTransactionId;
 }
 
+/* Forget that the expressions of a list are ready to be evaluated */
 static void
 forget_all(List *exprs)
 {
@@ -85,8 +86,9 @@ forget_block(PLpgSQL_stmt_block *block)
 	ListCell   *cell;
 
 	forget_statements(block->body);
-	if (block->exceptions)
-		foreach(cell, block->exceptions->exc_list)
+	if (block->exceptions == NULL)
+		return;
+	foreach(cell, block->exceptions->exc_list)
 	{
 		forget_statements(((PLpgSQL_exception *) lfirst(cell))->action);
 	}
@@ -231,6 +233,7 @@ forget_statement(PLpgSQL_stmt *statement)
 	}
 }
 
+/* Forget what the statements of a list have ready */
 static void
 forget_statements(List *statements)
 {
@@ -263,7 +266,7 @@ static PLpgSQL_plugin plugin = {
 	.stmt_end = end_statement
 };
 
-/* What PL/pgSQL has given to us the other one needs, too */
+/* The plugin's func_setup: the other plugin gets what PL/pgSQL has given us */
 static void
 set_up_function(PLpgSQL_execstate *estate, PLpgSQL_function *function)
 {
@@ -346,6 +349,7 @@ forget_function(PLpgSQL_function *function)
 	MemoryContextSwitchTo(old);
 }
 
+/* The plugin's func_beg: forget what the function has ready */
 static void
 begin_function(PLpgSQL_execstate *estate, PLpgSQL_function *function)
 {
@@ -355,6 +359,7 @@ begin_function(PLpgSQL_execstate *estate, PLpgSQL_function *function)
 		other->func_beg(estate, function);
 }
 
+/* The plugin's func_end: only the other plugin needs it */
 static void
 end_function(PLpgSQL_execstate *estate, PLpgSQL_function *function)
 {
@@ -362,6 +367,7 @@ end_function(PLpgSQL_execstate *estate, PLpgSQL_function *function)
 		other->func_end(estate, function);
 }
 
+/* The plugin's stmt_beg: only the other plugin needs it */
 static void
 begin_statement(PLpgSQL_execstate *estate, PLpgSQL_stmt *statement)
 {
@@ -369,6 +375,7 @@ begin_statement(PLpgSQL_execstate *estate, PLpgSQL_stmt *statement)
 		other->stmt_beg(estate, statement);
 }
 
+/* The plugin's stmt_end: only the other plugin needs it */
 static void
 end_statement(PLpgSQL_execstate *estate, PLpgSQL_stmt *statement)
 {

@@ -158,7 +158,8 @@ send_batch(Batch *batch)
 	}
 
 	destination_array = dwf_arrays_of_text(destinations, count);
-	if (dwf_store_deliver_many(dwf_arrays_of_int8(ids, count), destination_array,
+	if (dwf_store_deliver_many(dwf_arrays_of_int8(ids, count),
+							   destination_array,
 							   dwf_arrays_of_jsonb(payloads, count),
 							   &batch->queue, GetUserId()) != (uint64) count)
 	{

@@ -51,7 +51,8 @@ compare_waiters(const ListCell *a, const ListCell *b)
 {
 	const DwfWaiterInfo *left = lfirst(a);
 	const DwfWaiterInfo *right = lfirst(b);
-	int			order = dwf_texts_compare(left->workflow_id, right->workflow_id);
+	int			order = dwf_texts_compare(left->workflow_id,
+										  right->workflow_id);
 
 	if (order != 0)
 		return order;

@@ -27,6 +27,7 @@
 #include "utils/timestamp.h"
 
 #include "session/wakeup.h"
+#include "shared/address.h"
 #include "shared/queue_head.h"
 #include "shared/waiter.h"
 #include "store/home.h"

@@ -265,7 +265,8 @@ wake_notes(int bottom, bool takes)
 								notes[i].count);
 		if (notes[i].interrupts)
 			dwf_claim_interrupt(notes[i].hash);
-		else if (notes[i].door == DWF_DOOR_WORK && woken == 0 && dwf_preloaded())
+		else if (notes[i].door == DWF_DOOR_WORK && woken == 0 &&
+				 dwf_preloaded())
 			dwf_workers_ask_run();
 	}
 }

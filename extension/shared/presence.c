@@ -72,8 +72,8 @@ dwf_presence_changed(Oid database)
 }
 
 /*
- * The end of the transaction, after the caches of others were told of what it
- * has changed: only now may the workers look at roles
+ * Resource release callback.  At the end of the transaction, after the caches
+ * of other processes were told of its changes, the workers may look at roles.
  */
 static void
 after_invalidation(ResourceReleasePhase phase, bool is_commit,
@@ -88,7 +88,7 @@ after_invalidation(ResourceReleasePhase phase, bool is_commit,
 		dwf_workers_ask_all();
 }
 
-/* Somebody may log in, or connect, who could not: tell the workers at commit */
+/* A role may log in, or connect, that could not: tell the workers at commit */
 void
 dwf_presence_roles_changed(void)
 {

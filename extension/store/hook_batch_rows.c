@@ -134,7 +134,7 @@ dwf_store_leave_requests(const int64 *request_ids, int count)
 	(void) dwf_statement_count(&leave_query, values, NULL);
 }
 
-/* Note that all clients of a gateway that has ended are gone.  Does not block. */
+/* Note that the clients of an ended gateway are all gone.  Does not block. */
 void
 dwf_store_leave_all_requests(void)
 {

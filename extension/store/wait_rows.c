@@ -241,9 +241,10 @@ dwf_store_over_waiters(Datum ids, Datum aside)
 static bool
 was_lost(const DwfLost *lost, text *workflow_id)
 {
-	uint64		hash = dwf_address_workflow_hash(VARDATA_ANY(workflow_id),
-												 VARSIZE_ANY_EXHDR(workflow_id));
+	uint64		hash;
 
+	hash = dwf_address_workflow_hash(VARDATA_ANY(workflow_id),
+									 VARSIZE_ANY_EXHDR(workflow_id));
 	return dwf_news_was_lost(lost, hash);
 }
 

@@ -135,7 +135,8 @@ dwf_stat(PG_FUNCTION_ARGS)
 			continue;
 		nulls[0] = subject == DWF_SUBJECT_ALL;
 		if (!nulls[0])
-			values[0] = CStringGetTextDatum(dwf_counters_subject_name(subject));
+			values[0] =
+				CStringGetTextDatum(dwf_counters_subject_name(subject));
 		for (int counter = 0; counter < ncounters; counter++)
 			values[counter + 1] =
 				Int64GetDatum((int64) dwf_counters_sum(subject, counter));

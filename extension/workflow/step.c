@@ -445,8 +445,8 @@ is_json_null(Jsonb *json)
 {
 	JsonbValue	value;
 
-	return JB_ROOT_IS_SCALAR(json) && JsonbExtractScalar(&json->root, &value) &&
-		value.type == jbvNull;
+	return JB_ROOT_IS_SCALAR(json) &&
+		JsonbExtractScalar(&json->root, &value) && value.type == jbvNull;
 }
 
 /* wf_get_step(name) → jsonb; what wf_save_step has recorded here, or null */

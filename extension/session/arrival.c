@@ -30,8 +30,8 @@
 #include "shared/address.h"
 #include "shared/queue_head.h"
 #include "shared/waiter.h"
-#include "store/home.h"
 #include "store/catalog.h"
+#include "store/home.h"
 #include "store/statement.h"
 #include "store/store.h"
 

@@ -46,8 +46,8 @@
 #include "session/leftover.h"
 #include "session/result.h"
 #include "shared/claim.h"
-#include "store/statement.h"
 #include "store/probe.h"
+#include "store/statement.h"
 #include "store/store.h"
 
 /* The number of the last call */

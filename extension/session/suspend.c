@@ -30,8 +30,8 @@
 #include "session/journal.h"
 #include "shared/claim.h"
 #include "shared/listener.h"
-#include "shared/workers.h"
 #include "shared/waiter.h"
+#include "shared/workers.h"
 #include "store/store.h"
 
 /* Raise WF009 unless the wait was CALLed where it can commit */

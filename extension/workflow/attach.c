@@ -190,6 +190,7 @@ wf_attach(PG_FUNCTION_ARGS)
 Datum
 wf_detach(PG_FUNCTION_ARGS)
 {
+	(void) fcinfo;
 	dwf_restricted_refuse("wf_detach");
 	refuse_in_body("wf_detach");
 	if (dwf_journal_in_command())

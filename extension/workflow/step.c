@@ -32,8 +32,8 @@
 #include "base/portable.h"
 #include "session/body_timeout.h"
 #include "session/first_row.h"
-#include "session/identity.h"
 #include "session/guard.h"
+#include "session/identity.h"
 #include "session/journal.h"
 #include "session/journal_look.h"
 #include "session/leftover.h"
@@ -509,6 +509,7 @@ DWF_JOURNALLED(wf_now, -1);
 static Datum
 do_wf_now(PG_FUNCTION_ARGS)
 {
+	(void) fcinfo;
 	dwf_journal_require("wf_now");
 	dwf_store_require_writable("wf_now");
 	PG_RETURN_TIMESTAMPTZ(GetCurrentTimestamp());
@@ -519,6 +520,7 @@ DWF_JOURNALLED(wf_random, -1);
 static Datum
 do_wf_random(PG_FUNCTION_ARGS)
 {
+	(void) fcinfo;
 	dwf_journal_require("wf_random");
 	dwf_store_require_writable("wf_random");
 	PG_RETURN_FLOAT8(pg_prng_double(&pg_global_prng_state));
@@ -529,6 +531,7 @@ DWF_JOURNALLED(wf_uuid, -1);
 static Datum
 do_wf_uuid(PG_FUNCTION_ARGS)
 {
+	(void) fcinfo;
 	dwf_journal_require("wf_uuid");
 	dwf_store_require_writable("wf_uuid");
 	return DirectFunctionCall1(gen_random_uuid, (Datum) 0);
@@ -540,6 +543,7 @@ do_wf_uuid(PG_FUNCTION_ARGS)
 static Datum
 patched_body(PG_FUNCTION_ARGS)
 {
+	(void) fcinfo;
 	PG_RETURN_BOOL(true);
 }
 

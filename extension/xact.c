@@ -5,7 +5,8 @@
  *
  * The only transaction callbacks, registered once per process, or in the
  * postmaster for all.  Nothing in them may allocate, raise, or block for
- * longer than a lock of ours.
+ * longer than a lock of ours, but what comes before a commit: there the parent
+ * of what was started is looked at, and its row locked.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,6 +22,7 @@
 #include "shared/listener.h"
 #include "shared/prepared.h"
 #include "shared/presence.h"
+#include "workflow/family.h"
 
 /*
  * Refuse to prepare what has to go on in this session; remember what else has
@@ -54,13 +56,17 @@ xact_callback(XactEvent event, void *arg)
 	else if (event == XACT_EVENT_ABORT)
 		dwf_stash_abandon();
 	else if (event == XACT_EVENT_PRE_COMMIT)
+	{
 		dwf_client_check_commit();
+		dwf_family_check_commit();
+	}
 	dwf_wakeup_end_xact(event);
 	if (event != XACT_EVENT_PREPARE && event != XACT_EVENT_COMMIT &&
 		event != XACT_EVENT_ABORT)
 		return;
 
 	dwf_client_end_xact();
+	dwf_family_end_xact();
 	dwf_prepared_settle(event == XACT_EVENT_PREPARE);
 	dwf_listener_end_xact(event != XACT_EVENT_ABORT);
 	dwf_presence_end_xact();

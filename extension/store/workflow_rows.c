@@ -47,6 +47,15 @@ static DwfStatement start_timed_query = {
 	NULL
 };
 
+/* the same and parent; not in objects before 0.4.0 */
+static DwfStatement start_child_query = {
+	START_QUERY(", queue, due_at, timeout_at, body, parent_id",
+				", $4, " FROM_NOW("+", "$5") ", " FROM_NOW("+", "$6")
+				", $7, $8"),
+	8, {TEXTOID, OIDOID, JSONBOID, TEXTOID, INTERVALOID, INTERVALOID, TEXTOID,
+	TEXTOID}, NULL
+};
+
 /* id, input, queue, body: NULL is as it is */
 static DwfStatement same_start_query = {
 	"SELECT FROM durable_wf.workflow w"
@@ -169,12 +178,16 @@ static DwfStatement prepared_xid_query = {
 
 /*
  * ended longer ago than, at most so many, by a transaction older than, role;
- * before 0.4.0 no hook was remembered, and before 0.3.0 there was no journal
+ * before 0.4.0 no hook was remembered and there were no attributes, and before
+ * 0.3.0 there was no journal
  */
 static DwfStatement prune_query = {
 	PRUNE_QUERY(PRUNE_JOURNAL " released AS ("
 				"   DELETE FROM durable_wf.released_hook r USING victim v"
-				"   WHERE r.workflow_id" EQ "v.workflow_id),"),
+				"   WHERE r.workflow_id" EQ "v.workflow_id),"
+				" attributes AS ("
+				"   DELETE FROM durable_wf.attributes a USING victim v"
+				"   WHERE a.workflow_id" EQ "v.workflow_id),"),
 	4, {INTERVALOID, INT4OID, XIDOID, OIDOID}, NULL
 };
 
@@ -247,13 +260,16 @@ dwf_store_start(const DwfStart *start, Oid owner)
 	Datum		values[] = {PointerGetDatum(start->workflow_id),
 		ObjectIdGetDatum(owner), start->input.value,
 		PointerGetDatum(start->queue), start->start_after.value,
-	start->timeout.value, PointerGetDatum(start->body)};
+		start->timeout.value, PointerGetDatum(start->body),
+	PointerGetDatum(start->parent)};
 	char		nulls[] = {' ', ' ', start->input.isnull ? 'n' : ' ',
 		start->queue ? ' ' : 'n', start->start_after.isnull ? 'n' : ' ',
-	start->timeout.isnull ? 'n' : ' ', start->body ? ' ' : 'n'};
+	start->timeout.isnull ? 'n' : ' ', start->body ? ' ' : 'n', ' '};
 	bool		is_plain = start->body == NULL && start->queue == NULL &&
 	!start->is_delayed && start->timeout.isnull;
 
+	if (start->parent)
+		return dwf_plan_count(&start_child_query, values, nulls) > 0;
 	return dwf_plan_count(is_plain ? &start_query : &start_timed_query,
 						  values, nulls) > 0;
 }

@@ -47,18 +47,18 @@ dwf_attributes_check(Datum attributes)
 static Datum
 merge(text *workflow_id, Datum attributes)
 {
+	DwfValue	merged = {.isnull = true};
+
 	for (;;)
 	{
-		DwfValue	merged = dwf_store_merge_attributes(workflow_id, attributes,
-														GetUserId());
-
+		merged = dwf_store_merge_attributes(workflow_id, attributes,
+											GetUserId());
 		if (!merged.isnull)
-		{
-			dwf_attributes_check(merged.value);
-			return merged.value;
-		}
+			break;
 		dwf_identity_check_live(workflow_id, GetUserId());
 	}
+	dwf_attributes_check(merged.value);
+	return merged.value;
 }
 
 /* The workflow that this transaction has just started gets its attributes */

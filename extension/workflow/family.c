@@ -171,7 +171,7 @@ id_array(Datum *ids, int count)
 										   TYPALIGN_INT));
 }
 
-/* Cancel a batch of workflows; raises 42501 if one is not the current user's */
+/* Cancel a batch; raises 42501 if one of them is not the current user's */
 static void
 cancel_batch(Datum *ids, int count, text *error)
 {

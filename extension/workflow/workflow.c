@@ -198,13 +198,13 @@ static Datum
 call_end(const DwfCall *own, const DwfCall *other, FunctionCallInfo fcinfo)
 {
 	DwfValue	named = later_argument(fcinfo, 1);
+	bool		is_own = named.isnull ||
+	dwf_claim_executes_that(DatumGetTextPP(named.value));
 
-	return dwf_journal_call(named.isnull ||
-							dwf_claim_executes_that(DatumGetTextPP(named.value)) ?
-							own : other, fcinfo);
+	return dwf_journal_call(is_own ? own : other, fcinfo);
 }
 
-/* End the workflow of argument 1, or the current one; raises if it cannot be */
+/* End the workflow of argument 1, or the current one; or raise why not */
 static void
 finish(FunctionCallInfo fcinfo, const char *status, DwfValue output,
 	   DwfValue error)

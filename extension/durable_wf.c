@@ -17,6 +17,7 @@
 #include "bgworker/launcher.h"
 #include "shared/shmem.h"
 #include "session/step_scope.h"
+#include "search.h"
 #include "utility.h"
 #include "xact.h"
 
@@ -172,6 +173,7 @@ _PG_init(void)
 
 	dwf_shmem_init();
 	dwf_xact_init();
+	dwf_search_init();
 	dwf_utility_init();
 	dwf_guard_init();
 	dwf_step_scope_init();

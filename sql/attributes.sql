@@ -53,6 +53,7 @@ SELECT test.state($$INSERT INTO durable_wf.attributes VALUES ('attr', '{}')$$),
 RESET SESSION AUTHORIZATION;
 BEGIN;
 SET LOCAL enable_seqscan = off;
+SET LOCAL enable_indexscan = off;
 EXPLAIN (COSTS OFF) SELECT attributes FROM durable_wf.attributes WHERE attributes @> '{"customer": 7}';
 CREATE FUNCTION test.plan_names(query text, name text) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
@@ -67,6 +68,27 @@ BEGIN
 END $$;
 SELECT test.plan_names($$SELECT workflow_id FROM wf_workflows WHERE attributes @> '{"customer": 7}'$$, 'attributes_idx') AS by_index,
        test.plan_names($$SELECT workflow_id, status FROM wf_workflows WHERE workflow_id = 'attr'$$, 'attributes') AS looks;
+-- for those whom the policy is for, too, as long as nothing in the condition
+-- could tell what they may not see
+CREATE FUNCTION test.peek(value jsonb) RETURNS jsonb STABLE COST 0.0001 LANGUAGE plpgsql AS $$
+BEGIN
+    IF value ? 'of' THEN
+        RAISE NOTICE 'peeked: %', value;
+    END IF;
+    RETURN value;
+END $$;
+SET LOCAL ROLE regress_dwf_bob;
+SELECT test.plan_names('SELECT FROM wf_workflows WHERE ' || condition, 'attributes_idx') AS by_index, condition
+  FROM unnest(ARRAY[$$attributes @> '{"customer": 7}'$$, $$attributes @> jsonb_build_object('customer', 7)$$,
+                    $$attributes @> test.peek('{"customer": 7}')$$, $$attributes @> attributes$$,
+                    $$attributes @> '{"a": 1}' AND test.peek(attributes) @> '{"b": 2}'$$]) condition;
+SELECT count(*) FROM wf_workflows WHERE attributes @> '{"of": "the current one"}' AND test.peek(attributes) <> '{}';
+SELECT count(*) FROM durable_wf.attributes WHERE test.peek(attributes) @> '{}' AND attributes @> '{}';
+SET LOCAL ROLE regress_dwf_alice;
+SELECT count(*) FROM wf_workflows WHERE attributes @> '{"of": "the current one"}' AND test.peek(attributes) <> '{}';
+PREPARE search (jsonb) AS SELECT workflow_id FROM wf_workflows WHERE attributes @> $1;
+EXECUTE search ('{"of": "the current one"}');
+DEALLOCATE search;
 ROLLBACK;
 SET SESSION AUTHORIZATION regress_dwf_alice;
 SELECT wf_prune('0') > 0 AS pruned FROM (SELECT wf_status('attr')) s;

@@ -40,8 +40,8 @@ may_leak(Node *node, void *context)
 {
 	if (node == NULL)
 		return false;
-	if (IsA(node, Var) || IsA(node, SubPlan) || IsA(node, AlternativeSubPlan) ||
-		IsA(node, SubLink) || IsA(node, PlaceHolderVar) ||
+	if (IsA(node, Var) || IsA(node, PlaceHolderVar) || IsA(node, SubLink) ||
+		IsA(node, SubPlan) || IsA(node, AlternativeSubPlan) ||
 		check_functions_in_node(node, is_foreign_function, context))
 		return true;
 	return expression_tree_walker(node, may_leak, context);

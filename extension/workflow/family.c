@@ -16,6 +16,9 @@
  *		younger than its end, or the lock on its row that is this end's.  By F1
  *		it shows all of them.
  *
+ * A transaction that starts a child and ends another one, and a cancel of the
+ * whole family, can wait for one another: then one of them gets 40P01.
+ *
  * The rows of a family form no tree for sure: a workflow can be removed, and
  * its id be started again by one of its descendants.  So those that were met
  * are remembered.

@@ -5,7 +5,7 @@ COMMENT ON COLUMN @extschema@.wf_outcome.status IS
 COMMENT ON COLUMN @extschema@.wf_outcome.output IS
 'what wf_complete was given';
 COMMENT ON COLUMN @extschema@.wf_outcome.error IS
-'what wf_fail was given, or what its body has raised';
+'what wf_fail was given, or what its body has raised; of a cancelled one, who has cancelled it, and why';
 COMMENT ON COLUMN @extschema@.wf_received.topic IS
 'the topic that the message came by; NULL: none';
 COMMENT ON COLUMN @extschema@.wf_received.message IS
@@ -31,7 +31,7 @@ COMMENT ON COLUMN @extschema@.wf_workflows.input IS
 COMMENT ON COLUMN @extschema@.wf_workflows.output IS
 'what wf_complete was given';
 COMMENT ON COLUMN @extschema@.wf_workflows.error IS
-'what wf_fail was given, or what its body has raised; of a body that is due and cannot be run, what it waits for';
+'what wf_fail was given, or what its body has raised; of a cancelled one, who has cancelled it, and why; of a body that is due and cannot be run, what it waits for';
 COMMENT ON COLUMN @extschema@.wf_workflows.attempts IS
 'how often a session has attached to it; of a body that was run, 1 and the times that it has crashed, or was undone by the server, since it last got further';
 COMMENT ON COLUMN @extschema@.wf_workflows.created_at IS
@@ -44,6 +44,16 @@ COMMENT ON COLUMN @extschema@.wf_workflows.error_state IS
 'the SQLSTATE of what its body has raised';
 COMMENT ON COLUMN @extschema@.wf_workflows.error_context IS
 'its detail, its hint (for WF009, the line as it should be) and where it was';
+COMMENT ON COLUMN @extschema@.wf_workflows.queue IS
+'the queue whose client processes execute it';
+COMMENT ON COLUMN @extschema@.wf_workflows.attributes IS
+'what it can be searched by; NULL if it was never given any';
+COMMENT ON COLUMN @extschema@.wf_workflows.parent_id IS
+'the workflow whose body, or attached session, has started it';
+COMMENT ON COLUMN @extschema@.wf_workflows.due_at IS
+'when it may begin to be executed';
+COMMENT ON COLUMN @extschema@.wf_workflows.timeout_at IS
+'when it is cancelled if it has not ended; NULL: never';
 COMMENT ON COLUMN @extschema@.wf_waiters.workflow_id IS
 'who waits; with the doors event and result, and for wf_await_response, the workflow that is waited for';
 COMMENT ON COLUMN @extschema@.wf_waiters.door IS

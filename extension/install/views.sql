@@ -9,9 +9,11 @@ SELECT w.workflow_id,
             THEN durable_wf.waits_for(w.workflow_id) COLLATE pg_catalog."default"
             ELSE w.error END AS error,
        w.attempts,
-       w.created_at, w.updated_at, w.finished_at, w.error_state, w.error_context
+       w.created_at, w.updated_at, w.finished_at, w.error_state, w.error_context,
+       w.queue, a.attributes, w.parent_id, w.due_at, w.timeout_at
   FROM durable_wf.workflow w
-  LEFT JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) w.owner::pg_catalog.oid;
+  LEFT JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) w.owner::pg_catalog.oid
+  LEFT JOIN durable_wf.attributes a ON a.workflow_id OPERATOR(pg_catalog.=) w.workflow_id;
 COMMENT ON VIEW @extschema@.wf_workflows IS
 'the workflows whose owner''s privileges you have; owner is null when that role was dropped; of a body that has failed, error_state is its SQLSTATE and error_context has detail, hint and where it was';
 GRANT SELECT ON @extschema@.wf_workflows TO PUBLIC;

@@ -21,7 +21,7 @@ SELECT w.workflow_id,
   LEFT JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) w.owner::pg_catalog.oid;
 COMMENT ON COLUMN durable_wf.workflow.attempts IS 'how often a session has attached to it; of a body that was run, 1 and its crashes since it last got further';
 COMMENT ON COLUMN @extschema@.wf_workflows.error IS
-'what wf_fail was given, or what its body has raised; of a body that is due and cannot be run, what it waits for';
+'what wf_fail was given, or what its body has raised; of a cancelled one, who has cancelled it, and why; of a body that is due and cannot be run, what it waits for';
 COMMENT ON COLUMN @extschema@.wf_workflows.attempts IS
 'how often a session has attached to it; of a body that was run, 1 and the times that it has crashed, or was undone by the server, since it last got further';
 -- steps: what is said of them
@@ -217,3 +217,125 @@ BEGIN
         COMMIT;
     END LOOP;
 END $$;
+
+-- workflow: attributes, parents, ends that name the workflow
+
+ALTER TABLE durable_wf.workflow ADD COLUMN parent_id text COLLATE "C";
+COMMENT ON COLUMN durable_wf.workflow.error IS 'what wf_fail() was given; of a cancelled one, who has cancelled it, and why';
+COMMENT ON COLUMN durable_wf.workflow.parent_id IS 'the workflow whose body, or attached session, has started it; null: none. That one may be removed by now';
+CREATE INDEX workflow_parent_idx ON durable_wf.workflow (parent_id, workflow_id)
+    WHERE parent_id IS NOT NULL;
+
+COMMENT ON TYPE @extschema@.wf_outcome IS
+'how a workflow ended: its status, what wf_complete() was given, what wf_fail() was given or who has cancelled it';
+COMMENT ON COLUMN @extschema@.wf_outcome.error IS
+'what wf_fail was given, or what its body has raised; of a cancelled one, who has cancelled it, and why';
+
+DROP FUNCTION @extschema@.wf_start(text, text, jsonb, text, interval, interval);
+CREATE FUNCTION @extschema@.wf_start(
+    workflow_id text DEFAULT NULL,
+    body text DEFAULT NULL,
+    input jsonb DEFAULT NULL,
+    queue text DEFAULT NULL,
+    start_after interval DEFAULT '0',
+    timeout interval DEFAULT NULL,
+    attributes jsonb DEFAULT NULL
+) RETURNS text
+    AS 'MODULE_PATHNAME', 'wf_start' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_start(text, text, jsonb, text, interval, interval, jsonb) IS
+'Start a workflow, owned by the current user, and return its id.
+workflow_id: its name, 1 to 256 bytes; null: one is made up. A workflow that exists already is returned as it is (start as often as you like).
+input: any JSON, kept with the workflow. queue: client processes that call wf_attach_next() for this queue execute it. start_after: not before this is over. timeout: it is cancelled when this is over. attributes: an object to search it by, as for wf_set_attributes(); those of a workflow that exists stay as they are.
+body: a PL/pgSQL procedure with one argument, (input jsonb), found with the caller''s search_path: background workers run it, as its owner, suspend it while it waits in a CALL, and go on after a crash. It must not have a SET clause nor be SECURITY DEFINER; its owner must be able to log in.
+What a body or an attached session starts is its child: wf_cancel(children => true) cancels it, too, and its start fails with WF002 or WF003 if its parent has ended by the time that it commits.
+Takes effect at commit. Blocks only while another transaction is starting the same id.
+Errors: 22023 bad argument; 42501 the id belongs to another role, or the owner of a body cannot log in; 42710 it exists with another body, input or queue; 42883 no such procedure; 0A000 it cannot be a body.';
+
+DROP FUNCTION @extschema@.wf_complete(jsonb);
+CREATE FUNCTION @extschema@.wf_complete(
+    output jsonb DEFAULT NULL, workflow_id text DEFAULT NULL) RETURNS void
+    AS 'MODULE_PATHNAME', 'wf_complete' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_complete(jsonb, text) IS
+'End a workflow with SUCCESS and this output (any JSON, or null). workflow_id: null means the current workflow.
+At commit everyone awaiting its result or its events wakes, and whoever waits in it gets WF003. Blocks only while another transaction is ending it.
+Errors: WF008 no current workflow; WF001 no such workflow; WF002 cancelled; WF003 already finished; 42501 it belongs to another role.';
+
+DROP FUNCTION @extschema@.wf_fail(text);
+CREATE FUNCTION @extschema@.wf_fail(
+    error text, workflow_id text DEFAULT NULL) RETURNS void
+    AS 'MODULE_PATHNAME', 'wf_fail' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_fail(text, text) IS
+'End a workflow with ERROR and this text, which must not be null.
+Otherwise like wf_complete().';
+
+DROP FUNCTION @extschema@.wf_cancel(text);
+CREATE FUNCTION @extschema@.wf_cancel(
+    workflow_id text,
+    reason text DEFAULT NULL,
+    children boolean DEFAULT false
+) RETURNS boolean
+    AS 'MODULE_PATHNAME', 'wf_cancel' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_cancel(text, text, boolean) IS
+'End a workflow with CANCELLED. At commit whoever waits in it gets WF002 at once. Returns false, and does not change it, when it has ended already. Blocks only while another transaction is ending it or changing its owner.
+reason: kept as its error, after the name of the current user: cancelled by <role>: <reason>.
+children: also what its body, or the sessions attached to it, have started and that has not ended, and what those have started, all in this transaction; also when the workflow itself has ended already.
+Errors: WF001 no such workflow; 42501 it, or one of those that are to be cancelled, belongs to another role: then nothing is cancelled; 25001 with children in REPEATABLE READ or SERIALIZABLE.';
+
+CREATE TABLE durable_wf.attributes (
+    workflow_id text COLLATE "C" NOT NULL,
+    attributes  jsonb NOT NULL,
+    CONSTRAINT attributes_pkey PRIMARY KEY (workflow_id),
+    CONSTRAINT attributes_attributes_check
+        CHECK (pg_catalog.jsonb_typeof(attributes) = 'object')
+) WITH (fillfactor = 85);
+COMMENT ON TABLE durable_wf.attributes IS
+'one row per workflow that was given attributes; apart from durable_wf.workflow, so that to change them does not lock the workflow';
+COMMENT ON COLUMN durable_wf.attributes.workflow_id IS 'the workflow';
+COMMENT ON COLUMN durable_wf.attributes.attributes IS 'an object, at most 8192 bytes as text';
+CREATE INDEX attributes_idx ON durable_wf.attributes
+    USING gin (attributes pg_catalog.jsonb_path_ops);
+
+SELECT pg_catalog.pg_extension_config_dump('durable_wf.attributes', '');
+
+ALTER TABLE durable_wf.attributes ENABLE ROW LEVEL SECURITY;
+CREATE POLICY attributes_owner ON durable_wf.attributes
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) attributes.workflow_id));
+COMMENT ON POLICY attributes_owner ON durable_wf.attributes IS
+'the attributes of the workflows that one may see';
+GRANT SELECT ON durable_wf.attributes TO PUBLIC;
+
+CREATE FUNCTION @extschema@.wf_set_attributes(
+    attributes jsonb, workflow_id text DEFAULT NULL) RETURNS jsonb
+    AS 'MODULE_PATHNAME', 'wf_set_attributes' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_set_attributes(jsonb, text) IS
+'Merge an object into the attributes of a workflow and return all of them: a key that is given replaces the one of that name, and a JSON null removes it. They are to search by: wf_workflows WHERE attributes @> ''{"customer": 7}'' uses an index.
+workflow_id: null means the current workflow. All attributes of a workflow have at most 8192 bytes as text.
+Blocks only while another transaction sets attributes of the same workflow.
+Errors: 22023 bad argument, or too long; WF008 no current workflow; WF001 no such workflow; WF002 cancelled; WF003 finished; 42501 it belongs to another role.';
+
+CREATE OR REPLACE VIEW @extschema@.wf_workflows WITH (security_invoker = true) AS
+SELECT w.workflow_id,
+       r.rolname AS owner,
+       w.status, w.body, w.input, w.output,
+       CASE WHEN w.body IS NOT NULL AND w.status IN ('PENDING', 'RUNNING')
+                 AND w.due_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp()
+            THEN durable_wf.waits_for(w.workflow_id) COLLATE pg_catalog."default"
+            ELSE w.error END AS error,
+       w.attempts,
+       w.created_at, w.updated_at, w.finished_at, w.error_state, w.error_context,
+       w.queue, a.attributes, w.parent_id, w.due_at, w.timeout_at
+  FROM durable_wf.workflow w
+  LEFT JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) w.owner::pg_catalog.oid
+  LEFT JOIN durable_wf.attributes a ON a.workflow_id OPERATOR(pg_catalog.=) w.workflow_id;
+
+COMMENT ON COLUMN @extschema@.wf_workflows.queue IS
+'the queue whose client processes execute it';
+COMMENT ON COLUMN @extschema@.wf_workflows.attributes IS
+'what it can be searched by; NULL if it was never given any';
+COMMENT ON COLUMN @extschema@.wf_workflows.parent_id IS
+'the workflow whose body, or attached session, has started it';
+COMMENT ON COLUMN @extschema@.wf_workflows.due_at IS
+'when it may begin to be executed';
+COMMENT ON COLUMN @extschema@.wf_workflows.timeout_at IS
+'when it is cancelled if it has not ended; NULL: never';

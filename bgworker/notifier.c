@@ -150,7 +150,8 @@ notify_news(const Listens *listens, const DwfNews *news)
 	DwfLife		life;
 
 	if ((!wanted && listens->first_workflow == 0) ||
-		news->door == DWF_DOOR_RESPONSE)	/* for suspended workflows only */
+		news->door == DWF_DOOR_RESPONSE ||	/* for suspended workflows only */
+		news->door == DWF_DOOR_TURN)
 		return;
 	payload = make_payload(news);
 	exists = dwf_store_life(cstring_to_text_with_len(news->workflow_id,

@@ -3,7 +3,7 @@
  * wakeup.c
  *	  Remember what the transaction's end must wake, and wake it then.
  *
- * Two kinds of note:
+ * Three kinds of note:
  *
  *	arrival	something was put at an address: wake when it commits, forget it
  *			when it aborts
@@ -11,6 +11,8 @@
  *			the thing is back and others may have passed it by while it was
  *			locked, and gone to sleep or been suspended; forget it when it
  *			commits
+ *	turn	a stream was locked to write to it: as a take, for readers that wait
+ *			since somebody may still write
  *
  * Notes are a stack in the order they were made, each with the subtransaction
  * that made it.  Subtransaction ids only grow, so what an aborting
@@ -200,6 +202,23 @@ dwf_wakeup_settle_take(int position, uint32 taken)
 		drop_notes(position);
 }
 
+/*
+ * This transaction is about to lock a stream.  To be noted before, as a take;
+ * the notes of one stream that is written again and again stay two.
+ */
+void
+dwf_wakeup_note_turn(const DwfAddress *address)
+{
+	uint64		hash = dwf_waiter_hash(address);
+	SubTransactionId subid = GetCurrentSubTransactionId();
+
+	Assert(address->door == DWF_DOOR_TURN);
+	for (int i = nnotes - 1; i >= 0 && i >= nnotes - 2; i--)
+		if (notes[i].hash == hash && notes[i].subid == subid)
+			return;
+	push_note(address, hash, 0, true);
+}
+
 /* A text column of a row; false when it is null */
 static bool
 row_text(HeapTuple row, TupleDesc desc, int column, text **value)
@@ -238,6 +257,13 @@ row_address(HeapTuple row, TupleDesc desc, const char *table,
 		return row_text(row, desc, DWF_EVENT_WORKFLOW_ID,
 						&address->workflow_id) &&
 			row_text(row, desc, DWF_EVENT_KEY, &address->key);
+	}
+	if (strcmp(table, "stream_item") == 0 || strcmp(table, "stream") == 0)
+	{
+		address->door = DWF_DOOR_STREAM;
+		return row_text(row, desc, DWF_STREAM_WORKFLOW_ID,
+						&address->workflow_id) &&
+			row_text(row, desc, DWF_STREAM_NAME, &address->key);
 	}
 	if (strcmp(table, "workflow") == 0)
 	{
@@ -364,8 +390,8 @@ note_end(HeapTuple row, TupleDesc desc, const char *table)
 }
 
 /*
- * Trigger function of durable_wf.message, event, workflow, hook and request,
- * BEFORE each row: note the address at which something becomes new, or ends.
+ * Trigger function of durable_wf.message, event, workflow, hook, request,
+ * stream and stream_item, BEFORE each row: note the address at which something becomes new, or ends.
  */
 Datum
 dwf_note_arrival(PG_FUNCTION_ARGS)

@@ -27,6 +27,7 @@ extern bool dwf_wakeup_has_notes(void);
 extern void dwf_wakeup_swap(DwfNotes *notes);
 extern void dwf_wakeup_end_xact(XactEvent event);
 extern void dwf_wakeup_end_subxact(SubTransactionId subid);
+extern void dwf_wakeup_note_turn(const DwfAddress *address);
 extern int	dwf_wakeup_note_take(const DwfAddress *address);
 extern void dwf_wakeup_settle_take(int position, uint32 taken);
 

@@ -238,6 +238,9 @@ dwf_shmem_subject(char door)
 			return DWF_SUBJECT_QUEUE;
 		case DWF_DOOR_TIMER:
 			return DWF_SUBJECT_TIMER;
+		case DWF_DOOR_STREAM:
+		case DWF_DOOR_TURN:
+			return DWF_SUBJECT_STREAM;
 		default:
 			Assert(door == DWF_DOOR_LIFE);
 			return DWF_SUBJECT_RESULT;
@@ -256,6 +259,7 @@ dwf_shmem_subject_name(DwfSubject subject)
 		[DWF_SUBJECT_RESULT] = "result",
 		[DWF_SUBJECT_QUEUE] = "queue",
 		[DWF_SUBJECT_TIMER] = "timer",
+		[DWF_SUBJECT_STREAM] = "stream",
 	};
 
 	return names[subject];

@@ -379,6 +379,16 @@ dwf_plan_run(DwfStatement *statement, Datum *values, const char *nulls)
 	return run_plan(statement, values, nulls, false);
 }
 
+/*
+ * The same for a statement that is to see the latest that has committed,
+ * whatever snapshot the transaction has
+ */
+DwfRun
+dwf_plan_run_latest(DwfStatement *statement, Datum *values)
+{
+	return run_plan(statement, values, NULL, true);
+}
+
 /* End the use of a statement's result */
 void
 dwf_plan_done(DwfRun run)

@@ -38,6 +38,7 @@ extern bool dwf_plan_is_patient;
 
 extern DwfRun dwf_plan_run(DwfStatement *statement, Datum *values,
 						   const char *nulls);
+extern DwfRun dwf_plan_run_latest(DwfStatement *statement, Datum *values);
 extern void dwf_plan_done(DwfRun run);
 extern uint64 dwf_plan_count(DwfStatement *statement, Datum *values,
 							 const char *nulls);

@@ -25,6 +25,8 @@
 #define DWF_MESSAGE_KEY				4
 #define DWF_EVENT_WORKFLOW_ID		1
 #define DWF_EVENT_KEY				2
+#define DWF_STREAM_WORKFLOW_ID		1
+#define DWF_STREAM_NAME				2	/* of the stream, and of an item's */
 #define DWF_WORKFLOW_WORKFLOW_ID	1
 #define DWF_WORKFLOW_STATUS			3
 #define DWF_WORKFLOW_BODY			4

@@ -169,12 +169,22 @@ static DwfStatement prepared_xid_query = {
 
 /*
  * ended longer ago than, at most so many, by a transaction older than, role;
- * before 0.4.0 no hook was remembered, and before 0.3.0 there was no journal
+ * before 0.4.0 no hook was remembered and there was no stream, and before 0.3.0
+ * there was no journal
  */
 static DwfStatement prune_query = {
 	PRUNE_QUERY(PRUNE_JOURNAL " released AS ("
 				"   DELETE FROM durable_wf.released_hook r USING victim v"
-				"   WHERE r.workflow_id" EQ "v.workflow_id),"),
+				"   WHERE r.workflow_id" EQ "v.workflow_id),"
+				" stream AS ("
+				"   DELETE FROM durable_wf.stream s USING victim v"
+				"   WHERE s.workflow_id" EQ "v.workflow_id),"
+				" stream_item AS ("
+				"   DELETE FROM durable_wf.stream_item i USING victim v"
+				"   WHERE i.workflow_id" EQ "v.workflow_id),"
+				" stream_url AS ("
+				"   DELETE FROM durable_wf.stream_url u USING victim v"
+				"   WHERE u.workflow_id" EQ "v.workflow_id),"),
 	4, {INTERVALOID, INT4OID, XIDOID, OIDOID}, NULL
 };
 

@@ -14,6 +14,7 @@
 #include "hook/token.h"
 #include "session/identity.h"
 #include "session/journal.h"
+#include "store/store.h"
 #include "store/stream_rows.h"
 
 

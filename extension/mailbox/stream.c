@@ -26,6 +26,7 @@
 #include "session/journal.h"
 #include "session/wait.h"
 #include "session/wakeup.h"
+#include "store/store.h"
 #include "store/stream_rows.h"
 
 
@@ -64,7 +65,7 @@ take_turn_to_write(text *workflow_id, text *stream)
 						text_to_cstring(workflow_id))));
 }
 
-/* The number of what was appended; raises if the workflow has ended meanwhile */
+/* The number of what was appended; raises if the workflow has just ended */
 static int64
 check_appended(text *workflow_id, int64 item_no)
 {
@@ -224,7 +225,7 @@ return_to_call(FunctionCallInfo fcinfo, const StreamWait *read)
 	return dwf_args_return_row(fcinfo, values, nulls);
 }
 
-/* Put a row for each item into the result, or one that says that it has ended */
+/* Return a row for each item, or one that says that the stream has ended */
 static void
 return_rows(ReturnSetInfo *result, const StreamWait *read)
 {
@@ -266,8 +267,10 @@ take_range(FunctionCallInfo fcinfo, StreamWait *read)
 				 errmsg("max_items must be at least 1")));
 }
 
-/* wf_read_stream(workflow_id, stream, after, max_items, timeout) → rows; also
- * a CALL */
+/*
+ * wf_read_stream(workflow_id, stream, after, max_items, timeout) → rows; also
+ * a CALL
+ */
 DWF_JOURNALLED(wf_read_stream, 1);
 static Datum
 do_wf_read_stream(PG_FUNCTION_ARGS)

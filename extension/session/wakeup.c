@@ -11,8 +11,7 @@
  *			the thing is back and others may have passed it by while it was
  *			locked, and gone to sleep or been suspended; forget it when it
  *			commits
- *	turn	a stream was locked to write to it: as a take, for readers that wait
- *			since somebody may still write
+ *	turn	a stream was locked, to write to it: as a take, for its readers
  *
  * Notes are a stack in the order they were made, each with the subtransaction
  * that made it.  Subtransaction ids only grow, so what an aborting
@@ -210,11 +209,10 @@ void
 dwf_wakeup_note_turn(const DwfAddress *address)
 {
 	uint64		hash = dwf_waiter_hash(address);
-	SubTransactionId subid = GetCurrentSubTransactionId();
 
-	Assert(address->door == DWF_DOOR_TURN);
-	for (int i = nnotes - 1; i >= 0 && i >= nnotes - 2; i--)
-		if (notes[i].hash == hash && notes[i].subid == subid)
+	for (int i = nnotes - 1; i >= Max(nnotes - 2, 0); i--)
+		if (notes[i].hash == hash &&
+			notes[i].subid == GetCurrentSubTransactionId())
 			return;
 	push_note(address, hash, 0, true);
 }
@@ -251,19 +249,13 @@ row_address(HeapTuple row, TupleDesc desc, const char *table,
 					 &address->workflow_id) &&
 			row_text(row, desc, DWF_MESSAGE_KEY, &address->key);
 	}
-	if (strcmp(table, "event") == 0)
+	if (strcmp(table, "event") == 0 || strcmp(table, "stream") == 0 ||
+		strcmp(table, "stream_item") == 0)
 	{
-		address->door = DWF_DOOR_EVENT;
+		address->door = table[0] == 'e' ? DWF_DOOR_EVENT : DWF_DOOR_STREAM;
 		return row_text(row, desc, DWF_EVENT_WORKFLOW_ID,
 						&address->workflow_id) &&
 			row_text(row, desc, DWF_EVENT_KEY, &address->key);
-	}
-	if (strcmp(table, "stream_item") == 0 || strcmp(table, "stream") == 0)
-	{
-		address->door = DWF_DOOR_STREAM;
-		return row_text(row, desc, DWF_STREAM_WORKFLOW_ID,
-						&address->workflow_id) &&
-			row_text(row, desc, DWF_STREAM_NAME, &address->key);
 	}
 	if (strcmp(table, "workflow") == 0)
 	{

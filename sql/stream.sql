@@ -66,6 +66,9 @@ CALL wf_read_stream('str', 's', 8, 100, NULL, NULL, NULL, NULL);
 SELECT workflow_id, stream, last_item, closed_at IS NOT NULL AS closed, written_at <= now() AS written
   FROM wf_streams WHERE workflow_id LIKE 'str%' ORDER BY 1, 2;
 
+SELECT test.state($$SELECT wf_write_stream('both', '1'), wf_close_stream('both'), wf_write_stream('both', '2')$$);
+SELECT test.state($$SELECT wf_write_stream('s', '1', 'str-2'), wf_cancel('str-2'), wf_write_stream('s', '2', 'str-2')$$);
+
 -- the end of the workflow ends its streams, those that there never were too
 SELECT wf_complete('"done"'), wf_cancel('str-2');
 SELECT * FROM wf_read_stream('str', 't', timeout => NULL);

@@ -65,12 +65,10 @@ take_turn_to_write(text *workflow_id, text *stream)
 						text_to_cstring(workflow_id))));
 }
 
-/* The number of what was appended; raises if the workflow has just ended */
-static int64
-check_appended(text *workflow_id, int64 item_no)
+/* A write was refused: raise, since the workflow has just ended, or the like */
+static void
+report_refused(text *workflow_id)
 {
-	if (item_no > 0)
-		return item_no;
 	dwf_identity_check_live(workflow_id, GetUserId());
 	ereport(ERROR,
 			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
@@ -86,12 +84,14 @@ do_wf_write_stream(PG_FUNCTION_ARGS)
 	text	   *stream = dwf_args_name(fcinfo, 0, "stream", DWF_KEY_MAX);
 	Datum		value = dwf_args_payload(fcinfo, 1);
 	text	   *workflow_id = dwf_identity_argument(fcinfo, 2);
+	int64		item_no;
 
 	dwf_store_require_writable("wf_write_stream");
 	take_turn_to_write(workflow_id, stream);
-	PG_RETURN_INT64(check_appended(workflow_id,
-								   dwf_store_append(workflow_id, stream, value,
-													GetUserId())));
+	item_no = dwf_store_append(workflow_id, stream, value, GetUserId());
+	if (item_no == 0)
+		report_refused(workflow_id);
+	PG_RETURN_INT64(item_no);
 }
 
 /* wf_write_stream_many(stream, items, workflow_id) → bigint */
@@ -106,6 +106,7 @@ do_wf_write_stream_many(PG_FUNCTION_ARGS)
 									   &nulls);
 	text	   *workflow_id;
 	Datum		array;
+	int64		item_no;
 
 	if (count == 0)
 		ereport(ERROR,
@@ -120,9 +121,10 @@ do_wf_write_stream_many(PG_FUNCTION_ARGS)
 	array = PointerGetDatum(construct_array(values, count, JSONBOID, -1, false,
 											TYPALIGN_INT));
 	take_turn_to_write(workflow_id, stream);
-	PG_RETURN_INT64(check_appended(workflow_id,
-								   dwf_store_append_many(workflow_id, stream,
-														 array, GetUserId())));
+	item_no = dwf_store_append_many(workflow_id, stream, array, GetUserId());
+	if (item_no == 0)
+		report_refused(workflow_id);
+	PG_RETURN_INT64(item_no);
 }
 
 /* wf_close_stream(stream, workflow_id) → void */
@@ -134,8 +136,9 @@ do_wf_close_stream(PG_FUNCTION_ARGS)
 	text	   *workflow_id = dwf_identity_argument(fcinfo, 1);
 
 	dwf_store_require_writable("wf_close_stream");
-	if (take_turn(workflow_id, stream))
-		dwf_store_close_stream(workflow_id, stream);
+	if (take_turn(workflow_id, stream) &&
+		!dwf_store_close_stream(workflow_id, stream, GetUserId()))
+		report_refused(workflow_id);
 	PG_RETURN_VOID();
 }
 

@@ -24,17 +24,21 @@
 #include "access/skey.h"
 #include "access/stratnum.h"
 #include "access/table.h"
+#include "access/tableam.h"
 #include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "executor/tuptable.h"
 #include "storage/procarray.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "store/plan.h"
+#include "store/probe.h"
 #include "store/store_sql.h"
 
 /* Workflow $1 has not ended, and $n, a role, may act on it */
@@ -46,15 +50,6 @@
 	"COALESCE((SELECT i.item_no FROM durable_wf.stream_item i" \
 	"   WHERE i.workflow_id" EQ "$1 AND i.stream" EQ "$2" \
 	"   ORDER BY i.item_no DESC LIMIT 1), 0::pg_catalog.int8)"
-
-/* id, stream, role */
-static DwfStatement lock_query = {
-	"SELECT s.closed_at IS NOT NULL FROM durable_wf.stream s"
-	" JOIN durable_wf.workflow w ON w.workflow_id" EQ "s.workflow_id"
-	" WHERE s.workflow_id" EQ "$1 AND s.name" EQ "$2 AND " LIVE("$3")
-	" FOR NO KEY UPDATE OF s",
-	3, {TEXTOID, TEXTOID, OIDOID}, NULL
-};
 
 /* id, stream, role */
 static DwfStatement create_query = {
@@ -86,11 +81,12 @@ static DwfStatement append_many_query = {
 	4, {TEXTOID, TEXTOID, JSONBARRAYOID, OIDOID}, NULL
 };
 
-/* id, stream */
+/* id, stream, role */
 static DwfStatement close_query = {
 	"UPDATE durable_wf.stream s SET closed_at = pg_catalog.now()"
-	" WHERE s.workflow_id" EQ "$1 AND s.name" EQ "$2",
-	2, {TEXTOID, TEXTOID}, NULL
+	" FROM durable_wf.workflow w"
+	" WHERE s.workflow_id" EQ "$1 AND s.name" EQ "$2 AND " LIVE("$3"),
+	3, {TEXTOID, TEXTOID, OIDOID}, NULL
 };
 
 /* id, stream */
@@ -147,29 +143,89 @@ static DwfStatement find_url_query = {
 	1, {TEXTOID}, NULL
 };
 
+/* Begin to look for a stream's row in its table */
+static SysScanDesc
+begin_scan(Relation table, text *workflow_id, text *stream, Snapshot snapshot)
+{
+	ScanKeyData keys[2];
+
+	ScanKeyEntryInitialize(&keys[0], 0, DWF_STREAM_WORKFLOW_ID,
+						   BTEqualStrategyNumber, TEXTOID, C_COLLATION_OID,
+						   F_TEXTEQ, PointerGetDatum(workflow_id));
+	ScanKeyEntryInitialize(&keys[1], 0, DWF_STREAM_NAME,
+						   BTEqualStrategyNumber, TEXTOID, C_COLLATION_OID,
+						   F_TEXTEQ, PointerGetDatum(stream));
+	return systable_beginscan(table, dwf_plan_relation("stream_pkey"), true,
+							  snapshot, 2, keys);
+}
+
+/*
+ * Lock a stream's row that was at this place, or its last version.  Blocks
+ * while another transaction has it.  DWF_STREAM_REFUSED: it is gone.
+ */
+static DwfStreamState
+lock_row(Relation table, ItemPointer tid, Snapshot snapshot)
+{
+	TupleTableSlot *slot = table_slot_create(table, NULL);
+	DwfStreamState state = DWF_STREAM_REFUSED;
+	TM_FailureData failure;
+	TM_Result	result;
+
+	result = table_tuple_lock(table, tid, snapshot, slot,
+							  GetCurrentCommandId(true),
+							  LockTupleNoKeyExclusive, LockWaitBlock,
+							  TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
+	if (result == TM_Ok)
+		state = slot_attisnull(slot, DWF_STREAM_CLOSED_AT) ?
+			DWF_STREAM_OPEN : DWF_STREAM_CLOSED;
+	else if (result != TM_Deleted)
+		elog(ERROR, "could not lock a stream: %d", (int) result);
+	ExecDropSingleTupleTableSlot(slot);
+	return state;
+}
+
+/* Lock a stream that is there; DWF_STREAM_REFUSED: there is none */
+static DwfStreamState
+lock_present(text *workflow_id, text *stream)
+{
+	Relation	table = table_open(dwf_plan_relation("stream"), RowShareLock);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	SysScanDesc scan = begin_scan(table, workflow_id, stream, snapshot);
+	HeapTuple	row = systable_getnext(scan);
+	DwfStreamState state = DWF_STREAM_REFUSED;
+	ItemPointerData tid;
+
+	if (HeapTupleIsValid(row))
+		tid = row->t_self;
+	else
+		ItemPointerSetInvalid(&tid);
+	systable_endscan(scan);
+	if (ItemPointerIsValid(&tid))
+		state = lock_row(table, &tid, snapshot);
+	UnregisterSnapshot(snapshot);
+	table_close(table, NoLock);
+	return state;
+}
+
 /*
  * Lock a stream of a workflow that has not ended and that the role may act on,
  * and make it if there is none.  Blocks while another transaction has it.
  * DWF_STREAM_REFUSED: there is no such workflow, or another transaction has
- * just made the stream; nothing is locked.
+ * just made the stream; nothing is locked.  That the workflow has not ended is
+ * to be asked again with the lock, as dwf_store_append() does.
  */
 DwfStreamState
 dwf_store_lock_stream(text *workflow_id, text *stream, Oid role)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id),
 	PointerGetDatum(stream), ObjectIdGetDatum(role)};
-	DwfStreamState state = DWF_STREAM_REFUSED;
-	DwfRun		r;
-	bool		isnull;
+	DwfStreamState state;
 
 	/* before a look at the workflow: README, I5 */
 	(void) GetTopTransactionId();
-	r = dwf_plan_run_latest(&lock_query, values);
-	if (SPI_processed > 0)
-		state = DatumGetBool(dwf_plan_column(0, 1, &isnull)) ?
-			DWF_STREAM_CLOSED : DWF_STREAM_OPEN;
-	dwf_plan_done(r);
-
+	if (!dwf_probe_accepts(workflow_id, role))
+		return DWF_STREAM_REFUSED;
+	state = lock_present(workflow_id, stream);
 	if (state == DWF_STREAM_REFUSED &&
 		dwf_plan_count_latest(&create_query, values) > 0)
 		state = DWF_STREAM_OPEN;
@@ -210,14 +266,17 @@ dwf_store_append_many(text *workflow_id, text *stream, Datum values, Oid role)
 	return append(&append_many_query, workflow_id, stream, values, role);
 }
 
-/* Close a stream that this transaction has locked */
-void
-dwf_store_close_stream(text *workflow_id, text *stream)
+/*
+ * Close a stream that this transaction has locked; false when the workflow has
+ * ended or is not the role's
+ */
+bool
+dwf_store_close_stream(text *workflow_id, text *stream, Oid role)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id),
-	PointerGetDatum(stream)};
+	PointerGetDatum(stream), ObjectIdGetDatum(role)};
 
-	(void) dwf_plan_count_latest(&close_query, values);
+	return dwf_plan_count_latest(&close_query, values) > 0;
 }
 
 /*
@@ -268,22 +327,14 @@ is_held(HeapTuple row)
 bool
 dwf_store_stream_has_writer(text *workflow_id, text *stream)
 {
-	Relation	table;
+	Relation	table = table_open(dwf_plan_relation("stream"), AccessShareLock);
 	SysScanDesc scan;
-	ScanKeyData keys[2];
 	SnapshotData dirty;
 	HeapTuple	row;
 	bool		found = false;
 
-	for (int i = 0; i < 2; i++)
-		ScanKeyEntryInitialize(&keys[i], 0, i == 0 ? DWF_STREAM_WORKFLOW_ID :
-							   DWF_STREAM_NAME, BTEqualStrategyNumber,
-							   TEXTOID, C_COLLATION_OID, F_TEXTEQ,
-							   PointerGetDatum(i == 0 ? workflow_id : stream));
 	InitDirtySnapshot(dirty);
-	table = table_open(dwf_plan_relation("stream"), AccessShareLock);
-	scan = systable_beginscan(table, dwf_plan_relation("stream_pkey"), true,
-							  &dirty, 2, keys);
+	scan = begin_scan(table, workflow_id, stream, &dirty);
 	while (!found && HeapTupleIsValid(row = systable_getnext(scan)))
 		found = TransactionIdIsValid(dirty.xmin) || is_held(row);
 	systable_endscan(scan);

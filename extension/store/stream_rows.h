@@ -33,7 +33,7 @@ extern int64 dwf_store_append(text *workflow_id, text *stream, Datum value,
 							  Oid role);
 extern int64 dwf_store_append_many(text *workflow_id, text *stream,
 								   Datum values, Oid role);
-extern void dwf_store_close_stream(text *workflow_id, text *stream);
+extern bool dwf_store_close_stream(text *workflow_id, text *stream, Oid role);
 extern bool dwf_store_stream_state(text *workflow_id, text *stream,
 								   DwfLife *life, bool *closed);
 extern bool dwf_store_stream_has_writer(text *workflow_id, text *stream);

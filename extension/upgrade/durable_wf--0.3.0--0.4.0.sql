@@ -426,6 +426,11 @@ From its commit on this session gets a NOTIFY for each commit that sends to, pub
 Ends with wf_unlisten(), UNLISTEN, DISCARD ALL, a rollback of the transaction that began it, and the session. It wants a server session of its own: behind a proxy that pools transactions, the news go to whichever client has that session then, or to nobody.
 Errors: WF001 no such workflow; 42501 it belongs to another role; 53400 the role listens for too many; 55000 the library is not preloaded.';
 
+COMMENT ON FUNCTION @extschema@.wf_prune(interval, integer) IS
+'Remove workflows that ended longer ago than older_than, with their messages, events, streams and idempotency keys: at most batch (at least 1) of those whose owner''s privileges the caller has, the oldest first. Returns how many; call it again, each time in a transaction of its own, until it returns less than batch.
+A workflow whose end some open transaction may not have seen yet is left for a later call. Can run beside everything else; does not wait.
+Errors: 22023 bad argument; 25001 in REPEATABLE READ or SERIALIZABLE.';
+
 -- Default privileges may have given more on the tables than we want: who can
 -- put a trigger on them has the rights of their owner at the next call.
 DO $$

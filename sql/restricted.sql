@@ -20,6 +20,8 @@ INSERT INTO regress_dwf_alice.calls VALUES
   ('f', 'wf_set_attributes', 'SELECT wf_set_attributes(''{}'')'),
   ('f', 'wf_wait_for_event', 'SELECT wf_wait_for_event(''e'', ''0'')'),
   ('p', 'wf_wait_for_event', 'CALL wf_wait_for_event(''e'', ''0'', NULL, NULL, NULL)'),
+  ('f', 'wf_write_stream', 'SELECT wf_write_stream(''s'', ''1'')'), ('f', 'wf_write_stream_many', 'SELECT wf_write_stream_many(''s'', ''{1}'')'),
+  ('f', 'wf_close_stream', 'SELECT wf_close_stream(''s'')'), ('f', 'wf_create_stream_url', 'SELECT token FROM wf_create_stream_url(''s'')'),
   ('f', 'wf_create_hook', 'SELECT wf_create_hook(''re-new'')'), ('f', 'wf_create_webhook', 'SELECT wf_create_webhook()'),
   -- of a workflow that is named, of a token, of the role: as anywhere
   ('f', 'wf_current', 'SELECT wf_current()'), ('f', 'wf_start', 'SELECT wf_start(''re-new'')'),
@@ -30,6 +32,8 @@ INSERT INTO regress_dwf_alice.calls VALUES
   ('f', 'wf_send_many', 'SELECT cardinality(wf_send_many(''{re-alice}'', ''{2}''::jsonb[]))'),
   ('f', 'wf_get_event', 'SELECT wf_get_event(''re-alice'', ''k'', ''0'')'),
   ('p', 'wf_get_event', 'CALL wf_get_event(''re-alice'', ''k'', ''0'', NULL)'),
+  ('f', 'wf_read_stream', 'SELECT count(*) FROM wf_read_stream(''re-alice'', ''s'', timeout => ''0'')'),
+  ('p', 'wf_read_stream', 'CALL wf_read_stream(''re-alice'', ''s'', 0, 1, ''0'', NULL, NULL, NULL)'),
   ('f', 'wf_notify', 'SELECT count(*) FROM wf_notify(''e'', ''1'', ''re-alice'')'),
   ('f', 'wf_event_waiters', 'SELECT count(*) FROM wf_event_waiters(''e'')'),
   ('f', 'wf_resume_hook', 'SELECT wf_resume_hook(''re'', ''1'')'), ('f', 'wf_get_hook', 'SELECT workflow_id FROM wf_get_hook(''re'')'),

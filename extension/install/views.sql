@@ -44,13 +44,13 @@ SELECT workflow_id, door, key, pid, suspended, waiting_since, deadline
  UNION ALL
 SELECT a.target_id COLLATE pg_catalog."default",
        CASE a.door WHEN 'n' THEN 'notify' WHEN 'h' THEN 'hook' WHEN 'r' THEN 'hook' WHEN 'e' THEN 'event'
-                   WHEN 'w' THEN 'result' WHEN 't' THEN 'timer' ELSE 'message' END,
+                   WHEN 'w' THEN 'result' WHEN 't' THEN 'timer' WHEN 's' THEN 'stream' ELSE 'message' END,
        CASE WHEN a.door NOT IN ('d', 'w', 't') THEN a.key COLLATE pg_catalog."default" END,
        NULL, true, a.since, a.deadline
   FROM durable_wf.wait a
- WHERE a.door OPERATOR(pg_catalog.<>) 'w' OR a.position OPERATOR(pg_catalog.=) 0;
+ WHERE a.door NOT IN ('w', 'u') OR a.position OPERATOR(pg_catalog.=) 0;
 COMMENT ON VIEW @extschema@.wf_waiters IS
-'who waits now, and for what: one row per session, or suspended workflow, and topic; workflow_id is the workflow that waits or, for the doors event and result, the one that is waited for; a null deadline waits for ever';
+'who waits now, and for what: one row per session, or suspended workflow, and topic; workflow_id is the workflow that waits or, for the doors event, stream and result, the one that is waited for; a null deadline waits for ever';
 GRANT SELECT ON @extschema@.wf_waiters TO PUBLIC;
 
 CREATE FUNCTION durable_wf.executions(

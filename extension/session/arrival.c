@@ -70,9 +70,10 @@ row_address(HeapTuple row, TupleDesc desc, const char *table,
 					 &address->workflow_id) &&
 			row_text(row, desc, DWF_MESSAGE_KEY, &address->key);
 	}
-	if (strcmp(table, "event") == 0)
+	if (strcmp(table, "event") == 0 || strcmp(table, "stream") == 0 ||
+		strcmp(table, "stream_item") == 0)
 	{
-		address->door = DWF_DOOR_EVENT;
+		address->door = table[0] == 'e' ? DWF_DOOR_EVENT : DWF_DOOR_STREAM;
 		return row_text(row, desc, DWF_EVENT_WORKFLOW_ID,
 						&address->workflow_id) &&
 			row_text(row, desc, DWF_EVENT_KEY, &address->key);

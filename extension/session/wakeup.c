@@ -3,7 +3,7 @@
  * wakeup.c
  *	  Note which waiters the end of the transaction must wake; wake them then.
  *
- * Two kinds of note:
+ * Three kinds of note:
  *
  *	arrival	something was put at an address: wake when the transaction
  *			commits, forget the note when it aborts
@@ -11,6 +11,7 @@
  *			aborts, since the thing is free again, and other receivers may
  *			have skipped it while it was locked (SKIP LOCKED), and gone to
  *			sleep or been suspended; forget the note when it commits
+ *	turn	a stream was locked, to write to it: as a take, for its readers
  *
  * Notes are a stack in the order they were made, each with the subtransaction
  * that made it.  Subtransaction ids only grow, so what an aborting
@@ -216,6 +217,22 @@ dwf_wakeup_settle_take(int position, uint32 taken)
 	note->count--;
 	if (note->count == 0 && position == nnotes - 1)
 		drop_notes(position);
+}
+
+/*
+ * Note that this transaction is about to lock a stream: as a take, before the
+ * lock.  The notes of one stream that is written again and again stay two.
+ */
+void
+dwf_wakeup_note_turn(const DwfAddress *address)
+{
+	uint64		hash = dwf_address_hash(address);
+
+	for (int i = nnotes - 1; i >= Max(nnotes - 2, 0); i--)
+		if (notes[i].hash == hash &&
+			notes[i].subid == GetCurrentSubTransactionId())
+			return;
+	(void) push_note(address, hash, 0, true);
 }
 
 /* Forget all notes.  The buffers stay, unless they have grown large. */

@@ -24,8 +24,11 @@
 #define DWF_MESSAGE_WORKFLOW_ID		2
 #define DWF_MESSAGE_DOOR			3
 #define DWF_MESSAGE_KEY				4
-#define DWF_EVENT_WORKFLOW_ID		1
+#define DWF_EVENT_WORKFLOW_ID		1	/* of stream, stream_item, too */
 #define DWF_EVENT_KEY				2
+#define DWF_STREAM_WORKFLOW_ID		1
+#define DWF_STREAM_NAME				2
+#define DWF_STREAM_CLOSED_AT		3
 #define DWF_WORKFLOW_WORKFLOW_ID	1
 #define DWF_WORKFLOW_STATUS			3
 #define DWF_WORKFLOW_BODY			4

@@ -144,8 +144,8 @@ static DwfStatement prepared_xid_query = {
 
 /*
  * age since the end, limit, xid before which it ended, role.  Objects from
- * before 0.4.0 have no table of released hooks and no attributes, those from
- * before 0.3.0 have no journal.
+ * before 0.4.0 have no table of released hooks, no attributes and no streams,
+ * those from before 0.3.0 have no journal.
  */
 static DwfStatement prune_query = {
 	PRUNE_QUERY(PRUNE_JOURNAL " released AS ("
@@ -153,7 +153,16 @@ static DwfStatement prune_query = {
 				"   WHERE r.workflow_id" EQ "v.workflow_id),"
 				" attributes AS ("
 				"   DELETE FROM durable_wf.attributes a USING victim v"
-				"   WHERE a.workflow_id" EQ "v.workflow_id),"),
+				"   WHERE a.workflow_id" EQ "v.workflow_id),"
+				" stream AS ("
+				"   DELETE FROM durable_wf.stream s USING victim v"
+				"   WHERE s.workflow_id" EQ "v.workflow_id),"
+				" stream_item AS ("
+				"   DELETE FROM durable_wf.stream_item i USING victim v"
+				"   WHERE i.workflow_id" EQ "v.workflow_id),"
+				" stream_url AS ("
+				"   DELETE FROM durable_wf.stream_url u USING victim v"
+				"   WHERE u.workflow_id" EQ "v.workflow_id),"),
 	4, {INTERVALOID, INT4OID, XIDOID, OIDOID}, NULL
 };
 

@@ -301,8 +301,8 @@ with_children(FunctionCallInfo fcinfo)
 }
 
 /*
- * wf_cancel(workflow_id, reason, children) → boolean, false when the workflow
- * has ended already
+ * wf_cancel(workflow_id, reason, children) → boolean, false when the
+ * workflow has ended already
  */
 DWF_JOURNALLED(wf_cancel, 0);
 static Datum

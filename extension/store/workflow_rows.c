@@ -74,7 +74,7 @@ static DwfStatement life_query = {
 /* id */
 static DwfStatement outcome_query = {
 	"SELECT w.owner::pg_catalog.oid, w.status, w.finished_at IS NOT NULL,"
-	" w.output, w.error"
+	" w.output, CASE WHEN NOT w.status" EQ "'CANCELLED' THEN w.error END"
 	" FROM durable_wf.workflow w WHERE w.workflow_id" EQ "$1",
 	1, {TEXTOID}, NULL
 };

@@ -30,6 +30,7 @@ static const char *const results[][2] = {
 	{"wf_await_hook", "payload"},
 	{"wf_await_response", "response"},
 	{"wf_result", "status, output, error"},
+	{"wf_wait_any", "source, value"},
 	{"wf_sleep", "woke_at"},
 	{"wf_step", "output"},
 };

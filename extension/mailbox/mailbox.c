@@ -160,7 +160,8 @@ take_oldest(DwfReceive *receive)
 
 /*
  * Take items if there are any, without waiting, as this role; true if some
- * were taken.  Raises WF001, WF002, WF003, 42501, and WF006 where there is no hook.
+ * were taken.  Raises WF001, WF002, WF003, 42501, and WF006 where there is no
+ * hook.
  */
 bool
 dwf_mailbox_look(DwfReceive *receive, Oid role)

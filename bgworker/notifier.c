@@ -159,7 +159,8 @@ notify_news(const Listens *listens, const DwfNews *news)
 	DwfLife		life;
 
 	if ((!wanted && listens->first_workflow == 0) ||
-		news->door == DWF_DOOR_RESPONSE)	/* for suspended workflows only */
+		news->door == DWF_DOOR_RESPONSE ||	/* for suspended workflows only */
+		news->door == DWF_DOOR_TURN)
 		return;
 
 	/* whose is it? */

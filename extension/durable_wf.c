@@ -16,6 +16,7 @@
 #include "hook/closed_world.h"
 #include "query.h"
 #include "shared/shmem.h"
+#include "search.h"
 #include "utility.h"
 #include "xact.h"
 
@@ -49,6 +50,7 @@ _PG_init(void)
 	dwf_settings_define();
 	dwf_shmem_init();
 	dwf_xact_init();
+	dwf_search_init();
 	dwf_utility_init();
 	dwf_query_init();
 	dwf_closed_world_init();

@@ -6,8 +6,9 @@
  * The only transaction callbacks, registered in the postmaster for all its
  * processes, or once in a process that loads the library by itself.  The
  * callbacks of commit, abort and prepare neither allocate nor raise, and block
- * for no longer than a lock in shared memory is held (I4 in the README); those
- * that come before commit and prepare can refuse them.
+ * for no longer than a lock in shared memory is held (I4 in README.md).  Those
+ * that come before commit and prepare can refuse them, and the one before a
+ * commit locks the row of the parent of what was started.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,6 +23,7 @@
 #include "shared/claim.h"
 #include "shared/prepared.h"
 #include "shared/presence.h"
+#include "workflow/family.h"
 
 #include "shared/interest.h"
 
@@ -59,7 +61,10 @@ xact_callback(XactEvent event, void *arg)
 	else if (event == XACT_EVENT_ABORT)
 		dwf_stash_abandon();
 	else if (event == XACT_EVENT_PRE_COMMIT)
+	{
 		dwf_client_check_commit();
+		dwf_family_check_commit();
+	}
 	dwf_wakeup_end_xact(event);
 	if (event != XACT_EVENT_PREPARE && event != XACT_EVENT_COMMIT &&
 		event != XACT_EVENT_ABORT)
@@ -67,6 +72,7 @@ xact_callback(XactEvent event, void *arg)
 
 	/* then each part ends what it has for the transaction */
 	dwf_client_end_xact();
+	dwf_family_end_xact();
 	dwf_prepared_settle(event == XACT_EVENT_PREPARE);
 	dwf_interest_end_xact(event != XACT_EVENT_ABORT);
 	dwf_presence_end_xact();

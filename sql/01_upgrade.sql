@@ -17,6 +17,11 @@ SELECT wf_start('old'), wf_send('old', '"kept"', 't') IS NOT NULL AS sent, wf_se
 ALTER EXTENSION durable_wf UPDATE TO '0.2.0';
 SELECT wf_start('plain') AS without_update, wf_prune() AS pruned;
 ALTER EXTENSION durable_wf UPDATE TO '0.3.0';
+-- no workflow had a parent or attributes then
+SAVEPOINT attached;
+SELECT wf_attach('plain'), wf_start('plain-child'), wf_cancel('plain-child');
+SELECT wf_complete('1'), wf_prune() AS pruned;
+ROLLBACK TO attached;
 -- hooks as they were then: a retry does not bring them back
 SELECT wf_start('hooks'), wf_create_hook('t', workflow_id => 'hooks'), wf_resume_hook('t', '1'), wf_cancel('hooks');
 SELECT count(*) FROM durable_wf.message WHERE key = 't' AND door = 'h';
@@ -27,6 +32,8 @@ SELECT wf_respond((wf_resume_webhook(:'manual', '{}')->>'request_id')::bigint, 2
 ALTER EXTENSION durable_wf UPDATE TO '0.4.0';
 SELECT wf_respond((wf_resume_webhook(:'manual', '{}')->>'request_id')::bigint, 201), wf_cancel('hooks');
 SELECT wf_retry('hooks');
+SELECT wf_set_attributes('{"n": 1}', 'plain'), wf_start('attributed', attributes => '{"n": 2}');
+SELECT workflow_id, attributes, parent_id FROM wf_workflows WHERE attributes IS NOT NULL ORDER BY 1;
 SELECT count(*) FROM wf_get_hook(:'manual');
 SELECT wf_recv('t', '0', 'old'), wf_get_event('old', 'k', '0'), wf_attach('old'), wf_prune() AS pruned;
 SELECT wf_step('s', 'SELECT 1'), wf_cancel('old');

@@ -225,6 +225,23 @@ SELECT wf_current(), * FROM wf_result('at-end-3');
 SELECT wf_attach('at');
 SELECT wf_attach('at-end-1'), wf_attach('at-end-2'), wf_attach('at-end-3'), wf_current();
 SELECT wf_detach();
+-- to end another one is a step, and is not repeated; to name its own is the end
+SELECT wf_start('at-names'), wf_start('at-named-1'), wf_start('at-named-2');
+SELECT wf_attach('at-names');
+SELECT wf_complete('1', 'at-named-1'), wf_fail('no', 'at-named-2'), wf_current();
+SELECT wf_cancel('at-named-2', 'too late') AS cancelled;
+SELECT wf_detach();
+SELECT wf_retry('at-named-2'), wf_attach('at-names');
+SELECT wf_complete('1', 'at-named-1'), wf_fail('no', 'at-named-2'), wf_cancel('at-named-2', 'too late') AS cancelled;
+SELECT wf_detach(), wf_status('at-named-2');
+SELECT wf_attach('at-names');
+SELECT test.try($$SELECT wf_complete('1', 'at-named-2')$$);
+SELECT wf_detach();
+SELECT wf_attach('at-names');
+SELECT wf_complete('1', 'at-named-1'), wf_fail('no', 'at-named-2'), wf_cancel('at-named-2');
+SELECT wf_complete('2', workflow_id => 'at-names'), wf_current();
+SELECT step_no, name FROM wf_list_steps('at-names');
+SELECT wf_current(), * FROM wf_result('at-names');
 -- in a transaction: what comes after belongs to nobody
 BEGIN;
 SELECT wf_attach('at-end-4');

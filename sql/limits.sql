@@ -59,6 +59,11 @@ BEGIN
         ASSERT wf_get_event(id, name, '10 ms') #>> '{}' = name;
         ASSERT wf_get_event(id, '1' || shorter, '1 ms') IS NULL;
 
+        ASSERT wf_write_stream(name, to_jsonb(name), id) = 1 AND wf_write_stream_many(name, '{2}', id) = 2;
+        ASSERT (SELECT value #>> '{}' = name FROM wf_read_stream(id, name, 0, 1, '10 ms'));
+        ASSERT NOT EXISTS (SELECT FROM wf_read_stream(id, '1' || shorter, timeout => '1 ms'));
+        ASSERT (SELECT wf_dispose_hook(token) FROM wf_create_stream_url(name, id));
+
         ASSERT (SELECT r.workflow_id = id FROM wf_notify(name, to_jsonb(name), id) r);
         ASSERT (SELECT r.timed_out FROM wf_wait_for_event(shorter, '1 ms', id) r);
         ASSERT (SELECT r.event_data #>> '{}' = name AND NOT r.timed_out
@@ -116,6 +121,13 @@ SELECT call, test.try(format(call, long.id, long.name, ids.id))
          'SELECT wf_set_event(''k'', NULL, %1$L)',
          'SELECT wf_get_event(%3$L, %2$L, ''0'')',
          'SELECT wf_get_event(%1$L, ''k'', ''0'')',
+         'SELECT wf_write_stream(%2$L, NULL, %3$L)',
+         'SELECT wf_write_stream(''s'', NULL, %1$L)',
+         'SELECT wf_write_stream_many(%2$L, ''{1}'', %3$L)',
+         'SELECT wf_close_stream(%2$L, %3$L)',
+         'SELECT wf_create_stream_url(%2$L, %3$L)',
+         'SELECT wf_read_stream(%3$L, %2$L)',
+         'SELECT wf_read_stream(%1$L, ''s'')',
          'SELECT wf_wait_for_event(%2$L, ''0'', %3$L)',
          'SELECT wf_wait_for_event(''e'', ''0'', %1$L)',
          'SELECT wf_notify(%2$L)',

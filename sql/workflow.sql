@@ -132,6 +132,21 @@ SELECT workflow_id, status, output, finished_at IS NOT NULL AS finished
   FROM wf_workflows
  WHERE workflow_id IN ('wf-done', 'wf-failed', 'wf-cancelled') ORDER BY 1;
 
+-- the end names its workflow, before the setting; who cancels and why is kept
+SELECT wf_start('wf-named-1'), wf_start('wf-named-2'), wf_start('wf-named-3');
+SET durable_wf.workflow_id = 'wf-named-3';
+SELECT wf_complete('1', 'wf-named-1'), wf_fail(error => 'no', workflow_id => 'wf-named-2');
+SELECT wf_complete(workflow_id => NULL);
+RESET durable_wf.workflow_id;
+SELECT 1 AS of, r.* FROM wf_result('wf-named-1') r
+UNION ALL SELECT 2, r.* FROM wf_result('wf-named-2') r
+UNION ALL SELECT 3, r.* FROM wf_result('wf-named-3') r ORDER BY 1;
+SELECT wf_start('wf-reason'), wf_cancel('wf-reason', reason => E'100%s of "it"');
+SELECT wf_cancel('wf-reason', 'again'), wf_cancel('wf-named-1', 'too late');
+SELECT 1 AS of, r.* FROM wf_result('wf-reason') r UNION ALL SELECT 2, r.* FROM wf_result('wf-named-1') r ORDER BY 1;
+SELECT wf_retry('wf-reason'), status, error FROM wf_result('wf-reason', '0');
+SELECT status, error FROM wf_result('wf-reason', '0');
+
 -- an end is an end
 \a \t
 SET durable_wf.workflow_id = 'wf-done';
@@ -149,6 +164,9 @@ SELECT test.try($$SELECT wf_fail('2')$$);
 SELECT test.try($$SELECT wf_cancel('wf-no')$$);
 SELECT test.try($$SELECT wf_cancel('')$$);
 SELECT test.try($$SELECT wf_cancel(NULL)$$);
+SELECT test.try($$SELECT wf_complete('2', 'wf-no')$$);
+SELECT test.try($$SELECT wf_fail('2', '')$$);
+SELECT test.try($$SELECT wf_fail(NULL, 'wf-named')$$);
 RESET durable_wf.workflow_id;
 -- starting it again changes nothing
 SELECT wf_start('wf-done'), wf_start('wf-cancelled'), wf_status('wf-done');

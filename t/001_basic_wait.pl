@@ -133,9 +133,9 @@ my @cases = (
 	},
 	{
 		name   => 'wf_result of a cancelled workflow',
-		wait   => q{SELECT * FROM wf_result('%s', NULL)},
+		wait   => q{SELECT status, output, error ~ '^cancelled by ' FROM wf_result('%s', NULL)},
 		news   => q{wf_cancel('%s')},
-		result => 'CANCELLED||',
+		result => 'CANCELLED||t',
 	},
 	{
 		name   => 'wf_recv in a workflow that is cancelled',

@@ -42,6 +42,7 @@ $primary->safe_psql('postgres', <<'SQL');
 CREATE EXTENSION durable_wf;
 SELECT wf_start('w'), wf_start('done');
 SELECT wf_set_event('url', '"https://example"', 'w'), wf_send('w', '1', 'kept');
+SELECT wf_write_stream('s', '1', 'w');
 SET durable_wf.workflow_id = 'done';
 SELECT wf_complete('1');
 SQL
@@ -67,6 +68,10 @@ my %reads = (
 	q{SELECT wf_get_event('w', 'no such key', '0') IS NULL} => 't',
 	q{CALL wf_get_event('w', 'no such key', '0', NULL)} => '',
 	q{SELECT wf_get_event('done', 'no such key', NULL) IS NULL} => 't',
+	q{SELECT * FROM wf_read_stream('w', 's')} => '1|1|f',
+	q{CALL wf_read_stream('w', 's', 0, 1, NULL, NULL, NULL, NULL)} => '[1]|1|f',
+	q{SELECT * FROM wf_read_stream('w', 's', 1, timeout => '0')} => '',
+	q{SELECT * FROM wf_read_stream('done', 's', timeout => NULL)} => '||t',
 	q{SELECT * FROM wf_result('done')} => 'SUCCESS|1|',
 	q{CALL wf_result('done', NULL, NULL, NULL, NULL)} => 'SUCCESS|1|',
 	q{SELECT * FROM wf_result('w', '0')} => 'PENDING||',
@@ -83,11 +88,31 @@ is(outcome($reader, $_), $reads{$_}, "standby: $_") foreach sort keys %reads;
 like(outcome($reader, q{SELECT wf_status('none')}),
 	qr/ERROR:  WF001: /, 'standby: no such workflow');
 
+# A stream has not ended while a writer of it goes on over there.
+my $writer = session($primary);
+$primary->safe_psql('postgres', q{SELECT wf_start('busy')});
+$writer->query_safe(q{BEGIN; SELECT wf_write_stream('s', '1', 'busy')});
+$primary->safe_psql('postgres', q{SELECT wf_cancel('busy')});
+$primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
+is(outcome($reader, q{SELECT * FROM wf_read_stream('busy', 's', timeout => '0')}), '', 'standby: a stream that may go on');
+$writer->query_safe('ROLLBACK');
+$writer->quit;
+$primary->safe_psql('postgres', q{SELECT txid_current()});
+$primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
+is(outcome($reader, q{SELECT * FROM wf_read_stream('busy', 's', timeout => '0')}), '||t', 'standby: ... has ended');
+$primary->safe_psql('postgres', q{DELETE FROM durable_wf.workflow WHERE workflow_id = 'busy'});
+$primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
+
 # What would wait or write fails, at once and with one code.
 foreach my $refused (
 	q{SELECT wf_get_event('w', 'no such key', NULL)},
 	q{CALL wf_get_event('w', 'no such key', NULL, NULL)},
 	q{SELECT wf_get_event('none', 'k', '1 day')},
+	q{SELECT wf_read_stream('w', 's', 1)},
+	q{CALL wf_read_stream('none', 's', 0, 1, NULL, NULL, NULL, NULL)},
+	q{SELECT wf_write_stream('s', '1', 'w')},
+	q{SELECT wf_close_stream('s', 'w')},
+	q{SELECT wf_create_stream_url('s', 'w')},
 	q{SELECT wf_result('w', NULL)},
 	q{CALL wf_result('w', '1 day', NULL, NULL, NULL)},
 	q{SELECT wf_recv('q', NULL, 'w')},

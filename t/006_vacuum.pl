@@ -95,7 +95,7 @@ my @calls = (
 	[
 		'wf_result',
 		q{CALL wf_result('me', NULL, NULL, NULL, NULL)},
-		q{SELECT wf_cancel('me')}, 'CANCELLED||'
+		q{SELECT wf_fail('over', 'me')}, 'ERROR||over'
 	],
 	[
 		'DO',

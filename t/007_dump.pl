@@ -34,6 +34,7 @@ SELECT 'workflow', w.*, o.owner FROM durable_wf.workflow w
   JOIN wf_workflows o USING (workflow_id) ORDER BY w.workflow_id;
 SELECT 'message', * FROM durable_wf.message ORDER BY message_id;
 SELECT 'event', * FROM durable_wf.event ORDER BY workflow_id, key;
+SELECT 'attributes', * FROM durable_wf.attributes ORDER BY workflow_id;
 SELECT 'idempotency', * FROM durable_wf.idempotency ORDER BY 2, 3, 4;
 SQL
 }
@@ -54,6 +55,9 @@ $source->safe_psql('db', <<'SQL');
 CREATE EXTENSION durable_wf;
 SELECT wf_start('w', input => '{"a": 1}'), wf_start('ended'), wf_start('failed'),
        wf_start('cancelled'), wf_start(E'na"me\twith \\ '' % é\n');
+SELECT wf_set_attributes('{"customer": 7, "é": [null]}', 'w'), wf_attach('w');
+SELECT wf_start('child', attributes => '{}');
+SELECT wf_detach();
 SELECT wf_send('w', to_jsonb(i), 'q') FROM generate_series(1, 5) i;
 SELECT wf_send('w', NULL), wf_send('w', '"empty topic"', ''),
        wf_send('w', '"taken"', 'q', 'taken'), wf_send('w', '6', 'q', 'key \.'),

@@ -29,6 +29,7 @@ static const char *const results[][2] = {
 	{"wf_wait_for_event", "event_data, timed_out"},
 	{"wf_await_hook", "payload"},
 	{"wf_await_response", "response"},
+	{"wf_read_stream", "items, last_item, ended"},
 	{"wf_result", "status, output, error"},
 	{"wf_wait_any", "source, value"},
 	{"wf_sleep", "woke_at"},

@@ -54,6 +54,10 @@
 								 * of the owner */
 
 #define DWF_DOOR_EVENT		'e' /* a published event; key is its key */
+#define DWF_DOOR_STREAM		's' /* an item of a stream, or its end; key is its
+								 * name */
+#define DWF_DOOR_TURN		'u' /* a writer of a stream has gone without
+								 * having written; key is the stream's name */
 #define DWF_DOOR_LIFE		'w' /* start, end, change of owner; key '' */
 #define DWF_DOOR_RESPONSE	'r' /* the answer to a webhook's request; key is
 								 * the request's id */

@@ -30,6 +30,7 @@
 #include "shared/address.h"
 #include "store/catalog.h"
 #include "store/store.h"
+#include "store/stream_rows.h"
 
 PG_FUNCTION_INFO_V1(dwf_release_hooks);
 
@@ -137,6 +138,27 @@ do_wf_get_hook(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+/*
+ * Take the token of a stream back; false when there is none.  Raises 42501.
+ * Blocks while another transaction does it.
+ */
+static bool
+dispose_stream_url(text *token)
+{
+	text	   *workflow_id;
+	DwfLife		life;
+
+	while (!dwf_store_dispose_stream_url(token, GetUserId()))
+	{
+		CHECK_FOR_INTERRUPTS();
+		workflow_id = dwf_store_find_stream_url(token, &life.owner);
+		if (workflow_id == NULL)
+			return false;
+		dwf_identity_check_owner(workflow_id, &life, GetUserId());
+	}
+	return true;
+}
+
 /* wf_dispose_hook(token) → boolean, false when there is none */
 DWF_JOURNALLED(wf_dispose_hook, 0);
 static Datum
@@ -157,7 +179,7 @@ do_wf_dispose_hook(PG_FUNCTION_ARGS)
 			break;
 		CHECK_FOR_INTERRUPTS();
 		if (!dwf_store_find_hook(address.key, &hook) || hook.has_ended)
-			PG_RETURN_BOOL(false);
+			PG_RETURN_BOOL(dispose_stream_url(address.key));
 		life.owner = hook.owner;
 		dwf_identity_check_owner(hook.workflow_id, &life, GetUserId());
 	}

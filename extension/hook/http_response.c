@@ -16,6 +16,7 @@
 #include "base/settings.h"
 
 #define WEBHOOK_PATH		"/.well-known/workflow/v1/webhook/"
+#define STREAM_PATH			"/.well-known/workflow/v1/stream/"
 #define HEADERS_MAX			8192
 #define STATUS_MIN			200
 #define STATUS_MAX			599
@@ -60,17 +61,31 @@ dwf_http_base_url(void)
 	return url.data;
 }
 
-/* The URL of a webhook */
-text *
-dwf_http_url(text *token)
+/* The URL of a token below this path */
+static text *
+make_url(const char *path, text *token)
 {
 	StringInfoData url;
 
 	initStringInfo(&url);
 	appendStringInfoString(&url, dwf_http_base_url());
-	appendStringInfoString(&url, WEBHOOK_PATH);
+	appendStringInfoString(&url, path);
 	appendBinaryStringInfo(&url, VARDATA_ANY(token), VARSIZE_ANY_EXHDR(token));
 	return cstring_to_text_with_len(url.data, url.len);
+}
+
+/* The URL of a webhook */
+text *
+dwf_http_url(text *token)
+{
+	return make_url(WEBHOOK_PATH, token);
+}
+
+/* The URL of a stream */
+text *
+dwf_http_stream_url(text *token)
+{
+	return make_url(STREAM_PATH, token);
 }
 
 /* Raise 22023 unless a response can have this status */

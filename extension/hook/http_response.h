@@ -22,6 +22,7 @@ typedef enum DwfRespond
 
 extern PGDLLEXPORT char *dwf_http_base_url(void);
 extern text *dwf_http_url(text *token);
+extern text *dwf_http_stream_url(text *token);
 extern DwfRespond dwf_http_respond_mode(const NullableDatum *respond_with);
 extern void dwf_http_check_respond_with(Jsonb *respond_with);
 extern void dwf_http_check_headers(Jsonb *headers);

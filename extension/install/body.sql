@@ -17,9 +17,9 @@ COMMENT ON TABLE durable_wf.wait IS
 COMMENT ON COLUMN durable_wf.wait.workflow_id IS 'who waits';
 COMMENT ON COLUMN durable_wf.wait.position IS 'which of its addresses, from 0';
 COMMENT ON COLUMN durable_wf.wait.step_no IS 'the step that waits';
-COMMENT ON COLUMN durable_wf.wait.door IS 'm, d: message with or without topic; n: notification; h: hook; r: response to a webhook''s request; e: event; w: end of a workflow; t: time only';
-COMMENT ON COLUMN durable_wf.wait.target_id IS 'the workflow whose mailbox, event or end it is';
-COMMENT ON COLUMN durable_wf.wait.key IS 'topic, event id, token, request or key';
+COMMENT ON COLUMN durable_wf.wait.door IS 'm, d: message with or without topic; n: notification; h: hook; r: response to a webhook''s request; e: event; s: item of a stream, or its end; u: a writer of a stream that has gone; w: end of a workflow; t: time only';
+COMMENT ON COLUMN durable_wf.wait.target_id IS 'the workflow whose mailbox, event, stream or end it is';
+COMMENT ON COLUMN durable_wf.wait.key IS 'topic, event id, token, request, stream or key';
 COMMENT ON COLUMN durable_wf.wait.wait_id IS 'by what a broadcast answers this wait';
 COMMENT ON COLUMN durable_wf.wait.since IS 'when it was suspended';
 COMMENT ON COLUMN durable_wf.wait.deadline IS 'when it goes on in any case; null: never';

@@ -5,7 +5,7 @@ COMMENT ON COLUMN @extschema@.wf_outcome.status IS
 COMMENT ON COLUMN @extschema@.wf_outcome.output IS
 'what wf_complete was given';
 COMMENT ON COLUMN @extschema@.wf_outcome.error IS
-'what wf_fail was given, or what its body has raised';
+'what wf_fail was given, or what its body has raised; of a cancelled one, who has cancelled it, and why';
 COMMENT ON COLUMN @extschema@.wf_received.topic IS
 'the topic that the message came by; NULL: none';
 COMMENT ON COLUMN @extschema@.wf_received.message IS
@@ -15,9 +15,9 @@ COMMENT ON COLUMN @extschema@.wf_event_wait.event_data IS
 COMMENT ON COLUMN @extschema@.wf_event_wait.timed_out IS
 'true on timeout';
 COMMENT ON COLUMN @extschema@.wf_webhook.token IS
-'the hook''s token';
+'the token of the hook, or of the stream';
 COMMENT ON COLUMN @extschema@.wf_webhook.url IS
-'durable_wf.http_base_url and /.well-known/workflow/v1/webhook/<token>';
+'durable_wf.http_base_url and /.well-known/workflow/v1/webhook/<token>, or stream/<token>';
 COMMENT ON COLUMN @extschema@.wf_workflows.workflow_id IS
 'the workflow';
 COMMENT ON COLUMN @extschema@.wf_workflows.owner IS
@@ -31,7 +31,7 @@ COMMENT ON COLUMN @extschema@.wf_workflows.input IS
 COMMENT ON COLUMN @extschema@.wf_workflows.output IS
 'what wf_complete was given';
 COMMENT ON COLUMN @extschema@.wf_workflows.error IS
-'what wf_fail was given, or what its body has raised; of a body that is due and cannot be run, what it waits for';
+'what wf_fail was given, or what its body has raised; of a cancelled one, who has cancelled it, and why; of a body that is due and cannot be run, what it waits for';
 COMMENT ON COLUMN @extschema@.wf_workflows.attempts IS
 'how often a session has attached to it; of a body that was run, 1 and the times that it has crashed, or was undone by the server, since it last got further';
 COMMENT ON COLUMN @extschema@.wf_workflows.created_at IS
@@ -44,12 +44,22 @@ COMMENT ON COLUMN @extschema@.wf_workflows.error_state IS
 'the SQLSTATE of what its body has raised';
 COMMENT ON COLUMN @extschema@.wf_workflows.error_context IS
 'its detail, its hint (for WF009, the line as it should be) and where it was';
+COMMENT ON COLUMN @extschema@.wf_workflows.queue IS
+'the queue whose client processes execute it';
+COMMENT ON COLUMN @extschema@.wf_workflows.attributes IS
+'what it can be searched by; NULL if it was never given any';
+COMMENT ON COLUMN @extschema@.wf_workflows.parent_id IS
+'the workflow whose body, or attached session, has started it';
+COMMENT ON COLUMN @extschema@.wf_workflows.due_at IS
+'when it may begin to be executed';
+COMMENT ON COLUMN @extschema@.wf_workflows.timeout_at IS
+'when it is cancelled if it has not ended; NULL: never';
 COMMENT ON COLUMN @extschema@.wf_waiters.workflow_id IS
-'who waits; with the doors event and result, and for wf_await_response, the workflow that is waited for';
+'who waits; with the doors event, stream and result, and for wf_await_response, the workflow that is waited for';
 COMMENT ON COLUMN @extschema@.wf_waiters.door IS
-'message (wf_recv, wf_recv_any, wf_recv_many), event (wf_get_event), notify (wf_wait_for_event), hook (wf_await_hook, wf_await_response), result (wf_result), queue (wf_attach_next; no workflow yet), timer (wf_sleep, pauses of wf_step)';
+'message (wf_recv, wf_recv_any, wf_recv_many), event (wf_get_event), stream (wf_read_stream), notify (wf_wait_for_event), hook (wf_await_hook, wf_await_response), result (wf_result), queue (wf_attach_next; no workflow yet), timer (wf_sleep, pauses of wf_step)';
 COMMENT ON COLUMN @extschema@.wf_waiters.key IS
-'the topic (NULL: none), key, event id, token or, for wf_await_response, number of the request; NULL with the door result';
+'the topic (NULL: none), key, stream, event id, token or, for wf_await_response, number of the request; NULL with the door result';
 COMMENT ON COLUMN @extschema@.wf_waiters.pid IS
 'the server process, as in pg_stat_activity; NULL when suspended';
 COMMENT ON COLUMN @extschema@.wf_waiters.suspended IS
@@ -69,9 +79,9 @@ COMMENT ON COLUMN @extschema@.wf_mailbox.depth IS
 COMMENT ON COLUMN @extschema@.wf_mailbox.oldest_at IS
 'start of the transaction that sent the oldest of them';
 COMMENT ON COLUMN @extschema@.wf_stat.door IS
-'message, event, notify, hook, result, queue, timer; NULL for what concerns all of them';
+'message, event, notify, hook, result, queue, timer, stream; NULL for what concerns all of them';
 COMMENT ON COLUMN @extschema@.wf_stat.sends IS
-'committed: messages; published values; notifications, one per workflow; starts, ends and changes of owner';
+'committed: messages; published values; items of streams, and their ends; notifications, one per workflow; starts, ends and changes of owner';
 COMMENT ON COLUMN @extschema@.wf_stat.receives IS
 'committed: messages and notifications that were received';
 COMMENT ON COLUMN @extschema@.wf_stat.waits IS

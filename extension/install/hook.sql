@@ -166,11 +166,11 @@ Errors: 22023 bad argument.';
 CREATE FUNCTION @extschema@.wf_dispose_hook(token text) RETURNS boolean
     AS 'MODULE_PATHNAME', 'wf_dispose_hook' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.wf_dispose_hook(text) IS
-'End a hook: at commit its token is free, what was not taken is gone, and whoever awaits it gets WF006. Returns false when there is none. Blocks while another transaction resumes the hook, or has received from it.
+'End a hook: at commit its token is free, what was not taken is gone, and whoever awaits it gets WF006. Or take back the token of a stream, also after the end of its workflow. Returns false when there is neither. Blocks while another transaction resumes the hook, or has received from it.
 Errors: 22023 bad argument; 42501 its workflow belongs to another role.';
 
 CREATE TYPE @extschema@.wf_webhook AS (token text, url text);
-COMMENT ON TYPE @extschema@.wf_webhook IS 'a webhook: its token, and the URL that has it';
+COMMENT ON TYPE @extschema@.wf_webhook IS 'a webhook, or a stream to read: its token, and the URL that has it';
 
 CREATE FUNCTION @extschema@.wf_create_webhook(
     respond_with jsonb DEFAULT NULL,

@@ -9,9 +9,11 @@ SELECT w.workflow_id,
             THEN durable_wf.waits_for(w.workflow_id) COLLATE pg_catalog."default"
             ELSE w.error END AS error,
        w.attempts,
-       w.created_at, w.updated_at, w.finished_at, w.error_state, w.error_context
+       w.created_at, w.updated_at, w.finished_at, w.error_state, w.error_context,
+       w.queue, a.attributes, w.parent_id, w.due_at, w.timeout_at
   FROM durable_wf.workflow w
-  LEFT JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) w.owner::pg_catalog.oid;
+  LEFT JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) w.owner::pg_catalog.oid
+  LEFT JOIN durable_wf.attributes a ON a.workflow_id OPERATOR(pg_catalog.=) w.workflow_id;
 COMMENT ON VIEW @extschema@.wf_workflows IS
 'the workflows whose owner''s privileges you have; owner is null when that role was dropped; of a body that has failed, error_state is its SQLSTATE and error_context has detail, hint and where it was';
 GRANT SELECT ON @extschema@.wf_workflows TO PUBLIC;
@@ -42,13 +44,13 @@ SELECT workflow_id, door, key, pid, suspended, waiting_since, deadline
  UNION ALL
 SELECT a.target_id COLLATE pg_catalog."default",
        CASE a.door WHEN 'n' THEN 'notify' WHEN 'h' THEN 'hook' WHEN 'r' THEN 'hook' WHEN 'e' THEN 'event'
-                   WHEN 'w' THEN 'result' WHEN 't' THEN 'timer' ELSE 'message' END,
+                   WHEN 'w' THEN 'result' WHEN 't' THEN 'timer' WHEN 's' THEN 'stream' ELSE 'message' END,
        CASE WHEN a.door NOT IN ('d', 'w', 't') THEN a.key COLLATE pg_catalog."default" END,
        NULL, true, a.since, a.deadline
   FROM durable_wf.wait a
- WHERE a.door OPERATOR(pg_catalog.<>) 'w' OR a.position OPERATOR(pg_catalog.=) 0;
+ WHERE a.door NOT IN ('w', 'u') OR a.position OPERATOR(pg_catalog.=) 0;
 COMMENT ON VIEW @extschema@.wf_waiters IS
-'who waits now, and for what: one row per session, or suspended workflow, and topic; workflow_id is the workflow that waits or, for the doors event and result, the one that is waited for; a null deadline waits for ever';
+'who waits now, and for what: one row per session, or suspended workflow, and topic; workflow_id is the workflow that waits or, for the doors event, stream and result, the one that is waited for; a null deadline waits for ever';
 GRANT SELECT ON @extschema@.wf_waiters TO PUBLIC;
 
 CREATE FUNCTION durable_wf.executions(

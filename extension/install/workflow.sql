@@ -17,6 +17,7 @@ CREATE TABLE durable_wf.workflow (
     timeout_at  timestamptz,
     error_state text,
     error_context text,
+    parent_id   text COLLATE "C",
     CONSTRAINT workflow_pkey PRIMARY KEY (workflow_id),
     CONSTRAINT workflow_workflow_id_check
         CHECK (octet_length(workflow_id) BETWEEN 1 AND 256),
@@ -35,7 +36,7 @@ COMMENT ON COLUMN durable_wf.workflow.body IS 'the procedure that workers run, b
 COMMENT ON COLUMN durable_wf.workflow.queue IS 'the queue whose client processes run it';
 COMMENT ON COLUMN durable_wf.workflow.input IS 'what it was started with';
 COMMENT ON COLUMN durable_wf.workflow.output IS 'what wf_complete() was given';
-COMMENT ON COLUMN durable_wf.workflow.error IS 'what wf_fail() was given';
+COMMENT ON COLUMN durable_wf.workflow.error IS 'what wf_fail() was given; of a cancelled one, who has cancelled it, and why';
 COMMENT ON COLUMN durable_wf.workflow.attempts IS 'how often a session has attached to it; of a body that was run, 1 and its crashes since it last got further';
 COMMENT ON COLUMN durable_wf.workflow.created_at IS 'when it was started';
 COMMENT ON COLUMN durable_wf.workflow.updated_at IS 'when this row last changed';
@@ -44,6 +45,7 @@ COMMENT ON COLUMN durable_wf.workflow.error_state IS 'the SQLSTATE of what its b
 COMMENT ON COLUMN durable_wf.workflow.error_context IS 'its detail and hint, and where its body raised it';
 COMMENT ON COLUMN durable_wf.workflow.due_at IS 'when it may begin to be executed';
 COMMENT ON COLUMN durable_wf.workflow.timeout_at IS 'when it is cancelled if it has not ended; null: never';
+COMMENT ON COLUMN durable_wf.workflow.parent_id IS 'the workflow whose body, or attached session, has started it; null: none. That one may be removed by now';
 
 CREATE INDEX workflow_queue_idx ON durable_wf.workflow (queue, due_at, workflow_id)
     WHERE queue IS NOT NULL AND finished_at IS NULL;
@@ -51,6 +53,8 @@ CREATE INDEX workflow_body_idx ON durable_wf.workflow ((owner::pg_catalog.oid), 
     WHERE body IS NOT NULL AND finished_at IS NULL AND status <> 'WAITING';
 CREATE INDEX workflow_timeout_at_idx ON durable_wf.workflow (timeout_at)
     WHERE timeout_at IS NOT NULL AND finished_at IS NULL;
+CREATE INDEX workflow_parent_idx ON durable_wf.workflow (parent_id, workflow_id)
+    WHERE parent_id IS NOT NULL;
 
 SELECT pg_catalog.pg_extension_config_dump('durable_wf.workflow', '');
 
@@ -73,7 +77,7 @@ ALTER TABLE durable_wf.workflow ENABLE ALWAYS TRIGGER note_change;
 
 CREATE TYPE @extschema@.wf_outcome AS (status text, output jsonb, error text);
 COMMENT ON TYPE @extschema@.wf_outcome IS
-'how a workflow ended: its status, what wf_complete() was given, what wf_fail() was given';
+'how a workflow ended: its status, what wf_complete() was given, what wf_fail() was given or who has cancelled it';
 
 CREATE FUNCTION @extschema@.wf_start(
     workflow_id text DEFAULT NULL,
@@ -81,14 +85,16 @@ CREATE FUNCTION @extschema@.wf_start(
     input jsonb DEFAULT NULL,
     queue text DEFAULT NULL,
     start_after interval DEFAULT '0',
-    timeout interval DEFAULT NULL
+    timeout interval DEFAULT NULL,
+    attributes jsonb DEFAULT NULL
 ) RETURNS text
     AS 'MODULE_PATHNAME', 'wf_start' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION @extschema@.wf_start(text, text, jsonb, text, interval, interval) IS
+COMMENT ON FUNCTION @extschema@.wf_start(text, text, jsonb, text, interval, interval, jsonb) IS
 'Start a workflow, owned by the current user, and return its id.
 workflow_id: its name, 1 to 256 bytes; null: one is made up. A workflow that exists already is returned as it is (start as often as you like).
-input: any JSON, kept with the workflow. queue: client processes that call wf_attach_next() for this queue execute it. start_after: not before this is over. timeout: it is cancelled when this is over.
+input: any JSON, kept with the workflow. queue: client processes that call wf_attach_next() for this queue execute it. start_after: not before this is over. timeout: it is cancelled when this is over. attributes: an object to search it by, as for wf_set_attributes(); those of a workflow that exists stay as they are.
 body: a PL/pgSQL procedure with one argument, (input jsonb), found with the caller''s search_path: background workers run it, as its owner, suspend it while it waits in a CALL, and go on after a crash. It must not have a SET clause nor be SECURITY DEFINER; its owner must be able to log in.
+What a body or an attached session starts is its child: wf_cancel(children => true) cancels it, too, and its start fails with WF002 or WF003 if its parent has ended by the time that it commits.
 Takes effect at commit. Blocks only while another transaction is starting the same id.
 Errors: 22023 bad argument; 42501 the id belongs to another role, or the owner of a body cannot log in; 42710 it exists with another body, input or queue; 42883 no such procedure; 0A000 it cannot be a body.';
 
@@ -103,24 +109,32 @@ CREATE FUNCTION @extschema@.wf_current() RETURNS text
 COMMENT ON FUNCTION @extschema@.wf_current() IS
 'The workflow that this session acts as when a call names none: the attached one, or else the setting durable_wf.workflow_id; null when there is none.';
 
-CREATE FUNCTION @extschema@.wf_complete(output jsonb DEFAULT NULL) RETURNS void
+CREATE FUNCTION @extschema@.wf_complete(
+    output jsonb DEFAULT NULL, workflow_id text DEFAULT NULL) RETURNS void
     AS 'MODULE_PATHNAME', 'wf_complete' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION @extschema@.wf_complete(jsonb) IS
-'End the current workflow with SUCCESS and this output (any JSON, or null).
+COMMENT ON FUNCTION @extschema@.wf_complete(jsonb, text) IS
+'End a workflow with SUCCESS and this output (any JSON, or null). workflow_id: null means the current workflow.
 At commit everyone awaiting its result or its events wakes, and whoever waits in it gets WF003. Blocks only while another transaction is ending it.
 Errors: WF008 no current workflow; WF001 no such workflow; WF002 cancelled; WF003 already finished; 42501 it belongs to another role.';
 
-CREATE FUNCTION @extschema@.wf_fail(error text) RETURNS void
+CREATE FUNCTION @extschema@.wf_fail(
+    error text, workflow_id text DEFAULT NULL) RETURNS void
     AS 'MODULE_PATHNAME', 'wf_fail' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION @extschema@.wf_fail(text) IS
-'End the current workflow with ERROR and this text, which must not be null.
+COMMENT ON FUNCTION @extschema@.wf_fail(text, text) IS
+'End a workflow with ERROR and this text, which must not be null.
 Otherwise like wf_complete().';
 
-CREATE FUNCTION @extschema@.wf_cancel(workflow_id text) RETURNS boolean
+CREATE FUNCTION @extschema@.wf_cancel(
+    workflow_id text,
+    reason text DEFAULT NULL,
+    children boolean DEFAULT false
+) RETURNS boolean
     AS 'MODULE_PATHNAME', 'wf_cancel' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION @extschema@.wf_cancel(text) IS
-'End a workflow with CANCELLED. At commit whoever waits in it gets WF002 at once. Returns false, and changes nothing, when it has ended already. Blocks only while another transaction is ending it or changing its owner.
-Errors: WF001 no such workflow; 42501 it belongs to another role.';
+COMMENT ON FUNCTION @extschema@.wf_cancel(text, text, boolean) IS
+'End a workflow with CANCELLED. At commit whoever waits in it gets WF002 at once. Returns false, and does not change it, when it has ended already. Blocks only while another transaction is ending it or changing its owner.
+reason: kept as its error, after the name of the current user: cancelled by <role>: <reason>.
+children: also what its body, or the sessions attached to it, have started and that has not ended, and what those have started, all in this transaction; also when the workflow itself has ended already.
+Errors: WF001 no such workflow; 42501 it, or one of those that are to be cancelled, belongs to another role: then nothing is cancelled; 25001 with children in REPEATABLE READ or SERIALIZABLE.';
 
 CREATE FUNCTION @extschema@.wf_set_owner(workflow_id text, owner text) RETURNS void
     AS 'MODULE_PATHNAME', 'wf_set_owner' LANGUAGE C VOLATILE PARALLEL UNSAFE;

@@ -60,6 +60,7 @@ row_address(HeapTuple row, TupleDesc desc, const char *table,
 	bool		isnull;
 	Datum		door;
 
+	/* the door of a message is in the row, others follow from the table */
 	if (strcmp(table, "message") == 0)
 	{
 		door = heap_getattr(row, DWF_MESSAGE_DOOR, desc, &isnull);
@@ -69,9 +70,10 @@ row_address(HeapTuple row, TupleDesc desc, const char *table,
 					 &address->workflow_id) &&
 			row_text(row, desc, DWF_MESSAGE_KEY, &address->key);
 	}
-	if (strcmp(table, "event") == 0)
+	if (strcmp(table, "event") == 0 || strcmp(table, "stream") == 0 ||
+		strcmp(table, "stream_item") == 0)
 	{
-		address->door = DWF_DOOR_EVENT;
+		address->door = table[0] == 'e' ? DWF_DOOR_EVENT : DWF_DOOR_STREAM;
 		return row_text(row, desc, DWF_EVENT_WORKFLOW_ID,
 						&address->workflow_id) &&
 			row_text(row, desc, DWF_EVENT_KEY, &address->key);
@@ -129,10 +131,14 @@ note_work(HeapTuple row, TupleDesc desc)
 
 	if (desc->natts < DWF_WORKFLOW_DUE_AT)
 		return;					/* objects of before 0.3.0 */
+
+	/* only a live workflow can be due */
 	due_at = heap_getattr(row, DWF_WORKFLOW_DUE_AT, desc, &isnull);
 	(void) heap_getattr(row, DWF_WORKFLOW_FINISHED_AT, desc, &is_live);
 	if (!is_live || isnull)
 		return;
+
+	/* a body is work for its owner's executors, else the queue has work */
 	if (row_text(row, desc, DWF_WORKFLOW_BODY, &work.key))
 	{
 		Datum		owner = heap_getattr(row, DWF_WORKFLOW_OWNER, desc,
@@ -144,6 +150,8 @@ note_work(HeapTuple row, TupleDesc desc)
 		work.door = DWF_DOOR_QUEUE;
 	else
 		return;
+
+	/* wake one waiter, or all if each has to learn a later time */
 	is_due = DatumGetTimestampTz(due_at) <=
 		GetCurrentTransactionStartTimestamp();
 	dwf_wakeup_note_arrival(&work, dwf_address_hash(&work),

@@ -3,7 +3,7 @@
  * wakeup.c
  *	  Note which waiters the end of the transaction must wake; wake them then.
  *
- * Two kinds of note:
+ * Three kinds of note:
  *
  *	arrival	something was put at an address: wake when the transaction
  *			commits, forget the note when it aborts
@@ -11,6 +11,7 @@
  *			aborts, since the thing is free again, and other receivers may
  *			have skipped it while it was locked (SKIP LOCKED), and gone to
  *			sleep or been suspended; forget the note when it commits
+ *	turn	a stream was locked, to write to it: as a take, for its readers
  *
  * Notes are a stack in the order they were made, each with the subtransaction
  * that made it.  Subtransaction ids only grow, so what an aborting
@@ -218,6 +219,22 @@ dwf_wakeup_settle_take(int position, uint32 taken)
 		drop_notes(position);
 }
 
+/*
+ * Note that this transaction is about to lock a stream: as a take, before the
+ * lock.  The notes of one stream that is written again and again stay two.
+ */
+void
+dwf_wakeup_note_turn(const DwfAddress *address)
+{
+	uint64		hash = dwf_address_hash(address);
+
+	for (int i = nnotes - 1; i >= Max(nnotes - 2, 0); i--)
+		if (notes[i].hash == hash &&
+			notes[i].subid == GetCurrentSubTransactionId())
+			return;
+	(void) push_note(address, hash, 0, true);
+}
+
 /* Forget all notes.  The buffers stay, unless they have grown large. */
 static void
 forget_notes(void)
@@ -292,11 +309,14 @@ tell_worker(int bottom, bool takes)
 	{
 		const Note *note = &notes[i];
 
+		/* let others have the ring in between */
 		if (ring && i % TOLD_AT_A_TIME == 0)
 		{
 			dwf_news_close(ring);
 			ring = NULL;
 		}
+
+		/* skip what no listener and no suspended workflow waits for */
 		if (note->is_take != takes || !is_news(note->door) ||
 			(note->workflow_hash != 0 &&
 			 !dwf_listener_wants(note->workflow_hash)) ||
@@ -304,6 +324,8 @@ tell_worker(int bottom, bool takes)
 			continue;
 		if (ring == NULL && (ring = dwf_news_open()) == NULL)
 			return;				/* a worker begins with a resync */
+
+		/* put the news; from the first that does not fit, only say so */
 		if (!is_full && note->has_text &&
 			dwf_news_put(ring, note->hash, note->door,
 						 note_texts->data + note->text_start,
@@ -357,6 +379,7 @@ dwf_wakeup_end_xact(XactEvent event)
 	if (nnotes == 0)
 		return;
 
+	/* arrivals count if it has committed, takes if it has aborted */
 	switch (event)
 	{
 		case XACT_EVENT_COMMIT:

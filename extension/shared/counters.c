@@ -52,6 +52,7 @@ dwf_counters_init_shared(void)
 DwfSubject
 dwf_counters_subject(char door)
 {
+	/* doors that users know as one thing are counted as one */
 	switch (door)
 	{
 		case DWF_DOOR_TOPIC:
@@ -71,6 +72,9 @@ dwf_counters_subject(char door)
 			return DWF_SUBJECT_QUEUE;
 		case DWF_DOOR_TIMER:
 			return DWF_SUBJECT_TIMER;
+		case DWF_DOOR_STREAM:
+		case DWF_DOOR_TURN:
+			return DWF_SUBJECT_STREAM;
 		default:
 			Assert(door == DWF_DOOR_LIFE);
 			return DWF_SUBJECT_RESULT;
@@ -89,6 +93,7 @@ dwf_counters_subject_name(DwfSubject subject)
 		[DWF_SUBJECT_RESULT] = "result",
 		[DWF_SUBJECT_QUEUE] = "queue",
 		[DWF_SUBJECT_TIMER] = "timer",
+		[DWF_SUBJECT_STREAM] = "stream",
 	};
 
 	return names[subject];

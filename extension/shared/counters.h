@@ -20,6 +20,7 @@ typedef enum DwfSubject
 	DWF_SUBJECT_RESULT,
 	DWF_SUBJECT_QUEUE,
 	DWF_SUBJECT_TIMER,
+	DWF_SUBJECT_STREAM,
 	DWF_SUBJECT_ALL,			/* what concerns all of them at once */
 	DWF_SUBJECT_COUNT
 } DwfSubject;

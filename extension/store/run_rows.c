@@ -149,6 +149,7 @@ static DwfStatement overdue_query = {
 /* ids, now */
 static DwfStatement end_overdue_query = {
 	"UPDATE durable_wf.workflow w SET status = 'CANCELLED',"
+	" error = 'cancelled by its timeout',"
 	" finished_at = pg_catalog.now(), updated_at = pg_catalog.now()"
 	" WHERE w.workflow_id" EQ "ANY (ARRAY("
 	"   SELECT o.workflow_id FROM durable_wf.workflow o"

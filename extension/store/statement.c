@@ -216,6 +216,16 @@ dwf_statement_run(DwfStatement *statement, Datum *values, const char *nulls)
 	return run_plan(statement, values, nulls, false);
 }
 
+/*
+ * Run a statement that has to see the latest that has committed, whatever
+ * snapshot the transaction has; otherwise as dwf_statement_run()
+ */
+DwfRun
+dwf_statement_run_latest(DwfStatement *statement, Datum *values)
+{
+	return run_plan(statement, values, NULL, true);
+}
+
 /* End the use of a statement's result */
 void
 dwf_statement_done(DwfRun run)

@@ -38,6 +38,7 @@ extern bool dwf_statement_is_patient;
 
 extern DwfRun dwf_statement_run(DwfStatement *statement, Datum *values,
 								const char *nulls);
+extern DwfRun dwf_statement_run_latest(DwfStatement *statement, Datum *values);
 extern void dwf_statement_done(DwfRun run);
 extern uint64 dwf_statement_count(DwfStatement *statement, Datum *values,
 								  const char *nulls);

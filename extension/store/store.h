@@ -24,8 +24,11 @@
 #define DWF_MESSAGE_WORKFLOW_ID		2
 #define DWF_MESSAGE_DOOR			3
 #define DWF_MESSAGE_KEY				4
-#define DWF_EVENT_WORKFLOW_ID		1
+#define DWF_EVENT_WORKFLOW_ID		1	/* of stream, stream_item, too */
 #define DWF_EVENT_KEY				2
+#define DWF_STREAM_WORKFLOW_ID		1
+#define DWF_STREAM_NAME				2
+#define DWF_STREAM_CLOSED_AT		3
 #define DWF_WORKFLOW_WORKFLOW_ID	1
 #define DWF_WORKFLOW_STATUS			3
 #define DWF_WORKFLOW_BODY			4
@@ -91,7 +94,18 @@ typedef struct DwfStart
 	bool		is_delayed;
 	DwfValue	start_after;	/* interval */
 	DwfValue	timeout;		/* interval */
+	DwfValue	attributes;		/* jsonb */
+	text	   *parent;			/* or NULL */
 } DwfStart;
+
+/* A workflow that another one has started */
+typedef struct DwfChild
+{
+	text	   *workflow_id;
+	int			parent_no;		/* its parent's place among those asked for */
+	Oid			owner;
+	bool		has_ended;
+}			DwfChild;
 
 /*
  * A search for workflows to execute, the one that has been due for longest
@@ -223,6 +237,14 @@ extern bool dwf_store_wait_page(DwfWaitCursor *cursor, const DwfLost *lost,
 								int limit, DwfIds *ids);
 extern uint64 dwf_store_resume(Datum ids, DwfIds *left);
 extern void dwf_store_forget_waits(Datum ids);
+
+/* family_rows.c: attributes, parents and children */
+extern bool dwf_store_knows_families(void);
+extern DwfValue dwf_store_merge_attributes(text *workflow_id,
+										   Datum attributes, Oid role);
+extern List *dwf_store_children(Datum parents, text *after, int limit);
+extern text *dwf_store_cancel_many(Datum ids, Oid role, Datum error);
+extern bool dwf_store_lock_parent(text *workflow_id);
 
 /* message_rows.c: mailboxes and idempotency keys */
 extern int64 dwf_store_next_message_id(void);

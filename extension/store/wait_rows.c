@@ -26,6 +26,7 @@
 #include "shared/address.h"
 #include "shared/listener.h"
 #include "shared/news.h"
+#include "store/catalog.h"
 #include "store/store_sql.h"
 
 /* A page: how many waits are read before the worker does other work */
@@ -83,31 +84,53 @@ static DwfStatement page_query = {
 	3, {TEXTOID, INT4OID, INT4OID}, NULL
 };
 
-/* ids, ids to leave out */
+/* ids, but not these; of what else a wait may be over by: see below */
+#define OVER_QUERY(more) \
+	"SELECT pg_catalog.array_agg(DISTINCT a.workflow_id)" \
+	" FROM pg_catalog.unnest($1) AS i (workflow_id)" \
+	" CROSS JOIN LATERAL (SELECT a.* FROM durable_wf.wait a" \
+	"   WHERE a.workflow_id" EQ "i.workflow_id" BY_INDEX ") a" \
+	" WHERE " RUNS_HERE " AND NOT i.workflow_id" EQ "ANY ($2)" \
+	" AND (EXISTS (SELECT FROM durable_wf.message m" \
+	"   WHERE m.workflow_id" EQ "a.target_id AND m.door" EQ "a.door" \
+	"   AND m.key" EQ "a.key" BY_INDEX ")" \
+	" OR a.door" EQ "'e' AND EXISTS (SELECT FROM durable_wf.event e" \
+	"   WHERE e.workflow_id" EQ "a.target_id AND e.key" EQ "a.key" BY_INDEX ")" \
+	more \
+	" OR a.door" EQ "'h' AND NOT EXISTS (SELECT FROM durable_wf.hook h" \
+	"   WHERE h.token" EQ "a.key AND h.workflow_id" EQ "a.target_id" BY_INDEX ")" \
+	" OR a.door" EQ "'r' AND NOT EXISTS (" \
+	"   SELECT FROM durable_wf.request r" \
+	"   WHERE r.workflow_id" EQ "a.target_id AND r.request_id" EQ \
+	"     CASE WHEN a.door" EQ "'r' THEN a.key::pg_catalog.int8 END" \
+	"   AND r.responded_at IS NULL" BY_INDEX ")" \
+	" OR EXISTS (SELECT FROM durable_wf.workflow t" \
+	"   WHERE t.workflow_id" EQ "a.target_id" \
+	"   AND t.finished_at IS NOT NULL" BY_INDEX ")" \
+	" OR NOT EXISTS (SELECT FROM durable_wf.workflow t" \
+	"   WHERE t.workflow_id" EQ "a.workflow_id" \
+	"   AND t.status" EQ "'WAITING'" BY_INDEX "))"
+
+/*
+ * It is not known which items the workflow has read already: it looks, and is
+ * suspended again if there are no others.
+ */
 static DwfStatement over_query = {
-	"SELECT pg_catalog.array_agg(DISTINCT a.workflow_id)"
-	" FROM pg_catalog.unnest($1) AS i (workflow_id)"
-	" CROSS JOIN LATERAL (SELECT a.* FROM durable_wf.wait a"
-	"   WHERE a.workflow_id" EQ "i.workflow_id" BY_INDEX ") a"
-	" WHERE " RUNS_HERE " AND NOT i.workflow_id" EQ "ANY ($2)"
-	" AND (EXISTS (SELECT FROM durable_wf.message m"
-	"   WHERE m.workflow_id" EQ "a.target_id AND m.door" EQ "a.door"
-	"   AND m.key" EQ "a.key" BY_INDEX ")"
-	" OR a.door" EQ "'e' AND EXISTS (SELECT FROM durable_wf.event e"
-	"   WHERE e.workflow_id" EQ "a.target_id AND e.key" EQ "a.key" BY_INDEX ")"
-	" OR a.door" EQ "'h' AND NOT EXISTS (SELECT FROM durable_wf.hook h"
-	"   WHERE h.token" EQ "a.key AND h.workflow_id" EQ "a.target_id" BY_INDEX ")"
-	" OR a.door" EQ "'r' AND NOT EXISTS ("
-	"   SELECT FROM durable_wf.request r"
-	"   WHERE r.workflow_id" EQ "a.target_id AND r.request_id" EQ
-	"     CASE WHEN a.door" EQ "'r' THEN a.key::pg_catalog.int8 END"
-	"   AND r.responded_at IS NULL" BY_INDEX ")"
-	" OR EXISTS (SELECT FROM durable_wf.workflow t"
-	"   WHERE t.workflow_id" EQ "a.target_id"
-	"   AND t.finished_at IS NOT NULL" BY_INDEX ")"
-	" OR NOT EXISTS (SELECT FROM durable_wf.workflow t"
-	"   WHERE t.workflow_id" EQ "a.workflow_id"
-	"   AND t.status" EQ "'WAITING'" BY_INDEX "))",
+	OVER_QUERY(
+			   " OR a.door" EQ "'s' AND (EXISTS ("
+			   "     SELECT FROM durable_wf.stream_item i"
+			   "     WHERE i.workflow_id" EQ "a.target_id"
+			   "     AND i.stream" EQ "a.key" BY_INDEX ")"
+			   "   OR EXISTS (SELECT FROM durable_wf.stream s"
+			   "     WHERE s.workflow_id" EQ "a.target_id"
+			   "     AND s.name" EQ "a.key"
+			   "     AND s.closed_at IS NOT NULL" BY_INDEX "))"),
+	2, {TEXTARRAYOID, TEXTARRAYOID}, NULL
+};
+
+/* The same before 0.4.0, without streams */
+static DwfStatement over_old_query = {
+	OVER_QUERY(""),
 	2, {TEXTARRAYOID, TEXTARRAYOID}, NULL
 };
 
@@ -234,7 +257,8 @@ dwf_store_over_waiters(Datum ids, Datum aside)
 {
 	Datum		values[] = {ids, aside};
 
-	return dwf_store_list_ids(&over_query, values);
+	return dwf_store_list_ids(OidIsValid(dwf_catalog_find_relation("stream")) ?
+							  &over_query : &over_old_query, values);
 }
 
 /* May news about this workflow have been lost? */

@@ -46,6 +46,15 @@ static DwfStatement start_timed_query = {
 	NULL
 };
 
+/* as start_timed_query, and parent; not in objects before 0.4.0 */
+static DwfStatement start_child_query = {
+	START_QUERY(", queue, due_at, timeout_at, body, parent_id",
+				", $4, " FROM_NOW("+", "$5") ", " FROM_NOW("+", "$6")
+				", $7, $8"),
+	8, {TEXTOID, OIDOID, JSONBOID, TEXTOID, INTERVALOID, INTERVALOID, TEXTOID,
+	TEXTOID}, NULL
+};
+
 /* id, input, queue, body; what is null is not compared */
 static DwfStatement same_start_query = {
 	"SELECT FROM durable_wf.workflow w"
@@ -135,13 +144,25 @@ static DwfStatement prepared_xid_query = {
 
 /*
  * age since the end, limit, xid before which it ended, role.  Objects from
- * before 0.4.0 have no table of released hooks, those from before 0.3.0 have
- * no journal.
+ * before 0.4.0 have no table of released hooks, no attributes and no streams,
+ * those from before 0.3.0 have no journal.
  */
 static DwfStatement prune_query = {
 	PRUNE_QUERY(PRUNE_JOURNAL " released AS ("
 				"   DELETE FROM durable_wf.released_hook r USING victim v"
-				"   WHERE r.workflow_id" EQ "v.workflow_id),"),
+				"   WHERE r.workflow_id" EQ "v.workflow_id),"
+				" attributes AS ("
+				"   DELETE FROM durable_wf.attributes a USING victim v"
+				"   WHERE a.workflow_id" EQ "v.workflow_id),"
+				" stream AS ("
+				"   DELETE FROM durable_wf.stream s USING victim v"
+				"   WHERE s.workflow_id" EQ "v.workflow_id),"
+				" stream_item AS ("
+				"   DELETE FROM durable_wf.stream_item i USING victim v"
+				"   WHERE i.workflow_id" EQ "v.workflow_id),"
+				" stream_url AS ("
+				"   DELETE FROM durable_wf.stream_url u USING victim v"
+				"   WHERE u.workflow_id" EQ "v.workflow_id),"),
 	4, {INTERVALOID, INT4OID, XIDOID, OIDOID}, NULL
 };
 
@@ -218,13 +239,16 @@ dwf_store_start(const DwfStart *start, Oid owner)
 	Datum		values[] = {PointerGetDatum(start->workflow_id),
 		ObjectIdGetDatum(owner), start->input.value,
 		PointerGetDatum(start->queue), start->start_after.value,
-	start->timeout.value, PointerGetDatum(start->body)};
+		start->timeout.value, PointerGetDatum(start->body),
+	PointerGetDatum(start->parent)};
 	char		nulls[] = {' ', ' ', start->input.isnull ? 'n' : ' ',
 		start->queue ? ' ' : 'n', start->start_after.isnull ? 'n' : ' ',
-	start->timeout.isnull ? 'n' : ' ', start->body ? ' ' : 'n'};
+	start->timeout.isnull ? 'n' : ' ', start->body ? ' ' : 'n', ' '};
 	bool		is_plain = start->body == NULL && start->queue == NULL &&
 	!start->is_delayed && start->timeout.isnull;
 
+	if (start->parent)
+		return dwf_statement_count(&start_child_query, values, nulls) > 0;
 	return dwf_statement_count(is_plain ? &start_query : &start_timed_query,
 							   values, nulls) > 0;
 }

@@ -21,7 +21,7 @@ SELECT w.workflow_id,
   LEFT JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) w.owner::pg_catalog.oid;
 COMMENT ON COLUMN durable_wf.workflow.attempts IS 'how often a session has attached to it; of a body that was run, 1 and its crashes since it last got further';
 COMMENT ON COLUMN @extschema@.wf_workflows.error IS
-'what wf_fail was given, or what its body has raised; of a body that is due and cannot be run, what it waits for';
+'what wf_fail was given, or what its body has raised; of a cancelled one, who has cancelled it, and why; of a body that is due and cannot be run, what it waits for';
 COMMENT ON COLUMN @extschema@.wf_workflows.attempts IS
 'how often a session has attached to it; of a body that was run, 1 and the times that it has crashed, or was undone by the server, since it last got further';
 -- steps: what is said of them
@@ -247,3 +247,357 @@ COMMENT ON COLUMN @extschema@.wf_arrival.source IS
 'the place of the source that came first, from 1; NULL on timeout';
 COMMENT ON COLUMN @extschema@.wf_arrival.value IS
 'what it has; SQL NULL on timeout, and for an event that the ended workflow never published';
+-- workflow: attributes, parents, ends that name the workflow
+
+ALTER TABLE durable_wf.workflow ADD COLUMN parent_id text COLLATE "C";
+COMMENT ON COLUMN durable_wf.workflow.error IS 'what wf_fail() was given; of a cancelled one, who has cancelled it, and why';
+COMMENT ON COLUMN durable_wf.workflow.parent_id IS 'the workflow whose body, or attached session, has started it; null: none. That one may be removed by now';
+CREATE INDEX workflow_parent_idx ON durable_wf.workflow (parent_id, workflow_id)
+    WHERE parent_id IS NOT NULL;
+
+COMMENT ON TYPE @extschema@.wf_outcome IS
+'how a workflow ended: its status, what wf_complete() was given, what wf_fail() was given or who has cancelled it';
+COMMENT ON COLUMN @extschema@.wf_outcome.error IS
+'what wf_fail was given, or what its body has raised; of a cancelled one, who has cancelled it, and why';
+
+DROP FUNCTION @extschema@.wf_start(text, text, jsonb, text, interval, interval);
+CREATE FUNCTION @extschema@.wf_start(
+    workflow_id text DEFAULT NULL,
+    body text DEFAULT NULL,
+    input jsonb DEFAULT NULL,
+    queue text DEFAULT NULL,
+    start_after interval DEFAULT '0',
+    timeout interval DEFAULT NULL,
+    attributes jsonb DEFAULT NULL
+) RETURNS text
+    AS 'MODULE_PATHNAME', 'wf_start' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_start(text, text, jsonb, text, interval, interval, jsonb) IS
+'Start a workflow, owned by the current user, and return its id.
+workflow_id: its name, 1 to 256 bytes; null: one is made up. A workflow that exists already is returned as it is (start as often as you like).
+input: any JSON, kept with the workflow. queue: client processes that call wf_attach_next() for this queue execute it. start_after: not before this is over. timeout: it is cancelled when this is over. attributes: an object to search it by, as for wf_set_attributes(); those of a workflow that exists stay as they are.
+body: a PL/pgSQL procedure with one argument, (input jsonb), found with the caller''s search_path: background workers run it, as its owner, suspend it while it waits in a CALL, and go on after a crash. It must not have a SET clause nor be SECURITY DEFINER; its owner must be able to log in.
+What a body or an attached session starts is its child: wf_cancel(children => true) cancels it, too, and its start fails with WF002 or WF003 if its parent has ended by the time that it commits.
+Takes effect at commit. Blocks only while another transaction is starting the same id.
+Errors: 22023 bad argument; 42501 the id belongs to another role, or the owner of a body cannot log in; 42710 it exists with another body, input or queue; 42883 no such procedure; 0A000 it cannot be a body.';
+
+DROP FUNCTION @extschema@.wf_complete(jsonb);
+CREATE FUNCTION @extschema@.wf_complete(
+    output jsonb DEFAULT NULL, workflow_id text DEFAULT NULL) RETURNS void
+    AS 'MODULE_PATHNAME', 'wf_complete' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_complete(jsonb, text) IS
+'End a workflow with SUCCESS and this output (any JSON, or null). workflow_id: null means the current workflow.
+At commit everyone awaiting its result or its events wakes, and whoever waits in it gets WF003. Blocks only while another transaction is ending it.
+Errors: WF008 no current workflow; WF001 no such workflow; WF002 cancelled; WF003 already finished; 42501 it belongs to another role.';
+
+DROP FUNCTION @extschema@.wf_fail(text);
+CREATE FUNCTION @extschema@.wf_fail(
+    error text, workflow_id text DEFAULT NULL) RETURNS void
+    AS 'MODULE_PATHNAME', 'wf_fail' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_fail(text, text) IS
+'End a workflow with ERROR and this text, which must not be null.
+Otherwise like wf_complete().';
+
+DROP FUNCTION @extschema@.wf_cancel(text);
+CREATE FUNCTION @extschema@.wf_cancel(
+    workflow_id text,
+    reason text DEFAULT NULL,
+    children boolean DEFAULT false
+) RETURNS boolean
+    AS 'MODULE_PATHNAME', 'wf_cancel' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_cancel(text, text, boolean) IS
+'End a workflow with CANCELLED. At commit whoever waits in it gets WF002 at once. Returns false, and does not change it, when it has ended already. Blocks only while another transaction is ending it or changing its owner.
+reason: kept as its error, after the name of the current user: cancelled by <role>: <reason>.
+children: also what its body, or the sessions attached to it, have started and that has not ended, and what those have started, all in this transaction; also when the workflow itself has ended already.
+Errors: WF001 no such workflow; 42501 it, or one of those that are to be cancelled, belongs to another role: then nothing is cancelled; 25001 with children in REPEATABLE READ or SERIALIZABLE.';
+
+CREATE TABLE durable_wf.attributes (
+    workflow_id text COLLATE "C" NOT NULL,
+    attributes  jsonb NOT NULL,
+    CONSTRAINT attributes_pkey PRIMARY KEY (workflow_id),
+    CONSTRAINT attributes_attributes_check
+        CHECK (pg_catalog.jsonb_typeof(attributes) = 'object')
+) WITH (fillfactor = 85);
+COMMENT ON TABLE durable_wf.attributes IS
+'one row per workflow that was given attributes; apart from durable_wf.workflow, so that to change them does not lock the workflow';
+COMMENT ON COLUMN durable_wf.attributes.workflow_id IS 'the workflow';
+COMMENT ON COLUMN durable_wf.attributes.attributes IS 'an object, at most 8192 bytes as text';
+CREATE INDEX attributes_idx ON durable_wf.attributes
+    USING gin (attributes pg_catalog.jsonb_path_ops);
+
+SELECT pg_catalog.pg_extension_config_dump('durable_wf.attributes', '');
+
+ALTER TABLE durable_wf.attributes ENABLE ROW LEVEL SECURITY;
+CREATE POLICY attributes_owner ON durable_wf.attributes
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) attributes.workflow_id));
+COMMENT ON POLICY attributes_owner ON durable_wf.attributes IS
+'the attributes of the workflows that one may see';
+GRANT SELECT ON durable_wf.attributes TO PUBLIC;
+
+CREATE FUNCTION @extschema@.wf_set_attributes(
+    attributes jsonb, workflow_id text DEFAULT NULL) RETURNS jsonb
+    AS 'MODULE_PATHNAME', 'wf_set_attributes' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_set_attributes(jsonb, text) IS
+'Merge an object into the attributes of a workflow and return all of them: a key that is given replaces the one of that name, and a JSON null removes it. They are to search by: wf_workflows WHERE attributes @> ''{"customer": 7}'' uses an index.
+workflow_id: null means the current workflow. All attributes of a workflow have at most 8192 bytes as text.
+Blocks only while another transaction sets attributes of the same workflow.
+Errors: 22023 bad argument, or too long; WF008 no current workflow; WF001 no such workflow; WF002 cancelled; WF003 finished; 42501 it belongs to another role.';
+
+CREATE OR REPLACE VIEW @extschema@.wf_workflows WITH (security_invoker = true) AS
+SELECT w.workflow_id,
+       r.rolname AS owner,
+       w.status, w.body, w.input, w.output,
+       CASE WHEN w.body IS NOT NULL AND w.status IN ('PENDING', 'RUNNING')
+                 AND w.due_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp()
+            THEN durable_wf.waits_for(w.workflow_id) COLLATE pg_catalog."default"
+            ELSE w.error END AS error,
+       w.attempts,
+       w.created_at, w.updated_at, w.finished_at, w.error_state, w.error_context,
+       w.queue, a.attributes, w.parent_id, w.due_at, w.timeout_at
+  FROM durable_wf.workflow w
+  LEFT JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) w.owner::pg_catalog.oid
+  LEFT JOIN durable_wf.attributes a ON a.workflow_id OPERATOR(pg_catalog.=) w.workflow_id;
+
+COMMENT ON COLUMN @extschema@.wf_workflows.queue IS
+'the queue whose client processes execute it';
+COMMENT ON COLUMN @extschema@.wf_workflows.attributes IS
+'what it can be searched by; NULL if it was never given any';
+COMMENT ON COLUMN @extschema@.wf_workflows.parent_id IS
+'the workflow whose body, or attached session, has started it';
+COMMENT ON COLUMN @extschema@.wf_workflows.due_at IS
+'when it may begin to be executed';
+COMMENT ON COLUMN @extschema@.wf_workflows.timeout_at IS
+'when it is cancelled if it has not ended; NULL: never';
+-- ----- streams
+
+CREATE TABLE durable_wf.stream (
+    workflow_id text COLLATE "C" NOT NULL,
+    name        text COLLATE "C" NOT NULL,
+    closed_at   timestamptz,
+    CONSTRAINT stream_pkey PRIMARY KEY (workflow_id, name)
+);
+COMMENT ON TABLE durable_wf.stream IS
+'one row per stream; a writer keeps its row locked until the transaction ends, so that writers take turns';
+COMMENT ON COLUMN durable_wf.stream.workflow_id IS 'the workflow that it belongs to';
+COMMENT ON COLUMN durable_wf.stream.name IS 'its name within the workflow, 1 to 512 bytes';
+COMMENT ON COLUMN durable_wf.stream.closed_at IS 'when the transaction that closed it began; null: it is open';
+
+SELECT pg_catalog.pg_extension_config_dump('durable_wf.stream', '');
+ALTER TABLE durable_wf.stream ENABLE ROW LEVEL SECURITY;
+CREATE POLICY stream_owner ON durable_wf.stream
+    USING (workflow_id IN (SELECT w.workflow_id FROM durable_wf.workflow w));
+COMMENT ON POLICY stream_owner ON durable_wf.stream IS
+'the streams of the workflows that one may see';
+GRANT SELECT ON durable_wf.stream TO PUBLIC;
+
+CREATE TABLE durable_wf.stream_item (
+    workflow_id text COLLATE "C" NOT NULL,
+    stream      text COLLATE "C" NOT NULL,
+    item_no     bigint NOT NULL,
+    value       jsonb NOT NULL,
+    written_at  timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    CONSTRAINT stream_item_pkey PRIMARY KEY (workflow_id, stream, item_no)
+);
+COMMENT ON TABLE durable_wf.stream_item IS
+'the items of streams; rows are appended, and removed with their workflow only';
+COMMENT ON COLUMN durable_wf.stream_item.workflow_id IS 'the workflow that the stream belongs to';
+COMMENT ON COLUMN durable_wf.stream_item.stream IS 'the name of the stream';
+COMMENT ON COLUMN durable_wf.stream_item.item_no IS 'its number in the stream: 1, 2, 3, ... in the order in which items become visible';
+COMMENT ON COLUMN durable_wf.stream_item.value IS 'what was written; JSON null, never SQL null';
+COMMENT ON COLUMN durable_wf.stream_item.written_at IS 'when the transaction that wrote it began';
+
+SELECT pg_catalog.pg_extension_config_dump('durable_wf.stream_item', '');
+ALTER TABLE durable_wf.stream_item ENABLE ROW LEVEL SECURITY;
+CREATE POLICY stream_item_owner ON durable_wf.stream_item
+    USING (workflow_id IN (SELECT w.workflow_id FROM durable_wf.workflow w));
+COMMENT ON POLICY stream_item_owner ON durable_wf.stream_item IS
+'the streams of the workflows that one may see';
+GRANT SELECT ON durable_wf.stream_item TO PUBLIC;
+
+CREATE TABLE durable_wf.stream_url (
+    token       text COLLATE "C" NOT NULL,
+    workflow_id text COLLATE "C" NOT NULL,
+    stream      text COLLATE "C" NOT NULL,
+    created_at  timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    CONSTRAINT stream_url_pkey PRIMARY KEY (token)
+);
+COMMENT ON TABLE durable_wf.stream_url IS
+'one row per token that lets its holder read a stream';
+COMMENT ON COLUMN durable_wf.stream_url.token IS 'the token';
+COMMENT ON COLUMN durable_wf.stream_url.workflow_id IS 'the workflow that the stream belongs to';
+COMMENT ON COLUMN durable_wf.stream_url.stream IS 'the name of the stream, which need not exist yet';
+COMMENT ON COLUMN durable_wf.stream_url.created_at IS 'when the transaction that created it began';
+CREATE INDEX stream_url_workflow_idx ON durable_wf.stream_url (workflow_id);
+
+SELECT pg_catalog.pg_extension_config_dump('durable_wf.stream_url', '');
+ALTER TABLE durable_wf.stream_url ENABLE ROW LEVEL SECURITY;
+CREATE POLICY stream_url_owner ON durable_wf.stream_url
+    USING (workflow_id IN (SELECT w.workflow_id FROM durable_wf.workflow w));
+COMMENT ON POLICY stream_url_owner ON durable_wf.stream_url IS
+'the streams of the workflows that one may see';
+GRANT SELECT ON durable_wf.stream_url TO PUBLIC;
+
+-- Whoever reads has to know of an item, and that there will be none any more.
+CREATE TRIGGER note_arrival BEFORE INSERT ON durable_wf.stream_item
+    FOR EACH ROW EXECUTE FUNCTION durable_wf.note_arrival('stream_item');
+CREATE TRIGGER note_close BEFORE INSERT OR UPDATE ON durable_wf.stream
+    FOR EACH ROW WHEN (NEW.closed_at IS NOT NULL)
+    EXECUTE FUNCTION durable_wf.note_arrival('stream');
+ALTER TABLE durable_wf.stream_item ENABLE ALWAYS TRIGGER note_arrival;
+ALTER TABLE durable_wf.stream ENABLE ALWAYS TRIGGER note_close;
+
+CREATE FUNCTION @extschema@.wf_write_stream(
+    stream text, value jsonb, workflow_id text DEFAULT NULL) RETURNS bigint
+    AS 'MODULE_PATHNAME', 'wf_write_stream' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_write_stream(text, jsonb, text) IS
+'Append an item to a stream of a workflow and return its number: 1, 2, 3, ... without gaps, in the order in which items become visible. At commit everyone waiting for it wakes; after a rollback nothing was written. The first write makes the stream.
+stream: 1 to 512 bytes. value: any JSON; SQL null is written as JSON null. workflow_id: null means the current workflow.
+Blocks while another transaction that writes to the same stream has not ended: writers take turns until they commit.
+Errors: 22023 bad argument; 55000 the stream is closed; WF008 no current workflow; WF001 no such workflow; WF002 cancelled; WF003 finished; 42501 it belongs to another role.';
+
+CREATE FUNCTION @extschema@.wf_write_stream_many(
+    stream text, items jsonb[], workflow_id text DEFAULT NULL) RETURNS bigint
+    AS 'MODULE_PATHNAME', 'wf_write_stream_many' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_write_stream_many(text, jsonb[], text) IS
+'wf_write_stream() of each element, all or none; returns the number of the last. Their numbers follow one another.
+items: one element at least; an element that is SQL null is written as JSON null.
+Errors: 22023 bad argument; otherwise as for wf_write_stream().';
+
+CREATE FUNCTION @extschema@.wf_close_stream(
+    stream text, workflow_id text DEFAULT NULL) RETURNS void
+    AS 'MODULE_PATHNAME', 'wf_close_stream' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_close_stream(text, text) IS
+'Say that nothing more will be written to a stream: later writes raise 55000, and who has read all of it is told that it has ended. One that is closed already stays as it is. Blocks as wf_write_stream() does.
+stream: 1 to 512 bytes; it need not have been written. workflow_id: null means the current workflow.
+Errors: 22023 bad argument; WF008 no current workflow; WF001 no such workflow; WF002 cancelled; WF003 finished; 42501 it belongs to another role.';
+
+CREATE TYPE @extschema@.wf_stream_item AS (item_no bigint, value jsonb, ended boolean);
+COMMENT ON TYPE @extschema@.wf_stream_item IS 'an item of a stream, or its end';
+COMMENT ON COLUMN @extschema@.wf_stream_item.item_no IS
+'its number in the stream; NULL: the stream has ended';
+COMMENT ON COLUMN @extschema@.wf_stream_item.value IS
+'what was written; SQL NULL when the stream has ended only';
+COMMENT ON COLUMN @extschema@.wf_stream_item.ended IS
+'true: all was read, and nothing can come any more';
+
+CREATE FUNCTION @extschema@.wf_read_stream(
+    workflow_id text, stream text, after bigint DEFAULT 0,
+    max_items integer DEFAULT 100, timeout interval DEFAULT '60 s')
+    RETURNS SETOF @extschema@.wf_stream_item
+    AS 'MODULE_PATHNAME', 'wf_read_stream' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 100;
+COMMENT ON FUNCTION @extschema@.wf_read_stream(text, text, bigint, integer, interval) IS
+'The items of a stream after a number, in order; waits for the first of them. Takes nothing away: any number of readers can read, from any place, again and again. When all was read and nothing can come any more, since the stream is closed or its workflow has ended: one row at once, with ended true and nulls. No row on timeout. The workflow and the stream need not exist yet.
+after: the number of the last item that the caller has; 0 for all. max_items: at least 1. timeout: null waits for ever, ''0'' never waits. Holds a snapshot while it waits; CALL wf_read_stream(...) does not.
+Errors: 22023 bad argument; 42501 it belongs to another role; 25001 would have to wait in REPEATABLE READ or SERIALIZABLE.';
+
+CREATE PROCEDURE @extschema@.wf_read_stream(
+    IN workflow_id text, IN stream text, IN after bigint,
+    IN max_items integer, IN timeout interval,
+    INOUT items jsonb, INOUT last_item bigint, INOUT ended boolean)
+    AS 'MODULE_PATHNAME', 'wf_read_stream' LANGUAGE C;
+COMMENT ON PROCEDURE @extschema@.wf_read_stream(text, text, bigint, integer, interval, jsonb, bigint, boolean) IS
+'wf_read_stream() that commits what came before and then waits holding no snapshot and no lock. Inside a transaction block it waits like the function, with a notice. Pass null for the last three arguments.
+items: an array of values, null when there are none. last_item: the number of the last of them, or else the argument after: what to pass as after next time. ended: nothing can come any more; false on timeout.';
+
+CREATE FUNCTION @extschema@.wf_create_stream_url(
+    stream text, workflow_id text DEFAULT NULL) RETURNS @extschema@.wf_webhook
+    AS 'MODULE_PATHNAME', 'wf_create_stream_url' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_create_stream_url(text, text) IS
+'Create a random token that lets its holder read this stream, and nothing else; return it and the URL that has it. It lives as long as the rows of the workflow, also after its end; wf_dispose_hook() takes it back. The URL begins with durable_wf.http_base_url. Does not block.
+stream: 1 to 512 bytes; it need not exist yet. workflow_id: null means the current workflow.
+Errors: 22023 bad argument; WF008 no current workflow; WF001 no such workflow; 42501 it belongs to another role.';
+
+CREATE VIEW @extschema@.wf_streams WITH (security_invoker = true) AS
+SELECT s.workflow_id, s.name AS stream,
+       COALESCE(i.item_no, 0) AS last_item,
+       s.closed_at, i.written_at
+  FROM durable_wf.stream s
+  LEFT JOIN LATERAL (
+      SELECT j.item_no, j.written_at
+        FROM durable_wf.stream_item j
+       WHERE j.workflow_id OPERATOR(pg_catalog.=) s.workflow_id
+         AND j.stream OPERATOR(pg_catalog.=) s.name
+       ORDER BY j.item_no DESC LIMIT 1) i ON true;
+COMMENT ON VIEW @extschema@.wf_streams IS
+'the streams of the workflows whose owner''s privileges you have';
+GRANT SELECT ON @extschema@.wf_streams TO PUBLIC;
+COMMENT ON COLUMN @extschema@.wf_streams.workflow_id IS
+'the workflow that it belongs to';
+COMMENT ON COLUMN @extschema@.wf_streams.stream IS
+'its name within the workflow';
+COMMENT ON COLUMN @extschema@.wf_streams.last_item IS
+'the number of its last item; 0: none was written yet';
+COMMENT ON COLUMN @extschema@.wf_streams.closed_at IS
+'start of the transaction that closed it; NULL: it is open, unless its workflow has ended';
+COMMENT ON COLUMN @extschema@.wf_streams.written_at IS
+'start of the transaction that wrote its last item; NULL: none was written yet';
+
+COMMENT ON FUNCTION @extschema@.wf_dispose_hook(text) IS
+'End a hook: at commit its token is free, what was not taken is gone, and whoever awaits it gets WF006. Or take back the token of a stream, also after the end of its workflow. Returns false when there is neither. Blocks while another transaction resumes the hook, or has received from it.
+Errors: 22023 bad argument; 42501 its workflow belongs to another role.';
+
+COMMENT ON TYPE @extschema@.wf_webhook IS 'a webhook, or a stream to read: its token, and the URL that has it';
+COMMENT ON COLUMN durable_wf.wait.door IS 'm, d: message with or without topic; n: notification; h: hook; r: response to a webhook''s request; e: event; s: item of a stream, or its end; u: a writer of a stream that has gone; w: end of a workflow; t: time only';
+COMMENT ON COLUMN durable_wf.wait.target_id IS 'the workflow whose mailbox, event, stream or end it is';
+COMMENT ON COLUMN durable_wf.wait.key IS 'topic, event id, token, request, stream or key';
+
+CREATE OR REPLACE VIEW @extschema@.wf_waiters WITH (security_invoker = true) AS
+SELECT workflow_id, door, key, pid, suspended, waiting_since, deadline
+  FROM durable_wf.waiters()
+ UNION ALL
+SELECT a.target_id COLLATE pg_catalog."default",
+       CASE a.door WHEN 'n' THEN 'notify' WHEN 'h' THEN 'hook' WHEN 'r' THEN 'hook' WHEN 'e' THEN 'event'
+                   WHEN 'w' THEN 'result' WHEN 't' THEN 'timer' WHEN 's' THEN 'stream' ELSE 'message' END,
+       CASE WHEN a.door NOT IN ('d', 'w', 't') THEN a.key COLLATE pg_catalog."default" END,
+       NULL, true, a.since, a.deadline
+  FROM durable_wf.wait a
+ WHERE a.door NOT IN ('w', 'u') OR a.position OPERATOR(pg_catalog.=) 0;
+COMMENT ON VIEW @extschema@.wf_waiters IS
+'who waits now, and for what: one row per session, or suspended workflow, and topic; workflow_id is the workflow that waits or, for the doors event, stream and result, the one that is waited for; a null deadline waits for ever';
+
+COMMENT ON COLUMN @extschema@.wf_webhook.token IS
+'the token of the hook, or of the stream';
+COMMENT ON COLUMN @extschema@.wf_webhook.url IS
+'durable_wf.http_base_url and /.well-known/workflow/v1/webhook/<token>, or stream/<token>';
+COMMENT ON COLUMN @extschema@.wf_waiters.workflow_id IS
+'who waits; with the doors event, stream and result, and for wf_await_response, the workflow that is waited for';
+COMMENT ON COLUMN @extschema@.wf_waiters.door IS
+'message (wf_recv, wf_recv_any, wf_recv_many), event (wf_get_event), stream (wf_read_stream), notify (wf_wait_for_event), hook (wf_await_hook, wf_await_response), result (wf_result), queue (wf_attach_next; no workflow yet), timer (wf_sleep, pauses of wf_step)';
+COMMENT ON COLUMN @extschema@.wf_waiters.key IS
+'the topic (NULL: none), key, stream, event id, token or, for wf_await_response, number of the request; NULL with the door result';
+COMMENT ON COLUMN @extschema@.wf_stat.door IS
+'message, event, notify, hook, result, queue, timer, stream; NULL for what concerns all of them';
+COMMENT ON COLUMN @extschema@.wf_stat.sends IS
+'committed: messages; published values; items of streams, and their ends; notifications, one per workflow; starts, ends and changes of owner';
+
+COMMENT ON FUNCTION @extschema@.wf_listen(text) IS
+'LISTEN for news of a workflow or, with null, of all workflows that the current user owns; returns the channel. One connection can follow thousands.
+From its commit on this session gets a NOTIFY for each commit that sends to, publishes in, writes to a stream of, notifies, starts, ends or hands over such a workflow, as long as the role that called has the privileges of its owner: the payload is JSON with workflow_id, kind (message, event, stream, notify, hook, result) and key, or kind resync: look at everything, something was lost. News come at once when it was quiet, else at most every durable_wf.notify_min_gap; a background worker sends them, the senders do not.
+Ends with wf_unlisten(), UNLISTEN, DISCARD ALL, a rollback of the transaction that began it, and the session. It wants a server session of its own: behind a proxy that pools transactions, the news go to whichever client has that session then, or to nobody.
+Errors: WF001 no such workflow; 42501 it belongs to another role; 53400 the role listens for too many; 55000 the library is not preloaded.';
+
+COMMENT ON FUNCTION @extschema@.wf_prune(interval, integer) IS
+'Remove workflows that ended longer ago than older_than, with their messages, events, streams and idempotency keys: at most batch (at least 1) of those whose owner''s privileges the caller has, the oldest first. Returns how many; call it again, each time in a transaction of its own, until it returns less than batch.
+A workflow whose end some open transaction may not have seen yet is left for a later call. Can run beside everything else; does not wait.
+Errors: 22023 bad argument; 25001 in REPEATABLE READ or SERIALIZABLE.';
+
+-- Default privileges may have given more on the tables than we want: who can
+-- put a trigger on them has the rights of their owner at the next call.
+DO $$
+DECLARE
+    relation pg_catalog.regclass;
+    role pg_catalog.regrole;
+BEGIN
+    FOR relation, role IN
+        SELECT c.oid, a.grantee
+          FROM pg_catalog.pg_class c, pg_catalog.aclexplode(c.relacl) a
+         WHERE c.relnamespace OPERATOR(pg_catalog.=) 'durable_wf'::pg_catalog.regnamespace
+           AND a.grantee OPERATOR(pg_catalog.<>) c.relowner
+           AND a.grantee OPERATOR(pg_catalog.<>) 0
+    LOOP
+        EXECUTE pg_catalog.format('REVOKE ALL ON %s FROM %s', relation, role);
+    END LOOP;
+    REVOKE ALL ON ALL TABLES IN SCHEMA durable_wf FROM PUBLIC;
+    GRANT SELECT ON ALL TABLES IN SCHEMA durable_wf TO PUBLIC;
+    REVOKE ALL ON ALL SEQUENCES IN SCHEMA durable_wf FROM PUBLIC;
+END $$;

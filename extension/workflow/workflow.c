@@ -17,6 +17,7 @@
  */
 #include "base/durable_wf.h"
 
+#include "access/xact.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -35,9 +36,13 @@
 #include "shared/workers.h"
 #include "store/home.h"
 #include "store/store.h"
+#include "workflow/attributes.h"
 #include "workflow/body.h"
+#include "workflow/family.h"
 
 PG_FUNCTION_INFO_V1(wf_current);
+PG_FUNCTION_INFO_V1(wf_complete);
+PG_FUNCTION_INFO_V1(wf_fail);
 
 /* Argument n, whose type is passed by reference, as a value */
 static DwfValue
@@ -49,6 +54,15 @@ argument_value(FunctionCallInfo fcinfo, int n)
 	if (!value.isnull)
 		value.value = PG_GETARG_DATUM(n);
 	return value;
+}
+
+/* Argument n, of which the objects of an older version know nothing */
+static DwfValue
+later_argument(FunctionCallInfo fcinfo, int n)
+{
+	DwfValue	none = {.isnull = true};
+
+	return n < PG_NARGS() ? argument_value(fcinfo, n) : none;
 }
 
 /* The arguments of wf_start */
@@ -79,6 +93,10 @@ start_arguments(FunctionCallInfo fcinfo)
 	if (!PG_ARGISNULL(5))
 		(void) dwf_args_is_positive(PG_GETARG_INTERVAL_P(5), "timeout");
 	start.timeout = argument_value(fcinfo, 5);
+	start.attributes = later_argument(fcinfo, 6);
+	if (!start.attributes.isnull)
+		dwf_attributes_check(start.attributes.value);
+	start.parent = dwf_family_parent();
 	return start;
 }
 
@@ -105,7 +123,8 @@ check_same_start(const DwfStart *start)
 }
 
 /*
- * wf_start(workflow_id, body, input, queue, start_after, timeout) → text
+ * wf_start(workflow_id, body, input, queue, start_after, timeout, attributes)
+ * → text
  */
 DWF_JOURNALLED(wf_start, 0);
 static Datum
@@ -129,6 +148,10 @@ do_wf_start(PG_FUNCTION_ARGS)
 		check_same_start(&start);
 		PG_RETURN_TEXT_P(start.workflow_id);
 	}
+	if (!start.attributes.isnull)
+		dwf_attributes_start(start.workflow_id, start.attributes.value);
+	if (start.parent)
+		dwf_family_note_start(start.parent);
 	if (!start.timeout.isnull)
 		dwf_presence_changed(MyDatabaseId);
 	if (start.body && !dwf_preloaded())
@@ -172,35 +195,59 @@ wf_current(PG_FUNCTION_ARGS)
 }
 
 /*
- * End the current workflow, or raise why it cannot be ended: WF001, 42501,
- * WF002, WF003, WF008
+ * A call that ends a workflow.  It ends the run of the one that this session
+ * executes; another one, which it names, it ends by a step like any other.
  */
-static void
-finish_current(FunctionCallInfo fcinfo, const char *status, DwfValue output,
-			   DwfValue error)
+static Datum
+call_end(const DwfCall *own, const DwfCall *other, FunctionCallInfo fcinfo)
 {
-	text	   *workflow_id = dwf_identity_argument(fcinfo, -1);
+	DwfValue	named = later_argument(fcinfo, 1);
+	bool		is_own = named.isnull ||
+	dwf_claim_executes_that(DatumGetTextPP(named.value));
+
+	return dwf_journal_call(is_own ? own : other, fcinfo);
+}
+
+/* End the workflow of argument 1, or the current one; or raise why not */
+static void
+finish(FunctionCallInfo fcinfo, const char *status, DwfValue output,
+	   DwfValue error)
+{
+	text	   *workflow_id = dwf_identity_argument(fcinfo,
+													PG_NARGS() > 1 ? 1 : -1);
 
 	while (!dwf_store_finish(workflow_id, GetUserId(), status, output, error))
 		dwf_identity_check_live(workflow_id, GetUserId());
-	dwf_claim_end_at_commit();
+	if (dwf_claim_executes_that(workflow_id))
+		dwf_claim_end_at_commit();
 }
 
-/* wf_complete(output) → void */
-DWF_JOURNALLED_END(wf_complete);
+/* What wf_complete does */
 static Datum
 do_wf_complete(PG_FUNCTION_ARGS)
 {
 	DwfValue	none = {.isnull = true};
 
 	dwf_store_require_writable("wf_complete");
-	finish_current(fcinfo, DWF_STATUS_SUCCESS, argument_value(fcinfo, 0),
-				   none);
+	finish(fcinfo, DWF_STATUS_SUCCESS, argument_value(fcinfo, 0), none);
 	PG_RETURN_VOID();
 }
 
-/* wf_fail(error) → void */
-DWF_JOURNALLED_END(wf_fail);
+/* wf_complete(output, workflow_id) → void */
+Datum
+wf_complete(PG_FUNCTION_ARGS)
+{
+	static const DwfCall own = {
+		"wf_complete", -1, false, do_wf_complete, 0, true
+	};
+	static const DwfCall other = {
+		"wf_complete", 1, false, do_wf_complete, 0, false
+	};
+
+	return call_end(&own, &other, fcinfo);
+}
+
+/* What wf_fail does */
 static Datum
 do_wf_fail(PG_FUNCTION_ARGS)
 {
@@ -208,32 +255,83 @@ do_wf_fail(PG_FUNCTION_ARGS)
 
 	dwf_args_require(fcinfo, 0, "error");
 	dwf_store_require_writable("wf_fail");
-	finish_current(fcinfo, DWF_STATUS_ERROR, none, argument_value(fcinfo, 0));
+	finish(fcinfo, DWF_STATUS_ERROR, none, argument_value(fcinfo, 0));
 	PG_RETURN_VOID();
 }
 
-/* wf_cancel(workflow_id) → boolean, false if it has ended before */
+/* wf_fail(error, workflow_id) → void */
+Datum
+wf_fail(PG_FUNCTION_ARGS)
+{
+	static const DwfCall own = {
+		"wf_fail", -1, false, do_wf_fail, 0, true
+	};
+	static const DwfCall other = {
+		"wf_fail", 1, false, do_wf_fail, 0, false
+	};
+
+	return call_end(&own, &other, fcinfo);
+}
+
+/* Who cancels, and why: what is kept as the error of what is cancelled */
+static text *
+cancel_error(DwfValue reason)
+{
+	char	   *role = GetUserNameFromId(GetUserId(), false);
+
+	if (reason.isnull)
+		return cstring_to_text(psprintf("cancelled by %s", role));
+	return cstring_to_text(psprintf("cancelled by %s: %s", role,
+									TextDatumGetCString(reason.value)));
+}
+
+/* Are the children to be cancelled, too?  Then they must all be visible. */
+static bool
+with_children(FunctionCallInfo fcinfo)
+{
+	if (PG_NARGS() <= 2)
+		return false;
+	dwf_args_require(fcinfo, 2, "children");
+	if (PG_GETARG_BOOL(2) && IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("cannot cancel children in a REPEATABLE READ or SERIALIZABLE transaction"),
+				 errdetail("Its snapshot does not show those that were started since.")));
+	return PG_GETARG_BOOL(2);
+}
+
+/*
+ * wf_cancel(workflow_id, reason, children) → boolean, false when the
+ * workflow has ended already
+ */
 DWF_JOURNALLED(wf_cancel, 0);
 static Datum
 do_wf_cancel(PG_FUNCTION_ARGS)
 {
 	DwfValue	none = {.isnull = true};
+	DwfValue	error = {0};
 	text	   *workflow_id;
+	bool		children;
+	bool		was_live = true;
 	DwfLife		life;
 
 	workflow_id = dwf_args_name(fcinfo, 0, "workflow_id", DWF_WORKFLOW_ID_MAX);
+	children = with_children(fcinfo);
 	dwf_store_require_writable("wf_cancel");
+	error.value = PointerGetDatum(cancel_error(later_argument(fcinfo, 1)));
 
-	while (!dwf_store_finish(workflow_id, GetUserId(), DWF_STATUS_CANCELLED,
-							 none, none))
+	while (was_live &&
+		   !dwf_store_finish(workflow_id, GetUserId(), DWF_STATUS_CANCELLED,
+							 none, error))
 	{
 		dwf_identity_check_exists(workflow_id, &life, GetUserId());
-		if (life.finished)
-			PG_RETURN_BOOL(false);
+		was_live = !life.finished;
 	}
-	if (dwf_claim_executes_that(workflow_id))
+	if (was_live && dwf_claim_executes_that(workflow_id))
 		dwf_claim_end_at_commit();
-	PG_RETURN_BOOL(true);
+	if (children)
+		dwf_family_cancel(workflow_id, DatumGetTextPP(error.value));
+	PG_RETURN_BOOL(was_live);
 }
 
 /* Raise 42501 if a workflow has a body that this role cannot run */

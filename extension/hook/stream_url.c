@@ -1,0 +1,45 @@
+/*-------------------------------------------------------------------------
+ *
+ * stream_url.c
+ *	  Tokens that let their holders read a stream: wf_create_stream_url.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "base/durable_wf.h"
+
+#include "miscadmin.h"
+
+#include "base/args.h"
+#include "hook/http_response.h"
+#include "hook/token.h"
+#include "session/identity.h"
+#include "session/journal.h"
+#include "store/store.h"
+#include "store/stream_rows.h"
+
+
+/* wf_create_stream_url(stream, workflow_id) → (token, url) */
+DWF_JOURNALLED(wf_create_stream_url, 0);
+static Datum
+do_wf_create_stream_url(PG_FUNCTION_ARGS)
+{
+	text	   *stream = dwf_args_name(fcinfo, 0, "stream", DWF_KEY_MAX);
+	text	   *workflow_id = dwf_identity_argument(fcinfo, 1);
+	text	   *token;
+	Datum		values[2];
+	bool		nulls[2] = {false, false};
+	DwfLife		life;
+
+	dwf_store_require_writable("wf_create_stream_url");
+	token = dwf_token_generate();
+	while (!dwf_store_create_stream_url(token, workflow_id, stream,
+										GetUserId()))
+	{
+		CHECK_FOR_INTERRUPTS();
+		dwf_identity_check_exists(workflow_id, &life, GetUserId());
+	}
+
+	values[0] = PointerGetDatum(token);
+	values[1] = PointerGetDatum(dwf_http_stream_url(token));
+	return dwf_args_return_row(fcinfo, values, nulls);
+}

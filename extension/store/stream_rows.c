@@ -1,0 +1,439 @@
+/*-------------------------------------------------------------------------
+ *
+ * stream_rows.c
+ *	  The tables as C functions: streams, their items, and their URLs.
+ *
+ * A writer locks the row of its stream and keeps the lock until the
+ * transaction ends.  With the lock it looks for the last number, in a snapshot
+ * that is made after it has the lock.  So numbers have no gaps, and items
+ * become visible in their order.  The row is locked and not updated, so that
+ * it has no versions to be cleaned up, whatever snapshot is held for long.
+ *
+ * The end of a workflow does not wait for a writer.  A writer looks for the
+ * end when it has the lock; so one that began before the end and has not ended
+ * itself has the lock, and a reader that sees the end and then no such lock
+ * knows that nothing more can come.  It has to look for items after that.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "store/stream_rows.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/multixact.h"
+#include "access/skey.h"
+#include "access/stratnum.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "executor/tuptable.h"
+#include "storage/procarray.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "store/catalog.h"
+#include "store/statement.h"
+#include "store/probe.h"
+#include "store/store_sql.h"
+
+/* Workflow $1 has not ended, and $n, a role, may act on it */
+#define LIVE(n) \
+	"w.workflow_id" EQ "$1 AND w.finished_at IS NULL AND " ROLE_MAY_ACT(n)
+
+/* The number of the last item of stream $2 of workflow $1, or 0 */
+#define LAST \
+	"COALESCE((SELECT i.item_no FROM durable_wf.stream_item i" \
+	"   WHERE i.workflow_id" EQ "$1 AND i.stream" EQ "$2" \
+	"   ORDER BY i.item_no DESC LIMIT 1), 0::pg_catalog.int8)"
+
+/* id, stream, role */
+static DwfStatement create_query = {
+	"INSERT INTO durable_wf.stream (workflow_id, name)"
+	" SELECT w.workflow_id, $2 FROM durable_wf.workflow w WHERE " LIVE("$3")
+	" ON CONFLICT (workflow_id, name) DO NOTHING",
+	3, {TEXTOID, TEXTOID, OIDOID}, NULL
+};
+
+/* id, stream, value, role */
+static DwfStatement append_query = {
+	"INSERT INTO durable_wf.stream_item (workflow_id, stream, item_no, value)"
+	" SELECT w.workflow_id, $2, " LAST " OPERATOR(pg_catalog.+) 1, $3"
+	" FROM durable_wf.workflow w WHERE " LIVE("$4")
+	" RETURNING item_no",
+	4, {TEXTOID, TEXTOID, JSONBOID, OIDOID}, NULL
+};
+
+/* id, stream, values, role */
+static DwfStatement append_many_query = {
+	"INSERT INTO durable_wf.stream_item (workflow_id, stream, item_no, value)"
+	" SELECT w.workflow_id, $2, l.item_no OPERATOR(pg_catalog.+) u.ordinal,"
+	" u.value"
+	" FROM durable_wf.workflow w"
+	" CROSS JOIN (SELECT " LAST " AS item_no) l"
+	" CROSS JOIN pg_catalog.unnest($3) WITH ORDINALITY u (value, ordinal)"
+	" WHERE " LIVE("$4") " ORDER BY u.ordinal"
+	" RETURNING item_no",
+	4, {TEXTOID, TEXTOID, JSONBARRAYOID, OIDOID}, NULL
+};
+
+/* id, stream, role */
+static DwfStatement close_query = {
+	"UPDATE durable_wf.stream s SET closed_at = pg_catalog.now()"
+	" FROM durable_wf.workflow w"
+	" WHERE s.workflow_id" EQ "$1 AND s.name" EQ "$2 AND " LIVE("$3"),
+	3, {TEXTOID, TEXTOID, OIDOID}, NULL
+};
+
+/* id, stream */
+static DwfStatement state_query = {
+	"SELECT w.owner::pg_catalog.oid, w.finished_at IS NOT NULL,"
+	" s.closed_at IS NOT NULL FROM durable_wf.workflow w"
+	" LEFT JOIN durable_wf.stream s"
+	"   ON s.workflow_id" EQ "w.workflow_id AND s.name" EQ "$2"
+	" WHERE w.workflow_id" EQ "$1",
+	2, {TEXTOID, TEXTOID}, NULL
+};
+
+/* id, stream, after, at most so many */
+static DwfStatement read_query = {
+	"SELECT i.item_no, i.value FROM durable_wf.stream_item i"
+	" WHERE i.workflow_id" EQ "$1 AND i.stream" EQ "$2"
+	" AND i.item_no OPERATOR(pg_catalog.>) $3"
+	" ORDER BY i.item_no LIMIT $4",
+	4, {TEXTOID, TEXTOID, INT8OID, INT4OID}, NULL
+};
+
+/* id, stream, after */
+static DwfStatement more_query = {
+	"SELECT FROM durable_wf.stream_item i"
+	" WHERE i.workflow_id" EQ "$1 AND i.stream" EQ "$2"
+	" AND i.item_no OPERATOR(pg_catalog.>) $3"
+	" ORDER BY i.item_no LIMIT 1",
+	3, {TEXTOID, TEXTOID, INT8OID}, NULL
+};
+
+/* token, id, stream, role; a workflow that is being pruned counts as gone */
+static DwfStatement create_url_query = {
+	"INSERT INTO durable_wf.stream_url (token, workflow_id, stream)"
+	" SELECT $1, w.workflow_id, $3 FROM durable_wf.workflow w"
+	" WHERE w.workflow_id" EQ "$2 AND " ROLE_MAY_ACT("$4")
+	" FOR KEY SHARE OF w",
+	4, {TEXTOID, TEXTOID, TEXTOID, OIDOID}, NULL
+};
+
+/* token, role */
+static DwfStatement dispose_url_query = {
+	"DELETE FROM durable_wf.stream_url u USING durable_wf.workflow w"
+	" WHERE u.token" EQ "$1 AND w.workflow_id" EQ "u.workflow_id"
+	" AND " ROLE_MAY_ACT("$2"),
+	2, {TEXTOID, OIDOID}, NULL
+};
+
+/* token */
+static DwfStatement find_url_query = {
+	"SELECT u.workflow_id, w.owner::pg_catalog.oid"
+	" FROM durable_wf.stream_url u"
+	" JOIN durable_wf.workflow w ON w.workflow_id" EQ "u.workflow_id"
+	" WHERE u.token" EQ "$1",
+	1, {TEXTOID}, NULL
+};
+
+/* Begin to look for a stream's row in its table */
+static SysScanDesc
+begin_scan(Relation table, text *workflow_id, text *stream, Snapshot snapshot)
+{
+	ScanKeyData keys[2];
+
+	ScanKeyEntryInitialize(&keys[0], 0, DWF_STREAM_WORKFLOW_ID,
+						   BTEqualStrategyNumber, TEXTOID, C_COLLATION_OID,
+						   F_TEXTEQ, PointerGetDatum(workflow_id));
+	ScanKeyEntryInitialize(&keys[1], 0, DWF_STREAM_NAME,
+						   BTEqualStrategyNumber, TEXTOID, C_COLLATION_OID,
+						   F_TEXTEQ, PointerGetDatum(stream));
+	return systable_beginscan(table, dwf_catalog_relation("stream_pkey"), true,
+							  snapshot, 2, keys);
+}
+
+/*
+ * Lock a stream's row that was at this place, or its last version.  Blocks
+ * while another transaction has it.  DWF_STREAM_REFUSED: it is gone.
+ */
+static DwfStreamState
+lock_row(Relation table, ItemPointer tid, Snapshot snapshot)
+{
+	TupleTableSlot *slot = table_slot_create(table, NULL);
+	DwfStreamState state = DWF_STREAM_REFUSED;
+	TM_FailureData failure;
+	TM_Result	result;
+
+	result = table_tuple_lock(table, tid, snapshot, slot,
+							  GetCurrentCommandId(true),
+							  LockTupleNoKeyExclusive, LockWaitBlock,
+							  TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
+	if (result == TM_Ok)
+		state = slot_attisnull(slot, DWF_STREAM_CLOSED_AT) ?
+			DWF_STREAM_OPEN : DWF_STREAM_CLOSED;
+	else if (result != TM_Deleted)
+		elog(ERROR, "could not lock a stream: %d", (int) result);
+	ExecDropSingleTupleTableSlot(slot);
+	return state;
+}
+
+/* Lock a stream that is there; DWF_STREAM_REFUSED: there is none */
+static DwfStreamState
+lock_present(text *workflow_id, text *stream)
+{
+	Relation	table = table_open(dwf_catalog_relation("stream"), RowShareLock);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	SysScanDesc scan = begin_scan(table, workflow_id, stream, snapshot);
+	HeapTuple	row = systable_getnext(scan);
+	DwfStreamState state = DWF_STREAM_REFUSED;
+	ItemPointerData tid;
+
+	if (HeapTupleIsValid(row))
+		tid = row->t_self;
+	else
+		ItemPointerSetInvalid(&tid);
+	systable_endscan(scan);
+	if (ItemPointerIsValid(&tid))
+		state = lock_row(table, &tid, snapshot);
+	UnregisterSnapshot(snapshot);
+	table_close(table, NoLock);
+	return state;
+}
+
+/*
+ * Lock a stream of a workflow that has not ended and that the role may act on,
+ * and make it if there is none.  Blocks while another transaction has it.
+ * DWF_STREAM_REFUSED: there is no such workflow, or another transaction has
+ * just made the stream; nothing is locked.  That the workflow has not ended is
+ * to be asked again with the lock, as dwf_store_append() does.
+ */
+DwfStreamState
+dwf_store_lock_stream(text *workflow_id, text *stream, Oid role)
+{
+	Datum		values[] = {PointerGetDatum(workflow_id),
+	PointerGetDatum(stream), ObjectIdGetDatum(role)};
+	DwfStreamState state;
+
+	/* before a look at the workflow: README, I5 */
+	(void) GetTopTransactionId();
+	if (!dwf_probe_accepts(workflow_id, role))
+		return DWF_STREAM_REFUSED;
+	state = lock_present(workflow_id, stream);
+	if (state == DWF_STREAM_REFUSED &&
+		dwf_statement_count_latest(&create_query, values) > 0)
+		state = DWF_STREAM_OPEN;
+	return state;
+}
+
+/* Run a statement that appends; the number of the last item, or 0 */
+static int64
+append(DwfStatement *statement, text *workflow_id, text *stream, Datum value,
+	   Oid role)
+{
+	Datum		values[] = {PointerGetDatum(workflow_id),
+	PointerGetDatum(stream), value, ObjectIdGetDatum(role)};
+	DwfRun		r = dwf_statement_run_latest(statement, values);
+	int64		last = 0;
+	bool		isnull;
+
+	if (SPI_processed > 0)
+		last = DatumGetInt64(dwf_statement_column(SPI_processed - 1, 1,
+												  &isnull));
+	dwf_statement_done(r);
+	return last;
+}
+
+/*
+ * Append a value to a stream that this transaction has locked; its number, or
+ * 0 when the workflow has ended or is not the role's
+ */
+int64
+dwf_store_append(text *workflow_id, text *stream, Datum value, Oid role)
+{
+	return append(&append_query, workflow_id, stream, value, role);
+}
+
+/* Append the elements of a jsonb[] without nulls; the number of the last */
+int64
+dwf_store_append_many(text *workflow_id, text *stream, Datum values, Oid role)
+{
+	return append(&append_many_query, workflow_id, stream, values, role);
+}
+
+/*
+ * Close a stream that this transaction has locked; false when the workflow has
+ * ended or is not the role's
+ */
+bool
+dwf_store_close_stream(text *workflow_id, text *stream, Oid role)
+{
+	Datum		values[] = {PointerGetDatum(workflow_id),
+	PointerGetDatum(stream), ObjectIdGetDatum(role)};
+
+	return dwf_statement_count_latest(&close_query, values) > 0;
+}
+
+/*
+ * Look at a workflow and one of its streams; false if there is no workflow.
+ * Of the life only owner and finished are filled in.
+ */
+bool
+dwf_store_stream_state(text *workflow_id, text *stream, DwfLife *life,
+					   bool *closed)
+{
+	Datum		values[] = {PointerGetDatum(workflow_id),
+	PointerGetDatum(stream)};
+	DwfRun		r = dwf_statement_run(&state_query, values, NULL);
+	bool		found = SPI_processed > 0;
+	bool		isnull;
+
+	if (found)
+	{
+		life->owner = DatumGetObjectId(dwf_statement_column(0, 1, &isnull));
+		life->finished = DatumGetBool(dwf_statement_column(0, 2, &isnull));
+		*closed = DatumGetBool(dwf_statement_column(0, 3, &isnull));
+	}
+	dwf_statement_done(r);
+	return found;
+}
+
+/* Does another transaction that has not ended hold this version of a row? */
+static bool
+is_held(HeapTuple row)
+{
+	uint16		infomask = row->t_data->t_infomask;
+	TransactionId xmax = HeapTupleHeaderGetRawXmax(row->t_data);
+
+	if (infomask & HEAP_XMAX_INVALID)
+		return false;
+	if (infomask & HEAP_XMAX_IS_MULTI)
+		return MultiXactIdIsRunning(xmax,
+									HEAP_XMAX_IS_LOCKED_ONLY(infomask));
+	return !TransactionIdIsCurrentTransactionId(xmax) &&
+		TransactionIdIsInProgress(xmax);
+}
+
+/*
+ * Has a transaction that has not ended locked this stream, or made it?  Blocks
+ * for nothing.  A lock that is taken while this looks is of no interest: its
+ * owner looks at the workflow after that.
+ */
+bool
+dwf_store_stream_has_writer(text *workflow_id, text *stream)
+{
+	Relation	table = table_open(dwf_catalog_relation("stream"), AccessShareLock);
+	SysScanDesc scan;
+	SnapshotData dirty;
+	HeapTuple	row;
+	bool		found = false;
+
+	InitDirtySnapshot(dirty);
+	scan = begin_scan(table, workflow_id, stream, &dirty);
+	while (!found && HeapTupleIsValid(row = systable_getnext(scan)))
+		found = TransactionIdIsValid(dirty.xmin) || is_held(row);
+	systable_endscan(scan);
+	table_close(table, NoLock);
+	return found;
+}
+
+/*
+ * Are there committed items after a number that this transaction's snapshot
+ * may be too old for?
+ */
+bool
+dwf_store_stream_has_more(text *workflow_id, text *stream, int64 after)
+{
+	Datum		values[] = {PointerGetDatum(workflow_id),
+	PointerGetDatum(stream), Int64GetDatum(after)};
+
+	return IsolationUsesXactSnapshot() &&
+		dwf_statement_count_latest(&more_query, values) > 0;
+}
+
+/* The items after a number, at most so many; returns how many there are */
+int
+dwf_store_read_stream(text *workflow_id, text *stream, int64 after, int limit,
+					  DwfStreamItem **items)
+{
+	Datum		values[] = {PointerGetDatum(workflow_id),
+		PointerGetDatum(stream), Int64GetDatum(after),
+	Int32GetDatum(limit)};
+	DwfRun		r = dwf_statement_run(&read_query, values, NULL);
+	int			count = (int) SPI_processed;
+	bool		isnull;
+
+	*items = NULL;
+	if (count > 0)
+		*items = MemoryContextAllocHuge(r.caller_context,
+										count * sizeof(DwfStreamItem));
+	for (int i = 0; i < count; i++)
+	{
+		(*items)[i].item_no =
+			DatumGetInt64(dwf_statement_column(i, 1, &isnull));
+		(*items)[i].value = dwf_statement_copy_column(r, i, 2).value;
+	}
+	dwf_statement_done(r);
+	return count;
+}
+
+/*
+ * Create a token of a stream; false if there is no such workflow that the role
+ * may act on
+ */
+bool
+dwf_store_create_stream_url(text *token, text *workflow_id, text *stream,
+							Oid role)
+{
+	Datum		values[] = {PointerGetDatum(token),
+		PointerGetDatum(workflow_id), PointerGetDatum(stream),
+	ObjectIdGetDatum(role)};
+
+	(void) GetTopTransactionId();
+	return dwf_statement_count(&create_url_query, values, NULL) > 0;
+}
+
+/* Are streams there at all?  Not before ALTER EXTENSION UPDATE to 0.4.0. */
+static bool
+are_there(void)
+{
+	return OidIsValid(dwf_catalog_find_relation("stream_url"));
+}
+
+/* Take a token of a stream back; false if the role has no such token */
+bool
+dwf_store_dispose_stream_url(text *token, Oid role)
+{
+	Datum		values[] = {PointerGetDatum(token), ObjectIdGetDatum(role)};
+
+	return are_there() &&
+		dwf_statement_count(&dispose_url_query, values, NULL) > 0;
+}
+
+/* The workflow whose stream a token is for, and its owner; or NULL */
+text *
+dwf_store_find_stream_url(text *token, Oid *owner)
+{
+	Datum		values[] = {PointerGetDatum(token)};
+	text	   *workflow_id = NULL;
+	DwfRun		r;
+	bool		isnull;
+
+	if (!are_there())
+		return NULL;
+	r = dwf_statement_run(&find_url_query, values, NULL);
+	if (SPI_processed > 0)
+	{
+		workflow_id = DatumGetTextP(dwf_statement_copy_column(r, 0, 1).value);
+		*owner = DatumGetObjectId(dwf_statement_column(0, 2, &isnull));
+	}
+	dwf_statement_done(r);
+	return workflow_id;
+}

@@ -57,6 +57,17 @@ SET durable_wf.workflow_id = 'wa';
 SELECT wf_cancel('wa-gone');
 SELECT * FROM wf_wait_any('[{"workflow_id": "wa-fails"}]');
 SELECT * FROM wf_wait_any('[{"workflow_id": "wa"}, {"workflow_id": "wa-gone"}]');
+-- streams: the next item, or the end; read, not taken
+SELECT wf_start('wa-stream');
+SELECT wf_write_stream('s', to_jsonb(v), 'wa-stream') FROM unnest('{one,two}'::text[]) v;
+SELECT * FROM wf_wait_any('[{"topic": "a"}, {"workflow_id": "wa-stream", "stream": "s", "after": 0}]');
+SELECT * FROM wf_wait_any('[{"workflow_id": "wa-stream", "stream": "s"}]', '0');
+SELECT * FROM wf_wait_any('[{"workflow_id": "wa-stream", "stream": "s", "after": 1}, {"workflow_id": "wa-done"}]');
+SELECT * FROM wf_wait_any('[{"workflow_id": "wa-stream", "stream": "s", "after": 2}]', '10 ms');
+SELECT wf_write_stream('s', NULL, 'wa-stream'), wf_close_stream('s', 'wa-stream');
+CALL wf_wait_any('[{"workflow_id": "wa-stream", "stream": "s", "after": 2}]', '1 s', NULL, NULL, NULL);
+CALL wf_wait_any('[{"workflow_id": "wa-stream", "stream": "s", "after": 3}]', '1 s', NULL, NULL, NULL);
+SELECT count(*) FROM wf_read_stream('wa-stream', 's', timeout => '0');
 -- without a current workflow, where none is needed
 RESET durable_wf.workflow_id;
 SELECT * FROM wf_wait_any('[{"workflow_id": "wa-child", "key": "k"}]');
@@ -67,6 +78,7 @@ SELECT wf_send('wa', '"last"', repeat('x', 512)) > 0;
 SELECT source, value FROM wf_wait_any((SELECT jsonb_agg(jsonb_build_object('topic', rpad(g::text || '.', 512, 'x'))) FROM generate_series(1, 127) g)
   || jsonb_build_array(jsonb_build_object('topic', repeat('x', 512))), '10 ms', 'wa');
 SELECT source, value FROM wf_wait_any((SELECT jsonb_agg(jsonb_build_object('event_id', rpad(g::text || '.', 512, 'x'))) FROM generate_series(1, 128) g), '10 ms', 'wa');
+SELECT source, value FROM wf_wait_any((SELECT jsonb_agg(jsonb_build_object('workflow_id', 'wa ' || g, 'stream', rpad(g::text || '.', 512, 'x'))) FROM generate_series(1, 128) g), '10 ms');
 SELECT source, value FROM wf_wait_any((SELECT jsonb_agg(jsonb_build_object('workflow_id', 'wa ' || g, 'key', rpad(g::text || '.', 512, 'x'))) FROM generate_series(1, 128) g), '10 ms');
 
 \a \t
@@ -76,7 +88,10 @@ SELECT test.try(format('SELECT wf_wait_any(%L, ''0'', ''wa'')', s))
   FROM unnest(ARRAY['null', '7', '"a"', '{}', '{"topic": "a"}', '[]', '[[]]', '["a"]', '[{}]', '[null]',
        '[{"topic": "a"}, {"tropic": "a"}]', '[{"topic": "a"}, {"topic": "a", "event_id": "e"}]',
        '[{"topic": "a"}, {"topic": "a", "x": null}]', '[{"key": "k"}]', '[{"workflow_id": "w", "key": "k", "token": "t"}]',
-       '[{"workflow_id": "w", "after": 1}]', '[{"topic": 1}]', '[{"topic": ["a"]}]', '[{"topic": {"a": 1}}]', '[{"event_id": null}]', '[{"event_id": ""}]',
+       '[{"workflow_id": "w", "after": 1}]', '[{"stream": "s"}]', '[{"workflow_id": "w", "key": "k", "stream": "s"}]', '[{"topic": "a", "after": 1}]',
+       '[{"workflow_id": "w", "stream": null}]', '[{"workflow_id": "w", "stream": ""}]', '[{"workflow_id": "w", "stream": "s", "after": -1}]',
+       '[{"workflow_id": "w", "stream": "s", "after": 1.5}]', '[{"workflow_id": "w", "stream": "s", "after": "1"}]',
+       '[{"workflow_id": "w", "stream": "s", "after": null}]', '[{"workflow_id": "w", "stream": "s", "after": 1e30}]', '[{"topic": 1}]', '[{"topic": ["a"]}]', '[{"topic": {"a": 1}}]', '[{"event_id": null}]', '[{"event_id": ""}]',
        '[{"token": null}]', '[{"token": ""}]', '[{"topic": "a"}, {"workflow_id": null}]', '[{"workflow_id": ""}]',
        '[{"workflow_id": "w", "key": null}]', '[{"workflow_id": null, "key": "k"}]', '[{"workflow_id": "w", "key": ""}]']) s;
 SELECT test.try(format('SELECT wf_wait_any(%L, ''0'', ''wa'')', jsonb_build_array(s)))

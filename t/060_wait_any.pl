@@ -30,7 +30,8 @@ BEGIN
                              jsonb_build_object('token', token),
                              jsonb_build_object('workflow_id', 'source of ' || wf_current(), 'key', 'k' || jsonb_array_length(got)),
                              jsonb_build_object('workflow_id', format('child %s of %s', jsonb_array_length(got), wf_current()), 'key', 'never'),
-                             '{"topic": "b"}'::jsonb),
+                             '{"topic": "b"}'::jsonb,
+                             jsonb_build_object('workflow_id', 'source of ' || wf_current(), 'stream', 's' || jsonb_array_length(got))),
                          (input->>'timeout')::interval, NULL, source, value);
         got := got || jsonb_build_array(jsonb_build_array(source, value));
         EXIT WHEN source IS NULL OR value = '"end"';
@@ -80,6 +81,8 @@ my @news = (
 	[ q{wf_resume_hook('token of all', '"payload"')}, '[4, "payload"]' ],
 	[ q{wf_set_event('k6', '"event"', 'source of all')}, '[5, "event"]' ],
 	[ q{wf_cancel('child 7 of all')}, '[6, null]' ],
+	[ q{wf_write_stream('s8', '"item"', 'source of all')}, '[8, {"ended": false, "value": "item", "item_no": 1}]' ],
+	[ q{wf_close_stream('s9', 'source of all')}, '[8, {"ended": true, "value": null, "item_no": null}]' ],
 	[ q{wf_send('all', '"end"', 'b')}, '[7, "end"]' ]);
 my @expected;
 foreach my $news (@news)
@@ -101,7 +104,7 @@ suspended('gathers');
 is(sql(q{SELECT string_agg(concat_ws(' ', target_id, door), ', ' ORDER BY position) FROM durable_wf.wait WHERE workflow_id = 'gathers'}),
 	'gathered 1 w, gathered 2 w', 'a suspended wait for two results');
 sql(q{SELECT wf_cancel('gathered 2')});
-is(result('gathers'), 'SUCCESS|[2, {"error": null, "output": null, "status": "CANCELLED"}]|', 'the second of two results');
+is(result('gathers'), 'SUCCESS|[2, {"error": "cancelled by postgres", "output": null, "status": "CANCELLED"}]|', 'the second of two results');
 
 # time, and what is recorded of it
 sql(q{SELECT wf_start('late', 'whichever', '{"timeout": "200 ms"}')});
@@ -112,7 +115,7 @@ is(sql(q{SELECT count(*) FROM durable_wf.wait WHERE workflow_id = 'late'}), 0, '
 sql(q{SELECT wf_start('gone', 'whichever', '{}')});
 suspended('gone');
 sql(q{SELECT wf_cancel('gone')});
-is(result('gone'), 'CANCELLED||', 'cancelled');
+is(result('gone'), 'CANCELLED||cancelled by postgres', 'cancelled');
 
 # --------------------------------------------------------------- crashes
 

@@ -12,7 +12,7 @@ CREATE FUNCTION @extschema@.wf_wait_any(
     AS 'MODULE_PATHNAME', 'wf_wait_any' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.wf_wait_any(jsonb, interval, text) IS
 'Wait for whichever of several sources comes first, take that one and return its place in the list, from 1, with its value; both null on timeout. All others stay as they are. If several are there, the first in the list is taken.
-sources: an array of 1 to 128 objects, each named by the arguments of the call that it stands for: {"topic": text or null} as wf_recv(), {"event_id"} as wf_wait_for_event(), {"token"} as wf_await_hook(), {"workflow_id", "key"} as wf_get_event(), {"workflow_id"} as wf_result(), whose value is an object with status, output and error.
+sources: an array of 1 to 128 objects, each named by the arguments of the call that it stands for: {"topic": text or null} as wf_recv(), {"event_id"} as wf_wait_for_event(), {"token"} as wf_await_hook(), {"workflow_id", "key"} as wf_get_event(), {"workflow_id"} as wf_result(), whose value is an object with status, output and error, {"workflow_id", "stream", "after"} as wf_read_stream() for one item, whose value is an object with item_no, value and ended.
 timeout: null waits for ever, ''0'' never waits. workflow_id: whose messages and event ids; null means the current workflow. Holds a snapshot while it waits; CALL wf_wait_any(...) does not.
 Errors: 22023 bad argument, with the place of the source; those of the calls that the sources stand for.';
 

@@ -11,7 +11,8 @@
  * before it has something.
  *
  * A source's address says by its door what it is: DWF_DOOR_LIFE is the result
- * of a workflow, DWF_DOOR_EVENT an event, all others are queues.
+ * of a workflow, DWF_DOOR_EVENT an event, DWF_DOOR_STREAM the next item of a
+ * stream, or its end; all others are queues.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,24 +21,33 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
+#include "utils/numeric.h"
 
 #include "base/args.h"
 #include "base/json.h"
 #include "base/texts.h"
 #include "mailbox/event.h"
 #include "mailbox/mailbox.h"
+#include "mailbox/stream.h"
 #include "session/identity.h"
 #include "session/journal.h"
 #include "session/wait.h"
 #include "shared/waiter.h"
 #include "store/store.h"
 
+/* One thing that a call waits for */
+typedef struct Source
+{
+	DwfAddress	address;
+	int64		after;			/* of a stream: the last item that was read */
+} Source;
+
 /* What a call waits for, and what it has found */
 typedef struct AnyWait
 {
 	text	   *workflow_id;	/* whose mailbox; NULL: no source needs one */
 	int			count;
-	DwfAddress	sources[DWF_SOURCES_MAX];
+	Source		sources[DWF_SOURCES_MAX];
 	DwfWaitKey	keys[DWF_LINKS_MAX];
 	int			found;			/* the place in the list, from 1; 0: none */
 	DwfValue	value;
@@ -53,6 +63,8 @@ typedef struct Fields
 	JsonbValue *token;
 	JsonbValue *workflow_id;
 	JsonbValue *key;
+	JsonbValue *stream;
+	JsonbValue *after;
 } Fields;
 
 /* Raise 22023 for an object that is no source, or more than one */
@@ -62,7 +74,7 @@ report_source(int place)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("source %d is not one thing to wait for", place),
-			 errdetail("It has to be an object with the fields of one of these: {topic}, {event_id}, {token}, {workflow_id, key}, {workflow_id}.")));
+			 errdetail("It has to be an object with the fields of one of these: {topic}, {event_id}, {token}, {workflow_id, key}, {workflow_id, stream, after}, {workflow_id}.")));
 }
 
 /* Take an object apart; raises 22023 if it is none, or has other fields */
@@ -92,6 +104,8 @@ read_fields(JsonbValue *object, int place, Fields *fields)
 			{"token", &fields->token},
 			{"workflow_id", &fields->workflow_id},
 			{"key", &fields->key},
+			{"stream", &fields->stream},
+			{"after", &fields->after},
 		};
 		JsonbValue **field = NULL;
 
@@ -129,56 +143,99 @@ field_text(JsonbValue *field, const char *name, int place, int max,
 	return value;
 }
 
+/* The number of the field "after"; raises 22023 */
+static int64
+field_after(JsonbValue *field, int place)
+{
+	int64		after = -1;
+
+	/* a number beyond all items is refused like one that is no integer */
+	if (field->type == jbvNumeric)
+	{
+		Datum		number = NumericGetDatum(field->val.numeric);
+		char	   *string = DatumGetCString(DirectFunctionCall1(numeric_out,
+																 number));
+		char	   *end;
+
+		errno = 0;
+		after = strtoll(string, &end, 10);
+		if (errno != 0 || *end != '\0')
+			after = -1;
+	}
+	if (after < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("after of source %d must be an integer that is not negative",
+						place)));
+	return after;
+}
+
+/* Read a source that names a workflow: its result, an event, or a stream */
+static void
+read_workflow_source(const Fields *fields, int place, Source *source)
+{
+	DwfAddress *address = &source->address;
+
+	address->door = DWF_DOOR_LIFE;
+	address->workflow_id = field_text(fields->workflow_id, "workflow_id",
+									  place, DWF_WORKFLOW_ID_MAX, false);
+	if (fields->key)
+	{
+		address->door = DWF_DOOR_EVENT;
+		address->key = field_text(fields->key, "key", place, DWF_KEY_MAX,
+								  false);
+	}
+	else if (fields->stream)
+	{
+		address->door = DWF_DOOR_STREAM;
+		address->key = field_text(fields->stream, "stream", place,
+								  DWF_KEY_MAX, false);
+		if (fields->after)
+			source->after = field_after(fields->after, place);
+	}
+}
+
 /*
  * Read a source.  Its address lacks a workflow if that is the one whose
  * mailbox the call reads, or the one of a hook.
  */
 static void
-read_source(JsonbValue *object, int place, DwfAddress *source)
+read_source(JsonbValue *object, int place, Source *source)
 {
+	DwfAddress *address = &source->address;
 	Fields		fields;
-	int			nfields;
 
 	read_fields(object, place, &fields);
-	nfields = (fields.topic != NULL) + (fields.event_id != NULL) +
-		(fields.token != NULL) + (fields.workflow_id != NULL) +
-		(fields.key != NULL);
-	memset(source, 0, sizeof(DwfAddress));
+	memset(source, 0, sizeof(Source));
 
-	if (nfields == 2 && fields.workflow_id && fields.key)
-	{
-		source->door = DWF_DOOR_EVENT;
-		source->workflow_id = field_text(fields.workflow_id, "workflow_id",
-										 place, DWF_WORKFLOW_ID_MAX, false);
-		source->key = field_text(fields.key, "key", place, DWF_KEY_MAX, false);
-	}
-	else if (nfields != 1 || fields.key)
+	/* an object is one thing, and has no field that belongs to another */
+	if ((fields.topic != NULL) + (fields.event_id != NULL) +
+		(fields.token != NULL) + (fields.workflow_id != NULL) != 1 ||
+		((fields.key || fields.stream) && !fields.workflow_id) ||
+		(fields.key && fields.stream) || (fields.after && !fields.stream))
 		report_source(place);
-	else if (fields.workflow_id)
-	{
-		source->door = DWF_DOOR_LIFE;
-		source->workflow_id = field_text(fields.workflow_id, "workflow_id",
-										 place, DWF_WORKFLOW_ID_MAX, false);
-	}
+
+	if (fields.workflow_id)
+		read_workflow_source(&fields, place, source);
 	else if (fields.event_id)
 	{
-		source->door = DWF_DOOR_NOTIFY;
-		source->key = field_text(fields.event_id, "event_id", place,
-								 DWF_KEY_MAX, false);
+		address->door = DWF_DOOR_NOTIFY;
+		address->key = field_text(fields.event_id, "event_id", place,
+								  DWF_KEY_MAX, false);
 	}
 	else if (fields.token)
 	{
-		source->door = DWF_DOOR_HOOK;
-		source->key = field_text(fields.token, "token", place, DWF_KEY_MAX,
-								 false);
+		address->door = DWF_DOOR_HOOK;
+		address->key = field_text(fields.token, "token", place, DWF_KEY_MAX,
+								  false);
 	}
 	else
-		*source = dwf_mailbox_topic_queue(NULL,
-										  fields.topic->type == jbvNull ?
-										  NULL :
-										  field_text(fields.topic, "topic",
-													 place, DWF_KEY_MAX,
-													 true));
+	{
+		text	   *topic = fields.topic->type == jbvNull ? NULL :
+		field_text(fields.topic, "topic", place, DWF_KEY_MAX, true);
+
+		*address = dwf_mailbox_topic_queue(NULL, topic);
+	}
 }
 
 /* Read the list of sources; raises 22023 */
@@ -219,7 +276,7 @@ resolve_sources(FunctionCallInfo fcinfo, AnyWait *any, Oid role)
 {
 	for (int i = 0; i < any->count; i++)
 	{
-		DwfAddress *source = &any->sources[i];
+		DwfAddress *source = &any->sources[i].address;
 
 		if (source->workflow_id || source->door == DWF_DOOR_HOOK)
 			continue;
@@ -228,9 +285,13 @@ resolve_sources(FunctionCallInfo fcinfo, AnyWait *any, Oid role)
 		source->workflow_id = any->workflow_id;
 	}
 	for (int i = 0; i < any->count; i++)
-		if (any->sources[i].workflow_id == NULL)
-			any->sources[i].workflow_id =
-				dwf_identity_hook_workflow(any->sources[i].key, role);
+	{
+		DwfAddress *source = &any->sources[i].address;
+
+		if (source->workflow_id == NULL)
+			source->workflow_id = dwf_identity_hook_workflow(source->key,
+															 role);
+	}
 }
 
 /* ----- the wait ----- */
@@ -280,7 +341,10 @@ add_source(DwfWait *wait, AnyWait *any, const DwfAddress *source)
 		add_key(wait, any, DWF_DOOR_BROADCAST, NULL, source->key, true);
 		wait->wants_id = true;
 	}
-	else if (source->door == DWF_DOOR_EVENT)
+	if (source->door == DWF_DOOR_STREAM)
+		add_key(wait, any, DWF_DOOR_TURN, source->workflow_id, source->key,
+				true);
+	if (source->door == DWF_DOOR_STREAM || source->door == DWF_DOOR_EVENT)
 		add_key(wait, any, DWF_DOOR_LIFE, source->workflow_id, NULL, true);
 }
 
@@ -304,10 +368,46 @@ outcome_object(const DwfOutcome *outcome)
 	return dwf_json_finish(&state);
 }
 
+/* What was read of a stream, as an object */
+static Datum
+item_object(const DwfStreamRead *read)
+{
+	JsonbParseState *state = NULL;
+	JsonbValue	ended = {.type = jbvBool,.val.boolean = read->ended};
+
+	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	if (read->count > 0)
+		dwf_json_push_number(&state, "item_no", read->items[0].item_no);
+	else
+		dwf_json_push(&state, "item_no", NULL);
+	dwf_json_push_jsonb(&state, "value",
+						read->count > 0 ? read->items[0].value : (Datum) 0,
+						read->count == 0);
+	dwf_json_push(&state, "ended", &ended);
+	return dwf_json_finish(&state);
+}
+
+/* Look at a stream's next item; true if there is one, or the end */
+static bool
+look_at_stream(const Source *source, DwfValue * value, Oid role)
+{
+	DwfStreamRead read = {.limit = 1};
+
+	read.workflow_id = source->address.workflow_id;
+	read.stream = source->address.key;
+	read.after = source->after;
+	if (!dwf_stream_look(&read, role))
+		return false;
+	value->value = item_object(&read);
+	value->isnull = false;
+	return true;
+}
+
 /* Look at one source, and take what it has; true if it had something */
 static bool
-look_at_source(DwfAddress *source, DwfValue * value, Oid role)
+look_at_source(Source *place, DwfValue * value, Oid role)
 {
+	DwfAddress *source = &place->address;
 	DwfReceive	receive = {.limit = 1,.nqueues = 1};
 	DwfOutcome	outcome;
 
@@ -316,6 +416,8 @@ look_at_source(DwfAddress *source, DwfValue * value, Oid role)
 		case DWF_DOOR_EVENT:
 			return dwf_event_look(source->workflow_id, source->key, value,
 								  role);
+		case DWF_DOOR_STREAM:
+			return look_at_stream(place, value, role);
 		case DWF_DOOR_LIFE:
 			if (!dwf_identity_outcome(source->workflow_id, &outcome, role))
 				return false;
@@ -367,7 +469,7 @@ do_wf_wait_any(PG_FUNCTION_ARGS)
 	wait.deadline = dwf_args_deadline(fcinfo, 1, "timeout");
 	resolve_sources(fcinfo, any, wait.role);
 	for (int i = 0; i < any->count; i++)
-		if (dwf_door_is_queue(any->sources[i].door))
+		if (dwf_door_is_queue(any->sources[i].address.door))
 		{
 			dwf_store_require_writable("wf_wait_any");
 			break;
@@ -376,10 +478,10 @@ do_wf_wait_any(PG_FUNCTION_ARGS)
 	/* Wait at the workflow's own queues first: that workflow is shown */
 	for (int i = 0; i < any->count; i++)
 		if (any->workflow_id &&
-			any->sources[i].workflow_id == any->workflow_id)
-			add_source(&wait, any, &any->sources[i]);
+			any->sources[i].address.workflow_id == any->workflow_id)
+			add_source(&wait, any, &any->sources[i].address);
 	for (int i = 0; i < any->count; i++)
-		add_source(&wait, any, &any->sources[i]);
+		add_source(&wait, any, &any->sources[i].address);
 	wait.keys = any->keys;
 	wait.acts_as = any->workflow_id;
 	wait.look = look_for_any;

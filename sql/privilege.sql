@@ -36,6 +36,7 @@ SELECT call, test.state(call) FROM unnest(ARRAY[
   $$SELECT wf_recv('none', '0', 'priv')$$,
   $$SELECT wf_recv('t', '0', 'priv-done')$$,
   $$SELECT wf_recv_any('{t,u}', workflow_id => 'priv')$$,
+  $$SELECT wf_wait_any('[{"topic": "t"}]', workflow_id => 'priv')$$,
   $$SELECT wf_recv_many('t', workflow_id => 'priv')$$,
   $$SELECT wf_set_event('k', '1', 'priv')$$,
   $$SELECT wf_get_event('priv', 'k')$$,
@@ -45,6 +46,7 @@ SELECT call, test.state(call) FROM unnest(ARRAY[
   $$SELECT wf_notify('e', '1', 'priv')$$,
   $$CALL wf_recv('t', NULL, 'priv', NULL)$$,
   $$CALL wf_recv_any('{t,u}', NULL, 'priv', NULL, NULL)$$,
+  $$CALL wf_wait_any('[{"workflow_id": "priv"}]', NULL, NULL, NULL, NULL)$$,
   $$CALL wf_get_event('priv', 'k', NULL, NULL)$$,
   $$CALL wf_wait_for_event('e', NULL, 'priv', NULL, NULL)$$,
   $$CALL wf_result('priv', NULL, NULL, NULL, NULL)$$

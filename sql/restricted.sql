@@ -16,6 +16,7 @@ INSERT INTO regress_dwf_alice.calls VALUES
   ('f', 'wf_complete', 'SELECT wf_complete()'), ('f', 'wf_fail', 'SELECT wf_fail(''x'')'),
   ('f', 'wf_recv', 'SELECT wf_recv(NULL, ''0'')'), ('p', 'wf_recv', 'CALL wf_recv(NULL, ''0'', NULL, NULL)'),
   ('f', 'wf_recv_any', 'SELECT wf_recv_any(''{t}'', ''0'')'), ('p', 'wf_recv_any', 'CALL wf_recv_any(''{t}'', ''0'', NULL, NULL, NULL)'),
+  ('f', 'wf_wait_any', 'SELECT wf_wait_any(''[{"topic": "t"}]'', ''0'')'), ('p', 'wf_wait_any', 'CALL wf_wait_any(''[{"topic": "t"}]'', ''0'', NULL, NULL, NULL)'),
   ('f', 'wf_recv_many', 'SELECT count(*) FROM wf_recv_many(NULL, 1, ''0'')'), ('f', 'wf_set_event', 'SELECT wf_set_event(''k'', ''1'')'),
   ('f', 'wf_set_attributes', 'SELECT wf_set_attributes(''{}'')'),
   ('f', 'wf_wait_for_event', 'SELECT wf_wait_for_event(''e'', ''0'')'),

@@ -121,6 +121,7 @@ foreach my $refused (
 	q{CALL wf_recv('kept', NULL, 'w', NULL)},
 	q{SELECT wf_recv_any('{q,kept}', NULL, 'w')},
 	q{CALL wf_recv_any('{q}', NULL, 'w', NULL, NULL)},
+	q{SELECT wf_wait_any('[{"topic": "q"}, {"topic": "kept"}]', NULL, 'w')},
 	q{SELECT wf_recv_many('q', 1, NULL, 'w')},
 	q{SELECT wf_wait_for_event('e', NULL, 'w')},
 	q{CALL wf_wait_for_event('e', NULL, 'w', NULL, NULL)},

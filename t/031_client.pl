@@ -94,6 +94,7 @@ SQL
 my @cases = (
 	[ q{wf_recv('t', '1 day', 'w'}, 'NULL', q{wf_send('w', '1', 't')}, q{wf_recv('t', '0', 'w')} ],
 	[ q{wf_recv_any('{t,u}', NULL, 'w'}, 'NULL, NULL', q{wf_send('w', '1', 'u')}, q{wf_recv('u', '0', 'w')} ],
+	[ q{wf_wait_any('[{"event_id": "e"}, {"topic": "u"}]', NULL, 'w'}, 'NULL, NULL', q{wf_send('w', '1', 'u')}, q{wf_recv('u', '0', 'w')} ],
 	[ q{wf_recv_many('t', 5, NULL, 'w'}, undef, q{wf_send('w', '1', 't')}, q{wf_recv('t', '0', 'w')} ],
 	[ q{wf_await_hook('token', NULL}, 'NULL', q{wf_resume_hook('token', '1')}, q{wf_await_hook('token', '0')} ],
 	[ q{wf_wait_for_event('e', NULL, 'w'}, 'NULL, NULL', q{wf_notify('e', '1', 'w')}, q{(wf_wait_for_event('e', '0', 'w')).event_data} ],

@@ -188,6 +188,7 @@ is(run(q{PERFORM wf_complete(wf_step('s', 'CREATE TEMP TABLE temporary ON COMMIT
 my %waits = (
 	wf_recv => q{wf_recv('t', '1 s')},
 	wf_recv_any => q{wf_recv_any('{t,u}', '1 s')},
+	wf_wait_any => q{wf_wait_any('[{"topic": "t"}, {"event_id": "e"}]', '1 s')},
 	wf_recv_many => q{wf_recv_many('t', 10, '1 s')},
 	wf_get_event => q{wf_get_event('none', 'k', '1 s')},
 	wf_wait_for_event => q{wf_wait_for_event('e', '1 s')},
@@ -196,6 +197,7 @@ my %waits = (
 my %calls = (
 	wf_recv => q{wf_recv('t', '1 s', NULL, got)},
 	wf_recv_any => q{wf_recv_any('{t,u}', '1 s', NULL, t, got)},
+	wf_wait_any => q{wf_wait_any('[{"topic": "t"}]', '1 s', NULL, place, got)},
 	wf_get_event => q{wf_get_event('none', 'k', '1 s', got)},
 	wf_wait_for_event => q{wf_wait_for_event('e', '1 s', NULL, got, timed_out)},
 	wf_result => q{wf_result('lives', '1 s', t, got, t2)},
@@ -205,7 +207,7 @@ my %calls = (
 # What statements raise, in a body that catches it: SQLSTATE, message, hint.
 sub caught
 {
-	return run("DECLARE hint text; t2 text; BEGIN $_[0]; EXCEPTION WHEN OTHERS THEN GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT; "
+	return run("DECLARE hint text; t2 text; place int; BEGIN $_[0]; EXCEPTION WHEN OTHERS THEN GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT; "
 		  . "PERFORM wf_complete(to_jsonb(concat_ws(' ', SQLSTATE, SQLERRM, hint))); END");
 }
 

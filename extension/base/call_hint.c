@@ -31,6 +31,7 @@ static const char *const results[][2] = {
 	{"wf_await_response", "response"},
 	{"wf_read_stream", "items, last_item, ended"},
 	{"wf_result", "status, output, error"},
+	{"wf_wait_any", "source, value"},
 	{"wf_sleep", "woke_at"},
 	{"wf_step", "output"},
 };

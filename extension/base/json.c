@@ -101,6 +101,27 @@ dwf_json_container(Jsonb *jsonb)
 	return value;
 }
 
+/* Add a field that is a whole jsonb, a scalar or not; or null */
+void
+dwf_json_push_jsonb(JsonbParseState **state, const char *name, Datum datum,
+					bool isnull)
+{
+	Jsonb	   *jsonb;
+	JsonbValue	value;
+
+	if (isnull)
+	{
+		dwf_json_push(state, name, NULL);
+		return;
+	}
+
+	/* a scalar is stored as an array of one, which is taken off */
+	jsonb = DatumGetJsonbP(datum);
+	if (!JsonbExtractScalar(&jsonb->root, &value))
+		value = dwf_json_container(jsonb);
+	dwf_json_push(state, name, &value);
+}
+
 /* End the object that is being built, and return it as jsonb */
 Datum
 dwf_json_finish(JsonbParseState **state)

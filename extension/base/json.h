@@ -22,6 +22,8 @@ extern void dwf_json_push_text(JsonbParseState **state, const char *name,
 							   text *string);
 extern void dwf_json_push_object(JsonbParseState **state, const char *name,
 								 JsonbValue *object);
+extern void dwf_json_push_jsonb(JsonbParseState **state, const char *name,
+								Datum datum, bool isnull);
 extern JsonbValue dwf_json_container(Jsonb *jsonb);
 extern Datum dwf_json_finish(JsonbParseState **state);
 extern bool dwf_json_is_object(const JsonbValue *value);

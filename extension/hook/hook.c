@@ -28,7 +28,6 @@
 #include "session/journal.h"
 #include "session/wait.h"
 #include "shared/address.h"
-#include "shared/claim.h"
 #include "store/catalog.h"
 #include "store/store.h"
 #include "store/stream_rows.h"
@@ -88,40 +87,12 @@ do_wf_resume_hook(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(resume.hook.workflow_id);
 }
 
-/* The check of a receive: raise WF006 unless the awaited hook is there */
-static void
-check_hook(const DwfReceive *receive)
-{
-	if (!dwf_store_has_hook(&receive->queues[0]))
-		dwf_token_report_no_hook();
-}
-
-/*
- * The workflow of a hook that the current user may await; raises WF006 and
- * 42501.  A session that executes a workflow awaits the hooks of that workflow
- * only: if another workflow has the token now, its own hook is gone.
- */
-static text *
-own_hook_workflow(text *token)
-{
-	DwfHook		hook;
-	DwfLife		life;
-
-	if (!dwf_store_find_hook(token, &hook) || hook.has_ended ||
-		(dwf_claim_state() == DWF_EXECUTES &&
-		 !dwf_claim_executes_that(hook.workflow_id)))
-		dwf_token_report_no_hook();
-	life.owner = hook.owner;
-	dwf_identity_check_owner(hook.workflow_id, &life, GetUserId());
-	return hook.workflow_id;
-}
-
 /* wf_await_hook(token, timeout) → jsonb; also a CALL */
 DWF_JOURNALLED(wf_await_hook, 0);
 static Datum
 do_wf_await_hook(PG_FUNCTION_ARGS)
 {
-	DwfReceive	receive = {.limit = 1,.nqueues = 1,.check = check_hook};
+	DwfReceive	receive = {.limit = 1,.nqueues = 1};
 	DwfAddress	queue = {.door = DWF_DOOR_HOOK};
 	DwfWait		wait;
 	bool		isnull;
@@ -132,7 +103,8 @@ do_wf_await_hook(PG_FUNCTION_ARGS)
 	queue.key = dwf_args_name(fcinfo, 0, "token", DWF_KEY_MAX);
 	wait.deadline = dwf_args_deadline(fcinfo, 1, "timeout");
 	dwf_store_require_writable("wf_await_hook");
-	receive.workflow_id = own_hook_workflow(queue.key);
+	receive.workflow_id = dwf_identity_hook_workflow(queue.key,
+													 wait.role);
 	queue.workflow_id = receive.workflow_id;
 	receive.queues = &queue;
 

@@ -58,17 +58,6 @@
 #define TOKEN_BYTES		24		/* 192 random bits */
 #define TOKEN_LENGTH	32		/* ... in base64 */
 
-/* Raise WF006; the message is the same for each reason */
-void
-dwf_token_report_no_hook(void)
-{
-	ereport(ERROR,
-			(errcode(DWF_ERRCODE_NO_HOOK),
-			 errmsg("there is no such hook"),
-			 errdetail("It never existed, was disposed of, or its workflow has ended.")));
-	pg_unreachable();
-}
-
 /* A new random token, of characters that a URL may have */
 text *
 dwf_token_generate(void)
@@ -306,7 +295,7 @@ dwf_token_open(DwfResume *resume)
 {
 	dwf_token_open_many(resume, 1, true);
 	if (resume->opened != DWF_OPENED)
-		dwf_token_report_no_hook();
+		dwf_identity_report_no_hook();
 }
 
 /*

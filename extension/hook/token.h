@@ -43,7 +43,6 @@ typedef struct DwfResume
 	bool		is_repeated;	/* the key was used: nothing is delivered */
 } DwfResume;
 
-DWF_NORETURN extern void dwf_token_report_no_hook(void);
 extern text *dwf_token_generate(void);
 extern void dwf_token_claim(DwfHook *hook);
 extern void dwf_token_open(DwfResume *resume);

@@ -115,7 +115,7 @@ check_webhook(text *token)
 
 	if (!dwf_store_find_hook(token, &hook) || hook.has_ended ||
 		!hook.is_webhook)
-		dwf_token_report_no_hook();
+		dwf_identity_report_no_hook();
 }
 
 /*

@@ -10,7 +10,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "base/durable_wf.h"
+#include "mailbox/event.h"
 
 #include "base/args.h"
 #include "mailbox/publish.h"
@@ -43,20 +43,30 @@ typedef struct EventWait
 } EventWait;
 
 /*
- * The wait's look: true for a value, or if the workflow has ended without one.
- * False also if there is no such workflow.  Raises 42501.
+ * Read an event, without waiting, as this role: true for a value, or if the
+ * workflow has ended without one.  False also if there is no such workflow.
+ * Raises 42501.
  */
+bool
+dwf_event_look(text *workflow_id, text *key, DwfValue * value, Oid role)
+{
+	DwfLife		life;
+
+	value->isnull = true;
+	if (!dwf_store_event(workflow_id, key, value, &life))
+		return false;
+	dwf_identity_check_owner(workflow_id, &life, role);
+	return !value->isnull || life.finished;
+}
+
+/* The look of wf_get_event */
 static bool
 look_for_event(DwfWait *wait)
 {
 	EventWait  *event = wait->arg;
-	DwfLife		life;
 
-	event->value.isnull = true;
-	if (!dwf_store_event(event->workflow_id, event->key, &event->value, &life))
-		return false;
-	dwf_identity_check_owner(event->workflow_id, &life, wait->role);
-	return !event->value.isnull || life.finished;
+	return dwf_event_look(event->workflow_id, event->key, &event->value,
+						  wait->role);
 }
 
 /* wf_get_event(workflow_id, key, timeout) → jsonb; also a CALL */

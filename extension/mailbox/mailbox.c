@@ -159,27 +159,34 @@ take_oldest(DwfReceive *receive)
 }
 
 /*
- * The look of a receive: true if it has taken items.  Raises WF001, WF002,
- * WF003, 42501 and what the receive's check raises.
+ * Take items if there are any, without waiting, as this role; true if some
+ * were taken.  Raises WF001, WF002, WF003, 42501, and WF006 where there is no
+ * hook.
  */
+bool
+dwf_mailbox_look(DwfReceive *receive, Oid role)
+{
+	DwfAddress *first = &receive->queues[0];
+	DwfQueueId	queue;
+
+	if (!dwf_probe_accepts(receive->workflow_id, role))
+		dwf_identity_check_live(receive->workflow_id, role);
+	if (receive->nqueues > 1)
+		return take_oldest(receive);
+
+	/* Nothing comes to a hook that is gone */
+	if (first->door == DWF_DOOR_HOOK && !dwf_store_has_hook(first))
+		dwf_identity_report_no_hook();
+	queue = queue_id(first);
+	return take(receive, 0, queue, queue_start(first, queue),
+				PG_INT64_MAX) > 0;
+}
+
+/* The look of a receive */
 static bool
 look_for_items(DwfWait *wait)
 {
-	DwfReceive *receive = wait->arg;
-
-	if (!dwf_probe_accepts(receive->workflow_id, wait->role))
-		dwf_identity_check_live(receive->workflow_id, wait->role);
-	if (receive->check)
-		receive->check(receive);
-	if (receive->nqueues == 1)
-	{
-		DwfAddress *address = &receive->queues[0];
-		DwfQueueId	queue = queue_id(address);
-
-		return take(receive, 0, queue, queue_start(address, queue),
-					PG_INT64_MAX) > 0;
-	}
-	return take_oldest(receive);
+	return dwf_mailbox_look(wait->arg, wait->role);
 }
 
 /*
@@ -189,7 +196,7 @@ look_for_items(DwfWait *wait)
  * end a sleep.
  *
  * The caller has filled in the fields of "receive" above "count", and the
- * deadline of "wait".  Raises what look_for_items() raises.  Blocks until
+ * deadline of "wait".  Raises what dwf_mailbox_look() raises.  Blocks until
  * there is an item.
  */
 bool

@@ -16,27 +16,23 @@
 #include "shared/waiter.h"
 #include "store/store.h"
 
-typedef struct DwfReceive DwfReceive;
-
 /* A receive: its queues and its limit, and what it has taken */
-struct DwfReceive
+typedef struct DwfReceive
 {
 	text	   *workflow_id;
 	int			nqueues;
 	DwfAddress *queues;
 	int			limit;			/* more than 1 only with one queue */
 
-	/* called before each look, if not NULL; raises if no item can come */
-	void		(*check) (const DwfReceive *receive);
-
-	/* filled by dwf_mailbox_receive */
+	/* filled by dwf_mailbox_look and dwf_mailbox_receive */
 	int			count;
 	DwfItem    *items;
 	int			from;			/* the index of the items' queue */
-};
+} DwfReceive;
 
 extern DwfAddress dwf_mailbox_topic_queue(text *workflow_id, text *topic);
 extern int64 dwf_mailbox_deliver(const DwfAddress *address, Datum payload);
+extern bool dwf_mailbox_look(DwfReceive *receive, Oid role);
 extern bool dwf_mailbox_receive(DwfReceive *receive, DwfWait *wait,
 								const DwfWaitKey *aid);
 

@@ -369,7 +369,7 @@ collect_queues(FunctionCallInfo fcinfo, int n, DwfReceive *receive)
 /*
  * wf_recv_any(topics, timeout, workflow_id) → (topic, message); also a CALL
  */
-DWF_JOURNALLED_MANY(wf_recv_any, 0);
+DWF_JOURNALLED_NAMED(wf_recv_any, 0, TEXTARRAYOID);
 static Datum
 do_wf_recv_any(PG_FUNCTION_ARGS)
 {

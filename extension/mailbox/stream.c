@@ -12,7 +12,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "base/durable_wf.h"
+#include "mailbox/stream.h"
 
 #include "catalog/pg_type.h"
 #include "funcapi.h"
@@ -27,7 +27,6 @@
 #include "session/wait.h"
 #include "session/wakeup.h"
 #include "store/store.h"
-#include "store/stream_rows.h"
 
 
 /* ----- writing ----- */
@@ -144,26 +143,14 @@ do_wf_close_stream(PG_FUNCTION_ARGS)
 
 /* ----- reading ----- */
 
-/* What wf_read_stream waits for, and what it found */
-typedef struct StreamWait
-{
-	text	   *workflow_id;
-	text	   *stream;
-	int64		after;
-	int			limit;
-	DwfStreamItem *items;
-	int			count;
-	bool		ended;			/* all was read, and nothing can come */
-} StreamWait;
-
 /*
- * Items, or the end of the stream.  The order of these three looks is what
- * makes the end true: is it over, does a writer go on, are there items?
+ * Read items, or the end of the stream, without waiting, as this role; false
+ * if there is neither.  The order of these three looks is what makes the end
+ * true: is it over, does a writer go on, are there items?
  */
-static bool
-look_for_items(DwfWait *wait)
+bool
+dwf_stream_look(DwfStreamRead *read, Oid role)
 {
-	StreamWait *read = wait->arg;
 	DwfLife		life;
 	bool		closed;
 	bool		is_over;
@@ -173,7 +160,7 @@ look_for_items(DwfWait *wait)
 	if (!dwf_store_stream_state(read->workflow_id, read->stream, &life,
 								&closed))
 		return false;
-	dwf_identity_check_owner(read->workflow_id, &life, wait->role);
+	dwf_identity_check_owner(read->workflow_id, &life, role);
 	is_over = closed ||
 		(life.finished && !dwf_store_stream_has_writer(read->workflow_id,
 													   read->stream));
@@ -187,9 +174,16 @@ look_for_items(DwfWait *wait)
 	return read->count > 0 || read->ended;
 }
 
+/* The look of wf_read_stream */
+static bool
+look_for_items(DwfWait *wait)
+{
+	return dwf_stream_look(wait->arg, wait->role);
+}
+
 /* The values of what was read, as a JSON array; for a CALL */
 static Datum
-values_as_array(const StreamWait *read)
+values_as_array(const DwfStreamRead *read)
 {
 	JsonbParseState *state = NULL;
 	JsonbValue *array;
@@ -215,7 +209,7 @@ values_as_array(const StreamWait *read)
 
 /* Return what was read to a CALL: items, last_item, ended */
 static Datum
-return_to_call(FunctionCallInfo fcinfo, const StreamWait *read)
+return_to_call(FunctionCallInfo fcinfo, const DwfStreamRead *read)
 {
 	Datum		values[3] = {0};
 	bool		nulls[3] = {read->count == 0, false, false};
@@ -230,7 +224,7 @@ return_to_call(FunctionCallInfo fcinfo, const StreamWait *read)
 
 /* Return a row for each item, or one that says that the stream has ended */
 static void
-return_rows(ReturnSetInfo *result, const StreamWait *read)
+return_rows(ReturnSetInfo *result, const DwfStreamRead *read)
 {
 	Datum		values[3] = {0};
 	bool		nulls[3] = {false, false, false};
@@ -254,7 +248,7 @@ return_rows(ReturnSetInfo *result, const StreamWait *read)
 
 /* The arguments after and max_items */
 static void
-take_range(FunctionCallInfo fcinfo, StreamWait *read)
+take_range(FunctionCallInfo fcinfo, DwfStreamRead *read)
 {
 	dwf_args_require(fcinfo, 2, "after");
 	read->after = PG_GETARG_INT64(2);
@@ -278,7 +272,7 @@ DWF_JOURNALLED(wf_read_stream, 1);
 static Datum
 do_wf_read_stream(PG_FUNCTION_ARGS)
 {
-	StreamWait	read = {0};
+	DwfStreamRead read = {0};
 	DwfWaitKey	keys[3] = {0};
 	const char	doors[] = {DWF_DOOR_STREAM, DWF_DOOR_TURN, DWF_DOOR_LIFE};
 	DwfWait		wait;

@@ -2,7 +2,8 @@
  *
  * identity.c
  *	  Resolve the workflow that a call acts as, and raise the errors that
- *	  refuse one: WF001, WF002, WF003, WF008, 42501; and WF005 for a token.
+ *	  refuse one: WF001, WF002, WF003, WF008, 42501; and WF005 and WF006
+ *	  for a token.
  *
  *-------------------------------------------------------------------------
  */
@@ -84,16 +85,36 @@ dwf_identity_check_owner(text *workflow_id, const DwfLife *life, Oid role)
 						   GetUserNameFromId(role, false))));
 }
 
+/* Raise WF001 */
+static void
+report_missing(text *workflow_id)
+{
+	ereport(ERROR,
+			(errcode(DWF_ERRCODE_NO_WORKFLOW),
+			 errmsg("workflow \"%s\" does not exist",
+					text_to_cstring(workflow_id))));
+}
+
 /* Read a workflow's row; raise WF001 or 42501 unless the role may act on it */
 void
 dwf_identity_check_exists(text *workflow_id, DwfLife *life, Oid role)
 {
 	if (!dwf_store_life(workflow_id, life))
-		ereport(ERROR,
-				(errcode(DWF_ERRCODE_NO_WORKFLOW),
-				 errmsg("workflow \"%s\" does not exist",
-						text_to_cstring(workflow_id))));
+		report_missing(workflow_id);
 	dwf_identity_check_owner(workflow_id, life, role);
+}
+
+/*
+ * Read what came out of a workflow so far; true if it has ended.  Raises WF001
+ * or 42501 unless the role may act on it.
+ */
+bool
+dwf_identity_outcome(text *workflow_id, DwfOutcome *outcome, Oid role)
+{
+	if (!dwf_store_outcome(workflow_id, outcome))
+		report_missing(workflow_id);
+	dwf_identity_check_owner(workflow_id, &outcome->life, role);
+	return outcome->life.finished;
 }
 
 /* Raise WF002 or WF003 for a workflow that has ended */
@@ -142,4 +163,35 @@ dwf_identity_report_token(const DwfHook *holder)
 			 errdetail("It belongs to a hook of workflow \"%s\".",
 					   text_to_cstring(holder->workflow_id)) : 0));
 	pg_unreachable();
+}
+
+/* Raise WF006; the message is the same for each reason */
+void
+dwf_identity_report_no_hook(void)
+{
+	ereport(ERROR,
+			(errcode(DWF_ERRCODE_NO_HOOK),
+			 errmsg("there is no such hook"),
+			 errdetail("It never existed, was disposed of, or its workflow has ended.")));
+	pg_unreachable();
+}
+
+/*
+ * The workflow of a hook that a role may await; raises WF006 and 42501.  A
+ * session that executes a workflow awaits the hooks of that workflow only: if
+ * another workflow has the token now, its own hook is gone.
+ */
+text *
+dwf_identity_hook_workflow(text *token, Oid role)
+{
+	DwfHook		hook;
+	DwfLife		life;
+
+	if (!dwf_store_find_hook(token, &hook) || hook.has_ended ||
+		(dwf_claim_state() == DWF_EXECUTES &&
+		 !dwf_claim_executes_that(hook.workflow_id)))
+		dwf_identity_report_no_hook();
+	life.owner = hook.owner;
+	dwf_identity_check_owner(hook.workflow_id, &life, role);
+	return hook.workflow_id;
 }

@@ -206,15 +206,15 @@ naming_argument(const DwfCall *call, FunctionCallInfo fcinfo)
 {
 	Oid			output;
 	bool		is_varlena;
-	char	   *array;
+	char	   *string;
 
 	if (call->naming < 0 || PG_ARGISNULL(call->naming))
 		return NULL;
-	if (!call->names_array)
+	if (!OidIsValid(call->naming_type))
 		return PG_GETARG_TEXT_PP(call->naming);
-	getTypeOutputInfo(TEXTARRAYOID, &output, &is_varlena);
-	array = OidOutputFunctionCall(output, PG_GETARG_DATUM(call->naming));
-	return cstring_to_text(array);
+	getTypeOutputInfo(call->naming_type, &output, &is_varlena);
+	string = OidOutputFunctionCall(output, PG_GETARG_DATUM(call->naming));
+	return cstring_to_text(string);
 }
 
 /* Take the next number for a call: replay what is recorded, or execute it */

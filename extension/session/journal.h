@@ -17,7 +17,7 @@ typedef struct DwfCall
 {
 	const char *function;		/* its SQL name */
 	int			naming;			/* the argument that names the call, or -1 */
-	bool		names_array;	/* it is a text[], else a text */
+	Oid			naming_type;	/* its type, unless it is text */
 	PGFunction	body;			/* what it does when it is not replayed */
 	int			saves;			/* the jsonb argument to be recorded as its
 								 * result, or 0 */
@@ -30,24 +30,24 @@ typedef struct DwfCall
  * when it is not replayed is the static function do_<name>, which follows.
  */
 #define DWF_JOURNALLED(name, naming_argument) \
-	DWF_JOURNALLED_AS(name, naming_argument, false, false)
+	DWF_JOURNALLED_AS(name, naming_argument, InvalidOid, false)
 
-/* Declare one whose naming argument is a text[] */
-#define DWF_JOURNALLED_MANY(name, naming_argument) \
-	DWF_JOURNALLED_AS(name, naming_argument, true, false)
+/* Declare one whose naming argument is of another type than text */
+#define DWF_JOURNALLED_NAMED(name, naming_argument, type) \
+	DWF_JOURNALLED_AS(name, naming_argument, type, false)
 
 /* Declare one that ends the run of the workflow */
 #define DWF_JOURNALLED_END(name) \
-	DWF_JOURNALLED_AS(name, -1, false, true)
+	DWF_JOURNALLED_AS(name, -1, InvalidOid, true)
 
-#define DWF_JOURNALLED_AS(name, naming_argument, is_array, is_end) \
+#define DWF_JOURNALLED_AS(name, naming_argument, naming_type, is_end) \
 	static Datum do_##name(PG_FUNCTION_ARGS); \
 	PG_FUNCTION_INFO_V1(name); \
 	Datum \
 	name(PG_FUNCTION_ARGS) \
 	{ \
 		static const DwfCall call = { \
-			#name, naming_argument, is_array, do_##name, 0, is_end \
+			#name, naming_argument, naming_type, do_##name, 0, is_end \
 		}; \
 		return dwf_journal_call(&call, fcinfo); \
 	} \

@@ -152,9 +152,11 @@ watched_workflow(const DwfWait *wait)
 	if (wait->acts_as)
 		return wait->acts_as;
 
-	if (current == NULL ||
-		dwf_texts_equal(current, wait->keys[0].address.workflow_id))
+	if (current == NULL)
 		return NULL;
+	for (int i = 0; i < wait->nkeys; i++)
+		if (dwf_texts_equal(current, wait->keys[i].address.workflow_id))
+			return NULL;
 	if (!dwf_store_life(current, &life) || life.finished ||
 		!dwf_owner_allows(life.owner, wait->role))
 		return NULL;

@@ -15,13 +15,13 @@
  *		signalled has not looked since, so it will see this arrival too.)
  *		At a queue of workflows the arrival signals one waiter of each role,
  *		since what one role may execute another may not.
- *	W4	A signal is used up by a look that found nothing, or that took an item
- *		from the only queue that the signal could have come from.  A waiter
- *		that leaves with an unused signal passes it on, for each queue it
- *		waited at: the waiter may have been cancelled in the middle of its
- *		look, or have waited for two topics, been signalled for one and taken
- *		from the other.  After its last link is gone no session can signal it,
- *		so no signal falls between the test and the leaving.
+ *	W4	A signal is used up by a look that found nothing, or that found the
+ *		only thing that the waiter waited for.  A waiter that leaves with an
+ *		unused signal passes it on, for each queue it waited at: the waiter may
+ *		have been cancelled in the middle of its look, or have waited for two
+ *		topics, or a topic and an event, been signalled for one and found the
+ *		other.  After its last link is gone no session can signal it, so no
+ *		signal falls between the test and the leaving.
  *
  * Locks
  *
@@ -49,6 +49,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "base/texts.h"
 #include "shared/counters.h"
 #include "shared/preloaded.h"
 #include "shared/slot.h"
@@ -64,7 +65,7 @@ typedef struct Link
 	uint16		key_offset;		/* into the waiter's keys */
 	uint16		key_length;
 	char		door;
-	bool		shown;			/* it is what the caller waits for, no aid */
+	bool		shown;			/* users see it; an aid never is */
 } Link;
 
 /* A process that waits, or has waited */
@@ -80,6 +81,7 @@ typedef struct Waiter
 	TimestampTz since;
 	TimestampTz deadline;
 	int			nlinks;
+	int			npurposes;		/* how many links are no aids */
 	int			workflow_length;
 	char		workflow_id[DWF_WORKFLOW_ID_MAX];
 	Link		links[DWF_LINKS_MAX];
@@ -203,24 +205,31 @@ bytes_of(const text *value, int *length)
 	return value ? VARDATA_ANY(value) : "";
 }
 
-/* Add a key to the waiter's contents; the link is not in a bucket yet */
+/*
+ * Add a key to the contents of a waiter, which is shown as that of a workflow;
+ * the link is not in a bucket yet.  The bytes of the key are for users only,
+ * who do not see the link if there is no room for them.
+ */
 static void
-describe_link(Waiter *waiter, const DwfWaitKey *key, int *used)
+describe_link(Waiter *waiter, const DwfWaitKey *key, text *workflow_id,
+			  int *used)
 {
 	Link	   *link = &waiter->links[waiter->nlinks++];
 	int			length;
 	const char *bytes = bytes_of(key->address.key, &length);
-
-	Assert(*used + length <= DWF_TOPIC_BYTES_MAX);
+	bool		has_room = *used + length <= DWF_TOPIC_BYTES_MAX;
 
 	link->hash = dwf_address_hash(&key->address);
 	link->slot = dwf_slot_mine();
 	link->door = key->address.door;
-	link->shown = !key->is_aid;
+	link->shown = !key->is_aid && has_room &&
+		(key->address.workflow_id == workflow_id ||
+		 dwf_texts_equal(key->address.workflow_id, workflow_id));
 	link->key_offset = *used;
-	link->key_length = length;
-	memcpy(waiter->keys + *used, bytes, length);
-	*used += length;
+	link->key_length = has_room ? length : 0;
+	memcpy(waiter->keys + *used, bytes, link->key_length);
+	*used += link->key_length;
+	waiter->npurposes += key->is_aid ? 0 : 1;
 }
 
 /* Note which session waits for what; the first key's workflow is shown */
@@ -242,8 +251,9 @@ describe_waiter(Waiter *waiter, const DwfWaitKey *keys, int nkeys,
 	waiter->since = GetCurrentTimestamp();
 	waiter->deadline = deadline;
 	waiter->nlinks = 0;
+	waiter->npurposes = 0;
 	for (int i = 0; i < nkeys; i++)
-		describe_link(waiter, &keys[i], &used);
+		describe_link(waiter, &keys[i], keys[0].address.workflow_id, &used);
 }
 
 /* Is this session registered? */
@@ -308,26 +318,15 @@ dwf_waiter_take_signal(void)
 	return true;
 }
 
-/* How many queues does a waiter wait at? */
-static int
-count_queues(const Waiter *waiter)
-{
-	int			queues = 0;
-
-	for (int i = 0; i < waiter->nlinks; i++)
-		queues += dwf_door_serves_one(waiter->links[i].door) ? 1 : 0;
-	return queues;
-}
-
 /*
  * A look has ended without error: the signal before it is used up, unless the
- * signal may have come from another queue than the one that was taken from
+ * signal may have come from something else than what was found
  */
 void
-dwf_waiter_settle_signal(bool took)
+dwf_waiter_settle_signal(bool found)
 {
 	Assert(my_waiter != NULL);
-	if (!took || count_queues(my_waiter) <= 1)
+	if (!found || my_waiter->npurposes <= 1)
 		signal_in_use = false;
 }
 

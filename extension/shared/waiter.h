@@ -16,9 +16,13 @@
 
 #include "shared/address.h"
 
-/* What one call can wait for: topics, and room for the doors beside them */
+/*
+ * What one call can wait for: topics, or sources of at most three addresses
+ * each; and room for the doors beside them
+ */
 #define DWF_TOPICS_MAX		128
-#define DWF_LINKS_MAX		(DWF_TOPICS_MAX + 4)
+#define DWF_SOURCES_MAX		128
+#define DWF_LINKS_MAX		(DWF_SOURCES_MAX * 3 + 4)
 #define DWF_TOPIC_BYTES_MAX	4096
 
 /* How many locks the registry has */
@@ -53,7 +57,7 @@ extern PGDLLEXPORT void dwf_waiter_begin(const DwfWaitKey *keys, int nkeys,
 										 bool wants_id);
 extern bool dwf_waiter_is_waiting(void);
 extern PGDLLEXPORT bool dwf_waiter_take_signal(void);
-extern PGDLLEXPORT void dwf_waiter_settle_signal(bool took);
+extern PGDLLEXPORT void dwf_waiter_settle_signal(bool found);
 extern void dwf_waiter_end(void);
 extern int	dwf_waiter_wake(uint64 hash, char door, uint64 arrivals);
 extern void dwf_waiter_wake_database(bool dismiss);

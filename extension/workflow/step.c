@@ -436,7 +436,7 @@ save_step_body(PG_FUNCTION_ARGS)
 }
 
 static const DwfCall save_step = {
-	"wf_save_step", 0, false, save_step_body, 1, false
+	"wf_save_step", 0, InvalidOid, save_step_body, 1, false
 };
 
 /* Do many drivers show it as they show SQL NULL? */
@@ -552,7 +552,7 @@ Datum
 wf_patched(PG_FUNCTION_ARGS)
 {
 	static const DwfCall call = {
-		"wf_patched", 0, false, patched_body, 0, false
+		"wf_patched", 0, InvalidOid, patched_body, 0, false
 	};
 	text	   *change = dwf_args_name(fcinfo, 0, "change", DWF_KEY_MAX);
 	bool		known;

@@ -391,14 +391,8 @@ look_for_end(DwfWait *wait)
 {
 	ResultWait *result = wait->arg;
 
-	if (!dwf_store_outcome(result->workflow_id, &result->outcome))
-		ereport(ERROR,
-				(errcode(DWF_ERRCODE_NO_WORKFLOW),
-				 errmsg("workflow \"%s\" does not exist",
-						text_to_cstring(result->workflow_id))));
-	dwf_identity_check_owner(result->workflow_id, &result->outcome.life,
-							 wait->role);
-	return result->outcome.life.finished;
+	return dwf_identity_outcome(result->workflow_id, &result->outcome,
+								wait->role);
 }
 
 /* wf_result(workflow_id, timeout) → (status, output, error); also a CALL */

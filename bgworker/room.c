@@ -13,8 +13,8 @@
  *
  * Besides, bodies of the role that begin to wait are suspended at once as long
  * as its work is due, and executors of other roles tell when they begin to
- * rest.  An executor that looks for work of the role just now finds it; then
- * none gives way.
+ * rest.  An executor that looks for work of the role just now finds it, and tells
+ * the worker when it has claimed it; until then nothing else is asked.
  *
  * Each look at what is due decides anew what is asked of each executor; see
  * README.md for why no work is left over.
@@ -209,8 +209,22 @@ one_looks(List *executors, Oid role)
 	return false;
 }
 
+/* Leave it at what was asked before this look */
+static void
+leave_asked(List *executors)
+{
+	ListCell   *cell;
+
+	foreach(cell, executors)
+	{
+		DwfExecutor *executor = lfirst(cell);
+
+		executor->asked |= executor->state & DWF_EXECUTOR_ASKED;
+	}
+}
+
 /*
- * Ask those of which nobody can say now when they give way: to do so, or to
+ * Ask those that run a body which does not wait: to do so, or to
  * tell, when they begin to rest
  */
 static void
@@ -250,7 +264,10 @@ dwf_room_make(List *executors, Oid role, DwfLack lack)
 		executor->state = dwf_executors_state(executor->cell);
 	}
 	if (one_looks(executors, role))
+	{
+		leave_asked(executors);
 		return;
+	}
 
 	/* idle ones of other roles leave */
 	idle = count_in_state(executors, role, false, DWF_EXECUTOR_IDLE);

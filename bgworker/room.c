@@ -13,8 +13,8 @@
  *
  * Besides, bodies of the role that begin to wait are suspended at once as long
  * as its work is due, and executors of other roles tell when they begin to
- * rest.  An executor that looks for work of the role just now finds it, and tells
- * the worker when it has claimed it; until then nothing else is asked.
+ * rest.  An executor that looks for work of the role just now finds it, and
+ * tells the worker when it has claimed it; until then nothing else is asked.
  *
  * Each look at what is due decides anew what is asked of each executor; see
  * README.md for why no work is left over.
@@ -39,7 +39,7 @@
  * Does an executor wait for a heavyweight lock?  It may have ended just now.
  */
 static bool
-waits_for_lock(DwfExecutor *executor)
+waits_for_lock(DwfExecutor * executor)
 {
 	pid_t		pid;
 	PGPROC	   *proc;
@@ -133,7 +133,7 @@ dwf_room_begin(List *executors)
  * to look again.
  */
 static void
-ask(DwfExecutor *executor, uint32 bit)
+ask(DwfExecutor * executor, uint32 bit)
 {
 	uint32		asked = (executor->state & DWF_EXECUTOR_ASKED) | bit;
 
@@ -148,7 +148,7 @@ ask(DwfExecutor *executor, uint32 bit)
 
 /* Is this executor one of the role, or of the others, in such a state? */
 static bool
-is_one(const DwfExecutor *executor, Oid role, bool of_role, uint32 state)
+is_one(const DwfExecutor * executor, Oid role, bool of_role, uint32 state)
 {
 	return (executor->role == role) == of_role &&
 		(executor->state & state) == state;
@@ -253,7 +253,7 @@ void
 dwf_room_make(List *executors, Oid role, DwfLack lack)
 {
 	int			needed = lack == DWF_LACKS_TIME ? INT_MAX :
-		count_needed(executors, lack);
+	count_needed(executors, lack);
 	int			idle;
 	ListCell   *cell;
 

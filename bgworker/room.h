@@ -24,7 +24,7 @@ typedef struct DwfExecutor
 	uint16		claims;			/* as they were before the present look */
 	uint64		state;			/* of its cell, as read last */
 	uint32		asked;			/* what the present look asks of it */
-} DwfExecutor;
+}			DwfExecutor;
 
 /* What keeps a role from getting another executor */
 typedef enum DwfLack
@@ -32,7 +32,7 @@ typedef enum DwfLack
 	DWF_LACKS_TIME,				/* its trouble delays the start */
 	DWF_LACKS_ROOM,				/* durable_wf.max_executors */
 	DWF_LACKS_SLOT				/* max_worker_processes */
-} DwfLack;
+}			DwfLack;
 
 extern bool dwf_room_exists(List *executors, Oid role);
 extern void dwf_room_begin(List *executors);

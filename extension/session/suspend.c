@@ -128,7 +128,7 @@ peek(DwfWait *wait)
 }
 
 /* Leave the body, which is suspended, by an error */
-static void pg_attribute_noreturn()
+static void
 leave_body(const DwfWait *wait)
 {
 	dwf_claim_set_suspending(true);

@@ -43,15 +43,15 @@ typedef struct Cell
 {
 	pg_atomic_uint64 state;
 	pg_atomic_uint32 slot;		/* the executor's; set before CONNECTED */
-} Cell;
+}			Cell;
 
 typedef struct Cells
 {
 	pg_atomic_uint32 generation;	/* the last one that was given out */
 	Cell		cells[FLEXIBLE_ARRAY_MEMBER];	/* max_worker_processes */
-} Cells;
+}			Cells;
 
-static Cells *shared = NULL;
+static Cells * shared = NULL;
 
 /* The name of this executor's cell */
 static uint64 my_cell = DWF_NO_CELL;

@@ -120,7 +120,7 @@ static MemoryContext work_context;
 /* The claimed workflow, in TopMemoryContext; NULL: none is claimed */
 static text *claimed = NULL;
 
-/* More of this role's work was due, while other work lacked executors */
+/* More of this role's work was due when it was claimed, by a hint */
 static bool more_is_due = false;
 
 /*
@@ -149,8 +149,7 @@ look_for_body(DwfWait *wait)
 		if (dwf_attach_pass(search.workflow_id, role, &held))
 		{
 			claimed = dwf_texts_copy_to_top(search.workflow_id);
-			more_is_due = dwf_executors_is_wanted() &&
-				dwf_store_search(&search);
+			more_is_due = search.more;
 			return true;
 		}
 		if (held)

@@ -112,7 +112,7 @@ typedef struct DwfSearch
 	int			nheld;			/* how many were skipped since they are
 								 * locked, */
 	text	   *first_held;		/* ... and which is the first */
-	bool		more;			/* more were due behind the one found: a hint */
+	bool		more;			/* a hint: more were due behind it */
 } DwfSearch;
 
 /* A workflow's status and what came out of it */

@@ -54,7 +54,6 @@
 #include "shared/crash.h"
 #include "shared/executors.h"
 #include "shared/waiter.h"
-#include "shared/workers.h"
 #include "store/statement.h"
 #include "store/store.h"
 #include "workflow/attach.h"
@@ -62,9 +61,6 @@
 
 /* The role whose bodies are run here */
 static Oid	role;
-
-/* The cell of executors.c that tells the worker how far this process is */
-static int	cell;
 
 /*
  * Run one statement as if a client had sent it, so that it may commit inside.
@@ -124,6 +120,9 @@ static MemoryContext work_context;
 /* The claimed workflow, in TopMemoryContext; NULL: none is claimed */
 static text *claimed = NULL;
 
+/* More of this role's work was due when it was claimed, by a hint */
+static bool more_is_due = false;
+
 /*
  * Look for work, for the wait in claim_work(): claim the oldest workflow that
  * is due and whose row is not locked.  Returns whether the wait is over: one
@@ -150,19 +149,21 @@ look_for_body(DwfWait *wait)
 		if (dwf_attach_pass(search.workflow_id, role, &held))
 		{
 			claimed = dwf_texts_copy_to_top(search.workflow_id);
+			more_is_due = search.more;
 			return true;
 		}
 		if (held)
 			dwf_store_search_held(&search);
 	}
 	wait->look_at = search.next;
+	dwf_executors_idle();
 	return false;
 }
 
 /*
  * Wait for a body to run, with no transaction open while asleep.  Returns
- * false after durable_wf.executor_idle_timeout, or when bodies do not run any
- * more.
+ * false after durable_wf.executor_idle_timeout, when this process has to give
+ * way to another role, or when bodies do not run any more.
  */
 static bool
 claim_work(void)
@@ -190,6 +191,7 @@ claim_work(void)
 		TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 									dwf_setting_executor_idle_timeout);
 	wait.look = look_for_body;
+	wait.gives_up = dwf_executors_must_leave;
 	found = dwf_wait(&wait);
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(work_context);
@@ -431,12 +433,14 @@ run_claimed(void)
 void
 dwf_executor_main(Datum arg)
 {
+	uint64		cell;
+
 	/* connect, and tell the worker */
 	memcpy(&role, MyBgworkerEntry->bgw_extra, sizeof(role));
 	memcpy(&cell, MyBgworkerEntry->bgw_extra + sizeof(role), sizeof(cell));
 	dwf_process_handle_signals();
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), role, 0);
-	dwf_executors_tell(cell, DWF_EXECUTOR_CONNECTED);
+	dwf_executors_begin(cell);
 	dwf_crash_watch();
 
 	/* memory for a statement, and for finding work */
@@ -452,12 +456,11 @@ dwf_executor_main(Datum arg)
 	/* run bodies until there are none for a while */
 	while (claim_work())
 	{
-		dwf_executors_tell(cell, DWF_EXECUTOR_CLAIMED);
+		dwf_executors_claim(more_is_due);
 		dwf_guard_watch_plpgsql();
-		dwf_workers_ask_run();	/* more may be due, for another executor */
 		run_claimed();
-		dwf_executors_tell(cell, DWF_EXECUTOR_SERVED);
+		dwf_executors_end_run();
 	}
-	dwf_executors_tell(cell, DWF_EXECUTOR_LEFT);
+	dwf_executors_tell(DWF_EXECUTOR_LEFT);
 	proc_exit(0);
 }

@@ -13,7 +13,8 @@
  * bodies from running.  An executor whose body waits for a heavyweight lock
  * does not count, up to twice max_executors in all: so a session that holds a
  * lock delays those bodies only that want the lock.  Whether executors wait is
- * read only while there is work and no room for it.
+ * read only while there is work and no room for it.  Executors that do nothing
+ * useful make room (room.c).
  *
  * A failure of a role's executors delays the next start for that role only:
  *
@@ -35,28 +36,18 @@
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
 #include "postmaster/bgworker.h"
-#include "storage/proc.h"
-#include "storage/procarray.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
-#include "utils/wait_event.h"
 
 #include "base/process.h"
-#include "base/settings.h"
+#include "bgworker/room.h"
 #include "shared/address.h"
 #include "shared/executors.h"
 #include "shared/waiter.h"
 #include "store/catalog.h"
 #include "store/store.h"
 #include "workflow/body.h"
-
-typedef struct Executor
-{
-	Oid			role;
-	int			cell;			/* of executors.c: how far it has come */
-	BackgroundWorkerHandle *handle;
-} Executor;
 
 /* The failures of a role's executors in a row */
 typedef struct Trouble
@@ -169,6 +160,8 @@ judge(Oid role, uint32 told)
 		end_trouble(role);
 	else if (told & DWF_EXECUTOR_CLAIMED)
 		delay_next(have_trouble(role), DEATH_GAP, DEATH_GAP_MAX);
+	else if (told & DWF_EXECUTOR_MUST_LEAVE)
+		;						/* it gave way */
 	else if (told & DWF_EXECUTOR_LEFT)
 		delay_next(have_trouble(role), IDLE_GAP, IDLE_GAP);
 	else
@@ -176,62 +169,6 @@ judge(Oid role, uint32 told)
 }
 
 /* ----- executors ----- */
-
-/*
- * Does an executor wait for a heavyweight lock?  It may have ended just now.
- */
-static bool
-waits_for_lock(Executor *executor)
-{
-	pid_t		pid;
-	PGPROC	   *proc;
-
-	if (GetBackgroundWorkerPid(executor->handle, &pid) != BGWH_STARTED)
-		return false;
-	proc = BackendPidGetProc(pid);
-	return proc && (proc->wait_event_info & 0xFF000000U) == PG_WAIT_LOCK;
-}
-
-/*
- * How many executors a role has, or all roles if it is invalid; and how many
- * of them wait for a heavyweight lock
- */
-static int
-count_executors(Oid role, int *nwaiting)
-{
-	int			count = 0;
-	ListCell   *cell;
-
-	*nwaiting = 0;
-	foreach(cell, executors)
-	{
-		Executor   *executor = lfirst(cell);
-
-		if (OidIsValid(role) && executor->role != role)
-			continue;
-		count++;
-		if (waits_for_lock(executor))
-			(*nwaiting)++;
-	}
-	return count;
-}
-
-/* Is there room for another executor of a role?  The head has the rules. */
-static bool
-has_room(Oid role)
-{
-	int			waiting_of_role;
-	int			of_role = count_executors(role, &waiting_of_role);
-	int			waiting;
-	int			all = count_executors(InvalidOid, &waiting);
-
-	if (of_role == 0)
-		return true;
-	if (all - waiting < dwf_setting_max_executors &&
-		all < 2 * dwf_setting_max_executors)
-		return true;
-	return of_role == waiting_of_role && of_role < dwf_setting_max_executors;
-}
 
 /* Forget the executors that have ended; returns whether any had */
 bool
@@ -242,12 +179,12 @@ dwf_pool_reap(void)
 
 	foreach(cell, executors)
 	{
-		Executor   *executor = lfirst(cell);
+		DwfExecutor *executor = lfirst(cell);
 		pid_t		pid;
 
 		if (GetBackgroundWorkerPid(executor->handle, &pid) != BGWH_STOPPED)
 			continue;
-		judge(executor->role, dwf_executors_ask(executor->cell));
+		judge(executor->role, (uint32) dwf_executors_state(executor->cell));
 		dwf_executors_free(executor->cell);
 		pfree(executor->handle);
 		pfree(executor);
@@ -263,13 +200,13 @@ start_executor(Oid role)
 {
 	BackgroundWorker worker;
 	MemoryContext old;
-	Executor   *executor;
-	int			cell = dwf_executors_take();
+	DwfExecutor *executor;
+	uint64		cell = dwf_executors_take();
 
-	if (cell < 0)
+	if (cell == DWF_NO_CELL)
 		return false;
 	old = MemoryContextSwitchTo(TopMemoryContext);
-	executor = palloc0(sizeof(Executor));
+	executor = palloc0(sizeof(DwfExecutor));
 
 	/* describe it */
 	dwf_process_describe(&worker, "durable_wf", "dwf_executor_main",
@@ -377,11 +314,18 @@ serve_role(Oid role)
 	if (wake_executor(role))
 		return DT_NOEND;
 	if (trouble && now < trouble->try_after)
+	{
+		dwf_room_make(executors, role, DWF_LACKS_TIME);
 		return trouble->try_after;
-	if (!has_room(role))
+	}
+	if (!dwf_room_exists(executors, role))
+	{
+		dwf_room_make(executors, role, DWF_LACKS_ROOM);
 		return TimestampTzPlusMilliseconds(now, NO_ROOM_GAP);
+	}
 	if (!dwf_pool_lacks_slot && start_executor(role))
 		return DT_NOEND;
+	dwf_room_make(executors, role, DWF_LACKS_SLOT);
 	warn_no_slot();
 	dwf_pool_lacks_slot = true;
 	return TimestampTzPlusMilliseconds(now, NO_SLOT_GAP);
@@ -399,6 +343,7 @@ dwf_pool_start(void)
 	ListCell   *cell;
 
 	dwf_pool_lacks_slot = false;
+	dwf_room_begin(executors);
 	dwf_process_begin();
 	if (OidIsValid(dwf_catalog_find_relation("wait")))
 		foreach(cell, dwf_store_roles_with_work(&next))
@@ -408,7 +353,7 @@ dwf_pool_start(void)
 		next = Min(next, again);
 	}
 	dwf_process_commit();
-	return next;
+	return dwf_room_end(executors) ? DT_NOBEGIN : next;
 }
 
 /* End all executors, and wait until they are gone; blocks for that time */
@@ -419,11 +364,11 @@ dwf_pool_end(void)
 
 	foreach(cell, executors)
 	{
-		TerminateBackgroundWorker(((Executor *) lfirst(cell))->handle);
+		TerminateBackgroundWorker(((DwfExecutor *) lfirst(cell))->handle);
 	}
 	foreach(cell, executors)
 	{
-		Executor   *executor = lfirst(cell);
+		DwfExecutor *executor = lfirst(cell);
 
 		(void) WaitForBackgroundWorkerShutdown(executor->handle);
 		dwf_executors_free(executor->cell);
@@ -439,8 +384,8 @@ dwf_pool_abandon(void)
 
 	foreach(cell, executors)
 	{
-		TerminateBackgroundWorker(((Executor *) lfirst(cell))->handle);
-		dwf_executors_free(((Executor *) lfirst(cell))->cell);
+		TerminateBackgroundWorker(((DwfExecutor *) lfirst(cell))->handle);
+		dwf_executors_free(((DwfExecutor *) lfirst(cell))->cell);
 	}
 	executors = NIL;
 }

@@ -3,7 +3,8 @@
  * suspend.c
  *	  Waits in the body of a SQL workflow, which end with its suspension.
  *
- * A body waits with its process for durable_wf.suspend_after at most.  Then it
+ * A body waits with its process for durable_wf.suspend_after at most, and not
+ * while other workflows are due that have no process (executors.c).  Then it
  * is suspended: what it waits for is written to the table durable_wf.wait, and
  * an error ends the body and frees the process.  When news come for what is
  * written there, or its deadline, the worker has the workflow executed again;
@@ -29,6 +30,7 @@
 #include "session/body_timeout.h"
 #include "session/journal.h"
 #include "shared/claim.h"
+#include "shared/executors.h"
 #include "shared/listener.h"
 #include "shared/waiter.h"
 #include "shared/workers.h"
@@ -100,6 +102,14 @@ write_suspension(DwfWait *wait)
 		dwf_workers_ask_clock(wait->ends_at);
 }
 
+/* The wait's time is up, but not its deadline */
+static void
+suspend(DwfWait *wait)
+{
+	write_suspension(wait);
+	wait->is_suspended = true;
+}
+
 /* Would a look succeed?  What the look takes is rolled back. */
 static bool
 peek(DwfWait *wait)
@@ -117,6 +127,17 @@ peek(DwfWait *wait)
 	return found;
 }
 
+/* Leave the body, which is suspended, by an error */
+static void
+leave_body(const DwfWait *wait)
+{
+	dwf_claim_set_suspending(true);
+	ereport(ERROR,
+			(errcode(ERRCODE_QUERY_CANCELED),
+			 errmsg("workflow \"%s\" is suspended",
+					text_to_cstring(dwf_claim_require(wait->function)))));
+}
+
 /*
  * Wait in a body: with this process for a while, and then without it.  Returns
  * true when the look was successful, false when the wait has ended in vain.
@@ -126,23 +147,24 @@ peek(DwfWait *wait)
 bool
 dwf_suspend_wait(DwfWait *wait)
 {
+	bool		found;
+
 	check_run(wait);
 	dwf_body_timeout_stop();
+	dwf_executors_rest();
+	wait->gives_up = dwf_executors_is_wanted;
 	for (;;)
 	{
-		TimestampTz now = GetCurrentTimestamp();
-		TimestampTz until;
-		bool		suspends;
+		TimestampTz until = GetCurrentTimestamp();
 
-		until = TimestampTzPlusMilliseconds(now, dwf_setting_suspend_after);
+		until = TimestampTzPlusMilliseconds(until, dwf_setting_suspend_after);
 		until = Min(until, wait->ends_at);
-		suspends = until != wait->ends_at;
-		if (dwf_wait_until(wait, until, suspends ? write_suspension : NULL))
-			return true;
-		if (!suspends)
-			return false;
-		if (!peek(wait))
+		wait->is_suspended = false;
+		found = dwf_wait_until(wait, until, suspend);
+		if (found || !wait->is_suspended)
 			break;
+		if (!peek(wait))
+			leave_body(wait);
 
 		/*
 		 * It came in the meantime, so the workflow goes on here.  Commit that
@@ -151,13 +173,10 @@ dwf_suspend_wait(DwfWait *wait)
 		 */
 		dwf_store_unsuspend(dwf_claim_require(wait->function));
 		dwf_wait_commit();
-		if (dwf_wait_look(wait, wait->acts_as))
-			return true;
+		found = dwf_wait_look(wait, wait->acts_as);
+		if (found)
+			break;
 	}
-
-	dwf_claim_set_suspending(true);
-	ereport(ERROR,
-			(errcode(ERRCODE_QUERY_CANCELED),
-			 errmsg("workflow \"%s\" is suspended",
-					text_to_cstring(dwf_claim_require(wait->function)))));
+	dwf_executors_go_on();
+	return found;
 }

@@ -211,10 +211,18 @@ dwf_wait_look(DwfWait *wait, text *watched)
 	return false;
 }
 
+/* Is the wait to end before its time? */
+static bool
+gives_up(const DwfWait *wait)
+{
+	return wait->gives_up && wait->gives_up();
+}
+
 /*
  * The loop, while the waiter is registered.  Returns true when the look was
- * successful, false at the moment "until".  Each look comes after the signal
- * before it was taken back, so what arrives during a look signals anew.
+ * successful, false at the moment "until" or when the wait gives up.  Each look
+ * comes after the signal before it was taken back, so what arrives during a
+ * look signals anew.
  */
 static bool
 wait_registered(DwfWait *wait, text *watched, TimestampTz until,
@@ -241,7 +249,7 @@ wait_registered(DwfWait *wait, text *watched, TimestampTz until,
 
 		/* look, if something can have changed */
 		signalled = dwf_waiter_take_signal();
-		expired = milliseconds_left(until) == 0;
+		expired = milliseconds_left(until) == 0 || gives_up(wait);
 		if (first || signalled || expired ||
 			milliseconds_left(wait->look_at) == 0)
 		{
@@ -261,7 +269,7 @@ wait_registered(DwfWait *wait, text *watched, TimestampTz until,
 				dwf_counters_add(subject, DWF_COUNT_SPURIOUS, 1);
 			if (expired)
 			{
-				if (at_timeout)
+				if (at_timeout && milliseconds_left(wait->ends_at) != 0)
 					at_timeout(wait);
 				else
 					dwf_counters_add(subject, DWF_COUNT_TIMEOUTS, 1);
@@ -272,6 +280,9 @@ wait_registered(DwfWait *wait, text *watched, TimestampTz until,
 			first = false;
 		}
 
+		/* a look may have waited for a lock, and have reset the latch */
+		if (gives_up(wait))
+			continue;
 		dwf_client_sleep(milliseconds_left(Min(until, wait->look_at)),
 						 wait_event);
 	}
@@ -279,8 +290,9 @@ wait_registered(DwfWait *wait, text *watched, TimestampTz until,
 
 /*
  * Register, and wait until the look is successful (true) or until a moment
- * (false).  Then "at_timeout", unless it is NULL, is called before the waiter
- * is unregistered.  Raises as dwf_wait() does.
+ * (false), or the wait gives up (false).  Then "at_timeout", unless it is NULL
+ * or the wait has come to its end, is called before the waiter is
+ * unregistered.  Raises as dwf_wait() does.
  */
 bool
 dwf_wait_until(DwfWait *wait, TimestampTz until, DwfAtTimeout at_timeout)

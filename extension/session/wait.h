@@ -41,6 +41,9 @@ struct DwfWait
 	bool		wants_id;		/* a broadcast may answer this wait */
 	DwfLook		look;
 	void	   *arg;			/* for the look */
+	bool		(*gives_up) (void); /* unless NULL: is it to end before its
+									 * time?  When that changes, the latch of
+									 * this process is set. */
 
 	/* set by the look: look again then; DWF_WAIT_FOREVER before each look */
 	TimestampTz look_at;
@@ -50,6 +53,8 @@ struct DwfWait
 	 * the one that an earlier run has recorded for this call.
 	 */
 	TimestampTz ends_at;
+
+	bool		is_suspended;	/* set by suspend.c: it is written down */
 };
 
 /* For the SQL functions */

@@ -317,6 +317,24 @@ is_held(Datum xmax)
 		TransactionIdIsInProgress(xid);
 }
 
+/* Is a row of a page, from that number on, due and executed by no session? */
+static bool
+follows(uint64 row, TimestampTz now)
+{
+	for (; row < SPI_processed; row++)
+	{
+		bool		isnull;
+		Datum		due = dwf_statement_column(row, 2, &isnull);
+		Datum		id = dwf_statement_column(row, 1, &isnull);
+
+		if (DatumGetTimestampTz(due) > now)
+			return false;
+		if (!dwf_claim_exists(DatumGetTextPP(id)))
+			return true;
+	}
+	return false;
+}
+
 /*
  * Read a page of a search, up to a workflow that is free (*found).  Returns
  * true if no more workflows are due behind the page.
@@ -354,7 +372,10 @@ search_page(DwfSearch *search, int limit, bool *found)
 			continue;
 		*found = !is_held(dwf_statement_column(i, 3, &isnull));
 		if (*found)
+		{
+			search->more = follows(i + 1, now);
 			break;
+		}
 		dwf_store_search_held(search);
 	}
 	dwf_statement_done(r);
@@ -364,14 +385,14 @@ search_page(DwfSearch *search, int limit, bool *found)
 /*
  * Find the first workflow that is due, that no session executes and whose row
  * does not look locked; when called again, the next one.  False when there is
- * none left.  A page of one more row than there are workflows in execution is
- * usually enough to find it.
+ * none left.  A page of two more rows than there are workflows in execution is
+ * usually enough to find it, and to see whether more follows (search->more).
  */
 bool
 dwf_store_search(DwfSearch *search)
 {
 	bool		found = false;
-	int			limit = dwf_claim_count() + 1;
+	int			limit = dwf_claim_count() + 2;
 
 	if (search->workflow_id == NULL)
 		begin_search(search);

@@ -126,6 +126,7 @@ typedef struct DwfSearch
 	int			nheld;			/* how many were skipped since they are
 								 * locked, */
 	text	   *first_held;		/* ... and which is the first */
+	bool		more;			/* a hint: more were due behind it */
 } DwfSearch;
 
 /* A workflow's status and what came out of it */

@@ -11,6 +11,7 @@ CREATE TABLE durable_wf.step (
     deadline     timestamptz,
     started_at   timestamptz NOT NULL,
     completed_at timestamptz,
+    taken        text[],
     CONSTRAINT step_pkey PRIMARY KEY (workflow_id, step_no)
 );
 COMMENT ON TABLE durable_wf.step IS
@@ -25,6 +26,7 @@ COMMENT ON COLUMN durable_wf.step.undone IS 'its effect was rolled back; a repla
 COMMENT ON COLUMN durable_wf.step.deadline IS 'when the wait ends, whoever continues it';
 COMMENT ON COLUMN durable_wf.step.started_at IS 'when it was called';
 COMMENT ON COLUMN durable_wf.step.completed_at IS 'when it returned';
+COMMENT ON COLUMN durable_wf.step.taken IS 'what it received, for wf_retry() to put back: of each item the workflow (null: this one), door, key, id, moment in microseconds since 2000, and payload (null: in the result)';
 
 SELECT pg_catalog.pg_extension_config_dump('durable_wf.step', '');
 
@@ -123,11 +125,12 @@ COMMENT ON FUNCTION @extschema@.wf_patched(text) IS
 'For code that changes under running workflows: true in runs that first reach this place with the changed code, false in those that had passed it before, the same each time that a run asks for this change.
 Errors: 22023 bad argument; WF008 this session is not attached.';
 
-CREATE FUNCTION @extschema@.wf_retry(workflow_id text) RETURNS void
+CREATE FUNCTION @extschema@.wf_retry(workflow_id text, from_step integer DEFAULT NULL) RETURNS void
     AS 'MODULE_PATHNAME', 'wf_retry' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION @extschema@.wf_retry(text) IS
+COMMENT ON FUNCTION @extschema@.wf_retry(text, integer) IS
 'Let a workflow that ended with ERROR or CANCELLED go on from its journal: it is PENDING again, and due. Its timeout is lifted; its hooks are there again, under their tokens and with what came to them. Blocks while another transaction claims one of these, or gives it back.
-Errors: WF001 no such workflow; 42501 it belongs to another role; 55000 it did not end so; WF005 another workflow has one of its tokens.';
+from_step: go back to that step, from 1 to one more than there are. Then the workflow may have ended in any way, or be suspended (WAITING; its timeout stays). The records from that step on are dropped, and what these steps had received, messages, notifications and payloads of hooks, lies in its queues again, in its old place. What else they did stays done: writes to tables, what they sent and published, workflows that they started, hooks that they created or disposed of. Blocks for 5 seconds at most while a session leaves the workflow that has ended.
+Errors: 22023 bad argument; WF001 no such workflow; 42501 it belongs to another role; 55000 it did not end so, is executed, or was recorded by a version before 0.4.0, which did not note what a step received; WF005 another workflow has one of its tokens.';
 
 CREATE FUNCTION @extschema@.wf_continue_as_new(input jsonb) RETURNS void
     AS 'MODULE_PATHNAME', 'wf_continue_as_new' LANGUAGE C VOLATILE PARALLEL UNSAFE;

@@ -16,6 +16,7 @@
 
 #include "base/arrays.h"
 #include "session/identity.h"
+#include "session/journal.h"
 #include "session/wakeup.h"
 #include "shared/address.h"
 #include "shared/queue_head.h"
@@ -101,6 +102,7 @@ take(DwfReceive *receive, int n, DwfQueueId queue, int64 from, int64 to)
 	receive->count = dwf_store_take(address, from, to, receive->limit,
 									&receive->items);
 	dwf_wakeup_settle_take(note, receive->count);
+	dwf_journal_note_taken(address, receive->items, receive->count);
 	receive->from = n;
 
 	/* Tell queue_head.c how far the queue is taken */

@@ -42,6 +42,7 @@
 #include "session/identity.h"
 #include "session/journal_look.h"
 #include "session/journal_place.h"
+#include "session/journal_taken.h"
 #include "session/journal_undone.h"
 #include "session/leftover.h"
 #include "session/result.h"
@@ -81,6 +82,7 @@ make_row(int step_no)
 	row.started_at = current_started_at;
 	row.result.isnull = true;
 	row.error.isnull = true;
+	row.taken.isnull = true;
 	return row;
 }
 
@@ -125,7 +127,10 @@ record_result(FunctionCallInfo fcinfo, Datum result, int step_no, bool writes)
 	row.completed_at = GetCurrentTimestamp();
 	row.is_undone = !writes;
 	if (writes)
+	{
+		row.taken = dwf_journal_taken_encode(dwf_claim_held());
 		dwf_journal_write_result(&row);
+	}
 	else
 		dwf_journal_keep_undone(&row);
 }
@@ -169,6 +174,7 @@ execute(FunctionCallInfo fcinfo, int step_no)
 
 	/* make the call; it may write, and so may its record */
 	dwf_guard_leave();
+	dwf_journal_taken_end_xact();
 	PG_TRY();
 	{
 		check_access();
@@ -389,6 +395,24 @@ dwf_journal_note_attempt(Datum attempts, TimestampTz next_at, bool may_commit)
 		dwf_store_note_progress(dwf_claim_held());
 		has_crashed = false;
 	}
+}
+
+/*
+ * Items were taken from a queue: if a call of the journal has done that, its
+ * record will tell where they were
+ */
+void
+dwf_journal_note_taken(const DwfAddress *queue, const DwfItem *items,
+					   int count)
+{
+	bool		payloads_too;
+
+	if (current_call == NULL || count == 0 ||
+		dwf_claim_state() != DWF_EXECUTES)
+		return;
+	payloads_too = in_command ||
+		!dwf_journal_taken_is_result(current_call->function);
+	dwf_journal_taken_note(queue, items, count, payloads_too);
 }
 
 /* ----- the session ----- */

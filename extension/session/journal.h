@@ -12,6 +12,9 @@
 
 #include "datatype/timestamp.h"
 
+#include "shared/address.h"
+#include "store/store.h"
+
 /* A SQL function each call of which is a step of the attached workflow */
 typedef struct DwfCall
 {
@@ -61,6 +64,8 @@ extern int	dwf_journal_step(void);
 extern bool dwf_journal_in_command(void);
 extern bool dwf_journal_set_in_command(bool value);
 extern void dwf_journal_note_crash(void);
+extern void dwf_journal_note_taken(const DwfAddress *queue,
+								   const DwfItem *items, int count);
 
 /* calls that wait, and steps that are tried again */
 extern TimestampTz dwf_journal_settle_deadline(TimestampTz deadline,

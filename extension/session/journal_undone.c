@@ -76,6 +76,7 @@ push_record(const DwfRecord *row)
 		record->row.result.value = copy(row->result.value);
 	if (!row->error.isnull)
 		record->row.error.value = copy(row->error.value);
+	record->row.taken.isnull = true;	/* it is not written a second time */
 	records = lappend(records, record);
 	MemoryContextSwitchTo(old);
 }

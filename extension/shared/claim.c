@@ -472,6 +472,40 @@ dwf_claim_evict(text *workflow_id)
 }
 
 /*
+ * Wait until no session executes a workflow, for so many ms.  Returns 0, or
+ * the process id of the session that does, at once if that is this one.
+ */
+int
+dwf_claim_await_release(text *workflow_id, int timeout)
+{
+	uint64		hash = claim_hash(workflow_id);
+	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+												  timeout);
+	int			pid;
+
+	if (!dwf_preloaded())
+		return 0;
+	ConditionVariablePrepareToSleep(&shared->given_back);
+	for (;;)
+	{
+		Claim	   *claim;
+		long		left;
+
+		LWLockAcquire(lock, LW_SHARED);
+		claim = find_claim(hash);
+		pid = claim ? claim->pid : 0;
+		LWLockRelease(lock);
+		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
+		if (pid == 0 || pid == MyProcPid || left <= 0)
+			break;
+		(void) ConditionVariableTimedSleep(&shared->given_back, left,
+										   PG_WAIT_EXTENSION);
+	}
+	ConditionVariableCancelSleep();
+	return pid;
+}
+
+/*
  * If this transaction commits, the session executes nothing after it.  Code in
  * a security-restricted operation cannot bring that about.
  */

@@ -53,6 +53,7 @@ extern bool dwf_claim_exists(text *workflow_id);
 extern List *dwf_claim_list(void);
 extern bool dwf_claim_take(text *workflow_id, text *queue, int *holder_pid);
 extern void dwf_claim_evict(text *workflow_id);
+extern int	dwf_claim_await_release(text *workflow_id, int timeout);
 extern void dwf_claim_end_at_commit(void);
 extern void dwf_claim_release(void);
 extern void dwf_claim_pass_by(void);

@@ -113,7 +113,7 @@ static DwfStatement take_query = {
 	"   AND q.message_id OPERATOR(pg_catalog.>=) $4"
 	"   AND q.message_id OPERATOR(pg_catalog.<=) $5"
 	"   ORDER BY q.message_id LIMIT $6 FOR UPDATE SKIP LOCKED))"
-	" RETURNING m.message_id, m.payload",
+	" RETURNING m.message_id, m.payload, m.created_at",
 	6, {TEXTOID, CHAROID, TEXTOID, INT8OID, INT8OID, INT8OID}, NULL
 };
 
@@ -291,6 +291,8 @@ dwf_store_take(const DwfAddress *queue, int64 from, int64 to, int limit,
 		(*items)[i].message_id =
 			DatumGetInt64(dwf_statement_column(i, 1, &isnull));
 		(*items)[i].payload = dwf_statement_copy_column(r, i, 2).value;
+		(*items)[i].sent_at =
+			DatumGetTimestampTz(dwf_statement_column(i, 3, &isnull));
 	}
 	dwf_statement_done(r);
 

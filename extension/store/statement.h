@@ -13,7 +13,7 @@
 #include "executor/spi.h"
 
 /* No statement of ours has more parameters */
-#define DWF_STATEMENT_ARGS_MAX	11
+#define DWF_STATEMENT_ARGS_MAX	12
 
 /* A statement, its parameter types, and its plan once it has one */
 typedef struct DwfStatement

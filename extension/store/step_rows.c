@@ -11,7 +11,9 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 
+#include "store/catalog.h"
 #include "store/store_sql.h"
 
 /* id */
@@ -21,24 +23,35 @@ static DwfStatement last_step_query = {
 	1, {TEXTOID}, NULL
 };
 
+#define RECORD(columns, values, changes) \
+	"INSERT INTO durable_wf.step AS s (workflow_id, step_no, function, name," \
+	" result, error, undone, deadline, started_at, completed_at" columns ")" \
+	" SELECT w.workflow_id, $2, $3, $4, $5, $6, $7, $8, $9, $10" values \
+	" FROM durable_wf.workflow w" \
+	" WHERE w.workflow_id" EQ "$1 AND (w.finished_at IS NULL OR $11)" \
+	" ON CONFLICT (workflow_id, step_no) DO UPDATE" \
+	" SET result = EXCLUDED.result, error = EXCLUDED.error," \
+	" undone = EXCLUDED.undone," \
+	" deadline = COALESCE(EXCLUDED.deadline, s.deadline)," \
+	" completed_at = EXCLUDED.completed_at" changes \
+	" WHERE s.completed_at IS NULL"
+
 /*
  * id, number, function, name, result, error, undone, deadline, started,
  * completed, whether to record even if the workflow has ended
  */
 static DwfStatement record_query = {
-	"INSERT INTO durable_wf.step AS s (workflow_id, step_no, function, name,"
-	" result, error, undone, deadline, started_at, completed_at)"
-	" SELECT w.workflow_id, $2, $3, $4, $5, $6, $7, $8, $9, $10"
-	" FROM durable_wf.workflow w"
-	" WHERE w.workflow_id" EQ "$1 AND (w.finished_at IS NULL OR $11)"
-	" ON CONFLICT (workflow_id, step_no) DO UPDATE"
-	" SET result = EXCLUDED.result, error = EXCLUDED.error,"
-	" undone = EXCLUDED.undone,"
-	" deadline = COALESCE(EXCLUDED.deadline, s.deadline),"
-	" completed_at = EXCLUDED.completed_at"
-	" WHERE s.completed_at IS NULL",
+	RECORD("", "", ""),
 	11, {TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTARRAYOID,
 	BOOLOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID}, NULL
+};
+
+/* The same, then what the step has taken */
+static DwfStatement record_taken_query = {
+	RECORD(", taken", ", $12", ", taken = EXCLUDED.taken"),
+	12, {TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTARRAYOID,
+		BOOLOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID,
+	TEXTARRAYOID}, NULL
 };
 
 /* id, number */
@@ -68,7 +81,8 @@ dwf_store_last_step(text *workflow_id)
 /*
  * Write a record, or complete an incomplete one.  False if the record is
  * complete already or, unless "even_if_ended", if the workflow has ended.  The
- * transaction gets its xid before it reads whether it has (README, I5).
+ * transaction gets its xid before it reads whether it has (README, I5).  The
+ * objects of before 0.4.0 have no column for what a step has taken.
  */
 bool
 dwf_store_record(text *workflow_id, const DwfRecord *record,
@@ -81,14 +95,18 @@ dwf_store_record(text *workflow_id, const DwfRecord *record,
 		TimestampTzGetDatum(record->deadline),
 		TimestampTzGetDatum(record->started_at),
 		TimestampTzGetDatum(record->completed_at),
-	BoolGetDatum(even_if_ended)};
+		BoolGetDatum(even_if_ended),
+	record->taken.value};
 	char		nulls[] = {' ', ' ', ' ', record->name ? ' ' : 'n',
 		record->result.isnull ? 'n' : ' ', record->error.isnull ? 'n' : ' ',
 		' ', record->deadline ? ' ' : 'n', ' ',
-	record->completed_at ? ' ' : 'n', ' '};
+	record->completed_at ? ' ' : 'n', ' ', ' '};
+	bool		has_taken = !record->taken.isnull && !record->is_undone &&
+	get_attnum(dwf_catalog_relation("step"), "taken") != InvalidAttrNumber;
 
 	(void) GetTopTransactionId();
-	return dwf_statement_count(&record_query, values, nulls) > 0;
+	return dwf_statement_count(has_taken ? &record_taken_query : &record_query,
+							   values, nulls) > 0;
 }
 
 /* A moment of the first row, 0 if it is null */

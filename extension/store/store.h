@@ -46,6 +46,7 @@
 #define DWF_STATUS_SUCCESS		"SUCCESS"
 #define DWF_STATUS_ERROR		"ERROR"
 #define DWF_STATUS_CANCELLED	"CANCELLED"
+#define DWF_STATUS_WAITING		"WAITING"
 
 /* What decides whether a role may act on a workflow, or in it */
 typedef struct DwfLife
@@ -63,6 +64,7 @@ typedef struct DwfRecord
 	text	   *name;			/* or NULL */
 	DwfValue	result;			/* text[] */
 	DwfValue	error;			/* text[] */
+	DwfValue	taken;			/* text[], as journal_taken.c has it */
 	bool		is_undone;
 	TimestampTz deadline;
 	TimestampTz started_at;
@@ -142,7 +144,19 @@ typedef struct DwfItem
 {
 	int64		message_id;
 	Datum		payload;
+	TimestampTz sent_at;
 } DwfItem;
+
+/* Items that a step has taken: an array of texts for each of their parts */
+typedef struct DwfTaken
+{
+	Datum	   *workflow_ids;
+	Datum	   *doors;
+	Datum	   *keys;
+	Datum	   *message_ids;
+	Datum	   *sent_at;		/* in microseconds since 2000 */
+	Datum	   *payloads;
+} DwfTaken;
 
 /* A hook; owner and has_ended are its workflow's */
 typedef struct DwfHook
@@ -204,6 +218,13 @@ extern bool dwf_store_restart(text *workflow_id, Oid role, DwfValue input);
 extern DwfIds dwf_store_overdue(int limit, Datum aside);
 extern void dwf_store_end_overdue(Datum ids);
 extern TimestampTz dwf_store_next_timeout(Datum aside);
+
+/* retry_rows.c: workflows that go back to a step */
+extern bool dwf_store_go_back(text *workflow_id, Oid role);
+extern bool dwf_store_next_taken(text *workflow_id, int step_no,
+								 DwfRecord *record);
+extern void dwf_store_put_back(const DwfTaken *taken, int count, Oid role);
+extern void dwf_store_drop_steps(text *workflow_id, int step_no);
 
 /* step_rows.c: the journal */
 extern int	dwf_store_last_step(text *workflow_id);

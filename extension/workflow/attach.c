@@ -2,12 +2,11 @@
  *
  * attach.c
  *	  Sessions that execute workflows: wf_attach, wf_detach, wf_attach_next,
- *	  wf_retry, wf_continue_as_new.
+ *	  wf_continue_as_new.
  *
  *	PENDING  --wf_attach, wf_attach_next-->  RUNNING
  *	RUNNING  --wf_attach, wf_attach_next-->  RUNNING  when no session has it
  *	RUNNING  --wf_continue_as_new-------->   PENDING
- *	ERROR, CANCELLED  --wf_retry--------->   PENDING
  *
  * RUNNING says that the workflow was executed, not that it is: a session that
  * dies leaves the status.  claim.c knows which session executes it now.
@@ -303,31 +302,6 @@ wf_attach_next(PG_FUNCTION_ARGS)
 	value = PointerGetDatum(next.workflow_id);
 
 	return dwf_args_return_value(fcinfo, value, isnull);
-}
-
-/* wf_retry(workflow_id) → void */
-DWF_JOURNALLED(wf_retry, 0);
-static Datum
-do_wf_retry(PG_FUNCTION_ARGS)
-{
-	text	   *workflow_id;
-	DwfLife		life;
-	DwfHook		holder;
-
-	workflow_id = dwf_args_name(fcinfo, 0, "workflow_id", DWF_WORKFLOW_ID_MAX);
-	dwf_store_require_writable("wf_retry");
-	if (!dwf_store_retry(workflow_id, GetUserId()))
-	{
-		dwf_identity_check_exists(workflow_id, &life, GetUserId());
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("workflow \"%s\" did not end with an error or a cancellation",
-						text_to_cstring(workflow_id)),
-				 errdetail("Its status is %s.", life.status)));
-	}
-	if (!dwf_store_restore_taken_hooks(workflow_id, &holder))
-		dwf_identity_report_token(&holder);
-	PG_RETURN_VOID();
 }
 
 /* wf_continue_as_new(input) → void */

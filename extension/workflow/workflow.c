@@ -10,8 +10,8 @@
  *
  * RUNNING and WAITING are states of workflows that a session executes, or has
  * executed: see attach.c and executor.c.  Only wf_retry leads back from an
- * end, from ERROR and CANCELLED (attach.c).  Each transition is one UPDATE of
- * one row, whose trigger notes a wake for all that wait for that.
+ * end (retry.c).  Each transition is one UPDATE of one row, whose trigger
+ * notes a wake for all that wait for that.
  *
  *-------------------------------------------------------------------------
  */

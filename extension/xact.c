@@ -18,6 +18,7 @@
 #include "base/client.h"
 #include "session/journal_undone.h"
 #include "session/stash.h"
+#include "session/taken.h"
 #include "session/wakeup.h"
 #include "shared/claim.h"
 #include "shared/prepared.h"
@@ -60,6 +61,7 @@ xact_callback(XactEvent event, void *arg)
 		dwf_stash_abandon();
 	else if (event == XACT_EVENT_PRE_COMMIT)
 		dwf_client_check_commit();
+	dwf_taken_end_xact(event);	/* before another receiver takes it */
 	dwf_wakeup_end_xact(event);
 	if (event != XACT_EVENT_PREPARE && event != XACT_EVENT_COMMIT &&
 		event != XACT_EVENT_ABORT)
@@ -83,6 +85,7 @@ subxact_callback(SubXactEvent event, SubTransactionId subid,
 	(void) arg;
 	if (event != SUBXACT_EVENT_ABORT_SUB)
 		return;
+	dwf_taken_end_subxact(subid);
 	dwf_wakeup_end_subxact(subid);
 	dwf_interest_end_subxact(subid);
 	dwf_journal_end_subxact(subid);

@@ -15,7 +15,9 @@
 #include "utils/builtins.h"
 
 #include "base/arrays.h"
+#include "base/settings.h"
 #include "session/identity.h"
+#include "session/taken.h"
 #include "session/wakeup.h"
 #include "shared/address.h"
 #include "shared/queue_head.h"
@@ -102,6 +104,8 @@ take(DwfReceive *receive, int n, DwfQueueId queue, int64 from, int64 to)
 									&receive->items);
 	dwf_wakeup_settle_take(note, receive->count);
 	receive->from = n;
+	if (dwf_setting_max_deliveries > 0 && receive->count > 0)
+		dwf_taken_note(address, receive->items, receive->count);
 
 	/* Tell queue_head.c how far the queue is taken */
 	if (receive->count > 0)

@@ -141,7 +141,13 @@ static DwfStatement prepared_xid_query = {
 static DwfStatement prune_query = {
 	PRUNE_QUERY(PRUNE_JOURNAL " released AS ("
 				"   DELETE FROM durable_wf.released_hook r USING victim v"
-				"   WHERE r.workflow_id" EQ "v.workflow_id),"),
+				"   WHERE r.workflow_id" EQ "v.workflow_id),"
+				" delivery AS ("
+				"   DELETE FROM durable_wf.delivery d USING victim v"
+				"   WHERE d.workflow_id" EQ "v.workflow_id),"
+				" dead_letter AS ("
+				"   DELETE FROM durable_wf.dead_letter l USING victim v"
+				"   WHERE l.workflow_id" EQ "v.workflow_id),"),
 	4, {INTERVALOID, INT4OID, XIDOID, OIDOID}, NULL
 };
 

@@ -81,7 +81,7 @@ dwf_delivery_is_due(void)
 
 /* The items of the batch */
 static void
-read_batch(DwfLetters *letters)
+read_batch(DwfLetters * letters)
 {
 	const char *at = batch;
 
@@ -90,12 +90,13 @@ read_batch(DwfLetters *letters)
 	{
 		DwfReturned entry;
 		const char *end = dwf_returned_read(at, &entry);
+		text	   *text_of_id;
 		Datum		workflow_id;
 		Datum		key;
 
 		at += sizeof(DwfReturned);
-		workflow_id = PointerGetDatum(cstring_to_text_with_len(at,
-															   entry.workflow_length));
+		text_of_id = cstring_to_text_with_len(at, entry.workflow_length);
+		workflow_id = PointerGetDatum(text_of_id);
 		at += entry.workflow_length;
 		key = PointerGetDatum(cstring_to_text_with_len(at, entry.key_length));
 		at += entry.key_length;
@@ -139,7 +140,7 @@ typedef struct Outcome
 {
 	bool		looked;			/* for what has reached the limit */
 	bool		is_left;		/* something that has is still in its queue */
-} Outcome;
+}			Outcome;
 
 /*
  * A piece of work: count the batch, move what has reached the limit.  The

@@ -264,12 +264,16 @@ forget_early(void)
 
 	if (early == NIL)
 		return;
+
+	/* without a request at a helper no answer can be early */
 	if (dwf_conn_ready(DWF_CONN_CHECKED, &oldest, 1) == 0)
 	{
 		early = NIL;
 		MemoryContextReset(early_context);
 		return;
 	}
+
+	/* an answer is kept as long as an older request is at a helper */
 	foreach(cell, early)
 	{
 		Early	   *one = lfirst(cell);
@@ -350,6 +354,7 @@ note_gone(int64 *request_ids, int count)
 {
 	PG_TRY();
 	{
+		/* in a transaction of its own, whose failure is only logged */
 		dwf_transaction_begin(FETCH_TIMEOUT);
 		MemoryContextSwitchTo(answer_context);
 		PushActiveSnapshot(GetTransactionSnapshot());

@@ -88,6 +88,7 @@ utf8_length(const unsigned char *s, size_t left)
 {
 	unsigned char c = s[0];
 
+	/* the first byte says how many follow, and what the second may be */
 #define IS_TAIL(n)	((s[n] & 0xc0) == 0x80)
 	if (c < 0x80)
 		return 1;

@@ -49,6 +49,7 @@ check_workflow_id(char **value, void **extra, GucSource source)
 static void
 define_http_settings(void)
 {
+	/* where the gateway listens, and for which database */
 	DefineCustomIntVariable("durable_wf.http_port",
 							"The port on which the gateway takes requests to webhooks; 0: there is none.",
 							NULL,
@@ -103,6 +104,7 @@ define_http_settings(void)
 static void
 define_body_settings(void)
 {
+	/* how bodies get processes, and for how long */
 	DefineCustomIntVariable("durable_wf.max_executors",
 							"How many processes run SQL workflows, in each database.",
 							"A role that has none gets one beyond this number, so that others cannot keep it from running.",
@@ -135,6 +137,7 @@ define_body_settings(void)
 void
 dwf_settings_define(void)
 {
+	/* settings of sessions and of the worker */
 	DefineCustomStringVariable("durable_wf.workflow_id",
 							   "The workflow that calls act as when they name none.",
 							   "Set it for a session, or with SET LOCAL for a transaction; empty means none.",

@@ -100,6 +100,7 @@ forget_branches(PLpgSQL_stmt *statement)
 {
 	ListCell   *cell;
 
+	/* IF: its condition, and those of its branches */
 	if (statement->cmd_type == PLPGSQL_STMT_IF)
 	{
 		forget(AS(if)->cond);
@@ -112,6 +113,8 @@ forget_branches(PLpgSQL_stmt *statement)
 		forget_statements(AS(if)->else_body);
 		return;
 	}
+
+	/* CASE: its expression, and those of its branches */
 	forget(AS(case)->t_expr);
 	foreach(cell, AS(case)->case_when_list)
 	{
@@ -125,6 +128,7 @@ forget_branches(PLpgSQL_stmt *statement)
 static void
 forget_loop(PLpgSQL_stmt *statement)
 {
+	/* what controls the loop, then what it repeats */
 	switch (statement->cmd_type)
 	{
 		case PLPGSQL_STMT_LOOP:
@@ -179,6 +183,7 @@ forget_raise(PLpgSQL_stmt_raise *raise)
 static void
 forget_statement(PLpgSQL_stmt *statement)
 {
+	/* forget the expressions of the statement, and what it contains */
 	switch (statement->cmd_type)
 	{
 		case PLPGSQL_STMT_BLOCK:

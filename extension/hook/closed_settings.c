@@ -134,6 +134,7 @@ configured(const char *name)
 static const char *
 built_in_default(struct config_generic *setting)
 {
+	/* as text, which is what set_config_option() takes */
 	switch (setting->vartype)
 	{
 		case PGC_BOOL:
@@ -200,6 +201,7 @@ present_value(struct config_generic *setting)
 {
 	config_var_value value = {.extra = setting->extra};
 
+	/* read the variable, whose type depends on the setting's */
 	switch (setting->vartype)
 	{
 		case PGC_BOOL:

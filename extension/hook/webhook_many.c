@@ -75,6 +75,7 @@ fill_in(DwfResume *resume, const DwfWebhookRequest *request)
 static void
 settle(DwfWebhookRequest *request, const DwfResume *resume)
 {
+	/* what became of the token decides what the client is told */
 	switch (resume->opened)
 	{
 		case DWF_OPENED_NONE:

@@ -193,10 +193,12 @@ do_wf_send(PG_FUNCTION_ARGS)
 	payload = dwf_args_payload(fcinfo, 1);
 	dwf_store_require_writable("wf_send");
 
+	/* without a key the message is delivered at once */
 	queue = dwf_mailbox_topic_queue(destination, topic);
 	if (key == NULL)
 		PG_RETURN_INT64(dwf_mailbox_deliver(&queue, payload));
 
+	/* with one it is a batch of one */
 	destination_datum = PointerGetDatum(destination);
 	key_datum = PointerGetDatum(key);
 	batch.count = 1;

@@ -60,6 +60,7 @@ row_address(HeapTuple row, TupleDesc desc, const char *table,
 	bool		isnull;
 	Datum		door;
 
+	/* the door of a message is in the row, others follow from the table */
 	if (strcmp(table, "message") == 0)
 	{
 		door = heap_getattr(row, DWF_MESSAGE_DOOR, desc, &isnull);
@@ -129,10 +130,14 @@ note_work(HeapTuple row, TupleDesc desc)
 
 	if (desc->natts < DWF_WORKFLOW_DUE_AT)
 		return;					/* objects of before 0.3.0 */
+
+	/* only a live workflow can be due */
 	due_at = heap_getattr(row, DWF_WORKFLOW_DUE_AT, desc, &isnull);
 	(void) heap_getattr(row, DWF_WORKFLOW_FINISHED_AT, desc, &is_live);
 	if (!is_live || isnull)
 		return;
+
+	/* a body is work for its owner's executors, else the queue has work */
 	if (row_text(row, desc, DWF_WORKFLOW_BODY, &work.key))
 	{
 		Datum		owner = heap_getattr(row, DWF_WORKFLOW_OWNER, desc,
@@ -144,6 +149,8 @@ note_work(HeapTuple row, TupleDesc desc)
 		work.door = DWF_DOOR_QUEUE;
 	else
 		return;
+
+	/* wake one waiter, or all if each has to learn a later time */
 	is_due = DatumGetTimestampTz(due_at) <=
 		GetCurrentTransactionStartTimestamp();
 	dwf_wakeup_note_arrival(&work, dwf_address_hash(&work),

@@ -124,6 +124,7 @@ dwf_guard_explain(const char *statement)
 static bool
 is_harmless(Node *command)
 {
+	/* a command that is not listed counts as a write */
 	switch (nodeTag(command))
 	{
 		case T_TransactionStmt:
@@ -253,6 +254,8 @@ note_refusal(void *arg)
 		!dwf_claim_is_body() || dwf_journal_in_command() ||
 		(refused && refused->sqlerrcode == DWF_ERRCODE_NOT_IN_BODY))
 		return;
+
+	/* keep a copy, unless it is only a message to the client */
 	old = MemoryContextSwitchTo(TopMemoryContext);
 	error = CopyErrorData();
 	MemoryContextSwitchTo(old);

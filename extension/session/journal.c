@@ -167,6 +167,7 @@ execute(FunctionCallInfo fcinfo, int step_no)
 	DwfRecord	row;
 	Datum		result = (Datum) 0;
 
+	/* make the call; it may write, and so may its record */
 	dwf_guard_leave();
 	PG_TRY();
 	{
@@ -178,6 +179,7 @@ execute(FunctionCallInfo fcinfo, int step_no)
 	}
 	PG_CATCH();
 	{
+		/* keep what the caller sees of the error, for the next commit */
 		row = make_row(step_no);
 		current_call = NULL;
 		(void) dwf_journal_set_in_command(false);

@@ -79,6 +79,8 @@ is_changed(struct config_generic *setting)
 	if (entry == NULL || entry->nest_level < scope.nest_level ||
 		(entry->state != GUC_SET && entry->state != GUC_SET_LOCAL))
 		return false;
+
+	/* compare with the value that the setting had before the command */
 	old = &entry->prior.val;
 	masked = entry->state == GUC_SET_LOCAL;
 
@@ -355,6 +357,7 @@ dwf_step_scope_refuse(const char *command)
 static void
 check_utility(Node *node)
 {
+	/* refuse what changes the session for longer than the command */
 	switch (nodeTag(node))
 	{
 		case T_ListenStmt:

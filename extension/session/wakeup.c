@@ -304,11 +304,14 @@ tell_worker(int bottom, bool takes)
 	{
 		const Note *note = &notes[i];
 
+		/* let others have the ring in between */
 		if (ring && i % TOLD_AT_A_TIME == 0)
 		{
 			dwf_news_close(ring);
 			ring = NULL;
 		}
+
+		/* skip what no listener and no suspended workflow waits for */
 		if (note->is_take != takes || !is_news(note->door) ||
 			(note->workflow_hash != 0 &&
 			 !dwf_listener_wants(note->workflow_hash)) ||
@@ -316,6 +319,8 @@ tell_worker(int bottom, bool takes)
 			continue;
 		if (ring == NULL && (ring = dwf_news_open()) == NULL)
 			return;				/* a worker begins with a resync */
+
+		/* put the news; from the first that does not fit, only say so */
 		if (!is_full && note->has_text &&
 			dwf_news_put(ring, note->hash, note->door,
 						 note_texts->data + note->text_start,
@@ -370,6 +375,7 @@ dwf_wakeup_end_xact(XactEvent event)
 	if (nnotes == 0)
 		return;
 
+	/* arrivals count if it has committed, takes if it has aborted */
 	switch (event)
 	{
 		case XACT_EVENT_COMMIT:

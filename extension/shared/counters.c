@@ -52,6 +52,7 @@ dwf_counters_init_shared(void)
 DwfSubject
 dwf_counters_subject(char door)
 {
+	/* doors that users know as one thing are counted as one */
 	switch (door)
 	{
 		case DWF_DOOR_TOPIC:

@@ -124,6 +124,8 @@ save(int code, Datum arg)
 	(void) arg;
 	if (getpid() != postmaster_pid)
 		return;
+
+	/* collect what was noted; most times there is nothing */
 	note_those_that_ran();
 	for (int i = 0; i < NOTED_MAX; i++)
 	{
@@ -132,6 +134,8 @@ save(int code, Datum arg)
 	}
 	if (!any)
 		return;
+
+	/* write it down for the next postmaster */
 	file = AllocateFile(FILE_NAME, PG_BINARY_W);
 	if (file == NULL || fwrite(&saved, sizeof(saved), 1, file) != 1)
 		ereport(LOG,

@@ -144,6 +144,7 @@ dwf_interest_add(const DwfListenKey *key)
 	MemoryContext old;
 	int			keys;
 
+	/* a listen that is there already ends no more */
 	if (mine)
 	{
 		push_change(mine, false);
@@ -155,6 +156,7 @@ dwf_interest_add(const DwfListenKey *key)
 		exit_callback_registered = true;
 	}
 
+	/* remember the listen, for the end of the transaction */
 	reserve_change();
 	old = MemoryContextSwitchTo(TopMemoryContext);
 	mine = palloc0(sizeof(MyListen));
@@ -164,6 +166,7 @@ dwf_interest_add(const DwfListenKey *key)
 	my_listens = lappend(my_listens, mine);
 	MemoryContextSwitchTo(old);
 
+	/* enter it; forget it if the role has its share */
 	keys = dwf_listener_enter(&mine->listen);
 	if (keys >= 0)
 	{
@@ -262,6 +265,8 @@ dwf_interest_end_xact(bool commit)
 {
 	if (nchanges == 0)
 		return;
+
+	/* let the changes take effect, or undo what the transaction has entered */
 	if (commit)
 	{
 		ListCell   *cell;

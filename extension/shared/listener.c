@@ -95,6 +95,8 @@ dwf_listener_init_shared(LWLockPadded *locks)
 	bool		found;
 
 	lock = &locks[0].lock;
+
+	/* the listens, and how many each role has */
 	control.keysize = sizeof(DwfListenKey);
 	control.entrysize = sizeof(SharedListen);
 	listens = ShmemInitHash("durable_wf listens", LISTENS_ROOM, LISTENS_ROOM,
@@ -104,6 +106,7 @@ dwf_listener_init_shared(LWLockPadded *locks)
 	shares = ShmemInitHash("durable_wf shares of listens", LISTENS_ROOM,
 						   LISTENS_ROOM, &control, HASH_ELEM | HASH_BLOBS);
 
+	/* what is read without the lock */
 	listening = ShmemInitStruct("durable_wf listening", sizeof(Listening),
 								&found);
 	if (found)

@@ -140,7 +140,7 @@ dwf_waiter_init_shared(LWLockPadded *locks)
 	partitions = locks;
 	if (found)
 		return;
-
+	/* no backend waits yet, and no bucket has a link */
 	memset(registry, 0, dwf_waiter_size());
 	pg_atomic_init_u64(&registry->next_wait_id, GetCurrentTimestamp());
 	for (int i = 0; i < dwf_slot_count(); i++)

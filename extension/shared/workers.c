@@ -334,6 +334,7 @@ dwf_workers_launcher_begin(void)
 {
 	uint32		generation;
 
+	/* send the processes of a former launcher away */
 	LWLockAcquire(lock, LW_EXCLUSIVE);
 	generation = ++shared->generation;
 	for (int i = 0; i < max_worker_processes; i++)
@@ -343,14 +344,13 @@ dwf_workers_launcher_begin(void)
 	}
 	send_gateway_away();
 	LWLockRelease(lock);
-
+	/* wait until they have left */
 	ConditionVariablePrepareToSleep(&shared->left);
 	while (is_occupied(InvalidOid))
 		ConditionVariableSleep(&shared->left, PG_WAIT_EXTENSION);
 	ConditionVariableCancelSleep();
-
 	LWLockAcquire(lock, LW_EXCLUSIVE);
-	shared->launcher = dwf_slot_mine();
+	shared->launcher = dwf_slot_mine(); /* in the place of the former one */
 	shared->check_all = true;
 	shared->ngone = 0;
 	shared->gateway.has_left = true;

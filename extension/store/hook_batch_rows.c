@@ -81,11 +81,13 @@ dwf_store_find_webhooks(text **tokens, int ntokens, bool lock, int *count)
 	DwfHook    *hooks;
 	DwfRun		r;
 
+	/* make the array of tokens */
 	for (int i = 0; i < ntokens; i++)
 		elements[i] = PointerGetDatum(tokens[i]);
 	values[0] = dwf_arrays_of_text(elements, ntokens);
 	hooks = palloc0(ntokens * sizeof(DwfHook));
 
+	/* read the rows, and copy them out of the statement's memory */
 	r = dwf_statement_run(lock ? &lock_many_query : &find_many_query, values,
 						  NULL);
 	*count = (int) SPI_processed;

@@ -111,6 +111,7 @@ dwf_store_read_record(text *workflow_id, int step_no, DwfRecord *record)
 	bool		found = SPI_processed > 0;
 	bool		isnull;
 
+	/* copy the columns out of the statement's memory */
 	if (found)
 	{
 		char	   *function;

@@ -81,7 +81,7 @@ dwf_delivery_is_due(void)
 
 /* The items of the batch */
 static void
-read_batch(DwfLetters * letters)
+read_batch(DwfLetters *letters)
 {
 	const char *at = batch;
 
@@ -140,7 +140,7 @@ typedef struct Outcome
 {
 	bool		looked;			/* for what has reached the limit */
 	bool		is_left;		/* something that has is still in its queue */
-}			Outcome;
+} Outcome;
 
 /*
  * A piece of work: count the batch, move what has reached the limit.  The

@@ -31,13 +31,13 @@ typedef struct Returns
 	int			slot;			/* the worker's */
 	uint32		used;
 	char		bytes[DWF_RETURNED_BYTES];
-}			Returns;
+} Returns;
 
-static Returns * buffers = NULL;	/* max_worker_processes of them */
+static Returns *buffers = NULL; /* max_worker_processes of them */
 static LWLock *lock = NULL;
 
 /* The buffer of this process, if it is a worker */
-static Returns * my_buffer = NULL;
+static Returns *my_buffer = NULL;
 
 /* How much shared memory this part needs */
 Size
@@ -75,7 +75,7 @@ find_buffer(Oid database)
 
 /* Read the head of an entry; returns the end of the entry */
 const char *
-dwf_returned_read(const char *bytes, DwfReturned * entry)
+dwf_returned_read(const char *bytes, DwfReturned *entry)
 {
 	memcpy(entry, bytes, sizeof(DwfReturned));
 	return bytes + sizeof(DwfReturned) + entry->workflow_length +
@@ -87,7 +87,7 @@ dwf_returned_read(const char *bytes, DwfReturned * entry)
  * the caller holds the lock
  */
 static void
-append(Returns * buffer, const char *bytes)
+append(Returns *buffer, const char *bytes)
 {
 	DwfReturned entry;
 	uint32		head;

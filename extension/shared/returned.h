@@ -25,11 +25,11 @@ typedef struct DwfReturned
 	uint16		workflow_length;
 	uint16		key_length;
 	char		door;
-}			DwfReturned;
+} DwfReturned;
 
 extern Size dwf_returned_size(void);
 extern void dwf_returned_init_shared(LWLockPadded *locks);
-extern const char *dwf_returned_read(const char *bytes, DwfReturned * entry);
+extern const char *dwf_returned_read(const char *bytes, DwfReturned *entry);
 
 /* for backends */
 extern void dwf_returned_put(const char *bytes, uint32 length);

@@ -146,7 +146,7 @@ static DwfStatement redrive_query = {
 
 /* Describe items to a statement */
 static void
-set_arrays(Datum *values, const DwfLetters * letters)
+set_arrays(Datum *values, const DwfLetters *letters)
 {
 	values[0] = dwf_arrays_of_text(letters->workflow_ids, letters->count);
 	values[1] = dwf_arrays_of_char(letters->doors, letters->count);
@@ -156,7 +156,7 @@ set_arrays(Datum *values, const DwfLetters * letters)
 
 /* Make room for so many items in the current memory context */
 void
-dwf_store_make_letters(DwfLetters * letters, int count)
+dwf_store_make_letters(DwfLetters *letters, int count)
 {
 	letters->count = 0;
 	letters->workflow_ids = palloc(count * sizeof(Datum));
@@ -172,7 +172,7 @@ dwf_store_make_letters(DwfLetters * letters, int count)
  * such a count.
  */
 bool
-dwf_store_count_deliveries(const DwfLetters * letters, int64 limit)
+dwf_store_count_deliveries(const DwfLetters *letters, int64 limit)
 {
 	Datum		values[4];
 	DwfRun		r;
@@ -216,7 +216,7 @@ dwf_store_any_due_letter(int64 limit)
  * limit or more, at most "max" of them; some may be locked.
  */
 void
-dwf_store_find_due_letters(int64 limit, int max, DwfLetters * letters)
+dwf_store_find_due_letters(int64 limit, int max, DwfLetters *letters)
 {
 	Datum		values[] = {Int64GetDatum(limit), Int64GetDatum(max)};
 	DwfRun		r;
@@ -246,7 +246,7 @@ dwf_store_find_due_letters(int64 limit, int max, DwfLetters * letters)
  * returns how many were moved.  The caller has noted the removal.
  */
 int
-dwf_store_bury(const DwfLetters * letters)
+dwf_store_bury(const DwfLetters *letters)
 {
 	Datum		values[4];
 

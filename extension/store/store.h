@@ -137,7 +137,7 @@ typedef struct DwfLetters
 	Datum	   *doors;
 	Datum	   *keys;
 	int64	   *message_ids;
-}			DwfLetters;
+} DwfLetters;
 
 /* A hook; owner and has_ended are its workflow's */
 typedef struct DwfHook
@@ -257,14 +257,14 @@ extern int	dwf_store_oldest(text *workflow_id, Datum doors, Datum keys,
 							 Datum start, int64 *message_id);
 
 /* dead_letter_rows.c: how often items were given back, and dead letters */
-extern void dwf_store_make_letters(DwfLetters * letters, int count);
-extern bool dwf_store_count_deliveries(const DwfLetters * letters,
+extern void dwf_store_make_letters(DwfLetters *letters, int count);
+extern bool dwf_store_count_deliveries(const DwfLetters *letters,
 									   int64 limit);
 extern void dwf_store_forget_deliveries(int64 limit);
 extern bool dwf_store_any_due_letter(int64 limit);
 extern void dwf_store_find_due_letters(int64 limit, int max,
-									   DwfLetters * letters);
-extern int	dwf_store_bury(const DwfLetters * letters);
+									   DwfLetters *letters);
+extern int	dwf_store_bury(const DwfLetters *letters);
 extern int64 dwf_store_redrive(text *workflow_id, text *topic);
 
 /* hook_rows.c: hooks, and requests to webhooks */

@@ -32,6 +32,7 @@
 #include "base/process_settings.h"
 #include "base/settings.h"
 #include "bgworker/attempt.h"
+#include "bgworker/delivery.h"
 #include "bgworker/notifier.h"
 #include "bgworker/pool.h"
 #include "bgworker/suspended.h"
@@ -40,6 +41,7 @@
 #include "shared/listener.h"
 #include "shared/news.h"
 #include "shared/presence.h"
+#include "shared/returned.h"
 #include "shared/waiter.h"
 #include "shared/workers.h"
 #include "store/catalog.h"
@@ -169,6 +171,7 @@ worker_exit(int code, Datum arg)
 	(void) code;
 	(void) arg;
 	dwf_pool_abandon();
+	dwf_returned_end();			/* before another worker can begin */
 	dwf_workers_end();
 }
 
@@ -240,6 +243,7 @@ begin_work(Oid database)
 	if (!dwf_workers_begin(generation, owner) ||
 		dwf_presence_is_held(database))
 		leave();
+	dwf_returned_begin();
 	dwf_suspended_init();
 	dwf_notifier_init();
 }
@@ -253,6 +257,7 @@ sleep_until(bool has_news, TimestampTz next_clock, TimestampTz next_body)
 	timeout = sooner(sooner(timeout, next_clock), next_body);
 	timeout = sooner(timeout, dwf_notifier_next());
 	timeout = sooner(timeout, dwf_suspended_next());
+	timeout = sooner(timeout, dwf_delivery_next());
 	timeout = sooner(timeout, dwf_suspended_aside());
 	if (must_recheck)
 		timeout = sooner(timeout, rechecking.again_at);
@@ -294,7 +299,10 @@ dwf_worker_main(Datum arg)
 		}
 		CHECK_FOR_INTERRUPTS();
 		if (dwf_process_reload())
+		{
 			next_clock = next_body = DT_NOBEGIN;	/* paused may be off */
+			dwf_delivery_look();
+		}
 
 		/* take orders; leave if there is nothing for a worker here */
 		dwf_workers_take_orders(&orders);
@@ -341,6 +349,13 @@ dwf_worker_main(Datum arg)
 			dwf_workers_plan_clock(next_clock);
 			if (resumed)
 				next_body = serve_bodies();
+			busy = true;
+		}
+
+		/* messages that were given back */
+		if (dwf_delivery_is_due())
+		{
+			dwf_delivery_count();
 			busy = true;
 		}
 

@@ -20,6 +20,7 @@
 #include "session/journal_taken.h"
 #include "session/journal_undone.h"
 #include "session/stash.h"
+#include "session/taken.h"
 #include "session/wakeup.h"
 #include "shared/claim.h"
 #include "shared/prepared.h"
@@ -66,6 +67,7 @@ xact_callback(XactEvent event, void *arg)
 		dwf_client_check_commit();
 		dwf_family_check_commit();
 	}
+	dwf_taken_end_xact(event);	/* before another receiver takes it */
 	dwf_wakeup_end_xact(event);
 	if (event != XACT_EVENT_PREPARE && event != XACT_EVENT_COMMIT &&
 		event != XACT_EVENT_ABORT)
@@ -91,6 +93,7 @@ subxact_callback(SubXactEvent event, SubTransactionId subid,
 	(void) arg;
 	if (event != SUBXACT_EVENT_ABORT_SUB)
 		return;
+	dwf_taken_end_subxact(subid);
 	dwf_wakeup_end_subxact(subid);
 	dwf_interest_end_subxact(subid);
 	dwf_journal_end_subxact(subid);

@@ -20,6 +20,7 @@ int			dwf_setting_executor_idle_timeout;
 int			dwf_setting_max_attempts;
 int			dwf_setting_step_timeout;
 int			dwf_setting_attach_keepalive;
+int			dwf_setting_max_deliveries;
 int			dwf_setting_validator_timeout;
 int			dwf_setting_http_port;
 char	   *dwf_setting_http_listen_addresses;
@@ -162,6 +163,11 @@ dwf_settings_define(void)
 							"Read when a session attaches, or waits for a workflow, over TCP.",
 							&dwf_setting_attach_keepalive, 60, 0, 32767,
 							PGC_USERSET, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("durable_wf.max_deliveries",
+							"How often receivers may give back a message before it becomes a dead letter; 0: as often as they want.",
+							NULL,
+							&dwf_setting_max_deliveries, 0, 0, INT_MAX,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	define_body_settings();
 	define_http_settings();
 	MarkGUCPrefixReserved("durable_wf");

@@ -32,6 +32,9 @@ extern PGDLLEXPORT int dwf_setting_validator_timeout;
 /* How soon the vanished host of an attached client is noticed, in seconds */
 extern int	dwf_setting_attach_keepalive;
 
+/* How often a message may be given back by its receivers; 0: always */
+extern int	dwf_setting_max_deliveries;
+
 /* The gateway; times in milliseconds, sizes in bytes */
 extern PGDLLEXPORT int dwf_setting_http_port;
 extern PGDLLEXPORT char *dwf_setting_http_listen_addresses;

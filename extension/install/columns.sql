@@ -78,6 +78,8 @@ COMMENT ON COLUMN @extschema@.wf_mailbox.depth IS
 'how many';
 COMMENT ON COLUMN @extschema@.wf_mailbox.oldest_at IS
 'start of the transaction that sent the oldest of them';
+COMMENT ON COLUMN @extschema@.wf_mailbox.deliveries IS
+'how often receivers have given back the oldest of them, while durable_wf.max_deliveries is set';
 COMMENT ON COLUMN @extschema@.wf_stat.door IS
 'message, event, notify, hook, result, queue, timer, stream; NULL for what concerns all of them';
 COMMENT ON COLUMN @extschema@.wf_stat.sends IS

@@ -23,7 +23,13 @@ SELECT m.workflow_id,
        CASE m.door WHEN 'n' THEN 'notify' WHEN 'h' THEN 'hook' ELSE 'message' END AS door,
        CASE WHEN m.door OPERATOR(pg_catalog.<>) 'd' THEN m.key END AS key,
        pg_catalog.count(*) AS depth,
-       pg_catalog.min(m.created_at) AS oldest_at
+       pg_catalog.min(m.created_at) AS oldest_at,
+       COALESCE((SELECT d.deliveries
+                   FROM durable_wf.delivery d
+                  WHERE d.workflow_id OPERATOR(pg_catalog.=) m.workflow_id
+                    AND d.door OPERATOR(pg_catalog.=) m.door
+                    AND d.key OPERATOR(pg_catalog.=) m.key
+                    AND d.message_id OPERATOR(pg_catalog.=) pg_catalog.min(m.message_id)), 0) AS deliveries
   FROM durable_wf.message m
  GROUP BY m.workflow_id, m.door, m.key;
 COMMENT ON VIEW @extschema@.wf_mailbox IS

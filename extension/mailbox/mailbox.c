@@ -15,8 +15,10 @@
 #include "utils/builtins.h"
 
 #include "base/arrays.h"
+#include "base/settings.h"
 #include "session/identity.h"
 #include "session/journal.h"
+#include "session/taken.h"
 #include "session/wakeup.h"
 #include "shared/address.h"
 #include "shared/queue_head.h"
@@ -104,6 +106,8 @@ take(DwfReceive *receive, int n, DwfQueueId queue, int64 from, int64 to)
 	dwf_wakeup_settle_take(note, receive->count);
 	dwf_journal_note_taken(address, receive->items, receive->count);
 	receive->from = n;
+	if (dwf_setting_max_deliveries > 0 && receive->count > 0)
+		dwf_taken_note(address, receive->items, receive->count);
 
 	/* Tell queue_head.c how far the queue is taken */
 	if (receive->count > 0)

@@ -203,6 +203,18 @@ dwf_wakeup_note_take(const DwfAddress *address)
 }
 
 /*
+ * Note that this transaction is about to remove items from a queue, which is
+ * no receive: its abort wakes all that wait there
+ */
+void
+dwf_wakeup_note_removal(const DwfAddress *address)
+{
+	Note	   *note = push_note(address, dwf_address_hash(address), 1, true);
+
+	note->wakes_all = true;
+}
+
+/*
  * The transaction has taken so many items, perhaps none: complete the note of
  * the take.  A note of nothing is dropped, unless triggers have pushed others
  * on top of it.
@@ -343,7 +355,8 @@ static void
 count_notes(void)
 {
 	for (int i = 0; i < nnotes; i++)
-		if (is_news(notes[i].door))
+		if (is_news(notes[i].door) &&
+			!(notes[i].is_take && notes[i].wakes_all))
 			dwf_counters_add(dwf_counters_subject(notes[i].door),
 							 notes[i].is_take ? DWF_COUNT_RECEIVES
 							 : DWF_COUNT_SENDS, notes[i].count);

@@ -36,6 +36,7 @@ extern void dwf_wakeup_note_arrival(const DwfAddress *address, uint64 hash,
 									uint32 count, int flags);
 extern void dwf_wakeup_note_turn(const DwfAddress *address);
 extern int	dwf_wakeup_note_take(const DwfAddress *address);
+extern void dwf_wakeup_note_removal(const DwfAddress *address);
 extern void dwf_wakeup_settle_take(int position, uint32 taken);
 
 #endif							/* DWF_WAKEUP_H */

@@ -34,6 +34,7 @@
 #include "shared/prepared.h"
 #include "shared/presence.h"
 #include "shared/queue_head.h"
+#include "shared/returned.h"
 #include "shared/waiter.h"
 #include "shared/workers.h"
 
@@ -65,6 +66,7 @@ static const Part parts[] = {
 	PART_WITH_LOCKS(prepared, 1),
 	PART_WITH_LOCKS(workers, 1),
 	PART_WITH_LOCKS(news, 1),
+	PART_WITH_LOCKS(returned, 1),
 	PART(presence),
 	PART(queue_head),
 	PART(horizon),

@@ -14,6 +14,7 @@
 #include "executor/spi.h"
 #include "utils/builtins.h"
 
+#include "base/settings.h"
 #include "shared/address.h"
 #include "store/catalog.h"
 #include "store/store_sql.h"
@@ -104,17 +105,34 @@ static DwfStatement claimed_ids_query = {
 	3, {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}, NULL
 };
 
+#define TAKE_QUERY(condition) \
+	"DELETE FROM durable_wf.message m" \
+	" WHERE m.ctid" EQ "ANY (ARRAY(" \
+	"   SELECT q.ctid FROM durable_wf.message q" \
+	"   WHERE q.workflow_id" EQ "$1 AND q.door" EQ "$2 AND q.key" EQ "$3" \
+	"   AND q.message_id OPERATOR(pg_catalog.>=) $4" \
+	"   AND q.message_id OPERATOR(pg_catalog.<=) $5" \
+	condition \
+	"   ORDER BY q.message_id LIMIT $6 FOR UPDATE SKIP LOCKED))" \
+	" RETURNING m.message_id, m.payload, m.created_at"
+
 /* workflow id, door, key, from id, to id, limit */
 static DwfStatement take_query = {
-	"DELETE FROM durable_wf.message m"
-	" WHERE m.ctid" EQ "ANY (ARRAY("
-	"   SELECT q.ctid FROM durable_wf.message q"
-	"   WHERE q.workflow_id" EQ "$1 AND q.door" EQ "$2 AND q.key" EQ "$3"
-	"   AND q.message_id OPERATOR(pg_catalog.>=) $4"
-	"   AND q.message_id OPERATOR(pg_catalog.<=) $5"
-	"   ORDER BY q.message_id LIMIT $6 FOR UPDATE SKIP LOCKED))"
-	" RETURNING m.message_id, m.payload, m.created_at",
+	TAKE_QUERY(""),
 	6, {TEXTOID, CHAROID, TEXTOID, INT8OID, INT8OID, INT8OID}, NULL
+};
+
+/*
+ * The same, and the limit of deliveries.  Items that have reached it are left
+ * to the worker, which moves them to the dead letters.
+ */
+static DwfStatement take_counted_query = {
+	TAKE_QUERY(" AND COALESCE((SELECT d.deliveries FROM durable_wf.delivery d"
+			   "   WHERE d.workflow_id" EQ "q.workflow_id"
+			   "   AND d.door" EQ "q.door AND d.key" EQ "q.key"
+			   "   AND d.message_id" EQ "q.message_id), 0)"
+			   "  OPERATOR(pg_catalog.<) $7"),
+	7, {TEXTOID, CHAROID, TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID}, NULL
 };
 
 /* workflow id, door, key, from id */
@@ -279,11 +297,19 @@ dwf_store_take(const DwfAddress *queue, int64 from, int64 to, int limit,
 {
 	Datum		values[] = {PointerGetDatum(queue->workflow_id),
 		CharGetDatum(queue->door), PointerGetDatum(queue->key),
-	Int64GetDatum(from), Int64GetDatum(to), Int64GetDatum(limit)};
-	DwfRun		r = dwf_statement_run(&take_query, values, NULL);
-	int			count = SPI_processed;
+		Int64GetDatum(from), Int64GetDatum(to), Int64GetDatum(limit),
+	Int64GetDatum(dwf_setting_max_deliveries)};
+	DwfRun		r;
+	int			count;
 	bool		isnull;
 
+	/* objects from before 0.4.0 count no deliveries */
+	if (dwf_setting_max_deliveries > 0 &&
+		OidIsValid(dwf_catalog_find_relation("delivery")))
+		r = dwf_statement_run(&take_counted_query, values, NULL);
+	else
+		r = dwf_statement_run(&take_query, values, NULL);
+	count = SPI_processed;
 	*items = count == 0 ? NULL :
 		MemoryContextAllocHuge(r.caller_context, count * sizeof(DwfItem));
 	for (int i = 0; i < count; i++)

@@ -158,6 +158,16 @@ typedef struct DwfTaken
 	Datum	   *payloads;
 } DwfTaken;
 
+/* Items of mailboxes, by their places: as many as "count" in each array */
+typedef struct DwfLetters
+{
+	int			count;
+	Datum	   *workflow_ids;
+	Datum	   *doors;
+	Datum	   *keys;
+	int64	   *message_ids;
+} DwfLetters;
+
 /* A hook; owner and has_ended are its workflow's */
 typedef struct DwfHook
 {
@@ -289,6 +299,17 @@ extern int	dwf_store_take(const DwfAddress *queue, int64 from, int64 to,
 extern int64 dwf_store_lowest(const DwfAddress *queue, int64 from);
 extern int	dwf_store_oldest(text *workflow_id, Datum doors, Datum keys,
 							 Datum start, int64 *message_id);
+
+/* dead_letter_rows.c: how often items were given back, and dead letters */
+extern void dwf_store_make_letters(DwfLetters *letters, int count);
+extern bool dwf_store_count_deliveries(const DwfLetters *letters,
+									   int64 limit);
+extern void dwf_store_forget_deliveries(int64 limit);
+extern bool dwf_store_any_due_letter(int64 limit);
+extern void dwf_store_find_due_letters(int64 limit, int max,
+									   DwfLetters *letters);
+extern int	dwf_store_bury(const DwfLetters *letters);
+extern int64 dwf_store_redrive(text *workflow_id, text *topic);
 
 /* hook_rows.c: hooks, and requests to webhooks */
 extern bool dwf_store_create_hook(const DwfHook *hook, Oid role);

@@ -162,7 +162,13 @@ static DwfStatement prune_query = {
 				"   WHERE i.workflow_id" EQ "v.workflow_id),"
 				" stream_url AS ("
 				"   DELETE FROM durable_wf.stream_url u USING victim v"
-				"   WHERE u.workflow_id" EQ "v.workflow_id),"),
+				"   WHERE u.workflow_id" EQ "v.workflow_id),"
+				" delivery AS ("
+				"   DELETE FROM durable_wf.delivery d USING victim v"
+				"   WHERE d.workflow_id" EQ "v.workflow_id),"
+				" dead_letter AS ("
+				"   DELETE FROM durable_wf.dead_letter l USING victim v"
+				"   WHERE l.workflow_id" EQ "v.workflow_id),"),
 	4, {INTERVALOID, INT4OID, XIDOID, OIDOID}, NULL
 };
 

@@ -104,7 +104,7 @@ suspended('gathers');
 is(sql(q{SELECT string_agg(concat_ws(' ', target_id, door), ', ' ORDER BY position) FROM durable_wf.wait WHERE workflow_id = 'gathers'}),
 	'gathered 1 w, gathered 2 w', 'a suspended wait for two results');
 sql(q{SELECT wf_cancel('gathered 2')});
-is(result('gathers'), 'SUCCESS|[2, {"error": "cancelled by postgres", "output": null, "status": "CANCELLED"}]|', 'the second of two results');
+is(result('gathers'), 'SUCCESS|[2, {"error": null, "output": null, "status": "CANCELLED"}]|', 'the second of two results');
 
 # time, and what is recorded of it
 sql(q{SELECT wf_start('late', 'whichever', '{"timeout": "200 ms"}')});
@@ -115,7 +115,7 @@ is(sql(q{SELECT count(*) FROM durable_wf.wait WHERE workflow_id = 'late'}), 0, '
 sql(q{SELECT wf_start('gone', 'whichever', '{}')});
 suspended('gone');
 sql(q{SELECT wf_cancel('gone')});
-is(result('gone'), 'CANCELLED||cancelled by postgres', 'cancelled');
+is(result('gone'), 'CANCELLED||', 'cancelled');
 
 # --------------------------------------------------------------- crashes
 

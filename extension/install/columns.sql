@@ -5,7 +5,7 @@ COMMENT ON COLUMN @extschema@.wf_outcome.status IS
 COMMENT ON COLUMN @extschema@.wf_outcome.output IS
 'what wf_complete was given';
 COMMENT ON COLUMN @extschema@.wf_outcome.error IS
-'what wf_fail was given, or what its body has raised; of a cancelled one, who has cancelled it, and why';
+'what wf_fail was given, or what its body has raised; NULL of a cancelled one: see wf_workflows';
 COMMENT ON COLUMN @extschema@.wf_received.topic IS
 'the topic that the message came by; NULL: none';
 COMMENT ON COLUMN @extschema@.wf_received.message IS

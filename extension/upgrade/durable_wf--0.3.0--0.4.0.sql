@@ -258,7 +258,7 @@ CREATE INDEX workflow_parent_idx ON durable_wf.workflow (parent_id, workflow_id)
 COMMENT ON TYPE @extschema@.wf_outcome IS
 'how a workflow ended: its status, what wf_complete() was given, what wf_fail() was given or who has cancelled it';
 COMMENT ON COLUMN @extschema@.wf_outcome.error IS
-'what wf_fail was given, or what its body has raised; of a cancelled one, who has cancelled it, and why';
+'what wf_fail was given, or what its body has raised; NULL of a cancelled one: see wf_workflows';
 
 DROP FUNCTION @extschema@.wf_start(text, text, jsonb, text, interval, interval);
 CREATE FUNCTION @extschema@.wf_start(

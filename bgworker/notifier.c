@@ -279,15 +279,31 @@ dwf_notifier_init(void)
 	INSTR_TIME_SET_ZERO(last_batch);
 }
 
-/* Keep news for listeners; "resync": some were lost */
+/* May a session listen for these news? */
+static bool
+is_listened_for(const DwfNews *news)
+{
+	uint64		hash = dwf_address_workflow_hash(news->workflow_id,
+												 news->workflow_length);
+
+	return dwf_listener_wants(hash);
+}
+
+/*
+ * Keep those of these news for which a session may listen; "resync": some were
+ * lost.  A session that begins to listen after this reads the tables after
+ * that itself.
+ */
 void
 dwf_notifier_add(const char *news, uint32 length, bool resync)
 {
 	pending_resync |= resync;
 	if (telling.failures > 0 || pending.len + length > PENDING_MAX)
+	{
 		lose_news(true);
-	else
-		appendBinaryStringInfo(&pending, news, length);
+		return;
+	}
+	dwf_news_keep(&pending, news, length, is_listened_for);
 }
 
 /*

@@ -35,7 +35,7 @@
 #include "bgworker/aside.h"
 #include "bgworker/attempt.h"
 #include "shared/counters.h"
-#include "shared/listener.h"
+#include "shared/expected.h"
 #include "store/catalog.h"
 #include "store/store.h"
 
@@ -255,7 +255,11 @@ lose(const DwfLost *lost)
 		next_lost.any = next_lost.all = true;
 }
 
-/* Take news that were in the ring, and of which workflows some were lost */
+/*
+ * Take news that were in the ring, and of which addresses some were lost.  Of
+ * the news those are kept for which a suspended workflow may wait; a workflow
+ * that is suspended after this looks after that itself.
+ */
 void
 dwf_suspended_add(const char *more, uint32 length, const DwfLost *lost)
 {
@@ -265,8 +269,8 @@ dwf_suspended_add(const char *more, uint32 length, const DwfLost *lost)
 	lose(lost);
 	if (!runs)
 		lose(NULL);
-	else if (dwf_listener_expects())	/* else none was ever suspended */
-		appendBinaryStringInfo(&news, more, length);
+	else
+		dwf_news_keep(&news, more, length, dwf_news_is_expected);
 }
 
 /*
@@ -561,7 +565,7 @@ dwf_suspended_lost(void)
 	{
 		passing = next_lost;
 		memset(&next_lost, 0, sizeof(DwfLost));
-		if (dwf_listener_expects())
+		if (dwf_expected_any())
 			dwf_counters_add(DWF_SUBJECT_ALL, DWF_COUNT_RECONCILES, 1);
 	}
 

@@ -204,10 +204,12 @@ take_news(void)
 {
 	static char ring[DWF_RING_BYTES];
 	static DwfLost lost;
-	uint32		length = dwf_news_take(ring, &lost);
+	bool		urgent;
+	bool		resync;
+	uint32		length = dwf_news_take(ring, &lost, &urgent, &resync);
 
-	dwf_suspended_add(ring, length, &lost);
-	dwf_notifier_add(ring, length, lost.any);
+	dwf_suspended_add(ring, urgent ? length : 0, &lost);
+	dwf_notifier_add(ring, length, resync);
 }
 
 /*
@@ -317,7 +319,7 @@ dwf_worker_main(Datum arg)
 
 		/* news: for suspended workflows at once, for listeners later */
 		if (orders.has_news && !dwf_suspended_has_news() &&
-			(dwf_listener_expects() || dwf_notifier_time_left() == 0))
+			(orders.is_urgent || dwf_notifier_time_left() == 0))
 		{
 			take_news();
 			busy = true;

@@ -10,13 +10,14 @@
 
 #include "base/durable_wf.h"
 
+#include "lib/stringinfo.h"
 #include "storage/lwlock.h"
 
 #define DWF_RING_BYTES		65536
 #define DWF_LOST_BITS		65536
 
 /*
- * The workflows of which news were lost: those whose hash (address.c) falls on
+ * The addresses of which news were lost: those whose hash (address.c) falls on
  * a bit that is set, or all
  */
 typedef struct DwfLost
@@ -43,22 +44,26 @@ extern Size dwf_news_size(void);
 extern void dwf_news_init_shared(LWLockPadded *locks);
 
 /* for backends */
-extern bool dwf_news_is_there(uint64 hash);
+extern bool dwf_news_is_there(uint64 hash, bool is_expected);
 extern DwfNewsRing *dwf_news_open(void);
-extern bool dwf_news_put(DwfNewsRing *ring, uint64 hash, char door,
-						 const char *texts, uint16 workflow_length,
-						 uint16 key_length);
-extern void dwf_news_lose(DwfNewsRing *ring, uint64 workflow_hash);
+extern bool dwf_news_put(DwfNewsRing *ring, uint64 hash, bool is_expected,
+						 char door, const char *texts,
+						 uint16 workflow_length, uint16 key_length);
+extern void dwf_news_lose(DwfNewsRing *ring, uint64 hash, bool is_expected);
 extern void dwf_news_close(DwfNewsRing *ring);
 extern void dwf_news_lose_all(void);
 
 /* for a worker */
 extern void dwf_news_begin(void);
 extern void dwf_news_end(void);
-extern bool dwf_news_are_there(void);
-extern uint32 dwf_news_take(char *copy, DwfLost *lost);
+extern bool dwf_news_are_there(bool *urgent);
+extern uint32 dwf_news_take(char *copy, DwfLost *lost, bool *urgent,
+							bool *resync);
 extern uint32 dwf_news_read(const char *copy, DwfNews *news);
-extern bool dwf_news_was_lost(const DwfLost *lost, uint64 workflow_hash);
+extern bool dwf_news_is_expected(const DwfNews *news);
+extern void dwf_news_keep(StringInfo buffer, const char *copy, uint32 length,
+						  bool (*wants) (const DwfNews *news));
+extern bool dwf_news_was_lost(const DwfLost *lost, uint64 hash);
 extern void dwf_news_add_lost(DwfLost *lost, const DwfLost *more);
 
 #endif							/* DWF_NEWS_H */

@@ -24,7 +24,7 @@
 
 #include "base/arrays.h"
 #include "shared/address.h"
-#include "shared/listener.h"
+#include "shared/expected.h"
 #include "shared/news.h"
 #include "store/catalog.h"
 #include "store/store_sql.h"
@@ -78,7 +78,8 @@ static DwfStatement next_deadline_query = {
 
 /* id and position to go on after, limit */
 static DwfStatement page_query = {
-	"SELECT a.workflow_id, a.position, a.target_id FROM durable_wf.wait a"
+	"SELECT a.workflow_id, a.position, a.door, a.target_id, a.key"
+	" FROM durable_wf.wait a"
 	" WHERE ROW(a.workflow_id, a.position) OPERATOR(pg_catalog.>) ROW($1, $2)"
 	" ORDER BY a.workflow_id, a.position LIMIT $3",
 	3, {TEXTOID, INT4OID, INT4OID}, NULL
@@ -261,22 +262,25 @@ dwf_store_over_waiters(Datum ids, Datum aside)
 							  &over_query : &over_old_query, values);
 }
 
-/* May news about this workflow have been lost? */
+/*
+ * May news of this address have been lost?  If all news was lost, have the
+ * worker be told of news there from now on.
+ */
 static bool
-was_lost(const DwfLost *lost, text *workflow_id)
+was_lost(const DwfLost *lost, const DwfAddress *address)
 {
-	uint64		hash;
+	uint64		hash = dwf_address_hash(address);
 
-	hash = dwf_address_workflow_hash(VARDATA_ANY(workflow_id),
-									 VARSIZE_ANY_EXHDR(workflow_id));
+	if (lost->all)
+		dwf_expected_add(hash);
 	return dwf_news_was_lost(lost, hash);
 }
 
 /*
  * Read the next page of all waits.  List at most "limit" workflows that wait
  * for something about which news may have been lost.  If all news was lost,
- * have the worker be told about the targets of these waits from now on.  False
- * at the end of the table; then the cursor is at the beginning again.
+ * have the worker be told about these waits from now on.  False at the end of
+ * the table; then the cursor is at the beginning again.
  */
 bool
 dwf_store_wait_page(DwfWaitCursor *cursor, const DwfLost *lost, int limit,
@@ -299,22 +303,23 @@ dwf_store_wait_page(DwfWaitCursor *cursor, const DwfLost *lost, int limit,
 		bool		isnull;
 		Datum		column = dwf_statement_column(i, 1, &isnull);
 		text	   *id = DatumGetTextPP(column);
-		text	   *target;
+		DwfAddress	life = {DWF_DOOR_LIFE, id, NULL};
+		DwfAddress	address;
+		bool		concerned;
 
-		column = dwf_statement_column(i, 3, &isnull);
-		target = DatumGetTextPP(column);
+		address.door = DatumGetChar(dwf_statement_column(i, 3, &isnull));
+		column = dwf_statement_column(i, 4, &isnull);
+		address.workflow_id = DatumGetTextPP(column);
+		column = dwf_statement_column(i, 5, &isnull);
+		address.key = DatumGetTextPP(column);
 		cursor->position = DatumGetInt32(dwf_statement_column(i, 2, &isnull));
 		cursor->length = VARSIZE_ANY_EXHDR(id);
 		memcpy(cursor->workflow_id, VARDATA_ANY(id), cursor->length);
 
 		/* expect before the caller looks whether the wait is over */
-		if (lost->all)
-		{
-			dwf_listener_expect(id);
-			if (VARSIZE_ANY_EXHDR(target) > 0)
-				dwf_listener_expect(target);
-		}
-		if (was_lost(lost, id) || was_lost(lost, target))
+		concerned = was_lost(lost, &life);
+		concerned |= was_lost(lost, &address);
+		if (concerned)
 			found[count++] =
 				PointerGetDatum(cstring_to_text_with_len(cursor->workflow_id,
 														 cursor->length));

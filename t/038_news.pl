@@ -1,0 +1,98 @@
+# News for the worker: those for listeners wait for the least gap, those for
+# suspended workflows do not, and what nothing waits for does not wake it.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+use DurableWf
+  qw(start_node set sql sql_in poll until_true session switches suspended);
+use DurableWf::Listener qw(listener ask heard);
+use Test::More;
+
+my $node = start_node(
+	'main',
+	{
+		'durable_wf.notify_min_gap' => '10ms',
+		'durable_wf.suspend_after' => '0',
+	});
+
+my $setup = <<'SQL';
+CREATE EXTENSION durable_wf;
+CREATE PROCEDURE two(input jsonb) LANGUAGE plpgsql AS $$
+DECLARE
+    one jsonb;
+    two jsonb;
+BEGIN
+    CALL wf_recv(input->>0, '1 day', NULL, one);
+    CALL wf_recv(input->>1, '1 day', NULL, two);
+    PERFORM wf_complete(jsonb_build_array(one, two));
+END $$;
+SQL
+sql($setup);
+sql(q{SELECT wf_start('end'), wf_start('w')});
+my $listener = listener('postgres', undef);
+# How much a listener has got since the gap began, but for the first news.
+my $news = sub { return scalar grep { $_->[1] !~ /first/ } @{ $listener->{news} || [] } };
+
+# Let a long gap begin: of two sends the listener hears the first one only.
+heard($listener);
+set('notify_min_gap', '60s');
+poll(q{SELECT current_setting('durable_wf.notify_min_gap') = '1min'});
+sql(q{SELECT wf_send('w', '1', 'first')});
+
+# Workflows are suspended here and, one of them with the same id, elsewhere:
+# news for the listener wake the worker once, not each time.
+{
+	my $sender = session();
+	my ($worker, $before);
+
+	sql('CREATE DATABASE other');
+	sql_in('other', $setup);
+	sql_in('other', q{SELECT wf_start('w', 'two', '["first", "news"]')});
+	$node->poll_query_until('other', q{SELECT status = 'WAITING' FROM wf_workflows});
+	sql(q{SELECT wf_start('v', 'two', '["first", "second"]')});
+	suspended('v');
+	$worker = sql(q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'durable_wf worker' AND datname = 'postgres'});
+	$before = switches($worker);
+	$sender->query_safe(qq{SELECT wf_send('w', '1', 'news $_')}) foreach 1 .. 100;
+	$sender->query_safe(q{SELECT wf_send('w', '1', 'news')});
+	cmp_ok(switches($worker) - $before, '<', 20,
+		'calm: the worker sleeps for the rest of the gap');
+
+	# what is expected is told at once, and the other workflow is not concerned
+	sql(q{SELECT wf_send('v', '1', 'first')});
+	poll(q{SELECT count(*) = 1 FROM durable_wf.wait WHERE workflow_id = 'v' AND key = 'second'});
+	sql(q{SELECT wf_send('v', '2', 'second')});
+	poll(q{SELECT status = 'SUCCESS' FROM wf_workflows WHERE workflow_id = 'v'});
+	ask($listener, 'SELECT WHERE false');
+	is($news->(), 0, 'urgent: a workflow goes on before the gap is over');
+	is(sql_in('other', q{SELECT status FROM wf_workflows}),
+		'WAITING', 'urgent: not the one of this id elsewhere');
+	$sender->quit;
+}
+
+# News lie in the ring for the listener when a workflow begins to wait for the
+# like; the next ones are told again, and at once.
+{
+	my $sender = session();
+
+	set('paused', 'on');
+	poll(q{SELECT query LIKE 'workflows are paused%' FROM pg_stat_activity
+			WHERE backend_type = 'durable_wf worker' AND datname = 'postgres'});
+	sql(q{SELECT wf_start('u', 'two', '["both", "both"]')});
+	$sender->query_safe(q{SELECT wf_send('u', '1', 'both')});
+	set('paused', undef);
+	poll(q{SELECT count(*) = 1 FROM durable_wf.wait WHERE workflow_id = 'u' AND step_no = 2});
+	$sender->query_safe(q{SELECT wf_send('u', '2', 'both')});
+	poll(q{SELECT status = 'SUCCESS' FROM wf_workflows WHERE workflow_id = 'u'});
+	is(sql(q{SELECT output FROM wf_workflows WHERE workflow_id = 'u'}), '[1, 2]', 'again: it has both');
+	ask($listener, 'SELECT WHERE false');
+	is($news->(), 0, 'again: before the gap is over');
+	$sender->quit;
+}
+
+$listener->quit;
+$node->stop;
+done_testing();

@@ -7,8 +7,9 @@
  *	latency listen SAMPLES    sender INSERT and pg_notify, receiver LISTENs,
  *							  sleeps on its socket, and then fetches
  *
- * Prints the median and the 99th percentile in microseconds.  Connects as
- * the environment says (PGHOST and so on).
+ * Prints the median and the 99th percentile in microseconds, and then a line
+ * for each of several percentiles.  Connects as the environment says (PGHOST
+ * and so on).
  *
  * Each sample, the same on both sides:
  *
@@ -232,6 +233,8 @@ main(int argc, char **argv)
 	qsort(latencies, samples, sizeof(double), compare);
 	printf("%.1f %.1f\n", latencies[samples / 2],
 		   latencies[(int) (samples * 0.99)]);
+	for (int i = 0; i < 100; i += i < 90 ? 5 : 1)
+		printf("%d %.1f\n", i, latencies[samples * i / 100]);
 	PQfinish(receiver);
 	PQfinish(sender);
 	return 0;

@@ -1,5 +1,5 @@
-# What all rows share: a server, the two sides' scripts, samples, the table.
-# Sourced by bench/run, whose settings it uses: rounds, seconds, here.
+# What all rows share: a server, the two sides' scripts, probes.  Sourced by
+# bench/run, whose settings it uses: rounds, seconds, here.
 
 # ------------------------------------------------------------------- server
 
@@ -7,7 +7,8 @@
 unset "${!PG@}"
 
 job=''
-base=${DWF_WORK:-$(mkdir -p ../.build && mktemp -d "${here%/*}/.build/bench.XXXXXX")}
+base=${DWF_WORK:-${here%/*}/.build/bench}			# for what stays
+mkdir -p "$base"
 work=$(mktemp -d "$base/run.XXXXXX")
 sockets=$(mktemp -d "${TMPDIR:-/tmp}/dwf.XXXXXX")	# a socket's path is short
 
@@ -23,7 +24,6 @@ leave() {
 		pg_ctl -D "$work/data" -m immediate -w stop >"$work/stop" 2>&1 ||
 		cat "$work/stop" >&2
 	rm -rf "$sockets" "$work"
-	[ -n "${DWF_WORK:-}" ] || rm -rf "$base"
 	exit $status
 }
 trap leave EXIT
@@ -143,6 +143,16 @@ write_scripts() {
 		    ORDER BY message_id LIMIT 1000 FOR UPDATE SKIP LOCKED));
 	SQL
 
+	cat >thousand.ours <<-'SQL'
+		SELECT count(wf_send('wf-' || n % 100, jsonb_build_object('n', n)))
+		  FROM generate_series(1, 1000) n;
+	SQL
+	cat >thousand.theirs <<-'SQL'
+		INSERT INTO bench.message (message_id, workflow_id, door, key, payload)
+		SELECT nextval('bench.message_id_seq'), 'wf-' || n % 100, 'd', '',
+		       jsonb_build_object('n', n)
+		  FROM generate_series(1, 1000) n;
+	SQL
 	cat >many.ours <<-'SQL'
 		SELECT cardinality(wf_send_many(
 		  ARRAY (SELECT 'wf-' || n % 100 FROM generate_series(1, 100000) n),
@@ -177,54 +187,44 @@ write_scripts() {
 	SQL
 }
 
-# Run a script with pgbench; leave transactions per second in $tps.
+# Run a script with pgbench; leave transactions per second in $tps, and in
+# $cpu how many microseconds of CPU the server took for each.
 #   tps SCRIPT PGBENCH-OPTION...
 tps() {
+	local before
+	before=$(server_cpu)
 	run_job pgbench -n -M prepared -j 2 -D n=0 \
 		-D message='{"order": 42, "state": "paid"}' -f "$@"
 	tps=$(sed -n 's/^tps = \([0-9.]*\).*/\1/p' "$work/out")
+	cpu=$(($(server_cpu) - before))
+	cpu=$(awk "BEGIN { print $cpu / $(processed) }")
 }
 
-# ------------------------------------------------------ samples and the table
-
-# The two sides, in an order that changes from round to round.
-sides() {
-	if (($1 % 2)); then echo ours theirs; else echo theirs ours; fi
+# How many transactions the last pgbench has made.
+processed() {
+	sed -n 's,.*actually processed: \([0-9]*\).*,\1,p' "$work/out"
 }
 
-# Keep a number.  Line n of a row's two files is round n of the two sides.
-#   record ROW SIDE NUMBER
-record() { echo "$3" >>"$work/$1.$2.samples"; }
+# ------------------------------------------------------------------- probes
 
-# The median of the numbers on standard input.
-median() {
-	sort -g | awk '{ v[NR] = $1 }
-		END { print (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 }'
+# CPU time of the whole server so far, in microseconds: of its processes, and
+# of those that have ended, whose time the postmaster has (in units of 10 ms).
+server_cpu() {
+	local postmaster children again='' us
+	read -r postmaster <"$work/data/postmaster.pid"
+	children=$(cat "/proc/$postmaster/task/$postmaster/children")
+	# no process may end between the two looks at it
+	until [ "$again" = "$children" ]; do
+		[ -z "$again" ] || children=$again
+		us=$(cat /proc/$postmaster/schedstat \
+			${children:+$(printf '/proc/%s/schedstat ' $children)} \
+			"/proc/$postmaster/stat" 2>/dev/null |
+			awk -v hz="$(getconf CLK_TCK)" 'NF > 3 { us += ($16 + $17) * 1e6 / hz; next }
+				{ us += $1 / 1000 } END { printf "%.0f\n", us }') || true
+		again=$(cat "/proc/$postmaster/task/$postmaster/children")
+	done
+	echo "$us"
 }
-
-# Print a line of the table.
-cells() { printf '| %s | %s | %s | %s | %s | %s | %s |\n' "$@"; }
-
-# Print a row from its samples; the ratio is taken round by round.
-#   row ROW WORK AGAINST UNIT TARGET, which is like '>= 0.95', or empty
-row() {
-	local ours=$work/$1.ours.samples theirs=$work/$1.theirs.samples
-	local unit=$4 operator limit ratio low high met='–'
-	read -r operator limit <<<"$5"
-	paste "$ours" "$theirs" | awk '{ print $1 / $2 }' | sort -g >"$work/ratios"
-	ratio=$(median <"$work/ratios")
-	low=$(head -n 1 "$work/ratios")
-	high=$(tail -n 1 "$work/ratios")
-	if [ -n "$operator" ]; then
-		met=$(awk "BEGIN { print ($ratio $operator $limit) ? \"yes\" : \"no\" }")
-	fi
-	cells "$2" "$3" "$(format "$(median <"$ours")") $unit" \
-		"$(format "$(median <"$theirs")") $unit" \
-		"$(printf '%.2f (%.2f..%.2f)' "$ratio" "$low" "$high")" "${5:-–}" "$met"
-}
-
-# A number for people: no decimals when it is large.
-format() { awk "BEGIN { printf ($1 < 100 ? \"%.3g\" : \"%.0f\"), $1 }"; }
 
 # Milliseconds that the disk takes to make 8 kB durable.
 probe_disk() {
@@ -262,16 +262,6 @@ fill_mailboxes() {
 
 # A counter of wf_stat, or a sum of some, all doors together.
 counter() { sql -c "SELECT sum($1) FROM wf_stat"; }
-
-# Print a row about waiters whose target is 0.
-zero() { zero_of "1,000 blocked waiters, idle for $idle_seconds s: $1" "$2"; }
-
-# Print a row whose target is 0.
-zero_of() {
-	local met=no
-	[ "$2" != 0 ] || met=yes
-	cells "$1" – "$2" – – 0 $met
-}
 
 # Restart the server, with what is to be in its environment.
 restart_server() {

@@ -84,6 +84,8 @@ create_tables() {
 		  FROM pg_class
 		 WHERE oid = 'durable_wf.message'::regclass AND reloptions IS NOT NULL
 		\gexec
+		CREATE TABLE bench.event (LIKE durable_wf.event INCLUDING ALL);
+		ALTER TABLE bench.event SET (fillfactor = 85);
 
 		CREATE FUNCTION bench.expect(message jsonb, want int) RETURNS void
 		LANGUAGE plpgsql AS $$
@@ -170,6 +172,31 @@ write_scripts() {
 		echo "UPDATE bench.sends_$side SET cents = cents + 1;" >"trigger.$side"
 		echo "UPDATE bench.events_$side SET cents = cents + 1;" >"event.$side"
 	done
+
+	cat >set_event.ours <<-'SQL'
+		\set n random(0, 99)
+		\set k random(0, 99)
+		SELECT wf_set_event('key ' || :k, :message, 'wf-' || :n);
+	SQL
+	cat >set_event.theirs <<-'SQL'
+		\set n random(0, 99)
+		\set k random(0, 99)
+		INSERT INTO bench.event (workflow_id, key, value)
+		VALUES ('wf-' || :n, 'key ' || :k, :message)
+		ON CONFLICT (workflow_id, key) DO UPDATE
+		SET value = EXCLUDED.value, updated_at = EXCLUDED.updated_at;
+	SQL
+	cat >get_event.ours <<-'SQL'
+		\set n random(0, 99)
+		\set k random(0, 99)
+		SELECT wf_get_event('wf-' || :n, 'key ' || :k);
+	SQL
+	cat >get_event.theirs <<-'SQL'
+		\set n random(0, 99)
+		\set k random(0, 99)
+		SELECT value FROM bench.event
+		 WHERE workflow_id = 'wf-' || :n AND key = 'key ' || :k;
+	SQL
 
 	cat >idle <<-'SQL'
 		SELECT wf_recv(NULL, NULL, 'wf-' || :client_id % 100);

@@ -11,8 +11,6 @@ create_triggers() {
 		CREATE TABLE bench.sends_theirs (LIKE bench.sends_ours);
 		CREATE TABLE bench.events_ours (LIKE bench.sends_ours);
 		CREATE TABLE bench.events_theirs (LIKE bench.sends_ours);
-		CREATE TABLE bench.event (LIKE durable_wf.event INCLUDING ALL);
-		ALTER TABLE bench.event SET (fillfactor = 85);
 
 		CREATE FUNCTION bench.send() RETURNS trigger LANGUAGE plpgsql AS $$
 		BEGIN

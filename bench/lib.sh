@@ -253,6 +253,14 @@ server_cpu() {
 	echo "$us"
 }
 
+# CPU time of our own processes in a database so far, in microseconds.
+our_cpu() {
+	sql -d postgres -c "SELECT pid FROM pg_stat_activity
+		WHERE datname = '$1' AND backend_type LIKE 'durable_wf%'" |
+		sed 's,.*,/proc/&/schedstat,' |
+		xargs awk '{ us += $1 / 1000 } END { printf "%.0f\n", us }'
+}
+
 # Milliseconds that the disk takes to make 8 kB durable.
 probe_disk() {
 	LC_ALL=C dd if=/dev/zero of="$work/probe" bs=8k count=500 oflag=dsync 2>&1 |

@@ -77,15 +77,6 @@ ask() {
 	SQL
 }
 
-# CPU time of our processes in a database so far, in milliseconds.
-cpu_time() {
-	sql -d postgres -c "SELECT pid FROM pg_stat_activity
-		WHERE datname = '$1' AND backend_type LIKE 'durable_wf%'" |
-		sed 's,.*,/proc/&/stat,' |
-		xargs awk -v hz="$(getconf CLK_TCK)" '{ n += $14 + $15 }
-			END { print n * 1000 / hz }'
-}
-
 # Few, many and very many suspended workflows side by side.
 bench_suspended() {
 	local round number p50 p99 bytes before side
@@ -135,12 +126,12 @@ bench_suspended() {
 	for number in $populations; do
 		bytes=$(sql -d "suspended_$number" -c "SELECT round(sum(pg_total_relation_size(c)) / $number)
 			FROM unnest('{durable_wf.workflow,durable_wf.wait,durable_wf.step}'::regclass[]) c")
-		before=$(cpu_time "suspended_$number")
+		before=$(our_cpu "suspended_$number")
 		sleep "$idle_seconds"
 		[ "$number" != "${populations##* }" ] ||
 			fact "$number suspended: bytes each, tables and indexes" "$bytes" - ''
 		fact "$number suspended, idle for $idle_seconds s: CPU" \
-			"$(awk "BEGIN { print $(cpu_time "suspended_$number") - $before }")" ms '= 0'
+			$((($(our_cpu "suspended_$number") - before) / 1000)) ms '= 0'
 	done
 
 	sql -c 'ALTER SYSTEM RESET durable_wf.suspend_after'

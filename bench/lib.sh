@@ -271,10 +271,11 @@ probe_disk() {
 
 # ------------------------------------------------------------ for several rows
 
-# Compile a program that stands here.
+# Compile a program that stands here, or elsewhere below.
+#   compile NAME [FILE]
 compile() {
 	run_job gcc -O2 -Wall -I"$(pg_config --includedir)" \
-		-I/usr/include/postgresql -o "$work/$1" "$here/$1.c" \
+		-I/usr/include/postgresql -o "$work/$1" "$here/${2:-$1.c}" \
 		-L"$(pg_config --libdir)" -lpq -pthread
 }
 

@@ -279,17 +279,23 @@ compile() {
 		-L"$(pg_config --libdir)" -lpq -pthread
 }
 
-# Put messages into the mailbox of one workflow, and the same elsewhere.
+# Put messages into the mailbox of one workflow, and the same elsewhere; or on
+# one side only.
+#   fill_mailboxes NUMBER [SIDE]
 fill_mailboxes() {
+	local ours=$1 theirs=$1
+	[ "${2:-ours}" = ours ] || ours=0
+	[ "${2:-theirs}" = theirs ] || theirs=0
 	empty_tables
-	sql -v count="$1" <<-'SQL' >/dev/null
+	sql -v ours="$ours" -v theirs="$theirs" <<-'SQL' >/dev/null
 		SELECT cardinality(wf_send_many(array_agg('wf-0'::text), array_agg(p)))
 		  FROM (SELECT jsonb_build_object('n', n)
-		          FROM generate_series(1, :count) n) AS x (p);
+		          FROM generate_series(1, :ours) n) AS x (p)
+		HAVING count(*) > 0;
 		INSERT INTO bench.message (message_id, workflow_id, door, key, payload)
 		SELECT nextval('bench.message_id_seq'), 'wf-0', 'd', '',
 		       jsonb_build_object('n', n)
-		  FROM generate_series(1, :count) n;
+		  FROM generate_series(1, :theirs) n;
 		VACUUM ANALYZE durable_wf.message;
 		VACUUM ANALYZE bench.message;
 		CHECKPOINT;

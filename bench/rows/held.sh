@@ -25,7 +25,7 @@ flow() {
 	local -x PGOPTIONS='-c synchronous_commit=off'
 	shift 2
 	# enough for the samples on a fast machine, too
-	fill_mailboxes $((${!#} + 30000 * $# * seconds))
+	fill_mailboxes $((${!#} + 30000 * $# * seconds)) "$side"
 	[ "$snapshot" = free ] || hold_snapshot
 	for until; do
 		if [ $((until - flowed)) -ge 1000 ]; then
@@ -43,7 +43,7 @@ flow() {
 
 bench_held() {
 	local round side seconds=1 rounds=$((rounds < 3 ? rounds : 3)) all
-	local flowed=(0 10000 50000 100000 200000)
+	local flowed=(0 20000 100000 200000)
 	declare -A receive=([ours]=wf_recv [theirs]=DELETE)
 	[ "$(usually no yes)" = no ] || flowed=(0 20000)
 	all=${flowed[-1]}

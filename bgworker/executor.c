@@ -9,6 +9,7 @@
  *	end			the body has returned: SUCCESS; it has raised an error: ERROR;
  *				it was suspended, and has written that itself: nothing
  *	discard		everything that the body may have left in the session
+ *				(discard.c)
  *
  * A workflow whose process has died is RUNNING and claimed by no process.  It
  * is run again, later each time; if its body crashes (crash.c) and gets no
@@ -21,7 +22,6 @@
 #include "bgworker/launcher.h"
 
 #include "access/xact.h"
-#include "commands/async.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
@@ -33,7 +33,6 @@
 #include "tcop/tcopprot.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
@@ -46,9 +45,11 @@
 #include "base/process_settings.h"
 #include "base/settings.h"
 #include "base/texts.h"
+#include "bgworker/discard.h"
 #include "session/body_timeout.h"
 #include "session/guard.h"
 #include "session/journal.h"
+#include "session/kept_plans.h"
 #include "session/wait.h"
 #include "shared/claim.h"
 #include "shared/crash.h"
@@ -123,6 +124,9 @@ static text *claimed = NULL;
 /* More of this role's work was due when it was claimed, by a hint */
 static bool more_is_due = false;
 
+/* A body was run since the session was last discarded */
+static bool must_discard = false;
+
 /*
  * Look for work, for the wait in claim_work(): claim the oldest workflow that
  * is due and whose row is not locked.  Returns whether the wait is over: one
@@ -136,7 +140,8 @@ look_for_body(DwfWait *wait)
 	bool		is_gone;
 
 	/* do bodies of this role run at all? */
-	(void) dwf_process_reload();
+	if (dwf_process_reload())
+		dwf_kept_plans_reset();
 	if (dwf_setting_paused || dwf_body_refusal(role, &is_gone) != NULL)
 		return true;
 
@@ -174,6 +179,11 @@ claim_work(void)
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
+
+	/* discard what the last body has left */
+	if (must_discard)
+		dwf_discard_session();
+	must_discard = false;
 
 	/* the wait's memory outlives the transactions in it */
 	MemoryContextSwitchTo(work_context);
@@ -277,20 +287,6 @@ run_body(void)
 }
 
 /*
- * Reset the settings that the body has left (read only, a lock_timeout, ...),
- * so that the end of the workflow can be written.  Without a snapshot: the
- * body may have set DEFERRABLE, with which to take one could block.  DISCARD
- * ALL follows later.
- */
-static void
-reset_settings(void)
-{
-	StartTransactionCommand();
-	ResetAllOptions();
-	CommitTransactionCommand();
-}
-
-/*
  * The body has returned: write SUCCESS, unless the body has ended the workflow
  * or this run of it itself, so that the session is not attached any more.
  *
@@ -373,9 +369,8 @@ fail(const ErrorData *error, bool was_interrupted)
 }
 
 /*
- * Run the claimed workflow to its end or its suspension, give the claim back,
- * and discard what the body has left.  Raises only if the end cannot be
- * written.
+ * Run the claimed workflow to its end or its suspension, and give the claim
+ * back.  Raises only if the end cannot be written.
  */
 static void
 run_claimed(void)
@@ -387,7 +382,7 @@ run_claimed(void)
 	PG_TRY();
 	{
 		run_body();
-		reset_settings();
+		dwf_discard_settings();
 		succeed();
 	}
 	PG_CATCH();
@@ -412,11 +407,10 @@ run_claimed(void)
 
 	/* write an error; a suspension is one by which the body was left */
 	MemoryContextSwitchTo(context);
+	if (error)
+		dwf_discard_settings();
 	if (error && !dwf_claim_is_suspending())
-	{
-		reset_settings();
 		fail(error, was_interrupted);
-	}
 	if (error)
 		FreeErrorData(error);
 
@@ -426,7 +420,7 @@ run_claimed(void)
 	QueryCancelPending = false;
 	pfree(claimed);
 	claimed = NULL;
-	execute_statement("DISCARD ALL");
+	must_discard = true;
 }
 
 /* An executor's main function; its argument is the database */

@@ -4,8 +4,9 @@
  *	  Which workflow this session executes: at most one, and no other
  *	  session does.
  *
- * The claim is a word in the session's slot: a hash of database and workflow,
- * which the session writes after it has looked through all slots, under the
+ * The claims that exist stand side by side in a list, each with a hash of
+ * database and workflow, so that a look for one reads no more than there are.
+ * A session appends its claim after it has looked through the list, under the
  * claim lock.  It is not one of the server's locks: those of the user method
  * are released by DISCARD ALL and pg_advisory_unlock_all(), those of the
  * default method with every transaction that aborts, and a session must keep
@@ -55,14 +56,14 @@
 #include "shared/waiter.h"
 #include "shared/workers.h"
 
-/* What the session in a slot executes */
+/* What the session in a slot executes, if the slot is in the list */
 typedef struct Claim
 {
-	pg_atomic_uint64 hash;		/* of the workflow, or 0: none.  Written under
-								 * the lock, exclusive; read without it by
-								 * dwf_claim_count() */
-	int			pid;			/* this and the following as hash, and while
-								 * that is not 0 they stay */
+	int			entry;			/* its place in the list.  This and the
+								 * following are written under the lock,
+								 * exclusive; while the slot is in the list
+								 * they stay, but for the place */
+	int			pid;
 	Oid			database;
 	Oid			role;
 	TimestampTz since;
@@ -75,14 +76,24 @@ typedef struct Claim
 								 * set the same), read without it */
 } Claim;
 
+/* An entry of the list; the lock, exclusive to write */
+typedef struct Entry
+{
+	uint64		hash;			/* of the workflow */
+	int			slot;			/* of the session that has claimed it */
+} Entry;
+
 typedef struct Claims
 {
 	ConditionVariable given_back;	/* a claim was */
 	pg_atomic_uint32 nbodies;	/* how many slots run a body */
-	Claim		claims[FLEXIBLE_ARRAY_MEMBER];	/* by slot */
+	pg_atomic_uint32 count;		/* entries of the list; written as these, read
+								 * without the lock by dwf_claim_count() */
+	Entry		list[FLEXIBLE_ARRAY_MEMBER];	/* room for one a slot */
 } Claims;
 
 static Claims *shared = NULL;
+static Claim *claims = NULL;	/* by slot; behind the list */
 static LWLock *lock = NULL;
 
 /* What this session holds, or NULL; in TopMemoryContext */
@@ -100,8 +111,8 @@ static bool is_suspending = false;
 Size
 dwf_claim_size(void)
 {
-	return add_size(offsetof(Claims, claims),
-					mul_size(dwf_slot_count(), sizeof(Claim)));
+	return add_size(offsetof(Claims, list),
+					mul_size(dwf_slot_count(), sizeof(Entry) + sizeof(Claim)));
 }
 
 /* Find the shared memory, or lay it out; under AddinShmemInitLock */
@@ -112,20 +123,20 @@ dwf_claim_init_shared(LWLockPadded *locks)
 
 	lock = &locks[0].lock;
 	shared = ShmemInitStruct("durable_wf claims", dwf_claim_size(), &found);
+	claims = (Claim *) &shared->list[dwf_slot_count()];
 	if (found)
 		return;
 	memset(shared, 0, dwf_claim_size());
 	ConditionVariableInit(&shared->given_back);
 	pg_atomic_init_u32(&shared->nbodies, 0);
-	for (int i = 0; i < dwf_slot_count(); i++)
-		pg_atomic_init_u64(&shared->claims[i].hash, 0);
+	pg_atomic_init_u32(&shared->count, 0);
 }
 
 /* This session's own claim */
 static Claim *
 my_claim(void)
 {
-	return &shared->claims[dwf_slot_mine()];
+	return &claims[dwf_slot_mine()];
 }
 
 /*
@@ -237,10 +248,40 @@ claim_hash(text *workflow_id)
 static Claim *
 find_claim(uint64 hash)
 {
-	for (int i = 0; i < dwf_slot_count(); i++)
-		if (pg_atomic_read_u64(&shared->claims[i].hash) == hash)
-			return &shared->claims[i];
+	int			count = dwf_claim_count();
+
+	for (int i = 0; i < count; i++)
+		if (shared->list[i].hash == hash)
+			return &claims[shared->list[i].slot];
 	return NULL;
+}
+
+/* Append this session's claim to the list; the caller holds the lock */
+static void
+append_claim(uint64 hash)
+{
+	int			at = dwf_claim_count();
+
+	shared->list[at].hash = hash;
+	shared->list[at].slot = dwf_slot_mine();
+	my_claim()->entry = at;
+	pg_atomic_write_u32(&shared->count, at + 1);
+}
+
+/*
+ * Remove this session's claim from the list; the last one takes its place.
+ * The caller holds the lock.
+ */
+static void
+remove_claim(void)
+{
+	int			at = my_claim()->entry;
+	Entry		last = shared->list[dwf_claim_count() - 1];
+
+	Assert(shared->list[at].slot == dwf_slot_mine());
+	shared->list[at] = last;
+	claims[last.slot].entry = at;
+	pg_atomic_write_u32(&shared->count, dwf_claim_count() - 1);
 }
 
 /*
@@ -275,12 +316,7 @@ dwf_claim_is_interrupted(void)
 int
 dwf_claim_count(void)
 {
-	int			count = 0;
-
-	for (int i = 0; i < dwf_slot_count(); i++)
-		if (pg_atomic_read_u64(&shared->claims[i].hash) != 0)
-			count++;
-	return count;
+	return (int) pg_atomic_read_u32(&shared->count);
 }
 
 /* Does any session execute that workflow now? */
@@ -303,13 +339,12 @@ dwf_claim_list(void)
 
 	/* palloc may raise out of memory: then the abort unlocks */
 	LWLockAcquire(lock, LW_SHARED);
-	for (int i = 0; i < dwf_slot_count(); i++)
+	for (int i = 0; i < dwf_claim_count(); i++)
 	{
-		Claim	   *claim = &shared->claims[i];
+		Claim	   *claim = &claims[shared->list[i].slot];
 		DwfExecution *execution;
 
-		if (pg_atomic_read_u64(&claim->hash) == 0 ||
-			claim->database != MyDatabaseId)
+		if (claim->database != MyDatabaseId)
 			continue;
 		execution = palloc(sizeof(DwfExecution));
 		execution->workflow_id = cstring_to_text_with_len(claim->workflow_id,
@@ -336,7 +371,7 @@ give_back(bool is_work)
 	if (attached_id == NULL)
 		return;
 	LWLockAcquire(lock, LW_EXCLUSIVE);
-	pg_atomic_write_u64(&my_claim()->hash, 0);
+	remove_claim();
 	LWLockRelease(lock);
 	ConditionVariableBroadcast(&shared->given_back);
 
@@ -403,7 +438,7 @@ dwf_claim_take(text *workflow_id, text *queue, int *holder_pid)
 		exit_callback_registered = true;
 	}
 
-	/* look through all slots and write ours, under one lock */
+	/* look through the list and append to it, under one lock */
 	LWLockAcquire(lock, LW_EXCLUSIVE);
 	other = find_claim(hash);
 	if (other)
@@ -417,7 +452,7 @@ dwf_claim_take(text *workflow_id, text *queue, int *holder_pid)
 		mine->length = VARSIZE_ANY_EXHDR(workflow_id);
 		memcpy(mine->workflow_id, VARDATA_ANY(workflow_id), mine->length);
 		mine->is_interrupted = false;
-		pg_atomic_write_u64(&mine->hash, hash);
+		append_claim(hash);
 	}
 	LWLockRelease(lock);
 

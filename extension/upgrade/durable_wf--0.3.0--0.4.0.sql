@@ -695,6 +695,11 @@ SELECT m.workflow_id,
 COMMENT ON COLUMN @extschema@.wf_mailbox.deliveries IS
 'how often receivers have given back the oldest of them, while durable_wf.max_deliveries is set';
 
+-- ----- executors: what each look asks is answered in C
+
+CREATE OR REPLACE FUNCTION durable_wf.is_copy() RETURNS boolean
+    AS 'MODULE_PATHNAME', 'dwf_is_copy' LANGUAGE C STABLE PARALLEL SAFE;
+
 -- Default privileges may have given more on the new tables than we want: a role
 -- that can put a trigger on them has the rights of their owner at the next call.
 DO $$

@@ -32,7 +32,8 @@ SELECT pg_catalog.pg_extension_config_dump('durable_wf.step', '');
 
 ALTER TABLE durable_wf.step ENABLE ROW LEVEL SECURITY;
 CREATE POLICY step_owner ON durable_wf.step
-    USING (workflow_id IN (SELECT w.workflow_id FROM durable_wf.workflow w));
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) step.workflow_id));
 COMMENT ON POLICY step_owner ON durable_wf.step IS
 'the journals of the workflows that one may see';
 GRANT SELECT ON durable_wf.step TO PUBLIC;

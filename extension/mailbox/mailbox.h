@@ -33,7 +33,6 @@ typedef struct DwfReceive
 extern DwfAddress dwf_mailbox_topic_queue(text *workflow_id, text *topic);
 extern int64 dwf_mailbox_deliver(const DwfAddress *address, Datum payload);
 extern bool dwf_mailbox_look(DwfReceive *receive, Oid role);
-extern bool dwf_mailbox_receive(DwfReceive *receive, DwfWait *wait,
-								const DwfWaitKey *aid);
+extern bool dwf_mailbox_receive(DwfReceive *receive, DwfWait *wait);
 
 #endif							/* DWF_MAILBOX_H */

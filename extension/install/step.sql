@@ -110,6 +110,11 @@ CREATE FUNCTION @extschema@.wf_now() RETURNS timestamptz
 COMMENT ON FUNCTION @extschema@.wf_now() IS
 'The time, recorded once: a replay gets the same. WF008 when this session is not attached.';
 
+CREATE FUNCTION @extschema@.wf_until(deadline timestamptz) RETURNS interval
+    AS 'MODULE_PATHNAME', 'wf_until' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_until(timestamptz) IS
+'What is left until a moment, by this server''s clock, and 0 when it is over: a timeout that ends then, and is never negative. Null for infinity and for null: no end. It is no step and is not recorded, since a wait records its own deadline; decide by wf_now().';
+
 CREATE FUNCTION @extschema@.wf_random() RETURNS double precision
     AS 'MODULE_PATHNAME', 'wf_random' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.wf_random() IS

@@ -725,6 +725,13 @@ ALTER POLICY wait_owner ON durable_wf.wait
     USING (EXISTS (SELECT FROM durable_wf.workflow w
                     WHERE w.workflow_id OPERATOR(pg_catalog.=) wait.workflow_id));
 
+-- ----- a deadline instead of a timeout
+
+CREATE FUNCTION @extschema@.wf_until(deadline timestamptz) RETURNS interval
+    AS 'MODULE_PATHNAME', 'wf_until' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_until(timestamptz) IS
+'What is left until a moment, by this server''s clock, and 0 when it is over: a timeout that ends then, and is never negative. Null for infinity and for null: no end. It is no step and is not recorded, since a wait records its own deadline; decide by wf_now().';
+
 -- Default privileges may have given more on the new tables than we want: a role
 -- that can put a trigger on them has the rights of their owner at the next call.
 DO $$

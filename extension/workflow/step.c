@@ -2,8 +2,7 @@
  *
  * step.c
  *	  Durable steps: wf_step, wf_get_step, wf_save_step, wf_sleep, wf_now,
- *	  wf_until, wf_random, wf_uuid, wf_patched; and the list of them,
- *	  wf_list_steps.
+ *	  wf_random, wf_uuid, wf_patched; and the list of them, wf_list_steps.
  *
  *-------------------------------------------------------------------------
  */
@@ -510,25 +509,6 @@ do_wf_now(PG_FUNCTION_ARGS)
 	dwf_journal_require("wf_now");
 	dwf_store_require_writable("wf_now");
 	PG_RETURN_TIMESTAMPTZ(GetCurrentTimestamp());
-}
-
-/*
- * wf_until(deadline) → interval: the timeout of a wait that is to end then.
- * It is no step: a wait records its own deadline, and a replay looks at that.
- */
-PG_FUNCTION_INFO_V1(wf_until);
-Datum
-wf_until(PG_FUNCTION_ARGS)
-{
-	TimestampTz deadline = PG_GETARG_TIMESTAMPTZ(0);
-	TimestampTz now = GetCurrentTimestamp();
-	Interval   *left = palloc0(sizeof(Interval));
-
-	if (TIMESTAMP_IS_NOEND(deadline))
-		PG_RETURN_NULL();
-	if (deadline > now)
-		left->time = deadline - now;
-	PG_RETURN_INTERVAL_P(left);
 }
 
 /* wf_random() → double precision */

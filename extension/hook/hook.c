@@ -109,7 +109,7 @@ do_wf_await_hook(PG_FUNCTION_ARGS)
 	receive.queues = &queue;
 
 	/* Wait for a payload */
-	isnull = !dwf_mailbox_receive(&receive, &wait, NULL);
+	isnull = !dwf_mailbox_receive(&receive, &wait);
 	payload = isnull ? (Datum) 0 : receive.items[0].payload;
 
 	return dwf_args_return_value(fcinfo, payload, isnull);

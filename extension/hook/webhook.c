@@ -267,7 +267,6 @@ static Datum
 do_wf_await_response(PG_FUNCTION_ARGS)
 {
 	ResponseWait response = {0};
-	DwfWaitKey	keys[2] = {0};
 	DwfWait		wait;
 	int64		request_id;
 
@@ -286,15 +285,8 @@ do_wf_await_response(PG_FUNCTION_ARGS)
 						request_id)));
 
 	/* Wait for the answer, or for the end of the workflow */
-	keys[0].address.door = DWF_DOOR_RESPONSE;
-	keys[0].address.workflow_id = response.answer.workflow_id;
-	keys[0].address.key =
-		cstring_to_text(psprintf(INT64_FORMAT, request_id));
-	keys[1].address.door = DWF_DOOR_LIFE;
-	keys[1].address.workflow_id = response.answer.workflow_id;
-	keys[1].is_aid = true;
-	wait.keys = keys;
-	wait.nkeys = 2;
+	dwf_wait_at(&wait, DWF_DOOR_RESPONSE, response.answer.workflow_id,
+				cstring_to_text(psprintf(INT64_FORMAT, request_id)));
 	wait.look = look_for_answer;
 	wait.arg = &response;
 	(void) dwf_wait(&wait);

@@ -75,7 +75,6 @@ static Datum
 do_wf_get_event(PG_FUNCTION_ARGS)
 {
 	EventWait	event = {0};
-	DwfWaitKey	keys[2] = {0};
 	DwfWait		wait;
 
 	/* Read the arguments */
@@ -86,14 +85,7 @@ do_wf_get_event(PG_FUNCTION_ARGS)
 	wait.deadline = dwf_args_deadline(fcinfo, 2, "timeout");
 
 	/* Wait for the event, or for the end of the workflow */
-	keys[0].address.door = DWF_DOOR_EVENT;
-	keys[0].address.workflow_id = event.workflow_id;
-	keys[0].address.key = event.key;
-	keys[1].address.door = DWF_DOOR_LIFE;
-	keys[1].address.workflow_id = event.workflow_id;
-	keys[1].is_aid = true;
-	wait.keys = keys;
-	wait.nkeys = 2;
+	dwf_wait_at(&wait, DWF_DOOR_EVENT, event.workflow_id, event.key);
 	wait.look = look_for_event;
 	wait.arg = &event;
 	(void) dwf_wait(&wait);

@@ -309,29 +309,23 @@ look_for_items(DwfWait *wait)
 /*
  * Receive from the queues of one workflow, acting as that workflow: wait for
  * the first item, and take up to "limit" items that are there.  False if the
- * deadline comes first.  "aid", if not NULL, is one more address whose wakes
- * end a sleep.
+ * deadline comes first.
  *
  * The caller has filled in the fields of "receive" above "count", and the
  * deadline of "wait".  Raises what dwf_mailbox_look() raises.  Blocks until
  * there is an item.
  */
 bool
-dwf_mailbox_receive(DwfReceive *receive, DwfWait *wait, const DwfWaitKey *aid)
+dwf_mailbox_receive(DwfReceive *receive, DwfWait *wait)
 {
-	DwfWaitKey *keys = palloc0((receive->nqueues + 1) * sizeof(DwfWaitKey));
-
 	Assert(receive->nqueues <= DWF_TOPICS_MAX);
 	Assert(receive->limit == 1 || receive->nqueues == 1);
 	dwf_store_require_writable(wait->function);
 
-	/* Wait at the queues, and at the aid */
+	/* Wait at the queues */
 	for (int i = 0; i < receive->nqueues; i++)
-		keys[wait->nkeys++].address = receive->queues[i];
-	if (aid)
-		keys[wait->nkeys++] = *aid;
-
-	wait->keys = keys;
+		dwf_wait_at(wait, receive->queues[i].door, receive->workflow_id,
+					receive->queues[i].key);
 	wait->acts_as = receive->workflow_id;
 	wait->look = look_for_items;
 	wait->arg = receive;

@@ -36,7 +36,6 @@ extern bool dwf_mailbox_put_many(int count, const int64 *message_ids,
 								 const Datum *payloads, bool check);
 extern int64 dwf_mailbox_deliver(const DwfAddress *address, Datum payload);
 extern bool dwf_mailbox_look(DwfReceive *receive, Oid role);
-extern bool dwf_mailbox_receive(DwfReceive *receive, DwfWait *wait,
-								const DwfWaitKey *aid);
+extern bool dwf_mailbox_receive(DwfReceive *receive, DwfWait *wait);
 
 #endif							/* DWF_MAILBOX_H */

@@ -316,7 +316,7 @@ do_wf_recv(PG_FUNCTION_ARGS)
 	receive.queues = &queue;
 
 	/* Wait for a message */
-	isnull = !dwf_mailbox_receive(&receive, &wait, NULL);
+	isnull = !dwf_mailbox_receive(&receive, &wait);
 	message = isnull ? (Datum) 0 : receive.items[0].payload;
 
 	return dwf_args_return_value(fcinfo, message, isnull);
@@ -396,7 +396,7 @@ do_wf_recv_any(PG_FUNCTION_ARGS)
 	collect_queues(fcinfo, 0, &receive);
 
 	/* Wait for a message of any of the topics */
-	if (dwf_mailbox_receive(&receive, &wait, NULL))
+	if (dwf_mailbox_receive(&receive, &wait))
 	{
 		DwfAddress *queue = &receive.queues[receive.from];
 
@@ -435,7 +435,7 @@ do_wf_recv_many(PG_FUNCTION_ARGS)
 
 	/* Wait for the first message, and return those that were taken */
 	InitMaterializedSRF(fcinfo, 0);
-	(void) dwf_mailbox_receive(&receive, &wait, NULL);
+	(void) dwf_mailbox_receive(&receive, &wait);
 	for (int i = 0; i < receive.count; i++)
 	{
 		Datum		values[2];

@@ -83,6 +83,77 @@ dwf_wait_init_for_process(DwfWait *wait, const char *name, Oid role)
 	wait->look_at = DWF_WAIT_FOREVER;
 }
 
+/* ----- what to wait for ----- */
+
+/* Are two texts the same, or both NULL? */
+static bool
+same_text(const text *a, const text *b)
+{
+	return a == b || dwf_texts_equal(a, b);
+}
+
+/* Add an address to the keys of a wait, unless it is among them */
+static void
+add_key(DwfWait *wait, char door, text *workflow_id, text *key, bool is_aid)
+{
+	DwfWaitKey *added;
+
+	for (int i = 0; i < wait->nkeys; i++)
+	{
+		DwfWaitKey *other = &wait->keys[i];
+
+		if (other->address.door == door &&
+			same_text(other->address.workflow_id, workflow_id) &&
+			same_text(other->address.key, key))
+		{
+			other->is_aid &= is_aid;
+			return;
+		}
+	}
+
+	Assert(wait->nkeys <= wait->keys_size &&
+		   wait->nkeys < DWF_LINKS_MAX - 1);
+	if (wait->keys_size == 0)
+		wait->keys = palloc((wait->keys_size = 4) * sizeof(DwfWaitKey));
+	else if (wait->nkeys == wait->keys_size)
+		wait->keys = repalloc(wait->keys,
+							  (wait->keys_size *= 2) * sizeof(DwfWaitKey));
+	added = &wait->keys[wait->nkeys++];
+	added->address.door = door;
+	added->address.workflow_id = workflow_id;
+	added->address.key = key;
+	added->is_aid = is_aid;
+}
+
+/*
+ * Wait at an address, and at those whose wakes can end a wait there, too.  A
+ * wait for several things calls this for each; the first is what it is shown
+ * to wait for.
+ */
+void
+dwf_wait_at(DwfWait *wait, char door, text *workflow_id, text *key)
+{
+	add_key(wait, door, workflow_id, key, false);
+	switch (door)
+	{
+		case DWF_DOOR_NOTIFY:
+			/* a broadcast looks for waiters at its own address, by their id */
+			add_key(wait, DWF_DOOR_BROADCAST, NULL, key, true);
+			wait->wants_id = true;
+			break;
+		case DWF_DOOR_STREAM:
+			add_key(wait, DWF_DOOR_TURN, workflow_id, key, true);
+			/* FALLTHROUGH */
+		case DWF_DOOR_EVENT:
+		case DWF_DOOR_RESPONSE:
+			/* nothing comes after the end of the workflow */
+			add_key(wait, DWF_DOOR_LIFE, workflow_id, NULL, true);
+			break;
+		default:
+			break;
+	}
+}
+
 /* Commit and go on in a new transaction, which holds nothing yet */
 void
 dwf_wait_commit(void)

@@ -239,13 +239,9 @@ look_for_nothing(DwfWait *wait)
 static void
 sleep_until_deadline(DwfWait *wait)
 {
-	DwfWaitKey	key = {0};
 	text	   *workflow_id = dwf_claim_require(wait->function);
 
-	key.address.door = DWF_DOOR_TIMER;
-	key.address.workflow_id = workflow_id;
-	wait->keys = &key;
-	wait->nkeys = 1;
+	dwf_wait_at(wait, DWF_DOOR_TIMER, workflow_id, NULL);
 	wait->acts_as = workflow_id;
 	wait->look = look_for_nothing;
 	(void) dwf_wait(wait);

@@ -136,6 +136,7 @@ read_headers(DwfHttpRequest *request)
 bool
 dwf_prepare_request(DwfWebhookRequest *task, DwfConn *conn)
 {
+	const DwfIncoming *incoming = &conn->incoming;
 	DwfHttpRequest request = {0};
 	StringInfoData json;
 	const char *reason;
@@ -143,15 +144,15 @@ dwf_prepare_request(DwfWebhookRequest *task, DwfConn *conn)
 
 	/* read the request */
 	task->token = cstring_to_text(conn->token);
-	request.method = conn->method;
+	request.method = dwf_incoming_method(incoming);
 	request.base_url = dwf_http_base_url();
 	request.received_at =
 		JsonEncodeDateTime(NULL, TimestampTzGetDatum(GetCurrentTimestamp()),
 						   TIMESTAMPTZOID, NULL);
-	request.target = conn->target;
+	request.target = dwf_request_path(dwf_incoming_target(incoming));
 	request.nheaders = dwf_server_headers(conn, &request.headers);
-	request.body = conn->body ? conn->body : "";
-	request.body_length = conn->body_length;
+	request.body = incoming->body ? incoming->body : "";
+	request.body_length = incoming->body_length;
 	read_headers(&request);
 	is_json = read_body(&request);
 	task->has_key = dwf_request_has_header(&request, "idempotency-key");

@@ -415,7 +415,7 @@ dwf_resume_ready(void)
 	requests = palloc0(nconns * sizeof(DwfWebhookRequest));
 	for (int i = 0; i < nconns && bytes < TOGETHER_BYTES; i++)
 	{
-		bytes += conns[i]->body_length;
+		bytes += conns[i]->incoming.body_length;
 		tasks[count].conn = conns[i];
 		tasks[count].status = 0;
 		tasks[count].request = &requests[count];

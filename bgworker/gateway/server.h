@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * server.h
- *	  libmicrohttpd: accept connections, read and check requests.
+ *	  Accept connections, read requests and check them.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,7 +17,7 @@ extern bool dwf_server_is_open;
 
 extern void dwf_server_start(void);
 extern int	dwf_server_fd(void);
-extern void dwf_server_accept(int listen_fd);
+extern void dwf_server_watch_sockets(void);
 extern void dwf_server_run(void);
 extern bool dwf_server_has_more(void);
 extern int	dwf_server_headers(DwfConn *conn, DwfHttpHeader **headers);

@@ -307,7 +307,7 @@ give(Helper *helper, DwfConn *conn)
 	memcpy(helper->message + MAXALIGN(sizeof(header)), request.request, size);
 	helper->conn = conn;
 	*helper->is_in_doubt = false;	/* it was of its last request */
-	dwf_conn_set_state(conn, DWF_CONN_CHECKED);
+	dwf_conn_enter(conn, DWF_CONN_CHECKED);
 }
 
 /* Answer all requests that wait for a helper, since none can be started */
@@ -502,7 +502,7 @@ dwf_validate_end(void)
 			continue;
 		(void) WaitForBackgroundWorkerShutdown(helpers[i].handle);
 		if (helpers[i].conn && !*helpers[i].is_in_doubt)
-			dwf_conn_set_state(helpers[i].conn, DWF_CONN_ASIDE);
+			dwf_conn_enter(helpers[i].conn, DWF_CONN_ASIDE);
 	}
 }
 

@@ -225,5 +225,49 @@ is(raw("${head}Content-Length: 2000000\r\nExpect: 100-continue\r\n\r\n"), '413',
 is(depth($hook), 0, '... and nothing of them arrives');
 is(depth($other), 0, '... nor what follows');
 
+# ----- large bodies -----
+
+# They are parsed and written by helpers, if there is a webhook for them.
+my $json = '[' . join(',', (1) x 100_000) . ']';
+is(status('POST', "$path/none", $json, 'Content-Type: application/json'), 404, 'a stranger with a large body');
+is(sql(q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'durable_wf validator'}), 0, '... costs no helper');
+is(raw("POST $path/none HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"), '404', '... nor a body in chunks');
+is(raw("POST $path/none HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\nExpect: 100-continue\r\n\r\n"), '404', '... that he asks about');
+is(status('POST', $hook, $json, 'Content-Type: application/json', 'X-Large: yes'), 202, 'a large body');
+is(sql(q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'durable_wf validator'}), 1, '... has a helper');
+my $got = payload($hook);
+is(scalar @{ $got->{body} }, 100_000, '... arrives as JSON');
+is($got->{headers}{'x-large'}, 'yes', '... with its headers');
+my $socket = dial();
+syswrite $socket, bytes('POST', $hook, undef, 'Expect: 100-continue', 'Content-Length: 100000');
+is(response($socket)->{status}, 100, 'a client that asks is told to go on');
+syswrite $socket, 'x' x 100_000;
+is(response($socket)->{status}, 202, '... with a large body');
+is(length payload($hook)->{body}, 100_000, '... which arrives');
+is(raw($chunked . "ffff\r\n" . 'x' x 0xffff . "\r\n1\r\ny\r\n0\r\n\r\n" . $next, 2), '202 202', 'a large body in chunks');
+is(length payload($hook)->{body}, 0x10000, '... and the request after it');
+payload($other);
+is(status('POST', $hook, $json, 'Idempotency-Key: large'), 202, 'with a key') foreach 1 .. 2;
+is(status('POST', $hook, $json, 'Idempotency-Key: ' . 'k' x 600), 400, '... that is too long');
+is(depth($hook), 1, '... is one payload');
+payload($hook);
+my $manual = webhook('"manual"');
+$socket = dial();
+syswrite $socket, bytes('POST', $manual, $json);
+until_true(sub { depth($manual) == 1 }, 'it is held');
+sql("SELECT wf_respond(${\payload($manual)->{request_id}}, 201)");
+is(response($socket)->{status}, 201, 'a large body whose answer is the workflow\'s');
+sql(q{CREATE FUNCTION checks(jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+	IF length($1->>'body') < 200000 THEN RAISE SQLSTATE 'PT406'; END IF;
+	RETURN $1;
+END $$});
+my $checked = webhook(undef, 'checks');
+is(status('POST', $checked, 'x' x 200_000), 202, 'a large body that a validator takes');
+is(status('POST', $checked, 'x' x 199_999), 406, '... or does not');
+sql("SELECT wf_dispose_hook('${\token($checked)}')");
+is(status('POST', $checked, 'x' x 200_000), 404, '... or that nobody takes any more');
+is(status('POST', $hook, 'small'), 202, 'small ones are taken as ever');
+
 $node->stop;
 done_testing();

@@ -4,12 +4,15 @@
  *	  The clients' connections: their states, times and answers.
  *
  *	(none)	--accepted--------------> READING	its first request is to come
+ *	READING	--its body is large-----> ASKED		until its token was found
+ *	ASKED	--found-----------------> READING
  *	READING	--complete--------------> READY		the main loop takes it
+ *	READING	--complete, and large---> ASIDE
  *	READY	--has a validator-------> ASIDE		until a helper is idle
  *	ASIDE	--given to a helper-----> CHECKED
  *	READY, CHECKED --held-----------> HELD		a manual webhook
  *	HELD	--the client has left---> GONE		until that was noted
- *	READING	--refused---------------> answered	4xx, 5xx
+ *	READING, ASKED --refused--------> answered	4xx, 5xx
  *	READY, CHECKED, HELD, ASIDE ----> answered
  *	HELD, ASIDE --timed out---------> answered	504, 503
  *
@@ -52,10 +55,14 @@
 /* How long a connection may do nothing between two requests, in ms */
 #define IDLE_MAX		75000
 
+/* So much memory all large bodies may have together, or two of the largest */
+#define LARGE_BYTES		((Size) 64 * 1024 * 1024)
+
 /* The connections of each state, in the order of entry, and their numbers */
 static dlist_head conns[DWF_CONN_STATES];
 static int	counts[DWF_CONN_STATES];
 static int	nconns = 0;
+static Size reserved = 0;		/* for large bodies */
 static bool is_started = false;
 
 /* Those with something to do, and how many they are */
@@ -141,6 +148,9 @@ static void
 free_request(DwfConn *conn)
 {
 	dwf_incoming_free(&conn->incoming);
+	reserved -= conn->reserved;
+	conn->reserved = 0;
+	conn->is_large = false;
 	free(conn->out);
 	conn->out = NULL;
 	conn->out_length = conn->out_sent = 0;
@@ -236,6 +246,23 @@ int
 dwf_conn_work_count(void)
 {
 	return nwork;
+}
+
+/*
+ * Reserve memory for a large body, until the request is answered; false if
+ * others have it
+ */
+bool
+dwf_conn_reserve(DwfConn *conn, Size bytes)
+{
+	Size		max = Max(LARGE_BYTES, (Size) dwf_setting_http_max_body * 2);
+
+	Assert(conn->reserved == 0);
+	if (reserved + bytes > max)
+		return false;
+	reserved += bytes;
+	conn->reserved = bytes;
+	return true;
 }
 
 /* ----- writing ----- */
@@ -444,6 +471,8 @@ dwf_conn_hold(DwfConn *conn, int64 request_id)
 	Assert(conn->request_id == 0);
 	dwf_held_add(conn, request_id);
 	dwf_incoming_forget(&conn->incoming);
+	reserved -= conn->reserved;
+	conn->reserved = 0;
 	dwf_conn_enter(conn, conn->has_ended ? DWF_CONN_GONE : DWF_CONN_HELD);
 }
 
@@ -480,6 +509,7 @@ time_allowed(DwfConnState state)
 		case DWF_CONN_IDLE:
 			return IDLE_MAX;
 		case DWF_CONN_READING:
+		case DWF_CONN_ASKED:
 		case DWF_CONN_ASIDE:
 		case DWF_CONN_WRITING:
 		case DWF_CONN_CLOSING:
@@ -497,7 +527,7 @@ end_slow(DwfConn *conn)
 {
 	if (conn->state == DWF_CONN_HELD)
 		dwf_conn_answer_status(conn, 504);
-	else if (conn->state == DWF_CONN_ASIDE)
+	else if (conn->state == DWF_CONN_ASIDE || conn->state == DWF_CONN_ASKED)
 		dwf_conn_answer_status(conn, 503);
 	else if (conn->state == DWF_CONN_READING &&
 			 dwf_incoming_is_begun(&conn->incoming))
@@ -564,6 +594,7 @@ dwf_conn_say_goodbye(bool in_doubt)
 	if (!in_doubt)
 		say_to_all(DWF_CONN_READY, raw_unavailable,
 				   sizeof(raw_unavailable) - 1);
+	say_to_all(DWF_CONN_ASKED, raw_unavailable, sizeof(raw_unavailable) - 1);
 	say_to_all(DWF_CONN_ASIDE, raw_unavailable, sizeof(raw_unavailable) - 1);
 	say_to_all(DWF_CONN_HELD, raw_no_answer, sizeof(raw_no_answer) - 1);
 }

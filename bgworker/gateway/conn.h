@@ -15,14 +15,22 @@
 #include "bgworker/gateway/incoming.h"
 #include "bgworker/gateway/reply.h"
 
+/*
+ * A body is large from here on.  JSON of that length takes the gateway about a
+ * millisecond.
+ */
+#define DWF_CONN_LARGE	(32 * 1024)
+
 /* The states of a connection; each has a list, the longest there first */
 typedef enum DwfConnState
 {
 	DWF_CONN_IDLE,				/* between two requests */
 	DWF_CONN_READING,			/* a request is coming in */
+	DWF_CONN_ASKED,				/* its head has; the body is large, so its
+								 * token is looked for first */
 	DWF_CONN_READY,				/* a complete request, for the main loop */
 	DWF_CONN_ASIDE,				/* it waits for a helper, which runs
-								 * validators */
+								 * validators, and takes large bodies */
 	DWF_CONN_CHECKED,			/* a helper has it */
 	DWF_CONN_HELD,				/* it waits for a response of the workflow */
 	DWF_CONN_GONE,				/* it was held, and the client has left */
@@ -62,7 +70,9 @@ struct DwfConn
 	size_t		thrown_away;	/* bytes, while CLOSING */
 	int64		request_id;		/* while HELD or GONE, else 0 */
 	DwfConn    *next_held;		/* another connection with that id */
-	Oid			owner;			/* whose validator it waits for, while ASIDE */
+	Oid			owner;			/* whose webhook it is for, while ASIDE */
+	bool		is_large;		/* it was ASKED for, and may have its body */
+	Size		reserved;		/* so much of what all large bodies may have */
 };
 
 extern void dwf_conn_start(void);
@@ -76,6 +86,7 @@ extern void dwf_conn_enter(DwfConn *conn, DwfConnState state);
 extern void dwf_conn_add_work(DwfConn *conn);
 extern DwfConn *dwf_conn_take_work(void);
 extern int	dwf_conn_work_count(void);
+extern bool dwf_conn_reserve(DwfConn *conn, Size bytes);
 extern void dwf_conn_say(int fd);
 extern void dwf_conn_answer(DwfConn *conn, const DwfReply *answer);
 extern void dwf_conn_answer_status(DwfConn *conn, int status);

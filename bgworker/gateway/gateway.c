@@ -8,6 +8,7 @@
  *
  *	orders		leave, look for the extension, read the settings
  *	read		dwf_server_run(): read from clients, write answers
+ *	ask			whether there are webhooks for large bodies (ask.c)
  *	resume		webhooks with all complete requests, in one transaction
  *				(resume.c)
  *	validate	give requests to helpers, take their answers (validate.c)
@@ -39,6 +40,7 @@
 #include "base/process_settings.h"
 #include "base/settings.h"
 #include "bgworker/gateway/answer.h"
+#include "bgworker/gateway/ask.h"
 #include "bgworker/gateway/conn.h"
 #include "bgworker/gateway/resume.h"
 #include "bgworker/gateway/server.h"
@@ -276,7 +278,8 @@ dwf_gateway_main(Datum arg)
 
 		/* read, resume, validate, answer */
 		dwf_server_run();
-		busy = dwf_resume_ready();
+		busy = dwf_ask_tokens();
+		busy |= dwf_resume_ready();
 		MemoryContextSwitchTo(context);
 		MemoryContextReset(context);
 		busy |= dwf_validate_tend(&validate_after);

@@ -23,7 +23,6 @@
 
 #include "base/encoding.h"
 #include "bgworker/gateway/json_syntax.h"
-#include "bgworker/gateway/server.h"
 #include "bgworker/gateway/text.h"
 #include "bgworker/gateway/transaction.h"
 #include "hook/http_request.h"
@@ -134,23 +133,26 @@ read_headers(DwfHttpRequest *request)
  * jsonb can hold it.  Raises when out of memory.
  */
 bool
-dwf_prepare_request(DwfWebhookRequest *task, DwfConn *conn)
+dwf_prepare_request(DwfWebhookRequest *task, const char *token,
+					const DwfIncoming *incoming)
 {
-	const DwfIncoming *incoming = &conn->incoming;
 	DwfHttpRequest request = {0};
 	StringInfoData json;
 	const char *reason;
 	bool		is_json;
 
 	/* read the request */
-	task->token = cstring_to_text(conn->token);
+	task->token = cstring_to_text(token);
 	request.method = dwf_incoming_method(incoming);
 	request.base_url = dwf_http_base_url();
 	request.received_at =
 		JsonEncodeDateTime(NULL, TimestampTzGetDatum(GetCurrentTimestamp()),
 						   TIMESTAMPTZOID, NULL);
 	request.target = dwf_request_path(dwf_incoming_target(incoming));
-	request.nheaders = dwf_server_headers(conn, &request.headers);
+	request.nheaders = incoming->nheaders;
+	request.headers = palloc((incoming->nheaders + 1) *
+							 sizeof(DwfHttpHeader));
+	dwf_incoming_headers(incoming, request.headers);
 	request.body = incoming->body ? incoming->body : "";
 	request.body_length = incoming->body_length;
 	read_headers(&request);

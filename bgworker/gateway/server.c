@@ -121,32 +121,40 @@ look_at_head(DwfConn *conn)
 	return dwf_server_is_open ? 0 : 503;
 }
 
-/* List the headers of a complete request, palloc'd; returns their number */
-int
-dwf_server_headers(DwfConn *conn, DwfHttpHeader **headers)
-{
-	int			count = conn->incoming.nheaders;
-
-	*headers = palloc(Max(count, 1) * sizeof(DwfHttpHeader));
-	dwf_incoming_headers(&conn->incoming, *headers);
-	return count;
-}
-
 /* ----- reading ----- */
 
 /*
- * The head of a request is in: let its body come, or refuse it.  Returns 0, or
- * the status of the answer.  To answer before a request is complete ends the
- * connection.
+ * May a body be large?  Then its token is looked for before it is read, so
+ * that a stranger costs neither memory nor time.
  */
-static int
-decide(DwfConn *conn)
+static bool
+may_be_large(const DwfIncoming *incoming)
 {
-	int			status = look_at_head(conn);
+	return incoming->is_chunked || incoming->left > DWF_CONN_LARGE;
+}
 
-	if (status == 0 || !dwf_incoming_has_body(&conn->incoming))
-		dwf_incoming_go_on(&conn->incoming, dwf_setting_http_max_body);
-	return status;
+/*
+ * The head of a request is in, and the request may be taken: let the body
+ * come; may close the connection, returning false
+ */
+static bool
+let_body_come(DwfConn *conn, bool is_all_taken)
+{
+	DwfIncoming *incoming = &conn->incoming;
+
+	dwf_incoming_go_on(incoming, dwf_setting_http_max_body);
+	return !incoming->expects_continue || !is_all_taken ||
+		incoming->phase >= DWF_PHASE_COMPLETE || dwf_conn_continue(conn);
+}
+
+/* The token of a request was found: read its body; may close the connection */
+void
+dwf_server_let_come(DwfConn *conn)
+{
+	conn->is_large = true;
+	dwf_conn_enter(conn, DWF_CONN_READING);
+	if (let_body_come(conn, conn->rest == NULL))
+		dwf_conn_add_work(conn);
 }
 
 /*
@@ -169,7 +177,7 @@ keep_rest(DwfConn *conn, const char *bytes, size_t length)
 
 /*
  * Let a request take bytes that were read; may close the connection.  A
- * complete request is READY for the main loop.
+ * complete request is READY for the main loop, or ASIDE for a helper.
  */
 static void
 take(DwfConn *conn, const char *bytes, size_t length)
@@ -183,14 +191,18 @@ take(DwfConn *conn, const char *bytes, size_t length)
 		dwf_conn_enter(conn, DWF_CONN_READING);
 	if (incoming->phase == DWF_PHASE_HEAD_IN)
 	{
-		status = decide(conn);
-		if (status == 0 && incoming->expects_continue && taken == length &&
-			incoming->phase != DWF_PHASE_COMPLETE &&
-			incoming->phase != DWF_PHASE_REFUSED && !dwf_conn_continue(conn))
-			return;
-		if (status == 0)
+		status = look_at_head(conn);
+		if (!dwf_incoming_has_body(incoming))
+			dwf_incoming_go_on(incoming, 0);
+		else if (status == 0 && may_be_large(incoming))
+			dwf_conn_enter(conn, DWF_CONN_ASKED);
+		else if (status == 0)
+		{
+			if (!let_body_come(conn, taken == length))
+				return;
 			taken += dwf_incoming_take(incoming, bytes + taken,
 									   length - taken);
+		}
 	}
 	if (incoming->phase == DWF_PHASE_REFUSED)
 		status = incoming->status;
@@ -201,7 +213,9 @@ take(DwfConn *conn, const char *bytes, size_t length)
 	else if (status != 0)
 		dwf_conn_answer_status(conn, status);
 	else if (incoming->phase == DWF_PHASE_COMPLETE)
-		dwf_conn_enter(conn, DWF_CONN_READY);
+		dwf_conn_enter(conn, conn->is_large &&
+					   incoming->body_length > DWF_CONN_LARGE ?
+					   DWF_CONN_ASIDE : DWF_CONN_READY);
 }
 
 /*

@@ -19,8 +19,8 @@ extern void dwf_server_start(void);
 extern int	dwf_server_fd(void);
 extern void dwf_server_watch_sockets(void);
 extern void dwf_server_run(void);
+extern void dwf_server_let_come(DwfConn *conn);
 extern bool dwf_server_has_more(void);
-extern int	dwf_server_headers(DwfConn *conn, DwfHttpHeader **headers);
 extern void dwf_server_note_failure(void);
 
 #endif							/* DWF_SERVER_H */

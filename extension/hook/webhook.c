@@ -107,15 +107,17 @@ validate(const DwfResume *resume, Datum payload, DwfWebhookTrace *trace)
 	return payload;
 }
 
-/* Raise WF006 unless a live workflow has a webhook of this token */
-static void
-check_webhook(text *token)
+/* Has a live workflow a webhook of this token?  Takes its owner. */
+bool
+dwf_webhook_find(text *token, Oid *owner)
 {
 	DwfHook		hook;
 
 	if (!dwf_store_find_hook(token, &hook) || hook.has_ended ||
 		!hook.is_webhook)
-		dwf_identity_report_no_hook();
+		return false;
+	*owner = hook.owner;
+	return true;
 }
 
 /*
@@ -164,7 +166,10 @@ dwf_webhook_resume(text *token, Datum request, bool by_gateway,
 		dwf_args_check_name(key, "idempotency-key", DWF_KEY_MAX, false);
 	if (dwf_http_is_encoded(object))
 	{
-		check_webhook(token);
+		Oid			owner;
+
+		if (!dwf_webhook_find(token, &owner))
+			dwf_identity_report_no_hook();
 		return dwf_http_unsupported_response();
 	}
 

@@ -356,7 +356,7 @@ dwf_claim_list(void)
 		execution->is_body = claim->runs_body;
 		execution->role = claim->role;
 		execution->since = claim->since;
-		execution->slot = (int) (claim - shared->claims);
+		execution->slot = shared->list[i].slot;
 		list = lappend(list, execution);
 	}
 	LWLockRelease(lock);

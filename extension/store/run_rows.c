@@ -31,13 +31,6 @@
  */
 #define HELD_MANY	100
 
-/* When a body is run again if its process dies, later after each crash */
-#define DUE_AGAIN \
-	"(pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+)" \
-	" ('1 s'::pg_catalog.interval OPERATOR(pg_catalog.*)" \
-	" pg_catalog.power(2::pg_catalog.float8," \
-	" LEAST(w.attempts, 9)::pg_catalog.float8)))"
-
 /*
  * id, role, whether the body has crashed.  Of a workflow that clients execute,
  * "attempts" counts the times it was attached; of a body, it is 1 and the

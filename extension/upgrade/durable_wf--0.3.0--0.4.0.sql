@@ -699,6 +699,18 @@ COMMENT ON COLUMN @extschema@.wf_mailbox.deliveries IS
 
 CREATE OR REPLACE FUNCTION durable_wf.is_copy() RETURNS boolean
     AS 'MODULE_PATHNAME', 'dwf_is_copy' LANGUAGE C STABLE PARALLEL SAFE;
+ALTER TABLE durable_wf.workflow
+    DROP CONSTRAINT workflow_workflow_id_check,
+    DROP CONSTRAINT workflow_status_check,
+    DROP CONSTRAINT workflow_finished_at_check;
+DROP TRIGGER note_change ON durable_wf.workflow;
+CREATE TRIGGER note_change BEFORE UPDATE OF workflow_id, owner, status, finished_at
+    ON durable_wf.workflow
+    FOR EACH ROW EXECUTE FUNCTION durable_wf.note_arrival('workflow');
+ALTER TABLE durable_wf.workflow ENABLE ALWAYS TRIGGER note_change;
+DROP TRIGGER release_hooks ON durable_wf.workflow;
+CREATE TRIGGER release_hooks AFTER UPDATE OF finished_at ON durable_wf.workflow
+    FOR EACH ROW EXECUTE FUNCTION durable_wf.release_hooks();
 
 -- Default privileges may have given more on the new tables than we want: a role
 -- that can put a trigger on them has the rights of their owner at the next call.

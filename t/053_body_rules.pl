@@ -313,6 +313,27 @@ poll(q{SELECT current_setting('TimeZone') = 'Europe/Berlin'});
 is(run($moment), "SUCCESS|$german$executor]||", 'plans: a reload makes them anew');
 sql(q{ALTER SYSTEM RESET DateStyle; ALTER SYSTEM RESET TimeZone; SELECT pg_reload_conf()});
 
+# A command that steps run again and again has a plan that is kept, but follows
+# what it depends on; one of several statements is analysed as they are run.
+sql(q{CREATE TABLE changing (a int); INSERT INTO changing VALUES (1);
+	CREATE SCHEMA nearer; CREATE TABLE nearer.changing AS SELECT 'near' AS a});
+my $reads = q{PERFORM wf_complete(wf_step('s', 'SELECT a FROM changing WHERE $1 IS NULL OR a::text = $1::text'))};
+is(run($reads), 'SUCCESS|1||', "step plans: run $_") foreach 1 .. 7;
+is(run("SET search_path = nearer, public; $reads"), 'SUCCESS|"near"||', 'step plans: search_path');
+is(run($reads), 'SUCCESS|1||', '... and without it');
+sql(q{ALTER TABLE changing ALTER a TYPE text USING a || ' is text'});
+is(run($reads), 'SUCCESS|"1 is text"||', 'step plans: another type');
+sql(q{DROP TABLE changing});
+like(run($reads), qr/^ERROR\|\|42P01\|relation "changing" does not exist$/, 'step plans: a table that is gone');
+my $several = q{PERFORM wf_complete(wf_step('s', 'CREATE TEMP TABLE made ON COMMIT DROP AS SELECT 3 AS a; SELECT a FROM made;'))};
+is(run($several), 'SUCCESS|3||', "step plans: several statements, run $_") foreach 1 .. 3;
+my $quoted = q{PERFORM wf_complete(wf_step('s', ' select ''a;b'' || $1::text ; ', '4'))};
+is(run($quoted), 'SUCCESS|"a;b4"||', "step plans: a semicolon in a string, run $_") foreach 1 .. 3;
+is(run(q{FOR i IN 1 .. 200 LOOP PERFORM wf_step('s', 'SELECT ' || i / 2); END LOOP; PERFORM wf_complete(wf_step('s', 'SELECT 7'))}),
+	'SUCCESS|7||', 'step plans: more commands than there is room for');
+like(run(q{BEGIN PERFORM wf_step('s', 'SELECT $2'); EXCEPTION WHEN undefined_parameter THEN END; PERFORM wf_step('s', 'SELECT $2')}),
+	qr/^ERROR\|\|42P02\|/, 'step plans: an error of the analysis, twice');
+
 # Neither a sequence's last value nor what random() goes on from is left.
 is(run(q{PERFORM wf_step('s', 'SELECT nextval(''effect_n_seq''), setseed(0.5)'); PERFORM setseed(0.5)}),
 	'SUCCESS|||', 'a sequence and a seed');

@@ -119,9 +119,8 @@ CREATE FUNCTION durable_wf.release_hooks() RETURNS trigger
 COMMENT ON FUNCTION durable_wf.release_hooks() IS
 'trigger function of durable_wf.workflow: a workflow that ends has no hooks any more, and one that lives again has them again';
 REVOKE ALL ON FUNCTION durable_wf.release_hooks() FROM PUBLIC;
-CREATE TRIGGER release_hooks AFTER UPDATE ON durable_wf.workflow
-    FOR EACH ROW WHEN ((OLD.finished_at IS NULL) OPERATOR(pg_catalog.<>) (NEW.finished_at IS NULL))
-    EXECUTE FUNCTION durable_wf.release_hooks();
+CREATE TRIGGER release_hooks AFTER UPDATE OF finished_at ON durable_wf.workflow
+    FOR EACH ROW EXECUTE FUNCTION durable_wf.release_hooks();
 
 CREATE FUNCTION @extschema@.wf_create_hook(
     token text DEFAULT NULL,

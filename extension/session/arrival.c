@@ -29,6 +29,7 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "session/row_check.h"
 #include "session/wakeup.h"
 #include "shared/address.h"
 #include "shared/queue_head.h"
@@ -116,6 +117,30 @@ check_home(HeapTuple row, TupleDesc desc)
 	(void) heap_getattr(row, DWF_WORKFLOW_FINISHED_AT, desc, &is_live);
 	if (is_live && !dwf_statement_is_running())
 		dwf_home_note_foreign_row();
+}
+
+/*
+ * Does an update of a workflow end it or have it live again, or give it to
+ * another role?  Other changes concern nobody that waits.
+ */
+static bool
+changes_life(const TriggerData *trigger)
+{
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+	HeapTuple	before = trigger->tg_trigtuple;
+	HeapTuple	after = trigger->tg_newtuple;
+	bool		was_open;
+	bool		is_open;
+	Datum		was = heap_getattr(before, DWF_WORKFLOW_FINISHED_AT, desc,
+								   &was_open);
+	Datum		is = heap_getattr(after, DWF_WORKFLOW_FINISHED_AT, desc,
+								  &is_open);
+
+	if (was_open != is_open || (!is_open && was != is))
+		return true;
+	was = heap_getattr(before, DWF_WORKFLOW_OWNER, desc, &was_open);
+	is = heap_getattr(after, DWF_WORKFLOW_OWNER, desc, &is_open);
+	return was != is;
 }
 
 /*
@@ -253,6 +278,14 @@ dwf_note_arrival(PG_FUNCTION_ARGS)
 	/* a null will violate a constraint; no receiver sees other doors */
 	if (!row_address(row, RelationGetDescr(trigger->tg_relation),
 					 trigger->tg_trigger->tgargs[0], &address))
+		PG_RETURN_POINTER(row);
+
+	/* check the row of a workflow; most changes concern nobody */
+	if (address.door == DWF_DOOR_LIFE &&
+		!TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+		dwf_row_check_workflow(row, trigger->tg_relation);
+	if (address.door == DWF_DOOR_LIFE &&
+		TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) && !changes_life(trigger))
 		PG_RETURN_POINTER(row);
 
 	/* tell those that keep something about the row's queue or database */

@@ -479,10 +479,11 @@ dwf_journal_note_crash(void)
 
 /*
  * This session begins to execute a workflow, from the top.  No other session
- * does, so what is recorded now is all that there is to replay.
+ * does, so what is recorded now, up to the number "last_step", is all that
+ * there is to replay.
  */
 void
-dwf_journal_begin(text *workflow_id)
+dwf_journal_begin(int last_step)
 {
 	has_crashed = false;
 	last_no = 0;
@@ -490,5 +491,5 @@ dwf_journal_begin(text *workflow_id)
 	dwf_journal_undone_begin();
 	dwf_journal_open_begin();
 	dwf_journal_look_begin();
-	dwf_journal_place_begin(workflow_id);
+	dwf_journal_place_begin(last_step);
 }

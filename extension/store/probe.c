@@ -126,19 +126,45 @@ look_by_index(Relation table, Place *place, text *workflow_id,
 }
 
 /*
- * Is there a workflow of this id that has not ended and that the role may act
- * on?  After a "no" the caller asks dwf_store_life() for the reason, and goes
- * on if that finds none.  Locks no row, and the table until the transaction
- * ends, as a statement would.
+ * Has a table a row of this workflow, as seen by the latest snapshot?  "index"
+ * is an index of the table that begins with "column", the workflow's id; both
+ * names are constants.  Locks the table as a statement that writes would.
  */
 bool
-dwf_probe_accepts(text *workflow_id, Oid role)
+dwf_probe_has_row(const char *table_name, const char *index, int column,
+				  text *workflow_id)
+{
+	Relation	table = table_open(dwf_catalog_relation(table_name),
+								   RowExclusiveLock);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	ScanKeyData key;
+	SysScanDesc scan;
+	bool		found;
+
+	ScanKeyEntryInitialize(&key, 0, column, BTEqualStrategyNumber, TEXTOID,
+						   C_COLLATION_OID, F_TEXTEQ,
+						   PointerGetDatum(workflow_id));
+	scan = systable_beginscan(table, dwf_catalog_relation(index), true,
+							  snapshot, 1, &key);
+	found = HeapTupleIsValid(systable_getnext(scan));
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(table, NoLock);
+	return found;
+}
+
+/*
+ * Is there a workflow of this id that has not ended and that the role may act
+ * on?  Locks no row.  Of the lock on the table "unlocks" is given back.
+ */
+static bool
+accepts(text *workflow_id, Oid role, LOCKMODE unlocks)
 {
 	uint32		hash;
 	Place	   *place;
 	Relation	table;
 	Snapshot	snapshot;
-	bool		accepts;
+	bool		result;
 
 	hash = hash_bytes((const unsigned char *) VARDATA_ANY(workflow_id),
 					  VARSIZE_ANY_EXHDR(workflow_id));
@@ -154,9 +180,27 @@ dwf_probe_accepts(text *workflow_id, Oid role)
 	/* ask the place first, then the index */
 	table = table_open(dwf_catalog_relation("workflow"), AccessShareLock);
 	snapshot = RegisterSnapshot(GetTransactionSnapshot());
-	if (!look_at_place(table, place, workflow_id, snapshot, role, &accepts))
-		accepts = look_by_index(table, place, workflow_id, snapshot, role);
+	if (!look_at_place(table, place, workflow_id, snapshot, role, &result))
+		result = look_by_index(table, place, workflow_id, snapshot, role);
 	UnregisterSnapshot(snapshot);
-	table_close(table, NoLock);
-	return accepts;
+	table_close(table, unlocks);
+	return result;
+}
+
+/*
+ * As the head of accepts() says.  After a "no" the caller asks
+ * dwf_store_life() for the reason, and goes on if that finds none.  Keeps the
+ * table locked until the transaction ends, as a statement would.
+ */
+bool
+dwf_probe_accepts(text *workflow_id, Oid role)
+{
+	return accepts(workflow_id, role, NoLock);
+}
+
+/* The same, but the table is not locked any more when this returns */
+bool
+dwf_probe_accepts_now(text *workflow_id, Oid role)
+{
+	return accepts(workflow_id, role, AccessShareLock);
 }

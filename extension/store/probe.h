@@ -10,6 +10,9 @@
 
 #include "base/durable_wf.h"
 
+extern bool dwf_probe_has_row(const char *table_name, const char *index,
+							  int column, text *workflow_id);
 extern bool dwf_probe_accepts(text *workflow_id, Oid role);
+extern bool dwf_probe_accepts_now(text *workflow_id, Oid role);
 
 #endif							/* DWF_PROBE_H */

@@ -31,13 +31,6 @@
  */
 #define HELD_MANY	100
 
-/* When a body is run again if its process dies, later after each crash */
-#define DUE_AGAIN \
-	"(pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+)" \
-	" ('1 s'::pg_catalog.interval OPERATOR(pg_catalog.*)" \
-	" pg_catalog.power(2::pg_catalog.float8," \
-	" LEAST(w.attempts, 9)::pg_catalog.float8)))"
-
 /*
  * id, role, whether its body has crashed, or the session that executed it.
  * "attempts" is 1 and the number of crashes in a row, not counting those

@@ -139,6 +139,15 @@ typedef struct DwfTurn
 	DwfValue	input;
 } DwfTurn;
 
+/* What an executor gets of the body that it has claimed */
+typedef struct DwfClaimed
+{
+	text	   *body;
+	DwfValue	input;
+	int			attempts;		/* this one is among them */
+	int			last_step;		/* the highest number in the journal, or 0 */
+} DwfClaimed;
+
 /* A workflow's status and what came out of it */
 typedef struct DwfOutcome
 {
@@ -238,6 +247,10 @@ extern bool dwf_store_restart(text *workflow_id, Oid role, DwfValue input);
 extern DwfIds dwf_store_overdue(int limit, Datum aside);
 extern void dwf_store_end_overdue(Datum ids);
 extern TimestampTz dwf_store_next_timeout(Datum aside);
+
+/* claim_rows.c: an executor claims a body */
+extern bool dwf_store_claim(text *workflow_id, Oid role, bool has_crashed,
+							DwfClaimed *claimed);
 
 /* retry_rows.c: workflows that go back to a step */
 extern void dwf_store_forget_wait(text *workflow_id);

@@ -722,6 +722,18 @@ CREATE FUNCTION @extschema@.wf_until(deadline timestamptz) RETURNS interval
     AS 'MODULE_PATHNAME', 'wf_until' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.wf_until(timestamptz) IS
 'What is left until a moment, by this server''s clock, and 0 when it is over: a timeout that ends then, and is never negative. Null for infinity and for null: no end. It is no step and is not recorded, since a wait records its own deadline; decide by wf_now().';
+ALTER TABLE durable_wf.workflow
+    DROP CONSTRAINT workflow_workflow_id_check,
+    DROP CONSTRAINT workflow_status_check,
+    DROP CONSTRAINT workflow_finished_at_check;
+DROP TRIGGER note_change ON durable_wf.workflow;
+CREATE TRIGGER note_change BEFORE UPDATE OF workflow_id, owner, status, finished_at
+    ON durable_wf.workflow
+    FOR EACH ROW EXECUTE FUNCTION durable_wf.note_arrival('workflow');
+ALTER TABLE durable_wf.workflow ENABLE ALWAYS TRIGGER note_change;
+DROP TRIGGER release_hooks ON durable_wf.workflow;
+CREATE TRIGGER release_hooks AFTER UPDATE OF finished_at ON durable_wf.workflow
+    FOR EACH ROW EXECUTE FUNCTION durable_wf.release_hooks();
 
 -- Default privileges may have given more on the new tables than we want: a role
 -- that can put a trigger on them has the rights of their owner at the next call.

@@ -30,6 +30,7 @@
 #include "session/journal.h"
 #include "session/wakeup.h"
 #include "shared/claim.h"
+#include "shared/crash.h"
 #include "shared/preloaded.h"
 #include "shared/waiter.h"
 #include "store/store.h"
@@ -111,7 +112,7 @@ dwf_attach_try(text *workflow_id, Oid role, bool *ended)
 	/* no other session executes it now, so the journal is complete */
 	if (dwf_store_attach(workflow_id, role))
 	{
-		dwf_journal_begin(workflow_id);
+		dwf_journal_begin(dwf_store_last_step(workflow_id));
 		dwf_client_note_taken();
 	}
 	else
@@ -139,11 +140,39 @@ dwf_attach_pass(text *workflow_id, Oid role, bool *held)
 		return false;
 	if (dwf_store_attach_free(workflow_id, role))
 	{
-		dwf_journal_begin(workflow_id);
+		dwf_journal_begin(dwf_store_last_step(workflow_id));
 		return true;
 	}
 	dwf_claim_pass_by();
 	*held = dwf_store_life(workflow_id, &life) && !life.finished;
+	return false;
+}
+
+/*
+ * Attach this process, an executor, to a workflow to run its body; *claimed
+ * gets what that needs.  Returns false if another session executes it, if its
+ * body is not due any more, or if another transaction has its row locked:
+ * *held.  Does not block for that.
+ */
+bool
+dwf_attach_body(text *workflow_id, Oid role, DwfClaimed *claimed,
+				bool *held)
+{
+	int			holder_pid;
+	DwfLife		life;
+
+	*held = false;
+	if (!dwf_claim_take(workflow_id, NULL, &holder_pid))
+		return false;
+	if (dwf_store_claim(workflow_id, role, dwf_crash_is_noted(workflow_id),
+						claimed))
+	{
+		dwf_journal_begin(claimed->last_step);
+		return true;
+	}
+	dwf_claim_pass_by();
+	*held = dwf_store_life(workflow_id, &life) && !life.finished &&
+		life.owner == role && strcmp(life.status, DWF_STATUS_WAITING) != 0;
 	return false;
 }
 

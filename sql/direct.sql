@@ -299,8 +299,127 @@ ALTER TABLE durable_wf.message REPLICA IDENTITY NOTHING;
 SELECT * FROM trip();
 ROLLBACK;
 
+-- ----- events
+
+-- publish one event twice, and another one; read them
+CREATE FUNCTION publish(OUT first text, OUT again text, OUT other text,
+                        OUT "read" jsonb, OUT other_read jsonb)
+LANGUAGE plpgsql AS $$
+BEGIN
+    first := test.state($q$SELECT 'set' FROM wf_set_event('k', '1', 'direct')$q$);
+    again := test.state($q$SELECT 'set' FROM wf_set_event('k', '2', 'direct')$q$);
+    other := test.state($q$SELECT 'set' FROM wf_set_event('o', '3', 'direct')$q$);
+    "read" := wf_get_event('direct', 'k', '0');
+    other_read := wf_get_event('direct', 'o', '0');
+END$$;
+
+BEGIN;
+SELECT * FROM publish();
+SELECT pg_stat_get_xact_tuples_inserted('durable_wf.event'::regclass) AS inserted,
+       pg_stat_get_xact_tuples_updated('durable_wf.event'::regclass) AS updated,
+       pg_stat_get_xact_tuples_hot_updated('durable_wf.event'::regclass) AS hot;
+SELECT updated_at = now() AS now FROM durable_wf.event WHERE workflow_id = 'direct';
+SAVEPOINT s;
+SELECT wf_set_event('k', '4', 'direct'), wf_set_event('new', '5', 'direct');
+SELECT wf_get_event('direct', 'k', '0'), wf_get_event('direct', 'new', '0');
+ROLLBACK TO s;
+SELECT wf_get_event('direct', 'k', '0'), wf_get_event('direct', 'new', '0');
+-- a row that this transaction has locked, or removed
+SELECT value FROM durable_wf.event WHERE workflow_id = 'direct' AND key = 'k' FOR UPDATE;
+SELECT wf_set_event('k', '6', 'direct'), wf_get_event('direct', 'k', '0');
+DELETE FROM durable_wf.event WHERE workflow_id = 'direct';
+SELECT wf_get_event('direct', 'k', '0');
+SELECT * FROM publish();
+-- a workflow that is not there, or has ended
+SELECT test.state($$SELECT wf_set_event('k', '1', 'direct-none')$$),
+       wf_get_event('direct-none', 'k', '0');
+SELECT wf_cancel('direct');
+SELECT test.state($$SELECT wf_set_event('k', '1', 'direct')$$),
+       wf_get_event('direct', 'k', '0'), wf_get_event('direct', 'none');
+ROLLBACK;
+
+-- an event that outgrows its page, and has its index entries made anew
+BEGIN;
+SELECT count(wf_set_event('k' || i % 20, to_jsonb(repeat('x', i)), 'direct'))
+  FROM generate_series(1, 1000) i;
+SELECT count(*), count(DISTINCT key), bool_and(wf_get_event('direct', key, '0') = value) AS same
+  FROM durable_wf.event WHERE workflow_id = 'direct';
+ROLLBACK;
+
+-- a large value, sent as it is in a table
+BEGIN;
+SELECT wf_set_event('k', payload, 'direct'), wf_set_event('k', payload, 'direct') FROM large;
+SELECT wf_get_event('direct', 'k', '0') = payload AS same FROM large;
+ROLLBACK;
+
+-- one snapshot
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT * FROM publish();
+ROLLBACK;
+
+-- what the executor does beside writing the row
+CREATE FUNCTION see_event() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO seen (what) SELECT concat_ws(' ', lower(TG_WHEN), lower(TG_OP), NEW.value);
+    RETURN NEW;
+END$$;
+BEGIN;
+CREATE TRIGGER a AFTER INSERT OR UPDATE ON durable_wf.event FOR EACH ROW EXECUTE FUNCTION see_event();
+SELECT * FROM publish();
+SELECT seen();
+ROLLBACK;
+BEGIN;
+ALTER TABLE durable_wf.event DISABLE TRIGGER note_arrival;
+SELECT * FROM publish();
+ROLLBACK;
+BEGIN;
+CREATE RULE a AS ON UPDATE TO durable_wf.event DO ALSO
+    INSERT INTO direct_test.seen (what) VALUES ('rule update');
+SELECT * FROM publish();
+SELECT seen();
+ROLLBACK;
+BEGIN;
+ALTER TABLE durable_wf.event ADD CHECK (value <> '2');
+SELECT * FROM publish();
+ROLLBACK;
+BEGIN;
+ALTER TABLE durable_wf.event ADD COLUMN more text GENERATED ALWAYS AS (value #>> '{}') STORED;
+SELECT * FROM publish();
+SELECT value, more FROM durable_wf.event WHERE workflow_id = 'direct' ORDER BY key;
+ROLLBACK;
+BEGIN;
+ALTER TABLE durable_wf.event ALTER updated_at SET DEFAULT '2001-02-03';
+SELECT * FROM publish();
+SELECT value, updated_at::date FROM durable_wf.event WHERE workflow_id = 'direct' ORDER BY key;
+ROLLBACK;
+BEGIN;
+CREATE UNIQUE INDEX more ON durable_wf.event (value) WHERE workflow_id = 'direct';
+SELECT * FROM publish();
+SELECT test.state($$SELECT wf_set_event('o', '2', 'direct')$$);
+SET LOCAL enable_seqscan = off;
+SET LOCAL enable_bitmapscan = off;
+SELECT value FROM durable_wf.event WHERE value = '3' AND workflow_id = 'direct';
+ROLLBACK;
+BEGIN;
+CREATE TABLE child () INHERITS (durable_wf.event);
+SELECT * FROM publish();
+ROLLBACK;
+BEGIN;
+CREATE ACCESS METHOD more TYPE TABLE HANDLER heap_tableam_handler;
+ALTER TABLE durable_wf.event SET ACCESS METHOD more;
+SELECT * FROM publish();
+ROLLBACK;
+-- the table that is asked whether a workflow has ended
+BEGIN;
+CREATE ACCESS METHOD more TYPE TABLE HANDLER heap_tableam_handler;
+ALTER TABLE durable_wf.workflow SET ACCESS METHOD more;
+SELECT * FROM publish();
+SELECT * FROM trip();
+ROLLBACK;
+
 -- after all of that
 SELECT * FROM trip();
+SELECT * FROM publish();
 SELECT wf_recv('t', '0', 'direct'), wf_recv('t', '0', 'direct'), wf_recv('t', '0', 'direct');
 
 SELECT wf_cancel('direct');

@@ -4,7 +4,7 @@
  *	  What a workflow publishes: wf_set_event, wf_get_event.
  *
  * An event is read, not taken, so publishing it wakes all waiters for it.
- * One statement reads, in one snapshot, whether the workflow has ended and
+ * One look reads, in one snapshot, whether the workflow has ended and
  * what it has published: a value that was published just before the end is
  * never missed.
  *
@@ -18,6 +18,7 @@
 #include "session/journal.h"
 #include "session/wait.h"
 #include "shared/waiter.h"
+#include "store/direct.h"
 #include "store/store.h"
 
 /* wf_set_event(key, value, workflow_id) → void */
@@ -51,9 +52,14 @@ bool
 dwf_event_look(text *workflow_id, text *key, DwfValue * value, Oid role)
 {
 	DwfLife		life;
+	DwfDirectResult result;
 
 	value->isnull = true;
-	if (!dwf_store_event(workflow_id, key, value, &life))
+	result = dwf_direct_event(workflow_id, key, value, &life);
+	if (result == DWF_DIRECT_ASIDE)
+		result = dwf_store_event(workflow_id, key, value, &life) ?
+			DWF_DIRECT_DONE : DWF_DIRECT_NOTHING;
+	if (result == DWF_DIRECT_NOTHING)
 		return false;
 	dwf_identity_check_owner(workflow_id, &life, role);
 	return !value->isnull || life.finished;

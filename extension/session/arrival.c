@@ -323,10 +323,13 @@ dwf_arrival_note_item(const DwfAddress *address, Oid table, int64 message_id)
 	dwf_wakeup_note_arrival(address, queue.hash, 1, 0);
 }
 
-/* Note, as the trigger does, that an event is about to be written */
+/*
+ * Note, as the trigger does, that an event is about to be written.  It is not
+ * known yet by whom: the writer counts it when it has been written.
+ */
 void
-dwf_arrival_note_event(const DwfAddress *address)
+dwf_arrival_note_event(const DwfAddress *address, uint32 count)
 {
 	Assert(address->door == DWF_DOOR_EVENT);
-	dwf_wakeup_note_arrival(address, dwf_address_hash(address), 1, 0);
+	dwf_wakeup_note_arrival(address, dwf_address_hash(address), count, 0);
 }

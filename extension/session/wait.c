@@ -6,9 +6,10 @@
  *	register; then: reset latch, test, look, sleep; unregister on every way out
  *
  * The first look comes before the registration, since most calls find what
- * they want.  After the registration the loop looks again: it sees what
- * arrived in between, and what arrives later signals the waiter's slot.  The
- * loop has no timeout but the caller's deadline and the moment that the look
+ * they want.  After the registration the loop looks again if something has
+ * arrived at its keys since before the first look: the counts of arrivals tell
+ * (W5 in waiter.c).  What arrives later signals the waiter's slot.  The loop
+ * has no timeout but the caller's deadline and the moment that the look
  * asks for, so nothing runs while nothing happens.
  *
  * Called as a function, a wait keeps the snapshot of the query that calls it.
@@ -51,7 +52,9 @@
 #include "shared/dismissal.h"
 #include "shared/listener.h"
 #include "shared/preloaded.h"
+#include "shared/waiter.h"
 #include "shared/workers.h"
+#include "store/probe.h"
 #include "store/store.h"
 
 /*
@@ -237,6 +240,44 @@ watched_workflow(const DwfWait *wait)
 /* ----- the loop ----- */
 
 /*
+ * What has arrived at the keys of this wait, the end of the workflow that it
+ * acts as among them
+ */
+static uint32
+count_arrivals(const DwfWait *wait)
+{
+	uint32		count = dwf_waiter_arrivals(wait->keys, wait->nkeys);
+	DwfWaitKey	life = {{DWF_DOOR_LIFE, wait->acts_as, NULL}, true};
+
+	if (wait->acts_as)
+		count += dwf_waiter_arrivals(&life, 1);
+	return count;
+}
+
+/* Note what has arrived before the first look */
+static void
+note_arrivals(DwfWait *wait)
+{
+	wait->has_looked = dwf_preloaded() && wait->deadline != DWF_WAIT_NEVER;
+	if (wait->has_looked)
+		wait->arrivals = count_arrivals(wait);
+}
+
+/*
+ * Is the first look, of what this session now is registered for, still good?
+ * Each look is good for one registration.
+ */
+static bool
+still_knows(DwfWait *wait, text *watched)
+{
+	bool		has_looked = wait->has_looked;
+
+	wait->has_looked = false;
+	return has_looked && watched == wait->acts_as &&
+		count_arrivals(wait) == wait->arrivals;
+}
+
+/*
  * Register for the caller's keys and for the end of the watched workflow.  The
  * caller unregisters on every way out.
  */
@@ -277,7 +318,7 @@ dwf_wait_look(DwfWait *wait, text *watched)
 {
 	if (wait->look(wait))
 		return true;
-	if (watched)
+	if (watched && !dwf_probe_accepts(watched, wait->role))
 		dwf_identity_check_live(watched, wait->role);
 	return false;
 }
@@ -303,7 +344,11 @@ wait_registered(DwfWait *wait, text *watched, TimestampTz until,
 	uint32		wait_event = dwf_compat_wait_event(wait->function);
 	MemoryContext context = CurrentMemoryContext;
 	MemoryContext look_context;
-	bool		first = true;
+	bool		first = !still_knows(wait, watched);
+
+	/* the first look was the last one: sleep in a new transaction */
+	if (!first && wait->may_commit)
+		dwf_wait_commit();
 
 	/* reset before each look: a wait of days may look often */
 	look_context = AllocSetContextCreate(context, "durable_wf look",
@@ -320,13 +365,13 @@ wait_registered(DwfWait *wait, text *watched, TimestampTz until,
 
 		/* look, if something can have changed */
 		signalled = dwf_waiter_take_signal();
+		dwf_dismissal_check();
 		expired = milliseconds_left(until) == 0 || gives_up(wait);
 		if (first || signalled || expired ||
 			milliseconds_left(wait->look_at) == 0)
 		{
 			bool		found;
 
-			dwf_dismissal_check();
 			MemoryContextReset(look_context);
 			wait->look_at = DWF_WAIT_FOREVER;
 			MemoryContextSwitchTo(look_context);
@@ -423,6 +468,7 @@ dwf_wait(DwfWait *wait)
 	}
 
 	/* most calls find what they want at once */
+	note_arrivals(wait);
 	found = dwf_wait_look(wait, wait->acts_as);
 	if (!found && wait->deadline != DWF_WAIT_NEVER)
 		found = in_body ? dwf_suspend_wait(wait) :

@@ -57,6 +57,13 @@ struct DwfWait
 	 */
 	TimestampTz ends_at;
 
+	/*
+	 * Set by dwf_wait before its look, for the registration that follows it:
+	 * what had arrived at its keys by then.
+	 */
+	bool		has_looked;
+	uint32		arrivals;
+
 	bool		is_suspended;	/* set by suspend.c: it is written down */
 };
 

@@ -73,4 +73,12 @@ extern bool dwf_direct_oldest(const DwfAddress *queues, const uint64 *hashes,
 							  const int64 *start, int count, int *oldest,
 							  int64 *message_id);
 
+/* direct_event.c */
+extern bool dwf_direct_open_events(DwfDirect *direct);
+extern DwfDirectResult dwf_direct_set_event(DwfDirect *direct,
+											text *workflow_id, text *key,
+											Datum value, Oid role);
+extern DwfDirectResult dwf_direct_event(text *workflow_id, text *key,
+										DwfValue * value, DwfLife *life);
+
 #endif							/* DWF_DIRECT_H */

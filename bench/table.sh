@@ -152,9 +152,9 @@ draw_plots() {
 			continue
 		fi
 		run_job gnuplot <(cat <<-PLOT
-			set terminal svg size 720,440 noenhanced font 'sans-serif,13' background 'white'
+			set terminal svg size 860,420 noenhanced font 'sans-serif,13' background 'white'
 			set output '$base/$name.svg'
-			set key outside below
+			set key outside right center vertical samplen 2
 			set grid
 			load '$file'
 			plot for [i = 0 : $(grep -c '^"' "$base/$name.dat") - 1] '$base/$name.dat' index i \\

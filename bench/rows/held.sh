@@ -34,7 +34,7 @@ flow() {
 		fi
 		tps "recv.$side" -c 1 -T "$seconds"
 		flowed=$((flowed + $(processed)))
-		point held "${receive[$side]}, $snapshot" "$until" "$tps"
+		point held "${receive[$side]}${condition[$snapshot]}" "$until" "$tps"
 		[ "$until" != 0 ] || record_tps "$snapshot.$side" theirs
 	done
 	record_tps "$snapshot.$side" ours
@@ -45,11 +45,11 @@ bench_held() {
 	local round side seconds=1 rounds=$((rounds < 3 ? rounds : 3)) all
 	local flowed=(0 20000 100000 200000)
 	declare -A receive=([ours]=wf_recv [theirs]=DELETE)
+	declare -A condition=([held]=', snapshot held' [free]='')
 	[ "$(usually no yes)" = no ] || flowed=(0 20000)
 	all=${flowed[-1]}
 	plot held 'Receives, as messages flow through one mailbox' \
-		'messages that were received before' 'receives/s' 'set yrange [0:]' \
-		'set label 1 "a snapshot is held, or nothing is" at graph 0.02, graph 0.05'
+		'messages that were received before' 'receives/s' 'set logscale y'
 	for round in $(seq "$rounds"); do
 		for side in $(sides "$round"); do
 			flow "$side" held "${flowed[@]}"

@@ -49,6 +49,7 @@
 #include "base/settings.h"
 #include "base/texts.h"
 #include "bgworker/discard.h"
+#include "bgworker/shown.h"
 #include "session/body_timeout.h"
 #include "session/guard.h"
 #include "session/journal.h"
@@ -212,7 +213,7 @@ execute_call(const char *sql)
 
 	/* make the plan, in a transaction that the portal goes on with */
 	debug_query_string = sql;
-	pgstat_report_activity(STATE_RUNNING, sql);
+	dwf_shown_statement(sql);
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	MemoryContextSwitchTo(MessageContext);
@@ -359,7 +360,7 @@ describe_error(const ErrorData *error)
 		appendStringInfo(&text, "DETAIL:  %s\n", error->detail);
 	if (error->hint)
 		appendStringInfo(&text, "HINT:  %s\n", error->hint);
-	appendStringInfoString(&text, error->context ? error->context : "");
+	appendStringInfoString(&text, dwf_shown_error_context(error));
 	return text.data;
 }
 
@@ -403,7 +404,9 @@ run_claimed(void)
 	MemoryContext context = CurrentMemoryContext;
 	ErrorData  *volatile error = NULL;
 	volatile bool was_interrupted = false;
+	ErrorContextCallback frame;
 
+	dwf_shown_begin(&frame, claimed);
 	PG_TRY();
 	{
 		bool		has_returned = false;
@@ -451,6 +454,7 @@ run_claimed(void)
 	dwf_claim_set_suspending(false);
 	dwf_claim_release();
 	QueryCancelPending = false;
+	dwf_shown_end(&frame);
 	claimed = NULL;
 	must_discard = true;
 }

@@ -309,12 +309,12 @@ mind_session(PlannedStmt *statement)
 			 ((DiscardStmt *) node)->target == DISCARD_ALL)
 	{
 		dwf_interest_remove_channel(NULL);
-		dwf_claim_end_at_commit();
+		dwf_claim_lose_at_commit();
 	}
 	else if (IsA(node, VariableSetStmt) &&
 			 ((VariableSetStmt *) node)->kind == VAR_RESET_ALL &&
 			 is_sent_by_client(statement))
-		dwf_claim_end_at_commit();
+		dwf_claim_lose_at_commit();
 }
 
 /*

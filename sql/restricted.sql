@@ -6,6 +6,8 @@ INSERT INTO regress_dwf_alice.calls VALUES
   -- of the session: refused
   ('f', 'wf_attach', 'SELECT wf_attach(''re-alice'', true)'), ('f', 'wf_detach', 'SELECT wf_detach()'),
   ('f', 'wf_attach_next', 'SELECT wf_attach_next(''q'')'), ('p', 'wf_attach_next', 'CALL wf_attach_next(''q'', ''0'', NULL)'),
+  ('f', 'wf_attach_any', 'SELECT wf_attach_any(''{q}'')'), ('p', 'wf_attach_any', 'CALL wf_attach_any(''{q}'', ''0'', NULL, NULL, NULL, NULL)'),
+  ('f', 'wf_begin_step', 'SELECT wf_begin_step(''s'')'), ('f', 'wf_fail_step', 'SELECT wf_fail_step(''s'', ''e'')'),
   ('f', 'wf_listen', 'SELECT wf_listen()'), ('f', 'wf_unlisten', 'SELECT wf_unlisten()'),
   ('f', 'wf_step', 'SELECT wf_step(''s'', ''SELECT 1'')'), ('p', 'wf_step', 'CALL wf_step(''s'', ''SELECT 1'', NULL, 1, ''0'', NULL)'),
   ('f', 'wf_get_step', 'SELECT wf_get_step(''s'')'), ('f', 'wf_save_step', 'SELECT wf_save_step(''s'', ''1'')'),

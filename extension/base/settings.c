@@ -122,7 +122,7 @@ define_body_settings(void)
 							INT_MAX, PGC_SIGHUP, GUC_UNIT_MS,
 							NULL, NULL, NULL);
 	DefineCustomIntVariable("durable_wf.max_attempts",
-							"How often a body that crashes is run in a row.",
+							"How often a workflow that crashes without getting further is executed in a row.",
 							NULL,
 							&dwf_setting_max_attempts, 3, 1, 1000,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);

@@ -37,7 +37,7 @@ COMMENT ON COLUMN durable_wf.workflow.queue IS 'the queue whose client processes
 COMMENT ON COLUMN durable_wf.workflow.input IS 'what it was started with';
 COMMENT ON COLUMN durable_wf.workflow.output IS 'what wf_complete() was given';
 COMMENT ON COLUMN durable_wf.workflow.error IS 'what wf_fail() was given; of a cancelled one, who has cancelled it, and why';
-COMMENT ON COLUMN durable_wf.workflow.attempts IS 'how often a session has attached to it; of a body that was run, 1 and its crashes since it last got further';
+COMMENT ON COLUMN durable_wf.workflow.attempts IS '0 before it was executed; then 1 and the crashes of its body, or its sessions, since it last got further';
 COMMENT ON COLUMN durable_wf.workflow.created_at IS 'when it was started';
 COMMENT ON COLUMN durable_wf.workflow.updated_at IS 'when this row last changed';
 COMMENT ON COLUMN durable_wf.workflow.finished_at IS 'when it ended; null while it has not';

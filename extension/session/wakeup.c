@@ -31,6 +31,7 @@
 
 #include "access/xact.h"
 #include "lib/stringinfo.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 
 #include "shared/claim.h"
@@ -41,6 +42,7 @@
 #include "shared/queue_head.h"
 #include "shared/waiter.h"
 #include "shared/workers.h"
+#include "store/store.h"
 
 #define NOTES_AT_FIRST	16
 #define NOTES_TO_KEEP	1024
@@ -187,6 +189,32 @@ dwf_wakeup_note_arrival(const DwfAddress *address, uint64 hash, uint32 count,
 		note->wakes_all = true;
 	if (flags & DWF_INTERRUPTS)
 		note->interrupts = true;
+}
+
+/*
+ * Note a wake for what executes a workflow, at a change that the row trigger
+ * does not note: one waiter if the workflow is due, else all, as each has to
+ * know when it will be
+ */
+void
+dwf_wakeup_note_work(text *workflow_id, bool is_due)
+{
+	DwfAddress	work = {.door = DWF_DOOR_WORK};
+	DwfLife		life;
+	DwfValue	input;
+	text	   *body;
+	int			attempts;
+
+	if (!dwf_store_life(workflow_id, &life))
+		return;
+	if (dwf_store_body(workflow_id, &body, &input, &attempts))
+		work.key = cstring_to_text(psprintf("%u", life.owner));
+	else if ((work.key = dwf_store_queue(workflow_id)) != NULL)
+		work.door = DWF_DOOR_QUEUE;
+	else
+		return;
+	dwf_wakeup_note_arrival(&work, dwf_address_hash(&work),
+							is_due ? 1 : PG_UINT16_MAX, 0);
 }
 
 /*

@@ -50,6 +50,7 @@
 #include "base/restricted.h"
 #include "base/texts.h"
 #include "shared/address.h"
+#include "shared/crash.h"
 #include "shared/preloaded.h"
 #include "shared/slot.h"
 #include "shared/waiter.h"
@@ -93,6 +94,8 @@ static text *attached_queue = NULL;
 static SubTransactionId begun_by = InvalidSubTransactionId;
 static SubTransactionId ended_by = InvalidSubTransactionId;
 static bool exit_callback_registered = false;
+static bool is_lost = false;	/* "ended_by" is no leave, but a loss */
+static bool is_from_queue = false;
 static bool is_body = false;
 static bool is_suspending = false;
 
@@ -318,6 +321,7 @@ dwf_claim_list(void)
 		execution->is_body = claim->runs_body;
 		execution->role = claim->role;
 		execution->since = claim->since;
+		execution->slot = (int) (claim - shared->claims);
 		list = lappend(list, execution);
 	}
 	LWLockRelease(lock);
@@ -352,6 +356,9 @@ give_back(bool is_work)
 		pfree(attached_queue);
 	attached_id = attached_queue = NULL;
 	begun_by = ended_by = InvalidSubTransactionId;
+	is_lost = is_from_queue = false;
+	if (MyBackendType != B_BG_WORKER)
+		dwf_crash_leave();		/* an executor says itself what it runs */
 	dwf_client_keep_as_set();
 }
 
@@ -401,6 +408,8 @@ dwf_claim_take(text *workflow_id, text *queue, int *holder_pid)
 	{
 		on_shmem_exit(claim_exit, (Datum) 0);
 		exit_callback_registered = true;
+		if (MyBackendType != B_BG_WORKER)
+			dwf_crash_watch();
 	}
 
 	/* look through all slots and write ours, under one lock */
@@ -505,6 +514,20 @@ dwf_claim_await_release(text *workflow_id, int timeout)
 	return pid;
 }
 
+/* The workflow that this session holds was taken from a queue */
+void
+dwf_claim_set_from_queue(void)
+{
+	is_from_queue = true;
+}
+
+/* Was the workflow that this session executes taken from a queue? */
+bool
+dwf_claim_is_from_queue(void)
+{
+	return is_from_queue && dwf_claim_state() == DWF_EXECUTES;
+}
+
 /*
  * If this transaction commits, the session executes nothing after it.  Code in
  * a security-restricted operation cannot bring that about.
@@ -514,16 +537,43 @@ dwf_claim_end_at_commit(void)
 {
 	if (attached_id && !dwf_restricted() &&
 		ended_by == InvalidSubTransactionId)
+	{
 		ended_by = GetCurrentSubTransactionId();
+		is_lost = false;
+	}
 }
 
-/* The transaction has ended.  Cannot fail. */
+/*
+ * As dwf_claim_end_at_commit(), but that counts as if the session had died in
+ * its workflow: a pool cleans up after a client that has gone
+ */
+void
+dwf_claim_lose_at_commit(void)
+{
+	if (attached_id && !dwf_restricted() &&
+		ended_by == InvalidSubTransactionId)
+	{
+		ended_by = GetCurrentSubTransactionId();
+		is_lost = true;
+	}
+}
+
+/*
+ * The transaction has ended.  From the commit of the attach on, the death of
+ * the session is noted.  Cannot fail.
+ */
 void
 dwf_claim_end_xact(bool commit)
 {
 	SubTransactionId ends = commit ? ended_by : begun_by;
 
+	if (commit && begun_by != InvalidSubTransactionId &&
+		ends == InvalidSubTransactionId && MyBackendType != B_BG_WORKER)
+		dwf_crash_enter(attached_id);
+	if (commit && is_lost && MyBackendType != B_BG_WORKER)
+		dwf_crash_note();
 	begun_by = ended_by = InvalidSubTransactionId;
+	is_lost = false;
 	if (ends != InvalidSubTransactionId)
 		dwf_claim_release();
 }
@@ -533,7 +583,10 @@ void
 dwf_claim_end_subxact(SubTransactionId subid)
 {
 	if (ended_by != InvalidSubTransactionId && ended_by >= subid)
+	{
 		ended_by = InvalidSubTransactionId;
+		is_lost = false;
+	}
 	if (begun_by != InvalidSubTransactionId && begun_by >= subid)
 		dwf_claim_release();
 }

@@ -23,6 +23,7 @@ typedef struct DwfExecution
 	bool		is_body;		/* the session is one of our executors, */
 	Oid			role;			/* ... which runs as that role */
 	TimestampTz since;
+	int			slot;			/* the session's */
 } DwfExecution;
 
 /* What this session executes, as far as this transaction knows */
@@ -54,7 +55,10 @@ extern List *dwf_claim_list(void);
 extern bool dwf_claim_take(text *workflow_id, text *queue, int *holder_pid);
 extern void dwf_claim_evict(text *workflow_id);
 extern int	dwf_claim_await_release(text *workflow_id, int timeout);
+extern void dwf_claim_set_from_queue(void);
+extern bool dwf_claim_is_from_queue(void);
 extern void dwf_claim_end_at_commit(void);
+extern void dwf_claim_lose_at_commit(void);
 extern void dwf_claim_release(void);
 extern void dwf_claim_pass_by(void);
 extern void dwf_claim_end_xact(bool commit);

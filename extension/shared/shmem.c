@@ -33,6 +33,7 @@
 #include "shared/preloaded.h"
 #include "shared/prepared.h"
 #include "shared/presence.h"
+#include "shared/progress.h"
 #include "shared/queue_head.h"
 #include "shared/returned.h"
 #include "shared/waiter.h"
@@ -71,6 +72,7 @@ static const Part parts[] = {
 	PART(queue_head),
 	PART(horizon),
 	PART(executors),
+	PART(progress),
 	{.init = dwf_crash_init_shared},
 };
 

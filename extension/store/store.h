@@ -131,6 +131,14 @@ typedef struct DwfSearch
 	bool		more;			/* a hint: more were due behind it */
 } DwfSearch;
 
+/* What a session needs to begin to execute a workflow */
+typedef struct DwfTurn
+{
+	int			attempts;		/* this one included */
+	text	   *queue;			/* or NULL */
+	DwfValue	input;
+} DwfTurn;
+
 /* A workflow's status and what came out of it */
 typedef struct DwfOutcome
 {
@@ -219,6 +227,8 @@ extern bool dwf_store_event(text *workflow_id, text *key, DwfValue * value,
 /* run_rows.c: workflows to be executed, or that have run out of time */
 extern bool dwf_store_attach(text *workflow_id, Oid role);
 extern bool dwf_store_attach_free(text *workflow_id, Oid role);
+extern bool dwf_store_turn(text *workflow_id, DwfTurn *turn);
+extern bool dwf_store_put_off(text *workflow_id, Oid role, Interval *span);
 extern bool dwf_store_lock_free(text *workflow_id);
 extern text *dwf_store_queue(text *workflow_id);
 extern void dwf_store_search_held(DwfSearch *search);
@@ -230,6 +240,7 @@ extern void dwf_store_end_overdue(Datum ids);
 extern TimestampTz dwf_store_next_timeout(Datum aside);
 
 /* retry_rows.c: workflows that go back to a step */
+extern void dwf_store_forget_wait(text *workflow_id);
 extern bool dwf_store_go_back(text *workflow_id, Oid role);
 extern bool dwf_store_next_taken(text *workflow_id, int step_no,
 								 DwfRecord *record);

@@ -27,12 +27,12 @@
 	"(SELECT f.workflow_id FROM durable_wf.workflow f" \
 	" WHERE f.workflow_id" EQ "$1 FOR NO KEY UPDATE SKIP LOCKED)"
 
-/* Has the body of w begun or completed a step since its last run began? */
+/* Has w begun or completed a step since its last run began? */
 #define GOT_FURTHER \
-	"(SELECT GREATEST(s.started_at, s.completed_at) FROM durable_wf.step s" \
+	"EXISTS (SELECT FROM durable_wf.step s" \
 	"  WHERE s.workflow_id" EQ "w.workflow_id" \
-	"  ORDER BY s.step_no DESC LIMIT 1)" \
-	" OPERATOR(pg_catalog.>) w.updated_at"
+	"  AND GREATEST(s.started_at, s.completed_at)" \
+	"    OPERATOR(pg_catalog.>) w.updated_at)"
 
 /* So long after or before now ("+" or "-"), in UTC as dwf_portable_after() */
 #define FROM_NOW(sign, span) \

@@ -10,6 +10,7 @@
 
 #include "base/durable_wf.h"
 
+extern void dwf_attach_check(const char *function);
 extern int	dwf_attach_try(text *workflow_id, Oid role, bool *ended);
 extern bool dwf_attach_pass(text *workflow_id, Oid role, bool *held);
 

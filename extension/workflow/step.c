@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * step.c
- *	  Durable steps: wf_step, wf_get_step, wf_save_step, wf_sleep, wf_now,
- *	  wf_random, wf_uuid, wf_patched; and the list of them, wf_list_steps.
+ *	  Durable steps: wf_step, wf_sleep, wf_now, wf_random, wf_uuid, wf_patched;
+ *	  and the list of them, wf_list_steps.
  *
  *-------------------------------------------------------------------------
  */
@@ -44,8 +44,6 @@
 #include "shared/waiter.h"
 #include "store/store.h"
 
-PG_FUNCTION_INFO_V1(wf_get_step);
-PG_FUNCTION_INFO_V1(wf_save_step);
 PG_FUNCTION_INFO_V1(wf_patched);
 
 /* The largest max_attempts that wf_step takes */
@@ -422,59 +420,6 @@ do_wf_step(PG_FUNCTION_ARGS)
 	MemoryContextDelete(context);
 
 	return dwf_args_return_value(fcinfo, step.output, false);
-}
-
-/* ----- work done by the client ----- */
-
-/* What wf_save_step does: nothing, but its argument "output" is recorded */
-static Datum
-save_step_body(PG_FUNCTION_ARGS)
-{
-	(void) dwf_args_name(fcinfo, 0, "name", DWF_KEY_MAX);
-	dwf_store_require_writable("wf_save_step");
-	PG_RETURN_VOID();
-}
-
-static const DwfCall save_step = {
-	"wf_save_step", 0, InvalidOid, save_step_body, 1, false
-};
-
-/* Do many drivers show it as they show SQL NULL? */
-static bool
-is_json_null(Jsonb *json)
-{
-	JsonbValue	value;
-
-	return JB_ROOT_IS_SCALAR(json) &&
-		JsonbExtractScalar(&json->root, &value) && value.type == jbvNull;
-}
-
-/* wf_get_step(name) → jsonb; what wf_save_step has recorded here, or null */
-Datum
-wf_get_step(PG_FUNCTION_ARGS)
-{
-	text	   *name = dwf_args_name(fcinfo, 0, "name", DWF_KEY_MAX);
-	Datum		output;
-
-	dwf_journal_require("wf_get_step");
-	if (dwf_journal_in_command() ||
-		!dwf_journal_look(save_step.function, name, "wf_get_step"))
-		PG_RETURN_NULL();
-	output = dwf_journal_call(&save_step, fcinfo);
-	if (is_json_null(DatumGetJsonbP(output)))
-		dwf_journal_note_done(name);
-	return output;
-}
-
-/* wf_save_step(name, output) → void */
-Datum
-wf_save_step(PG_FUNCTION_ARGS)
-{
-	dwf_journal_require("wf_save_step");
-	if (!dwf_journal_in_command() && !PG_ARGISNULL(0) &&
-		dwf_journal_is_done_again(save_step.function, PG_GETARG_TEXT_PP(0)))
-		PG_RETURN_VOID();
-	return dwf_journal_call(&save_step, fcinfo);
 }
 
 /* ----- time and random values ----- */

@@ -27,7 +27,9 @@ export class Session {
     try {
       await client.query({
         text: `SELECT set_config(name, value, false)
-                 FROM unnest($1::text[], $2::text[]) s (name, value)`,
+                 FROM unnest($1::text[], $2::text[]) s (name, value)
+                WHERE name <> 'durable_wf.client_suspend_after' OR
+                      current_setting(name, true) IS NOT NULL`,
         values: [Object.keys(set), Object.values(set)],
       });
     } catch (error) {

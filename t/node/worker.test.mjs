@@ -439,3 +439,104 @@ test('a worker needs workflows, and says so', () => {
   assert.throws(() => wf.workflow('b', 1), TypeError);
   assert.throws(() => wf.work({ queues: ['b'] }), /no workflow "b"/);
 });
+
+// ----- suspended workflows
+
+test('a thousand suspended over two connections', { timeout }, async () => {
+  const ids = Array.from({ length: 1000 }, (_, n) => `suspended-${n}`);
+  const worked = new Map();
+  const wf = worker({
+    patient: async (ctx) => {
+      const first = await ctx.step('first', () => {
+        worked.set(ctx.id, (worked.get(ctx.id) ?? 0) + 1);
+        return ctx.id;
+      });
+      const message = await ctx.recv('go', { timeout: '1 day' });
+      return [first, message];
+    },
+  }, { suspendAfter: 0 });
+  await query(`SELECT wf_start(id, queue => 'patient') FROM unnest($1::text[]) id`, [ids]);
+  await until(`(SELECT count(*) = 1000 FROM wf_workflows WHERE queue = 'patient' AND status = 'WAITING')`);
+
+  // two connections, which wait for work, and no statement while nothing comes
+  const state = `SELECT pid, query_start, state FROM pg_stat_activity
+                  WHERE application_name = 'durable-wf worker' ORDER BY pid`;
+  await until(`(SELECT count(*) = 2 FROM wf_waiters WHERE door = 'queue')`);
+  const before = await query(state);
+  assert.equal(before.length, 2);
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  assert.deepEqual(await query(state), before);
+
+  const results = ids.map((id) => wf.result(id));
+  await wf.sendMany(ids.map((to, n) => ({ to, message: n })), 'go');
+  assert.deepEqual(await Promise.all(results), ids.map((id, n) => [id, n]));
+  assert.ok(ids.every((id) => worked.get(id) === 1));
+});
+
+test('suspended: killed, restarted, cancelled', { timeout }, async () => {
+  const child = program({ CONNECTIONS: '1' });
+  const starter = worker({ other: async () => {} });
+  const flows = [];
+  for (let n = 0; n < 5; n++)
+    flows.push(await starter.start('row', {}, { id: `put aside ${n}` }));
+  const ids = flows.map(({ id }) => id);
+  await until(`(SELECT count(*) = 5 FROM wf_workflows
+                 WHERE workflow_id = ANY ($1) AND status = 'WAITING')`, [ids]);
+  child.kill('SIGKILL');
+  await child.exited;
+  await flows[0].send(0, 'go');
+  await run('pg_ctl', ['-m', 'immediate', '-w', '-l', process.env.DWF_LOG, 'restart']);
+  await flows[1].cancel();
+  await starter.sendMany(flows.slice(2).map((to, n) => ({ to, message: n + 2 })), 'go');
+  worker({ row });
+  await assert.rejects(flows[1].result(), WorkflowCancelledError);
+  for (const n of [0, 2, 3, 4]) {
+    assert.equal(await flows[n].result(), `b w ${n}`);
+    assert.equal(await count(ids[n], 'work'), 1);
+  }
+});
+
+test('a bad deploy and its repair, under fifty suspended', { timeout }, async () => {
+  const ids = Array.from({ length: 50 }, (_, n) => `deployed-${n}`);
+  const old = async (ctx) => {
+    await ctx.step('price', () => 5);
+    await ctx.sleep('10 ms');
+    return ctx.recv('go', { timeout: null });
+  };
+  const first = worker({ deployed: old }, { suspendAfter: 0 });
+  for (const id of ids)
+    await first.start('deployed', null, { id });
+  await until(`(SELECT count(*) = 50 FROM wf_workflows w JOIN wf_list_steps(w.workflow_id) s
+                  ON s.name = 'wf_recv(go)' WHERE queue = 'deployed' AND status = 'WAITING')`);
+  await first.close();
+
+  // the step has another name: each is tried, refused and left as it was
+  const complaints = new Set();
+  const bad = worker({
+    deployed: async (ctx) => {
+      await ctx.step('cost', () => 6);
+      return ctx.recv('go', { timeout: null });
+    },
+  }, { logger: { warn() {}, error(message, error) {
+    assert.equal(error.code, 'WF004');
+    complaints.add(/workflow "([^"]+)"/.exec(message)[1]);
+    bad.emitted?.();
+  } } });
+  const all = new Promise((resolve) => { bad.emitted = () => complaints.size === 50 && resolve(); });
+  await bad.sendMany(ids.map((to, n) => ({ to, message: n })), 'go');
+  await all;
+  await bad.close();
+  assert.deepEqual(await query(`SELECT count(*)::int AS n FROM wf_workflows
+    WHERE queue = 'deployed' AND finished_at IS NULL`), [{ n: 50 }]);
+
+  const repaired = worker({
+    deployed: async (ctx) => {
+      await ctx.step('price', () => 5);
+      await ctx.sleep('10 ms');
+      const message = await ctx.recv('go', { timeout: null });
+      return [message, await ctx.step('thank', () => 'you')];
+    },
+  });
+  for (const [n, id] of ids.entries())
+    assert.deepEqual(await repaired.result(id), [n, 'you']);
+});

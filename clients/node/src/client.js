@@ -247,6 +247,16 @@ export class DurableWf {
 
   /** Stop the workers, end all waits, close what this client has opened. */
   async close() {
+    // idle connections do not keep the process alive, but closing them does
+    const hold = setInterval(() => {}, 2 ** 30);
+    try {
+      await this.#close();
+    } finally {
+      clearInterval(hold);
+    }
+  }
+
+  async #close() {
     await Promise.all([...this.#workers].map((worker) => worker.stop()));
     const error = new Error('the client was closed');
     this.#waits.close(error);

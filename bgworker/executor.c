@@ -62,6 +62,72 @@
 /* The role whose bodies are run here */
 static Oid	role;
 
+/* The claimed workflow, in TopMemoryContext; NULL: none is claimed */
+static text *claimed = NULL;
+
+/* ----- what the log and pg_stat_activity show ----- */
+
+/* How the log calls the workflow that is executed; in TopMemoryContext */
+static char *shown_as = NULL;
+
+/* Error context callback: the workflow that runs here causes a message */
+static void
+show_workflow(void *arg)
+{
+	(void) arg;
+	if (shown_as)
+		errcontext("%s", shown_as);
+}
+
+/* Show the claimed workflow in all messages, until end_showing() */
+static void
+begin_showing(ErrorContextCallback *frame)
+{
+	char	   *name = psprintf("workflow \"%s\"", text_to_cstring(claimed));
+
+	shown_as = MemoryContextStrdup(TopMemoryContext, name);
+	frame->callback = show_workflow;
+	frame->arg = NULL;
+	frame->previous = error_context_stack;
+	error_context_stack = frame;
+}
+
+/* The claimed workflow is left */
+static void
+end_showing(const ErrorContextCallback *frame)
+{
+	error_context_stack = frame->previous;
+	pfree(shown_as);
+	shown_as = NULL;
+}
+
+/*
+ * An error's context without the line of show_workflow(), which is the last
+ * one, for the row of that workflow
+ */
+static char *
+context_in_workflow(const ErrorData *error)
+{
+	char	   *context = pstrdup(error->context ? error->context : "");
+	char	   *last = strrchr(context, '\n');
+
+	last = last ? last + 1 : context;
+	if (shown_as && strcmp(last, shown_as) == 0)
+		*(last > context ? last - 1 : last) = '\0';
+	return context;
+}
+
+/* Show in pg_stat_activity that a statement is run, and for which workflow */
+static void
+report_statement(const char *sql)
+{
+	char	   *shown = shown_as ? psprintf("%s: %s", shown_as, sql) : NULL;
+
+	pgstat_report_activity(STATE_RUNNING, shown ? shown : sql);
+	if (shown)
+		pfree(shown);
+}
+
 /*
  * Run one statement as if a client had sent it, so that it may commit inside.
  * Outside of a transaction.  Raises what it raises.
@@ -79,7 +145,7 @@ execute_statement(const char *sql)
 
 	/* plan it, in a transaction that the portal goes on with */
 	debug_query_string = sql;
-	pgstat_report_activity(STATE_RUNNING, sql);
+	report_statement(sql);
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	MemoryContextSwitchTo(MessageContext);
@@ -116,9 +182,6 @@ execute_statement(const char *sql)
 
 /* Memory for finding work; reset when a body was claimed, or none was */
 static MemoryContext work_context;
-
-/* The claimed workflow, in TopMemoryContext; NULL: none is claimed */
-static text *claimed = NULL;
 
 /* More of this role's work was due when it was claimed, by a hint */
 static bool more_is_due = false;
@@ -338,7 +401,7 @@ describe_error(const ErrorData *error)
 		appendStringInfo(&text, "DETAIL:  %s\n", error->detail);
 	if (error->hint)
 		appendStringInfo(&text, "HINT:  %s\n", error->hint);
-	appendStringInfoString(&text, error->context ? error->context : "");
+	appendStringInfoString(&text, context_in_workflow(error));
 	return text.data;
 }
 
@@ -383,7 +446,9 @@ run_claimed(void)
 	MemoryContext context = CurrentMemoryContext;
 	ErrorData  *volatile error = NULL;
 	volatile bool was_interrupted = false;
+	ErrorContextCallback frame;
 
+	begin_showing(&frame);
 	PG_TRY();
 	{
 		run_body();
@@ -424,6 +489,7 @@ run_claimed(void)
 	dwf_claim_set_suspending(false);
 	dwf_claim_release();
 	QueryCancelPending = false;
+	end_showing(&frame);
 	pfree(claimed);
 	claimed = NULL;
 	execute_statement("DISCARD ALL");

@@ -34,6 +34,7 @@
 #include "base/settings.h"
 #include "bgworker/aside.h"
 #include "bgworker/attempt.h"
+#include "session/wakeup.h"
 #include "shared/counters.h"
 #include "shared/listener.h"
 #include "store/catalog.h"
@@ -119,9 +120,11 @@ static void
 resume(Piece *piece, Datum ids)
 {
 	DwfIds		left;
+	DwfIds		queues;
 
-	piece->resumed += dwf_store_resume(ids, &left);
+	piece->resumed += dwf_store_resume(ids, &left, &queues);
 	keep_ids(&piece->left, left);
+	dwf_wakeup_note_queues(queues);
 }
 
 /* A piece of work: find its workflows and serve them */

@@ -14,6 +14,7 @@
 #include "base/process.h"
 #include "base/settings.h"
 #include "hook/closed_world.h"
+#include "log.h"
 #include "query.h"
 #include "shared/shmem.h"
 #include "search.h"
@@ -53,6 +54,7 @@ _PG_init(void)
 	dwf_search_init();
 	dwf_utility_init();
 	dwf_query_init();
+	dwf_log_init();
 	dwf_closed_world_init();
 	register_launcher();
 }

@@ -20,6 +20,7 @@ int			dwf_setting_executor_idle_timeout;
 int			dwf_setting_max_attempts;
 int			dwf_setting_step_timeout;
 int			dwf_setting_attach_keepalive;
+int			dwf_setting_client_suspend_after;
 int			dwf_setting_max_deliveries;
 int			dwf_setting_validator_timeout;
 int			dwf_setting_http_port;
@@ -163,6 +164,12 @@ dwf_settings_define(void)
 							"Read when a session attaches, or waits for a workflow, over TCP.",
 							&dwf_setting_attach_keepalive, 60, 0, 32767,
 							PGC_USERSET, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("durable_wf.client_suspend_after",
+							"How long a CALLed wait keeps the session of a client that has taken its workflow from a queue; -1: to its end.",
+							"After that the workflow is suspended, the session is detached, and the call raises WF010.",
+							&dwf_setting_client_suspend_after, -1, -1,
+							INT_MAX, PGC_USERSET, GUC_UNIT_MS,
+							NULL, NULL, NULL);
 	DefineCustomIntVariable("durable_wf.max_deliveries",
 							"How often receivers may give back a message before it becomes a dead letter; 0: as often as they want.",
 							NULL,

@@ -13,7 +13,7 @@ CREATE TABLE durable_wf.wait (
     CONSTRAINT wait_pkey PRIMARY KEY (workflow_id, position)
 );
 COMMENT ON TABLE durable_wf.wait IS
-'what suspended SQL workflows wait for, a row for each address';
+'what suspended workflows wait for, a row for each address';
 COMMENT ON COLUMN durable_wf.wait.workflow_id IS 'who waits';
 COMMENT ON COLUMN durable_wf.wait.position IS 'which of its addresses, from 0';
 COMMENT ON COLUMN durable_wf.wait.step_no IS 'the step that waits';

@@ -73,13 +73,13 @@ COMMENT ON COLUMN @extschema@.wf_workflows.timeout_at IS
 COMMENT ON COLUMN @extschema@.wf_waiters.workflow_id IS
 'who waits; with the doors event, stream and result, and for wf_await_response, the workflow that is waited for';
 COMMENT ON COLUMN @extschema@.wf_waiters.door IS
-'message (wf_recv, wf_recv_any, wf_recv_many), event (wf_get_event), stream (wf_read_stream), notify (wf_wait_for_event), hook (wf_await_hook, wf_await_response), result (wf_result), queue (wf_attach_next; no workflow yet), timer (wf_sleep, pauses of wf_step)';
+'message (wf_recv, wf_recv_any, wf_recv_many), event (wf_get_event), stream (wf_read_stream), notify (wf_wait_for_event), hook (wf_await_hook, wf_await_response), result (wf_result), queue (wf_attach_next, wf_attach_any; no workflow yet), timer (wf_sleep, pauses of wf_step)';
 COMMENT ON COLUMN @extschema@.wf_waiters.key IS
 'the topic (NULL: none), key, stream, event id, token or, for wf_await_response, number of the request; NULL with the door result';
 COMMENT ON COLUMN @extschema@.wf_waiters.pid IS
 'the server process, as in pg_stat_activity; NULL when suspended';
 COMMENT ON COLUMN @extschema@.wf_waiters.suspended IS
-'a SQL workflow that waits without a process';
+'a workflow that waits without a process';
 COMMENT ON COLUMN @extschema@.wf_waiters.waiting_since IS
 'when it began to wait';
 COMMENT ON COLUMN @extschema@.wf_waiters.deadline IS

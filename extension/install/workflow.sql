@@ -48,7 +48,7 @@ COMMENT ON COLUMN durable_wf.workflow.timeout_at IS 'when it is cancelled if it 
 COMMENT ON COLUMN durable_wf.workflow.parent_id IS 'the workflow whose body, or attached session, has started it; null: none. That one may be removed by now';
 
 CREATE INDEX workflow_queue_idx ON durable_wf.workflow (queue, due_at, workflow_id)
-    WHERE queue IS NOT NULL AND finished_at IS NULL;
+    WHERE queue IS NOT NULL AND finished_at IS NULL AND status <> 'WAITING';
 CREATE INDEX workflow_body_idx ON durable_wf.workflow ((owner::pg_catalog.oid), due_at, workflow_id)
     WHERE body IS NOT NULL AND finished_at IS NULL AND status <> 'WAITING';
 CREATE INDEX workflow_timeout_at_idx ON durable_wf.workflow (timeout_at)

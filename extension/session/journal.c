@@ -438,6 +438,13 @@ dwf_journal_step(void)
 	return last_no;
 }
 
+/* Is the session in a call of the journal, not in the command of a step? */
+bool
+dwf_journal_in_call(void)
+{
+	return current_call != NULL && !in_command;
+}
+
 /* Is the session in a call of the journal, or in the command of a step? */
 bool
 dwf_journal_is_nested(void)

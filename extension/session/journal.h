@@ -62,6 +62,7 @@ extern text *dwf_journal_require(const char *function);
 extern void dwf_journal_check_isolation(void);
 extern int	dwf_journal_take_number(const char *function, text *name);
 extern int	dwf_journal_step(void);
+extern bool dwf_journal_in_call(void);
 extern bool dwf_journal_is_nested(void);
 extern bool dwf_journal_in_command(void);
 extern bool dwf_journal_set_in_command(bool value);

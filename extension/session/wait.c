@@ -329,7 +329,8 @@ dwf_wait_until(DwfWait *wait, TimestampTz until, DwfAtTimeout at_timeout)
  *
  * Raises, besides the look's errors: WF001, 42501, WF002, WF003 for the
  * workflow it acts as; WF009 in a body that has not CALLed it, and WF003 in
- * one that has ended its run; 25001, 25006 and 55000 when it would have to
+ * one that has ended its run; WF010 in a client's session whose workflow is
+ * suspended; 25001, 25006 and 55000 when it would have to
  * sleep and cannot; and whatever interrupts raise.
  */
 bool
@@ -354,7 +355,8 @@ dwf_wait(DwfWait *wait)
 	/* most calls find what they want at once */
 	found = dwf_wait_look(wait, wait->acts_as);
 	if (!found && wait->deadline != DWF_WAIT_NEVER)
-		found = in_body ? dwf_suspend_wait(wait) :
+		found = in_body || dwf_suspend_is_wanted(wait) ?
+			dwf_suspend_wait(wait) :
 			dwf_wait_until(wait, wait->ends_at, NULL);
 
 	/* the next stretch of the body begins, and its time is limited anew */

@@ -34,6 +34,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "base/arrays.h"
 #include "shared/claim.h"
 #include "shared/counters.h"
 #include "shared/listener.h"
@@ -215,6 +216,27 @@ dwf_wakeup_note_work(text *workflow_id, bool is_due)
 		return;
 	dwf_wakeup_note_arrival(&work, dwf_address_hash(&work),
 							is_due ? 1 : PG_UINT16_MAX, 0);
+}
+
+/*
+ * Note a wake for work in these queues, one for each time that a queue is
+ * among them
+ */
+void
+dwf_wakeup_note_queues(DwfIds queues)
+{
+	Datum	   *values;
+	int			count = 0;
+
+	if (queues.count > 0)
+		count = dwf_arrays_read_texts(queues.array, &values, NULL);
+	for (int i = 0; i < count; i++)
+	{
+		DwfAddress	work = {.door = DWF_DOOR_QUEUE};
+
+		work.key = DatumGetTextPP(values[i]);
+		dwf_wakeup_note_arrival(&work, dwf_address_hash(&work), 1, 0);
+	}
 }
 
 /*

@@ -213,14 +213,17 @@ dwf_claim_set_body(bool value)
 		pg_atomic_fetch_sub_u32(&shared->nbodies, 1);
 }
 
-/* Is the body being left because it is suspended? */
+/* Is the workflow being left because it is suspended? */
 bool
 dwf_claim_is_suspending(void)
 {
 	return is_suspending;
 }
 
-/* The body is being left because it is suspended, or it is not left so */
+/*
+ * The workflow is being left because it is suspended, or it is not left so.
+ * In a session this lasts until the transaction has ended.
+ */
 void
 dwf_claim_set_suspending(bool value)
 {
@@ -574,6 +577,8 @@ dwf_claim_end_xact(bool commit)
 		dwf_crash_note();
 	begun_by = ended_by = InvalidSubTransactionId;
 	is_lost = false;
+	if (!is_body && MyBackendType != B_BG_WORKER)
+		is_suspending = false;
 	if (ends != InvalidSubTransactionId)
 		dwf_claim_release();
 }

@@ -117,6 +117,7 @@ static DwfStatement search_bodies_query = {
 /* role, due time and id to go on after, limit, queue */
 static DwfStatement search_queue_query = {
 	SEARCH("w.queue" EQ "$5 AND w.finished_at IS NULL"
+		   " AND w.status OPERATOR(pg_catalog.<>) 'WAITING'"
 		   " AND " ROLE_MAY_ACT("$1")),
 	5, {OIDOID, TIMESTAMPTZOID, TEXTOID, INT4OID, TEXTOID}, NULL
 };

@@ -71,7 +71,7 @@ typedef struct DwfRecord
 	TimestampTz completed_at;
 } DwfRecord;
 
-/* Ids of workflows: a text[], or nothing when there is none */
+/* Ids of workflows, or their queues: a text[]; nothing when there is none */
 typedef struct DwfIds
 {
 	int			count;
@@ -278,7 +278,7 @@ extern TimestampTz dwf_store_next_deadline(Datum aside);
 extern DwfIds dwf_store_over_waiters(Datum ids, Datum aside);
 extern bool dwf_store_wait_page(DwfWaitCursor *cursor, const DwfLost *lost,
 								int limit, DwfIds *ids);
-extern uint64 dwf_store_resume(Datum ids, DwfIds *left);
+extern uint64 dwf_store_resume(Datum ids, DwfIds *left, DwfIds *queues);
 extern void dwf_store_forget_waits(Datum ids);
 
 /* family_rows.c: attributes, parents and children */

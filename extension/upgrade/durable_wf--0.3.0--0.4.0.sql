@@ -549,7 +549,7 @@ COMMENT ON COLUMN @extschema@.wf_webhook.url IS
 COMMENT ON COLUMN @extschema@.wf_waiters.workflow_id IS
 'who waits; with the doors event, stream and result, and for wf_await_response, the workflow that is waited for';
 COMMENT ON COLUMN @extschema@.wf_waiters.door IS
-'message (wf_recv, wf_recv_any, wf_recv_many), event (wf_get_event), stream (wf_read_stream), notify (wf_wait_for_event), hook (wf_await_hook, wf_await_response), result (wf_result), queue (wf_attach_next; no workflow yet), timer (wf_sleep, pauses of wf_step)';
+'message (wf_recv, wf_recv_any, wf_recv_many), event (wf_get_event), stream (wf_read_stream), notify (wf_wait_for_event), hook (wf_await_hook, wf_await_response), result (wf_result), queue (wf_attach_next, wf_attach_any; no workflow yet), timer (wf_sleep, pauses of wf_step)';
 COMMENT ON COLUMN @extschema@.wf_waiters.key IS
 'the topic (NULL: none), key, stream, event id, token or, for wf_await_response, number of the request; NULL with the door result';
 COMMENT ON COLUMN @extschema@.wf_stat.door IS
@@ -792,3 +792,12 @@ UPDATE durable_wf.workflow SET attempts = 1
 COMMENT ON COLUMN durable_wf.workflow.attempts IS '0 before it was executed; then 1 and the crashes of its body, or its sessions, since it last got further';
 COMMENT ON COLUMN @extschema@.wf_workflows.attempts IS
 '0 before it was executed, then 1 and the times that its body or its session has crashed, or its body was undone by the server, since it last got further';
+
+-- what is suspended is not searched
+DROP INDEX durable_wf.workflow_queue_idx;
+CREATE INDEX workflow_queue_idx ON durable_wf.workflow (queue, due_at, workflow_id)
+    WHERE queue IS NOT NULL AND finished_at IS NULL AND status <> 'WAITING';
+COMMENT ON TABLE durable_wf.wait IS
+'what suspended workflows wait for, a row for each address';
+COMMENT ON COLUMN @extschema@.wf_waiters.suspended IS
+'a workflow that waits without a process';

@@ -27,9 +27,7 @@ export class Session {
     try {
       await client.query({
         text: `SELECT set_config(name, value, false)
-                 FROM unnest($1::text[], $2::text[]) s (name, value)
-                WHERE name <> 'durable_wf.client_suspend_after' OR
-                      current_setting(name, true) IS NOT NULL`,
+                 FROM unnest($1::text[], $2::text[]) s (name, value)`,
         values: [Object.keys(set), Object.values(set)],
       });
     } catch (error) {

@@ -58,8 +58,7 @@ export interface Outcome<Output = any> {
 export type WorkflowRef = string | { readonly id: string };
 
 /** What executes a workflow: its name, `{ body }` for a procedure, null for none. */
-export type Executable<Input = any, Output = any> =
-  string | Workflow<Input, Output> | { queue?: string; body?: string } | null;
+export type Executable = string | { queue?: string; body?: string } | null;
 
 export interface StartOptions {
   /** Its id; one that exists is taken as it is. Made up if left out. */

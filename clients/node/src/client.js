@@ -43,6 +43,7 @@ export class DurableWf {
   #news = new Set();                  // { id, news }
   #workflows = new Map();
   #workers = new Set();
+  #closing;
 
   constructor(options) {
     this.#connections = new Connections(options);
@@ -246,13 +247,24 @@ export class DurableWf {
   }
 
   /** Stop the workers, end all waits, close what this client has opened. */
-  async close() {
-    await Promise.all([...this.#workers].map((worker) => worker.stop()));
-    const error = new Error('the client was closed');
-    this.#waits.close(error);
-    await Promise.all([...this.#news].map(({ news }) => news.return()));
-    await this.#listener.close();
-    await this.#connections.close();
+  close() {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close() {
+    // idle connections do not keep the process alive, but closing them does
+    const hold = setInterval(() => {}, 2 ** 30);
+    try {
+      await Promise.all([...this.#workers].map((worker) => worker.stop()));
+      const error = new Error('the client was closed');
+      this.#waits.close(error);
+      await Promise.all([...this.#news].map(({ news }) => news.return()));
+      await this.#listener.close();
+      await this.#connections.close();
+    } finally {
+      clearInterval(hold);
+    }
   }
 }
 

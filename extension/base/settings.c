@@ -22,6 +22,7 @@ int			dwf_setting_step_timeout;
 int			dwf_setting_attach_keepalive;
 int			dwf_setting_max_deliveries;
 int			dwf_setting_validator_timeout;
+bool		dwf_setting_debug_direct;
 int			dwf_setting_http_port;
 char	   *dwf_setting_http_listen_addresses;
 char	   *dwf_setting_http_database;
@@ -168,6 +169,11 @@ dwf_settings_define(void)
 							NULL,
 							&dwf_setting_max_deliveries, 0, 0, INT_MAX,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("durable_wf.debug_direct",
+							 "Lets rows of mailboxes and events be written and read without statements.",
+							 "For developers: off makes each access run its statement, as it does where a table was changed.",
+							 &dwf_setting_debug_direct, true, PGC_SUSET,
+							 GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
 	define_body_settings();
 	define_http_settings();
 	MarkGUCPrefixReserved("durable_wf");

@@ -35,6 +35,9 @@ extern int	dwf_setting_attach_keepalive;
 /* How often a message may be given back by its receivers; 0: always */
 extern int	dwf_setting_max_deliveries;
 
+/* For developers: rows are accessed without statements where that can be */
+extern bool dwf_setting_debug_direct;
+
 /* The gateway; times in milliseconds, sizes in bytes */
 extern PGDLLEXPORT int dwf_setting_http_port;
 extern PGDLLEXPORT char *dwf_setting_http_listen_addresses;

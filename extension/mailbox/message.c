@@ -136,6 +136,7 @@ send_batch(Batch *batch)
 	Datum	   *destinations = batch->destinations;
 	Datum	   *payloads = batch->payloads;
 	int64	   *ids;
+	DwfAddress *addresses;
 	Datum		destination_array;
 
 	/* Take an id for each */
@@ -157,6 +158,15 @@ send_batch(Batch *batch)
 			return;
 	}
 
+	/* Write the messages one by one, or else by one statement */
+	addresses = palloc(count * sizeof(DwfAddress));
+	for (int i = 0; i < count; i++)
+	{
+		addresses[i] = batch->queue;
+		addresses[i].workflow_id = DatumGetTextPP(destinations[i]);
+	}
+	if (dwf_mailbox_put_many(count, ids, addresses, payloads, true))
+		return;
 	destination_array = dwf_arrays_of_text(destinations, count);
 	if (dwf_store_deliver_many(dwf_arrays_of_int8(ids, count),
 							   destination_array,

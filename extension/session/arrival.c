@@ -15,9 +15,12 @@
  *	hook		deleted: nothing arrives there any more
  *	request		answered, or deleted
  *
+ * Rows that are written without a statement (direct.c) fire no trigger: for
+ * them the writer calls dwf_arrival_note_item() or dwf_arrival_note_event().
+ *
  *-------------------------------------------------------------------------
  */
-#include "base/durable_wf.h"
+#include "session/arrival.h"
 
 #include "access/htup_details.h"
 #include "access/xact.h"
@@ -274,4 +277,23 @@ dwf_note_arrival(PG_FUNCTION_ARGS)
 		!TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
 		note_work(row, RelationGetDescr(trigger->tg_relation));
 	PG_RETURN_POINTER(row);
+}
+
+/* Note, as the trigger does, that an item is about to be written */
+void
+dwf_arrival_note_item(const DwfAddress *address, Oid table, int64 message_id)
+{
+	DwfQueueId	queue = {dwf_address_hash(address), table};
+
+	Assert(dwf_door_is_queue(address->door));
+	dwf_queue_head_inserting(queue, message_id);
+	dwf_wakeup_note_arrival(address, queue.hash, 1, 0);
+}
+
+/* Note, as the trigger does, that an event is about to be written */
+void
+dwf_arrival_note_event(const DwfAddress *address)
+{
+	Assert(address->door == DWF_DOOR_EVENT);
+	dwf_wakeup_note_arrival(address, dwf_address_hash(address), 1, 0);
 }

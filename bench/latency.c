@@ -10,6 +10,10 @@
  *	latency event        SAMPLES	sender wf_set_event with a new key, receiver
  *									blocked in wf_get_event
  *	latency event-listen SAMPLES	as listen; the fetch is a SELECT by that key
+ *	latency stream		 SAMPLES	sender wf_write_stream, receiver blocked in
+ *									wf_read_stream
+ *	latency stream-listen SAMPLES	as listen; the fetch is a SELECT of what
+ *									comes after the last item
  *
  * Prints the median and the 99th percentile in microseconds, and then a line
  * for each of several percentiles.  Connects as the environment says (PGHOST
@@ -83,6 +87,22 @@ static const Side sides[] = {
 		" RETURNING pg_notify('bench', workflow_id)",
 		"SELECT value FROM bench.event"
 		" WHERE workflow_id = 'wf-latency' AND key = 'key ' || $1",
+		true
+	},
+	{
+		"stream", NULL,
+		"SELECT wf_write_stream('s', to_jsonb($1::int), 'wf-latency')",
+		"SELECT value FROM wf_read_stream('wf-latency', 's', $1::bigint)",
+		true
+	},
+	{
+		"stream-listen", "LISTEN bench",
+		"INSERT INTO bench.stream_item (workflow_id, stream, item_no, value)"
+		" VALUES ('wf-latency', 's', nextval('bench.item_no_seq'),"
+		" to_jsonb($1::int)) RETURNING pg_notify('bench', workflow_id)",
+		"SELECT value FROM bench.stream_item"
+		" WHERE workflow_id = 'wf-latency' AND stream = 's'"
+		" AND item_no > $1::bigint ORDER BY item_no LIMIT 100",
 		true
 	}
 };
@@ -233,7 +253,7 @@ main(int argc, char **argv)
 			side = &sides[i];
 	if (side == NULL || (samples = atoi(argv[2])) < 1)
 	{
-		fprintf(stderr, "usage: latency {recv|listen|event|event-listen} SAMPLES\n");
+		fprintf(stderr, "usage: latency {recv|event|stream|listen|event-listen|stream-listen} SAMPLES\n");
 		return 2;
 	}
 

@@ -490,7 +490,7 @@ dwf_journal_note_crash(void)
  * there is to replay.
  */
 void
-dwf_journal_begin(int last_step)
+dwf_journal_begin(text *workflow_id, int last_step)
 {
 	has_crashed = false;
 	last_no = 0;

@@ -112,7 +112,7 @@ dwf_attach_try(text *workflow_id, Oid role, bool *ended)
 	/* no other session executes it now, so the journal is complete */
 	if (dwf_store_attach(workflow_id, role))
 	{
-		dwf_journal_begin(dwf_store_last_step(workflow_id));
+		dwf_journal_begin(workflow_id, dwf_store_last_step(workflow_id));
 		dwf_client_note_taken();
 	}
 	else
@@ -140,7 +140,7 @@ dwf_attach_pass(text *workflow_id, Oid role, bool *held)
 		return false;
 	if (dwf_store_attach_free(workflow_id, role))
 	{
-		dwf_journal_begin(dwf_store_last_step(workflow_id));
+		dwf_journal_begin(workflow_id, dwf_store_last_step(workflow_id));
 		return true;
 	}
 	dwf_claim_pass_by();
@@ -167,7 +167,7 @@ dwf_attach_body(text *workflow_id, Oid role, DwfClaimed *claimed,
 	if (dwf_store_claim(workflow_id, role, dwf_crash_is_noted(workflow_id),
 						claimed))
 	{
-		dwf_journal_begin(claimed->last_step);
+		dwf_journal_begin(workflow_id, claimed->last_step);
 		return true;
 	}
 	dwf_claim_pass_by();

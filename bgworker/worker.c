@@ -37,7 +37,7 @@
 #include "bgworker/pool.h"
 #include "bgworker/suspended.h"
 #include "shared/address.h"
-#include "shared/claim.h"
+#include "shared/claims.h"
 #include "shared/listener.h"
 #include "shared/news.h"
 #include "shared/presence.h"
@@ -185,7 +185,7 @@ recheck_bodies(void *argument)
 	ListCell   *cell;
 
 	(void) argument;
-	foreach(cell, dwf_claim_list())
+	foreach(cell, dwf_claims_list())
 	{
 		DwfExecution *execution = lfirst(cell);
 		DwfAddress	address = {DWF_DOOR_LIFE, execution->workflow_id, NULL};
@@ -194,7 +194,7 @@ recheck_bodies(void *argument)
 		if (execution->is_body &&
 			(!dwf_store_life(execution->workflow_id, &life) ||
 			 life.finished || life.owner != execution->role))
-			dwf_claim_interrupt(dwf_address_hash(&address));
+			dwf_claims_interrupt(dwf_address_hash(&address));
 	}
 }
 

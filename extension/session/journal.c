@@ -23,7 +23,7 @@
  *		its attempts, too.
  *	J5	A replay must make the same calls: function and naming argument are
  *		compared, and WF004 is raised if they differ (journal_place.c).
- *	J6	Two sessions never write one journal: claim.c lets one session execute
+ *	J6	Two sessions never write one journal: claims.c lets one session execute
  *		a workflow, and the primary key refuses a second record of a number.
  *
  *-------------------------------------------------------------------------

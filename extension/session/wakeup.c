@@ -35,7 +35,7 @@
 #include "utils/memutils.h"
 
 #include "base/arrays.h"
-#include "shared/claim.h"
+#include "shared/claims.h"
 #include "shared/counters.h"
 #include "shared/expected.h"
 #include "shared/listener.h"
@@ -351,7 +351,7 @@ wake_notes(int bottom, bool takes)
 								notes[i].wakes_all ? PG_UINT64_MAX :
 								notes[i].count);
 		if (notes[i].interrupts)
-			dwf_claim_interrupt(notes[i].hash);
+			dwf_claims_interrupt(notes[i].hash);
 		else if (notes[i].door == DWF_DOOR_WORK && woken == 0 &&
 				 dwf_preloaded())
 			dwf_workers_ask_run();

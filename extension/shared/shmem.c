@@ -22,7 +22,7 @@
 #include "storage/shmem.h"
 
 #include "shared/address.h"
-#include "shared/claim.h"
+#include "shared/claims.h"
 #include "shared/counters.h"
 #include "shared/crash.h"
 #include "shared/dismissal.h"
@@ -63,7 +63,7 @@ static const Part parts[] = {
 	PART(counters),
 	PART_WITH_LOCKS(waiter, DWF_WAITER_LOCKS),
 	PART(dismissal),
-	PART_WITH_LOCKS(claim, 1),
+	PART_WITH_LOCKS(claims, 1),
 	PART_WITH_LOCKS(listener, 1),
 	PART(expected),
 	PART_WITH_LOCKS(prepared, 1),

@@ -17,7 +17,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "shared/claim.h"
+#include "shared/claims.h"
 #include "shared/crash.h"
 #include "shared/listener.h"
 #include "store/store_sql.h"
@@ -381,7 +381,7 @@ follows(uint64 row, TimestampTz now)
 
 		if (DatumGetTimestampTz(due) > now)
 			return false;
-		if (!dwf_claim_exists(DatumGetTextPP(id)))
+		if (!dwf_claims_exists(DatumGetTextPP(id)))
 			return true;
 	}
 	return false;
@@ -420,7 +420,7 @@ search_page(DwfSearch *search, int limit, bool *found)
 		search->workflow_id = dwf_statement_copy_text(r, i, 1);
 
 		/* skip it if a session executes it, or seems to have locked it */
-		if (dwf_claim_exists(search->workflow_id))
+		if (dwf_claims_exists(search->workflow_id))
 			continue;
 		*found = !is_held(dwf_statement_column(i, 3, &isnull));
 		if (*found)
@@ -444,7 +444,7 @@ bool
 dwf_store_search(DwfSearch *search)
 {
 	bool		found = false;
-	int			limit = dwf_claim_count() + 2;
+	int			limit = dwf_claims_count() + 2;
 
 	if (search->workflow_id == NULL)
 		begin_search(search);

@@ -30,6 +30,7 @@
 #include "session/journal.h"
 #include "session/wakeup.h"
 #include "shared/claim.h"
+#include "shared/claims.h"
 #include "shared/crash.h"
 #include "shared/preloaded.h"
 #include "shared/waiter.h"
@@ -199,7 +200,7 @@ wf_attach(PG_FUNCTION_ARGS)
 	holder_pid = dwf_attach_try(workflow_id, GetUserId(), &ended);
 	if (holder_pid != 0 && takeover)
 	{
-		dwf_claim_evict(workflow_id);
+		dwf_claims_evict(workflow_id);
 		holder_pid = dwf_attach_try(workflow_id, GetUserId(), &ended);
 	}
 	if (holder_pid != 0)

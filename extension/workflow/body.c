@@ -31,7 +31,7 @@
 #include "base/owner.h"
 #include "base/portable.h"
 #include "base/settings.h"
-#include "shared/claim.h"
+#include "shared/claims.h"
 #include "shared/preloaded.h"
 #include "store/store.h"
 
@@ -288,7 +288,7 @@ dwf_waits_for(PG_FUNCTION_ARGS)
 
 	if (!dwf_preloaded() || !dwf_store_life(workflow_id, &life) ||
 		life.finished || !dwf_owner_allows(life.owner, GetUserId()) ||
-		dwf_claim_exists(workflow_id))
+		dwf_claims_exists(workflow_id))
 		PG_RETURN_NULL();
 	if (dwf_setting_paused)
 		PG_RETURN_TEXT_P(cstring_to_text("waits: workflows are paused"));

@@ -35,6 +35,7 @@
 #include "shared/presence.h"
 #include "shared/queue_head.h"
 #include "shared/returned.h"
+#include "shared/saturation.h"
 #include "shared/waiter.h"
 #include "shared/workers.h"
 
@@ -71,6 +72,7 @@ static const Part parts[] = {
 	PART(queue_head),
 	PART(horizon),
 	PART(executors),
+	PART(saturation),
 	{.init = dwf_crash_init_shared},
 };
 

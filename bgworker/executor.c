@@ -55,6 +55,7 @@
 #include "session/journal.h"
 #include "session/kept_plans.h"
 #include "session/wait.h"
+#include "shared/address.h"
 #include "shared/claim.h"
 #include "shared/crash.h"
 #include "shared/executors.h"
@@ -65,8 +66,9 @@
 #include "workflow/attach.h"
 #include "workflow/body.h"
 
-/* The role whose bodies are run here */
+/* The role whose bodies are run here, and where its work comes to */
 static Oid	role;
+static uint64 work_hash;
 
 /* ----- finding work ----- */
 
@@ -163,6 +165,7 @@ claim_work(void)
 	key.is_aid = true;			/* wf_waiters does not show it */
 	key.address.door = DWF_DOOR_WORK;
 	key.address.key = cstring_to_text(psprintf("%u", role));
+	work_hash = dwf_address_hash(&key.address);
 
 	/* wait there, looking for work at each wake */
 	dwf_wait_init_for_process(&wait, "durable_wf executor", role);
@@ -489,7 +492,7 @@ dwf_executor_main(Datum arg)
 	/* run bodies until there are none for a while */
 	while (claim_work())
 	{
-		dwf_executors_claim(more_is_due);
+		dwf_executors_claim(more_is_due, work_hash);
 		dwf_guard_watch_plpgsql();
 		run_claimed();
 		dwf_executors_end_run();

@@ -58,6 +58,9 @@ static DwfLost passing;
 static DwfLost next_lost;
 static DwfWaitCursor cursor;
 
+/* Workflows were found that could not go on */
+static bool has_left = false;
+
 /* Do workflows run here?  If not, news that come meanwhile are lost. */
 static bool runs = false;
 
@@ -191,10 +194,7 @@ serve_each(Piece *piece, List *ids)
 	return all_well;
 }
 
-/*
- * Set those workflows aside whose waits are locked by another session; returns
- * false if too many are set aside
- */
+/* Set those aside whose waits are locked; false if too many are set aside */
 static bool
 set_left_aside(Piece *piece)
 {
@@ -233,6 +233,8 @@ serve(Piece *piece)
 			return false;
 		piece->attempt->failures = 0;
 	}
+	has_left |= piece->serve == resume &&
+		(uint64) piece->count > piece->resumed;
 	if (set_left_aside(piece))
 		return true;
 	dwf_attempt_fail(piece->attempt);
@@ -246,6 +248,19 @@ bool
 dwf_suspended_has_news(void)
 {
 	return handled < news.len;
+}
+
+/*
+ * Were workflows found that could not go on?  True once; then the clock comes
+ * back to them soon, and it is not known when.
+ */
+bool
+dwf_suspended_has_left(void)
+{
+	bool		result = has_left;
+
+	has_left = false;
+	return result;
 }
 
 /* News were lost, these or, with NULL, any: a pass has to follow */

@@ -42,6 +42,7 @@
 #include "shared/news.h"
 #include "shared/presence.h"
 #include "shared/returned.h"
+#include "shared/saturation.h"
 #include "shared/waiter.h"
 #include "shared/workers.h"
 #include "store/catalog.h"
@@ -171,6 +172,7 @@ worker_exit(int code, Datum arg)
 	(void) code;
 	(void) arg;
 	dwf_pool_abandon();
+	dwf_saturation_exit();
 	dwf_returned_end();			/* before another worker can begin */
 	dwf_workers_end();
 }
@@ -342,7 +344,8 @@ dwf_worker_main(Datum arg)
 
 		/* the clock: deadlines, timeouts, workflows set aside */
 		next_clock = Min(next_clock, dwf_suspended_aside());
-		if (orders.run || orders.check || next_clock <= GetCurrentTimestamp())
+		if (orders.clock || orders.check || dwf_suspended_has_left() ||
+			next_clock <= GetCurrentTimestamp())
 		{
 			bool		resumed;
 

@@ -42,6 +42,7 @@
 #include "shared/news.h"
 #include "shared/preloaded.h"
 #include "shared/queue_head.h"
+#include "shared/saturation.h"
 #include "shared/waiter.h"
 #include "shared/workers.h"
 #include "store/store.h"
@@ -353,7 +354,7 @@ wake_notes(int bottom, bool takes)
 		if (notes[i].interrupts)
 			dwf_claims_interrupt(notes[i].hash);
 		else if (notes[i].door == DWF_DOOR_WORK && woken == 0 &&
-				 dwf_preloaded())
+				 dwf_preloaded() && !dwf_saturation_exists(notes[i].hash))
 			dwf_workers_ask_run();
 	}
 }

@@ -30,7 +30,10 @@
 #include "port/atomics.h"
 #include "storage/shmem.h"
 
+#include "shared/address.h"
+#include "shared/saturation.h"
 #include "shared/slot.h"
+#include "shared/waiter.h"
 #include "shared/workers.h"
 
 /* A bit beside those of executors.h: the cell is not free */
@@ -199,17 +202,35 @@ dwf_executors_tell(uint32 bit)
 }
 
 /*
- * This executor has claimed a body, and tells the worker, since more may be
- * due.  Unless it has seen more itself, it is not wanted any more: what it was
- * wanted for may be what it has claimed.
+ * Does it help to tell the worker of a claim?  If the executor was asked
+ * something, the worker has to decide anew, unless nothing has changed by the
+ * claim: the executor remains wanted, for the same work.  If it was not, it
+ * wakes an executor for what else is due, or else the worker starts one.
+ */
+static bool
+must_tell_claim(uint64 old, bool more, uint64 work_hash)
+{
+	if ((old & DWF_EXECUTOR_ASKED) == 0)
+		return more && dwf_waiter_wake(work_hash, DWF_DOOR_WORK, 1) == 0;
+	return !more || (old & DWF_EXECUTOR_WANTED) == 0 ||
+		!dwf_saturation_exists(work_hash);
+}
+
+/*
+ * This executor has claimed a body of the role whose work has this address.
+ * "more" of it is due.  Unless there is more, the executor is not wanted any
+ * more: what it was wanted for may be what it has claimed.
  */
 void
-dwf_executors_claim(bool more)
+dwf_executors_claim(bool more, uint64 work_hash)
 {
-	(void) change(my_cell, DWF_EXECUTOR_IDLE | DWF_EXECUTOR_MUST_LEAVE |
-				  (more ? 0 : DWF_EXECUTOR_WANTED),
-				  DWF_EXECUTOR_CLAIMED | DWF_EXECUTOR_RUNS, true);
-	dwf_workers_ask_run();
+	uint64		old;
+
+	old = change(my_cell, DWF_EXECUTOR_IDLE | DWF_EXECUTOR_MUST_LEAVE |
+				 (more ? 0 : DWF_EXECUTOR_WANTED),
+				 DWF_EXECUTOR_CLAIMED | DWF_EXECUTOR_RUNS, true);
+	if (must_tell_claim(old, more, work_hash))
+		dwf_workers_ask_run();
 }
 
 /* The run of the body has ended: from now on this executor looks for work */

@@ -47,7 +47,7 @@ extern bool dwf_executors_ask(uint64 cell, uint64 state, uint32 asked);
 /* for an executor */
 extern void dwf_executors_begin(uint64 cell);
 extern void dwf_executors_tell(uint32 bit);
-extern void dwf_executors_claim(bool more);
+extern void dwf_executors_claim(bool more, uint64 work_hash);
 extern void dwf_executors_end_run(void);
 extern void dwf_executors_idle(void);
 extern bool dwf_executors_must_leave(void);

@@ -37,6 +37,7 @@
 #include "shared/progress.h"
 #include "shared/queue_head.h"
 #include "shared/returned.h"
+#include "shared/saturation.h"
 #include "shared/waiter.h"
 #include "shared/workers.h"
 
@@ -75,6 +76,7 @@ static const Part parts[] = {
 	PART(horizon),
 	PART(executors),
 	PART(progress),
+	PART(saturation),
 	{.init = dwf_crash_init_shared},
 };
 

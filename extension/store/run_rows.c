@@ -369,9 +369,13 @@ is_held(Datum xmax)
 		TransactionIdIsInProgress(xid);
 }
 
-/* Is a row of a page, from that number on, due and executed by no session? */
+/*
+ * Is a row of a page, from that number on, due and executed by no session?  If
+ * all of them are executed, and more rows may follow the page, that is
+ * possible.
+ */
 static bool
-follows(uint64 row, TimestampTz now)
+follows(uint64 row, TimestampTz now, bool at_end)
 {
 	for (; row < SPI_processed; row++)
 	{
@@ -384,7 +388,7 @@ follows(uint64 row, TimestampTz now)
 		if (!dwf_claims_exists(DatumGetTextPP(id)))
 			return true;
 	}
-	return false;
+	return !at_end;
 }
 
 /*
@@ -425,7 +429,7 @@ search_page(DwfSearch *search, int limit, bool *found)
 		*found = !is_held(dwf_statement_column(i, 3, &isnull));
 		if (*found)
 		{
-			search->more = follows(i + 1, now);
+			search->more = follows(i + 1, now, at_end);
 			break;
 		}
 		dwf_store_search_held(search);

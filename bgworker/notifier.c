@@ -196,9 +196,9 @@ notify_resync(const Listens *listens)
 
 /* Are these news not in this batch yet?  Equal hashes count as equal news. */
 static bool
-are_new(HTAB *seen, const char *news, int length)
+are_new(HTAB *seen, const DwfNews *news)
 {
-	uint64		hash = dwf_address_hash_bytes(news, length);
+	uint64		hash = dwf_news_hash(news);
 	bool		found;
 
 	(void) hash_search(seen, &hash, HASH_ENTER, &found);
@@ -246,7 +246,7 @@ notify_batch(void *argument)
 		DwfNews		news;
 		uint32		size = dwf_news_read(pending.data + *end, &news);
 
-		if (are_new(seen, pending.data + *end, size))
+		if (are_new(seen, &news))
 			notify_news(&listens, &news);
 		*end += size;
 	}
@@ -303,7 +303,15 @@ dwf_notifier_add(const char *news, uint32 length, bool resync)
 		lose_news(true);
 		return;
 	}
-	dwf_news_keep(&pending, news, length, is_listened_for);
+	for (uint32 at = 0; at < length;)
+	{
+		DwfNews		one;
+		uint32		size = dwf_news_read(news + at, &one);
+
+		if (is_listened_for(&one))
+			appendBinaryStringInfo(&pending, news + at, size);
+		at += size;
+	}
 }
 
 /*

@@ -19,10 +19,10 @@
 #include "bgworker/aside.h"
 
 /* So many workflows are served in one transaction, at least */
-#define BATCH_MIN		16
+#define BATCH_MIN		32
 
 /* What a piece may take, in ms, before the next ones become smaller */
-#define LONG_PIECE		8.0
+#define LONG_PIECE		5.0
 
 /* So many workflows that fail in one piece are named in the log */
 #define NAMED_MAX		8

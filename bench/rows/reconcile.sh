@@ -38,8 +38,23 @@ crowd() {
 lose_all() {
 	while :; do
 		sql -d "$1" -c 'BEGIN' -c "SELECT wf_set_event('lost', '1', 'client')" \
-			-c "PREPARE TRANSACTION 'lost'" -c "COMMIT PREPARED 'lost'" >/dev/null
+			-c "PREPARE TRANSACTION 'lost'" >/dev/null
+		sql -d "$1" -c "COMMIT PREPARED 'lost'"
 		sleep 0.1
+	done
+}
+
+# Wait until a database's worker has nothing to do.
+#   until_idle DATABASE
+until_idle() {
+	local idle=0
+	while ((idle < 3)); do
+		sleep 0.1
+		idle=$(sql -v n="$idle" -v database="$1" <<-'SQL'
+			SELECT CASE wait_event_type WHEN 'Extension' THEN :n + 1 ELSE 0 END FROM pg_stat_activity
+			WHERE backend_type = 'durable_wf worker' AND datname = :'database'
+		SQL
+		)
 	done
 }
 
@@ -59,6 +74,7 @@ bench_reconcile() {
 		ask "$database" 100 999 >/dev/null
 		for round in $(seq $((rounds < 3 ? rounds : 3))); do
 			for kind in quiet full all; do
+				until_idle "$database"
 				before=$(reconciles)
 				case $kind in
 					full) crowd "$database" "$number" & job=$! ;;

@@ -33,6 +33,7 @@
 #include "base/settings.h"
 #include "bgworker/attempt.h"
 #include "bgworker/delivery.h"
+#include "bgworker/inbox.h"
 #include "bgworker/notifier.h"
 #include "bgworker/pool.h"
 #include "bgworker/suspended.h"
@@ -248,7 +249,7 @@ begin_work(Oid database)
 		dwf_presence_is_held(database))
 		leave();
 	dwf_returned_begin();
-	dwf_suspended_init();
+	dwf_inbox_init();
 	dwf_notifier_init();
 }
 
@@ -320,7 +321,7 @@ dwf_worker_main(Datum arg)
 		said_copy = is_copy;
 
 		/* news: for suspended workflows at once, for listeners later */
-		if (orders.has_news && !dwf_suspended_has_news() &&
+		if (orders.has_news &&
 			(orders.is_urgent || dwf_notifier_time_left() == 0))
 		{
 			take_news();

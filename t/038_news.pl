@@ -1,5 +1,6 @@
 # News for the worker: those for listeners wait for the least gap, those for
-# suspended workflows do not, and what nothing waits for does not wake it.
+# suspended workflows do not, and what nothing waits for does not wake it.  A
+# commit that wakes thousands does not delay those that one other wakes.
 
 use strict;
 use warnings;
@@ -16,6 +17,7 @@ my $node = start_node(
 	{
 		'durable_wf.notify_min_gap' => '10ms',
 		'durable_wf.suspend_after' => '0',
+		max_prepared_transactions => 5,
 	});
 
 my $setup = <<'SQL';
@@ -94,5 +96,60 @@ sql(q{SELECT wf_send('w', '1', 'first')});
 }
 
 $listener->quit;
+
+# A crowd of suspended workflows, of a role that may not log in: those that are
+# resumed have got a time, and wait for an executor for ever.  Behind them, in
+# each order, one more.
+sql(<<'SQL');
+CREATE ROLE crowd NOLOGIN;
+CREATE TABLE waits AS
+  SELECT CASE n WHEN 0 THEN 'z' ELSE 'crowd ' || n END AS id, CASE WHEN n = 0 THEN 'z' ELSE 'crowd ' || n END AS target,
+         'm'::"char" AS door, 'go' AS key FROM generate_series(0, 5000) n;
+CREATE PROCEDURE suspend_all(event boolean) LANGUAGE sql AS $$
+  DELETE FROM durable_wf.message WHERE workflow_id IN (SELECT id FROM waits);
+  DELETE FROM durable_wf.wait WHERE workflow_id IN (SELECT id FROM waits);
+  DELETE FROM durable_wf.workflow WHERE workflow_id IN (SELECT id FROM waits);
+  INSERT INTO durable_wf.workflow (workflow_id, owner, status, body)
+    SELECT id, 'crowd'::regrole::oid, 'WAITING', 'public.nobody' FROM waits;
+  INSERT INTO durable_wf.wait (workflow_id, position, step_no, door, target_id, key)
+    SELECT id, 0, 1, CASE WHEN event AND id <> 'z' THEN 'e' ELSE door END, CASE WHEN event AND id <> 'z' THEN 'w' ELSE target END, key FROM waits;
+$$;
+SELECT wf_adopt();
+SQL
+
+# With the worker stopped: one commit for the crowd, and then one for the other.
+# The crowd goes on, and how many of it before the other?
+sub before_the_other
+{
+	my ($is_event, @statements) = @_;
+	my $worker = sql(q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'durable_wf worker' AND datname = 'postgres'});
+	my $reconciles = 'SELECT reconciles FROM wf_stat WHERE door IS NULL';
+	my $before;
+
+	# let a pass see them all
+	sql("CALL suspend_all($is_event)");
+	sql('SELECT wf_adopt()');
+	$before = sql($reconciles);
+	sql(q{BEGIN; SELECT wf_set_event('lost', '1', 'w'); PREPARE TRANSACTION 'lost'});
+	sql(q{COMMIT PREPARED 'lost'});
+	poll("SELECT ($reconciles) > $before");
+	poll("SELECT wait_event_type = 'Extension' FROM pg_stat_activity WHERE pid = $worker");
+	kill 'STOP', $worker or die "kill: $!";
+	sql($_) foreach @statements;
+	sql(q{SELECT wf_send('z', '1', 'go')});
+	kill 'CONT', $worker or die "kill: $!";
+	poll(q{SELECT count(*) = 5001 FROM durable_wf.workflow WHERE owner::oid = 'crowd'::regrole AND status = 'PENDING'});
+	return sql(q{SELECT count(*) FROM durable_wf.workflow a, durable_wf.workflow b WHERE a.owner::oid = 'crowd'::regrole AND b.workflow_id = 'z' AND a.due_at < b.due_at});
+}
+
+my $sends = q{SELECT count(wf_send('crowd ' || n, '1', 'go')) FROM generate_series(1, 5000) n};
+cmp_ok(before_the_other('false', $sends), '<', 600, 'crowd: the ring is full');
+cmp_ok(
+	before_the_other(
+		'false', "BEGIN; $sends; PREPARE TRANSACTION 'p'", q{COMMIT PREPARED 'p'}),
+	'<', 600, 'crowd: all news are lost');
+cmp_ok(before_the_other('true', q{SELECT wf_set_event('go', '1', 'w')}),
+	'<', 600, 'crowd: all wait for one event');
+
 $node->stop;
 done_testing();

@@ -33,9 +33,9 @@ typedef struct Expected
 {
 	pg_atomic_uint32 databases[DATABASES];	/* 1 if one was suspended there */
 	pg_atomic_uint32 words[BITS / 32];
-}			Expected;
+} Expected;
 
-static Expected * expected = NULL;
+static Expected *expected = NULL;
 
 /* How much shared memory this part needs */
 Size

@@ -327,7 +327,10 @@ dwf_listener_list(int *count)
 	hash_seq_init(&scan, listens);
 	while ((shared = hash_seq_search(&scan)) != NULL)
 		if (shared->listen.key.database == MyDatabaseId)
-			list[(*count)++] = shared->listen;
+		{
+			list[*count] = shared->listen;
+			list[(*count)++].sessions = shared->sessions;
+		}
 	LWLockRelease(lock);
 	return list;
 }

@@ -33,6 +33,7 @@ typedef struct DwfListen
 {
 	DwfListenKey key;
 	char		channel[DWF_CHANNEL_SIZE];
+	int			sessions;		/* in a list: how many listen so */
 } DwfListen;
 
 extern Size dwf_listener_size(void);

@@ -33,11 +33,13 @@
 #include "storage/shmem.h"
 
 #include "shared/address.h"
-#include "shared/expected.h"
 #include "shared/preloaded.h"
 #include "shared/slot.h"
 
 #define RECENT_SIZE		1024	/* a power of two */
+
+/* So many news of a commit come before those of commits with many */
+#define FEW				16
 
 /* The bytes of a DwfNews that precede its texts in the ring */
 #define NEWS_HEADER		offsetof(DwfNews, workflow_id)
@@ -53,7 +55,8 @@ struct DwfNewsRing
 	bool		was_idle;		/* while it is open: it was empty before, */
 	bool		was_calm;		/* ... and not urgent, */
 	uint32		share;			/* ... this commit may put so many bytes, */
-	uint32		used;			/* ... and has put so many */
+	uint32		used;			/* ... and has put so many, */
+	int			count;			/* ... in so many news */
 	uint32		head;			/* bytes written so far ... */
 	uint32		tail;			/* ... and bytes read, modulo 2^32 */
 	pg_atomic_uint64 batch;		/* how often the ring was emptied; written
@@ -196,7 +199,7 @@ dwf_news_open(void)
 		ring->was_idle = is_idle(ring);
 		ring->was_calm = !is_urgent(ring);
 		ring->share = (DWF_RING_BYTES - (ring->head - ring->tail)) / 2;
-		ring->used = 0;
+		ring->used = ring->count = 0;
 	}
 	last_ring = ring;
 	return ring;
@@ -234,6 +237,7 @@ dwf_news_put(DwfNewsRing *ring, uint64 hash, bool is_expected, char door,
 	ring->used += size;
 	memset(&news, 0, NEWS_HEADER);
 	news.door = door;
+	news.is_bulk = ring->count++ >= FEW;
 	news.workflow_length = workflow_length;
 	news.key_length = key_length;
 	write_bytes(ring, &news, NEWS_HEADER);
@@ -252,13 +256,10 @@ dwf_news_put(DwfNewsRing *ring, uint64 hash, bool is_expected, char door,
 void
 dwf_news_lose(DwfNewsRing *ring, uint64 hash, bool is_expected)
 {
-	uint32		bit = bit_of(hash);
-
 	ring->resync = true;
 	if (!is_expected)
 		return;
-	ring->lost.any = true;
-	ring->lost.bits[bit / 64] |= UINT64CONST(1) << bit % 64;
+	dwf_news_add_one_lost(&ring->lost, hash);
 	set_urgent(ring);
 }
 
@@ -348,9 +349,9 @@ dwf_news_are_there(bool *urgent)
 
 /*
  * Empty this worker's ring into a copy of DWF_RING_BYTES; returns how many of
- * them are used.  "urgent": some may be for suspended workflows.  "lost" is what
- * these have to look at, since it did not come through the ring; "resync":
- * listeners, too, have to look.
+ * them are used.  "urgent": some may be for suspended workflows.  "lost" is
+ * what these have to look at, since it did not come through the ring;
+ * "resync": listeners, too, have to look.
  */
 uint32
 dwf_news_take(char *copy, DwfLost *lost, bool *urgent, bool *resync)
@@ -395,31 +396,13 @@ dwf_news_read(const char *copy, DwfNews *news)
 	return NEWS_HEADER + news->workflow_length + news->key_length;
 }
 
-/* May a suspended workflow wait for these news? */
-bool
-dwf_news_is_expected(const DwfNews *news)
+/* The hash of the address that news tell of */
+uint64
+dwf_news_hash(const DwfNews *news)
 {
-	uint64		hash = dwf_address_hash_parts(news->door, news->workflow_id,
-											  news->workflow_length,
-											  news->key, news->key_length);
-
-	return dwf_expected_has(hash);
-}
-
-/* Append to a buffer those news of a copy that are wanted there */
-void
-dwf_news_keep(StringInfo buffer, const char *copy, uint32 length,
-			  bool (*wants) (const DwfNews *news))
-{
-	for (uint32 at = 0; at < length;)
-	{
-		DwfNews		news;
-		uint32		size = dwf_news_read(copy + at, &news);
-
-		if (wants(&news))
-			appendBinaryStringInfo(buffer, copy + at, size);
-		at += size;
-	}
+	return dwf_address_hash_parts(news->door, news->workflow_id,
+								  news->workflow_length, news->key,
+								  news->key_length);
 }
 
 /* Were news of an address lost, or of all? */
@@ -429,6 +412,16 @@ dwf_news_was_lost(const DwfLost *lost, uint64 hash)
 	uint32		bit = bit_of(hash);
 
 	return lost->all || (lost->bits[bit / 64] >> bit % 64 & 1) != 0;
+}
+
+/* Add news of an address to what was lost */
+void
+dwf_news_add_one_lost(DwfLost *lost, uint64 hash)
+{
+	uint32		bit = bit_of(hash);
+
+	lost->any = true;
+	lost->bits[bit / 64] |= UINT64CONST(1) << bit % 64;
 }
 
 /* Add to what was lost */

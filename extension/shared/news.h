@@ -10,7 +10,6 @@
 
 #include "base/durable_wf.h"
 
-#include "lib/stringinfo.h"
 #include "storage/lwlock.h"
 
 #define DWF_RING_BYTES		65536
@@ -31,6 +30,7 @@ typedef struct DwfLost
 typedef struct DwfNews
 {
 	char		door;
+	bool		is_bulk;		/* not among the first few of its commit */
 	uint16		workflow_length;
 	uint16		key_length;
 	char		workflow_id[DWF_WORKFLOW_ID_MAX];
@@ -60,10 +60,9 @@ extern bool dwf_news_are_there(bool *urgent);
 extern uint32 dwf_news_take(char *copy, DwfLost *lost, bool *urgent,
 							bool *resync);
 extern uint32 dwf_news_read(const char *copy, DwfNews *news);
-extern bool dwf_news_is_expected(const DwfNews *news);
-extern void dwf_news_keep(StringInfo buffer, const char *copy, uint32 length,
-						  bool (*wants) (const DwfNews *news));
+extern uint64 dwf_news_hash(const DwfNews *news);
 extern bool dwf_news_was_lost(const DwfLost *lost, uint64 hash);
+extern void dwf_news_add_one_lost(DwfLost *lost, uint64 hash);
 extern void dwf_news_add_lost(DwfLost *lost, const DwfLost *more);
 
 #endif							/* DWF_NEWS_H */

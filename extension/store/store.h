@@ -285,7 +285,7 @@ extern bool dwf_store_is_suspended(const DwfWaiterInfo *waiter);
 
 /* wait_rows.c: suspended workflows whose wait may be over; for the worker */
 extern DwfIds dwf_store_waiters(Datum doors, Datum targets, Datum keys,
-								Datum aside);
+								Datum aside, int limit, bool *is_all);
 extern DwfIds dwf_store_due_waiters(int limit, Datum aside);
 extern TimestampTz dwf_store_next_deadline(Datum aside);
 extern DwfIds dwf_store_over_waiters(Datum ids, Datum aside);

@@ -27,7 +27,7 @@
 #define DWF_SCHEMA	"durable_wf"
 
 /* At most so many relations are kept; C code names fewer */
-#define RELATIONS_MAX	8
+#define RELATIONS_MAX	16
 
 /* A table, index or sequence of ours; "name" is a constant */
 typedef struct OurRelation

@@ -20,6 +20,7 @@
 #include "access/xact.h"
 #include "catalog/index.h"
 #include "catalog/pg_collation.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "executor/tuptable.h"
 #include "storage/lmgr.h"
@@ -44,7 +45,8 @@ static DwfDirectTable events = {
 	.nkeys = 2,
 	.keys = {DWF_EVENT_WORKFLOW_ID, DWF_EVENT_KEY},
 	.nindexes = 1,
-	.has_trigger = true
+	.trigger_type = TRIGGER_TYPE_ROW | TRIGGER_TYPE_BEFORE |
+	TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE
 };
 
 /* Begin to scan for an event */

@@ -27,6 +27,7 @@
 #include "access/xact.h"
 #include "catalog/index.h"
 #include "catalog/pg_collation.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "common/int.h"
 #include "executor/executor.h"
@@ -51,13 +52,15 @@ static DwfDirectTable messages = {
 	.natts = MESSAGE_COLUMNS,
 	.types = {INT8OID, TEXTOID, CHAROID, TEXTOID, JSONBOID, INT8OID,
 	TIMESTAMPTZOID},
-	.tag = MESSAGE_WAIT_ID,
+	.nullable = MESSAGE_WAIT_ID,
+	.has_tag_index = true,
 	.moment = MESSAGE_CREATED_AT,
 	.nkeys = 4,
 	.keys = {DWF_MESSAGE_WORKFLOW_ID, DWF_MESSAGE_DOOR, DWF_MESSAGE_KEY,
 	DWF_MESSAGE_MESSAGE_ID},
 	.nindexes = 2,
-	.has_trigger = true
+	.trigger_type = TRIGGER_TYPE_ROW | TRIGGER_TYPE_BEFORE |
+	TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE
 };
 
 /* Read only: how often items were given back */
@@ -67,7 +70,8 @@ static DwfDirectTable deliveries = {
 	.types = {TEXTOID, CHAROID, TEXTOID, INT8OID, INT8OID},
 	.nkeys = 4,
 	.keys = {1, 2, 3, 4},
-	.nindexes = 2
+	.nindexes = 2,
+	.is_only_read = true
 };
 
 /* ----- deliver ----- */

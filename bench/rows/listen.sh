@@ -33,7 +33,8 @@ create_elsewhere() {
 	SQL
 }
 
-# Have a hundred suspended there (ours), or none (theirs).
+# Have a hundred suspended there (ours), or none (theirs); none has ever been
+# since the server has started.
 #   suspend_elsewhere SIDE
 suspend_elsewhere() {
 	local want=0
@@ -47,6 +48,7 @@ suspend_elsewhere() {
 	until [ "$(sql -d elsewhere -c 'SELECT count(*) FROM durable_wf.wait')" = $want ]; do
 		sleep 0.1
 	done
+	restart_server
 }
 
 # What the worker takes for each message to workflows with followers, when
@@ -54,7 +56,7 @@ suspend_elsewhere() {
 listen_beside_suspended() {
 	local round side before followers messages
 	local rounds=$((rounds < 3 ? rounds : 3))
-	messages=$(usually 4000 500)
+	messages=$(usually 4000 1000)
 	create_elsewhere
 	for round in $(seq "$rounds"); do
 		for side in $(sides "$round"); do

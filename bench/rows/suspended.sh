@@ -50,6 +50,8 @@ create_suspended() {
 # the top and answers.  Prints p50 and p99, in microseconds.
 #   ask DATABASE NUMBER ROUND
 ask() {
+	local samples
+	samples=$(usually 100 30)
 	sql -d "$1" <<-SQL
 		SET synchronous_commit = off;
 		CREATE TEMP TABLE took (us float8);
@@ -58,7 +60,7 @@ ask() {
 		    asked timestamptz;
 		    got jsonb;
 		BEGIN
-		    FOR i IN 1 .. $suspended_samples LOOP
+		    FOR i IN 1 .. $samples LOOP
 		        PERFORM pg_sleep(0.02);		-- it is suspended, and all is quiet
 		        PERFORM wf_send('wf-' || 1 + (hashint4(i + 1000 * $3) & 65535)::bigint * ($2 - 1) / 65535,
 		                        to_jsonb(i), 'question');
@@ -80,9 +82,8 @@ ask() {
 # Few, many and very many suspended workflows side by side.
 bench_suspended() {
 	local round number p50 p99 bytes before side
-	local populations suspended_samples idle_seconds first
+	local populations idle_seconds first
 	populations=$(usually '1000 10000 100000 1000000' '100 1000 10000')
-	suspended_samples=$(usually 100 30)
 	idle_seconds=$(usually 5 2)
 	first=${populations%% *}
 	plot suspended 'A suspended workflow is asked, and has answered' \

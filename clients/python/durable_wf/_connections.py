@@ -93,14 +93,13 @@ def is_alive(connection: Any) -> bool:
     """Has the server not ended an idle connection? Asks the socket, not the server."""
     if connection.closed:
         return False
-    readable, _, _ = select.select([connection.fileno()], [], [], 0)
-    if not readable:
-        return True
     try:
-        connection.pgconn.consume_input()
+        # the last words of the server first, then the end
+        while select.select([connection.fileno()], [], [], 0)[0]:
+            connection.pgconn.consume_input()
     except psycopg.Error:
         return False
-    return connection.pgconn.status == ConnStatus.OK
+    return bool(connection.pgconn.status == ConnStatus.OK)
 
 
 async def close_quietly(connection: Any) -> None:

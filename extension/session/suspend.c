@@ -130,20 +130,36 @@ suspend(DwfWait *wait)
 	wait->is_suspended = true;
 }
 
-/* Would a look succeed?  What the look takes is rolled back. */
+/*
+ * Would a look succeed?  What the look takes is rolled back; what it raises
+ * leaves no subtransaction behind, which would be taken for the client's own.
+ */
 static bool
 peek(DwfWait *wait)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	bool		found;
+	ErrorData  *volatile error = NULL;
+	volatile bool found = false;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
-	found = dwf_wait_look(wait, wait->acts_as);
+	PG_TRY();
+	{
+		found = dwf_wait_look(wait, wait->acts_as);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+	}
+	PG_END_TRY();
 	RollbackAndReleaseCurrentSubTransaction();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
+	if (error)
+		ReThrowError(error);
 	return found;
 }
 

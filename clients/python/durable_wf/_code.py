@@ -64,10 +64,10 @@ class CodeLoop(asyncio.AbstractEventLoop):
         raise RuntimeError("no timers, threads and I/O in the code of a workflow: "
                            "use ctx.sleep(), timeouts of ctx, and ctx.step()")
 
-    call_later = call_at = run_in_executor = _refuse          # type: ignore[assignment]
-    call_soon_threadsafe = add_reader = add_writer = _refuse   # type: ignore[assignment]
+    call_later = call_at = run_in_executor = _refuse
+    call_soon_threadsafe = add_reader = add_writer = _refuse
     create_connection = create_server = getaddrinfo = _refuse  # type: ignore[assignment]
-    subprocess_exec = subprocess_shell = _refuse               # type: ignore[assignment]
+    subprocess_exec = subprocess_shell = _refuse
 
     def run_ready(self) -> None:
         """Run until nothing is ready. Call it from a callback, not from a task."""
@@ -97,7 +97,7 @@ class AsyncCode:
     """A coroutine function, and its loop."""
 
     def __init__(self) -> None:
-        self._loop = CodeLoop()
+        self._loop = CodeLoop()       # type: ignore[abstract]
 
     def start(self, code: Callable[[], Any], done: Callable[[Any, Any], None]) -> None:
         """Begin; done(value, error) when it has ended."""

@@ -46,7 +46,7 @@ class Connections:
     async def open(self, application_name: str, pooled: bool = False) -> Any:
         """Open a connection of its own, in autocommit."""
         conninfo = self._direct if self._direct is not None and not pooled else self._conninfo
-        options = {"keepalives": 1, "client_encoding": "utf8", **self._options}
+        options: dict[str, Any] = {"keepalives": 1, "client_encoding": "utf8", **self._options}
         if not pooled:
             options.setdefault("application_name", application_name)
         return await psycopg.AsyncConnection.connect(

@@ -122,7 +122,7 @@ class Hook(_HookBase):
         return self
 
     async def __aexit__(self, *error: Any) -> None:
-        await self.dispose()          # type: ignore[attr-defined]
+        await self.dispose()
 
 
 class Webhook(Hook):
@@ -163,7 +163,7 @@ class SyncHook(_HookBase):
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self.dispose()                # type: ignore[attr-defined]
+        self.dispose()
 
 
 class SyncWebhook(SyncHook):
@@ -196,8 +196,7 @@ class Context(_Base):
                    timeout: Duration = None) -> T:
         """Do something outside, once: fn(*args), a coroutine function or an ordinary
         one, which runs in a thread."""
-        result: T = await self._run.step(name, functools.partial(fn, *args) if args else fn,
-                                         StepOptions(attempts, backoff, timeout))
+        result: T = await self._run.step(name, functools.partial(fn, *args), StepOptions(attempts, backoff, timeout))
         return result
 
     async def sql(self, name: str, command: str, args: Any = None, *, attempts: int = 1,
@@ -482,6 +481,6 @@ def _sync_read_stream(self: SyncContext, workflow: Any, stream: str, after: int 
         yield from part.items
 
 
-SyncContext.create_hook = _sync_create_hook           # type: ignore[method-assign, assignment]
-SyncContext.create_webhook = _sync_create_webhook     # type: ignore[method-assign, assignment]
-SyncContext.read_stream = _sync_read_stream           # type: ignore[method-assign, assignment]
+SyncContext.create_hook = _sync_create_hook           # type: ignore[assignment]
+SyncContext.create_webhook = _sync_create_webhook     # type: ignore[assignment]
+SyncContext.read_stream = _sync_read_stream           # type: ignore[assignment]

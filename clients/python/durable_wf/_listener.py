@@ -94,8 +94,9 @@ class Listener:
             except psycopg.Error:
                 self._is_lost(connection)
 
-        self._watched = connection.fileno()
-        loop.add_reader(self._watched, read)
+        descriptor: int = connection.fileno()
+        self._watched = descriptor
+        loop.add_reader(descriptor, read)
         read()
 
     def _unwatch(self) -> None:
@@ -139,7 +140,7 @@ class Listener:
                AND rolname !~ '^pg_' ORDER BY oid LIMIT {ROLES_MAX}""")
         for (role,) in rows:
             try:
-                await connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+                await connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(str(role))))
                 await texts_of(connection, "SELECT wf_listen()")
             except psycopg.Error as error:
                 if is_connection_error(error):

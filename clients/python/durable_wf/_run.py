@@ -245,10 +245,11 @@ class Run:
         no: Optional[int] = None
         try:
             async with self._lock:
-                no, done, output, error = await self._session.begin(name)
-                self._last = no
+                begun: tuple[int, bool, Optional[str], Any] = await self._session.begin(name)
+                no, done, output, error = begun
+                self._last = begun[0]
             if not done:
-                output, error = await self._work(name, no, fn, options)
+                output, error = await self._work(name, begun[0], fn, options)
         except Exception as raised:
             known = await self._what_it_means(raised)
             if known is not None:
@@ -423,8 +424,8 @@ class Run:
     async def _await(self) -> None:
         """Wait: for one call as it is, for several with one call."""
         waits = list(self._waits)
-        alone = waits[0] if len(waits) == 1 else \
-            next((wait for wait in waits if wait.op.is_step), None)
+        steps = [wait for wait in waits if wait.op.is_step]
+        alone = waits[0] if len(waits) == 1 else steps[0] if steps else None
         if alone is None:
             await self._await_several(waits)
         else:
@@ -459,8 +460,9 @@ class Run:
             await self._own(ops.sleep(0), limit)
 
         if got is not None:
-            wait, _, n = places[got[0]]
-            self._settle_wait(wait, lambda: wait.op.pick(got[1], n))
+            place, text = got
+            wait, _, n = places[place]
+            self._settle_wait(wait, lambda: wait.op.pick(text, n))
         else:
             late = next(wait for wait in waits if wait.deadline == deadline)
             self._settle_wait(late, lambda: late.op.late(late.deadline or 0))
@@ -478,7 +480,8 @@ class Run:
                 self._pump()
                 return
             if got is not None:
-                self._settle_wait(wait, lambda: wait.op.pick(got[1], got[0]))
+                place, text = got
+                self._settle_wait(wait, lambda: wait.op.pick(text, place))
                 return
         self._pump()
 

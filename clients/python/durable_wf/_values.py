@@ -122,4 +122,4 @@ def moment(seconds: float) -> datetime:
 
 def reconnect_delay(n: int) -> float:
     """The pause before the n-th attempt to connect, with some chance in it."""
-    return min(5.0, 0.05 * 2 ** min(n, 10)) * (0.5 + random.random() / 2)
+    return min(5.0, 0.05 * 2.0 ** min(n, 10)) * (0.5 + random.random() / 2)

@@ -73,7 +73,8 @@ class Waits:
                 if seconds != math.inf:
                     timer = loop.call_later(seconds, self._last_look, entry)
             self._look(entry)
-            return await entry.future
+            arrived: Optional[Texts] = await entry.future
+            return arrived
         finally:
             if timer is not None:
                 timer.cancel()

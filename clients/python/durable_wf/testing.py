@@ -388,7 +388,8 @@ class _TestSession:
         given = self.steps.get(re.sub(r" #\d+$", "", name), UNSET)
         if given is UNSET:
             return fn
-        return given if callable(given) else lambda: given
+        replaced: Callable[[], Any] = given if callable(given) else lambda: given
+        return replaced
 
     async def pause(self, seconds: float) -> None:
         self.world.clock += seconds

@@ -153,6 +153,18 @@ class Client(Case):
             await self.wf.resume_hook("no such", 1)
         self.assertEqual(caught.exception.code, "WF006")
 
+    async def test_webhook(self):
+        """A webhook by a route of the program."""
+        await self.wf.start(None, id="hooked")
+        manual = value("SELECT token FROM wf_create_webhook('\"manual\"', workflow_id => 'hooked')")
+        waiting = asyncio.ensure_future(self.wf.resume_webhook(manual, {"method": "POST", "body": "?"}))
+        await asyncio.to_thread(query, """SELECT wf_respond((wf_await_hook(%s, '1 min')->>'request_id')::bigint,
+                                                          200, '{}', '250')""", (manual,))
+        self.assertEqual(await waiting, {"status": 200, "headers": {}, "body": "250"})
+        self.assertEqual((await self.wf.resume_webhook(manual, {}, 0.01))["status"], 504)
+        plain = value("SELECT token FROM wf_create_webhook(workflow_id => 'hooked')")
+        self.assertEqual((await self.wf.resume_webhook(plain, {}))["status"], 202)
+
     async def test_stream(self):
         await self.wf.start(None, id="writer")
 
@@ -164,7 +176,11 @@ class Client(Case):
         for item in given:
             query("SELECT wf_write_stream('log', %s::jsonb, 'writer')", (psycopg.types.json.Json(item),))
         reader = self.wf.read_stream("writer", "log", after=3, timeout=0.02)
-        self.assertEqual([item async for item in reader], [{"n": 4}, 5])
+        rest = []
+        with self.assertRaises(WaitTimeout):
+            async for item in reader:
+                rest.append(item)
+        self.assertEqual(rest, [{"n": 4}, 5])
         self.assertEqual(reader.position, 5)
         query("SELECT wf_complete(NULL, 'writer')")
         self.assertEqual(await reading, given)

@@ -14,7 +14,7 @@ import psycopg
 
 from . import _ops as ops
 from ._connections import Connections, Texts
-from ._errors import from_server, is_connection_error
+from ._errors import WaitTimeout, from_server, is_connection_error
 from ._listener import Listener
 from ._names import Outcome, Workflow, executed_by, id_of, to_result
 from ._ops import Notified
@@ -116,7 +116,7 @@ class StreamReader:
                 {"workflow_id": self._workflow_id, "stream": self._stream, "after": self.position},
                 self._timeout)
             if arrived is None:
-                break
+                raise WaitTimeout(f'nothing new in stream "{self._stream}"')
         if not self._items:
             raise StopAsyncIteration
         self.position, value = self._items.pop(0)
@@ -306,6 +306,19 @@ class AsyncDurableWf:
         return str(await self._value("SELECT wf_resume_hook(%s, %s::jsonb, %s)",
                                      (getattr(token, "token", token), to_json(payload),
                                       idempotency_key)))
+
+    async def resume_webhook(self, token: str, request: dict[str, Any],
+                             timeout: Duration = 30) -> dict[str, Any]:
+        """What the URL of a webhook does, for a route of yours: takes a request and
+        gives the response, as wf_resume_webhook() has them. Of a manual one it waits for
+        what the workflow responds, on a connection of the pool; 504 after the timeout."""
+        response: dict[str, Any] = from_json(await self._value(
+            "SELECT wf_resume_webhook(%s, %s::jsonb)", (token, to_json(request))))
+        if "request_id" in response:
+            response = from_json(await self._value(
+                "CALL wf_await_response(%s, %s::bigint, %s::interval, NULL)",
+                (token, response["request_id"], to_interval(timeout))), {"status": 504})
+        return {"headers": {}, "body": "", **response}
 
     async def get_hook(self, token: str) -> Optional[HookInfo]:
         """What there is to know of a hook; None if there is none."""

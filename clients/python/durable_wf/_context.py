@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, AsyncIterator, Awaitable, Callable, Iterator, Optional, Sequence, TypeVar, Union
 
 from . import _ops as ops
-from ._errors import RunOver, code_of
+from ._errors import RunOver, WaitTimeout, code_of
 from ._names import Outcome, id_of
 from ._ops import Arrival, EventWait, Link, Notified, Received
 from ._run import Run
@@ -356,7 +356,7 @@ class Context(_Base):
         while not ended:
             part = await self._run.wait(ops.read_stream(workflow, stream, after, batch, timeout))
             if not part.items and not part.ended:
-                return                # timeout
+                raise WaitTimeout(f'nothing new in stream "{stream}"')
             after, ended = part.last, part.ended
             for item in part.items:
                 yield item
@@ -476,7 +476,7 @@ def _sync_read_stream(self: SyncContext, workflow: Any, stream: str, after: int 
     while not ended:
         part = self._run.wait(ops.read_stream(workflow, stream, after, batch, timeout)).result()
         if not part.items and not part.ended:
-            return                    # timeout
+            raise WaitTimeout(f'nothing new in stream "{stream}"')
         after, ended = part.last, part.ended
         yield from part.items
 

@@ -160,6 +160,7 @@ class DurableWf:
     get_event: Callable[..., Any]
     notify: Callable[..., Any]
     resume_hook: Callable[..., str]
+    resume_webhook: Callable[..., dict[str, Any]]
     get_hook: Callable[..., Any]
 
 
@@ -172,6 +173,7 @@ def _blocking(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 for _name in ("start", "status", "outcome", "result", "cancel", "retry", "send", "send_many",
-              "set_event", "get_event", "notify", "resume_hook", "get_hook"):
+              "set_event", "get_event", "notify", "resume_hook", "resume_webhook",
+              "get_hook"):
     assert inspect.iscoroutinefunction(getattr(AsyncDurableWf, _name))
     setattr(DurableWf, _name, _blocking(getattr(AsyncDurableWf, _name)))

@@ -109,6 +109,7 @@ export interface NewsIterator extends AsyncIterableIterator<News> {
   return(): Promise<IteratorResult<News>>;
 }
 
+/** After the timeout without a new item: WaitTimeoutError. */
 export interface ReadOptions extends ClientWaitOptions {
   /** Begin behind this item (0). */
   after?: number;
@@ -204,6 +205,8 @@ export class DurableWf {
   notify(eventId: string, data?: Json, options?: { workflowId?: WorkflowRef }): Promise<Notified[]>;
   resumeHook(token: string | { readonly token: string }, payload: Json,
     options?: { idempotencyKey?: string }): Promise<string>;
+  /** What the URL of a webhook does, for a route of yours. */
+  resumeWebhook(token: string, request: Request, options?: WaitOptions): Promise<Response>;
   getHook(token: string): Promise<HookInfo | undefined>;
   defineHook<Input, Output>(schema: StandardSchema<Input, Output> |
     { schema: StandardSchema<Input, Output> }): HookDefinition<Input, Output>;

@@ -21,6 +21,7 @@ int			dwf_setting_max_attempts;
 int			dwf_setting_step_timeout;
 int			dwf_setting_attach_keepalive;
 int			dwf_setting_client_suspend_after;
+bool		dwf_setting_wait_in_transaction;
 int			dwf_setting_max_deliveries;
 int			dwf_setting_validator_timeout;
 bool		dwf_setting_debug_direct;
@@ -171,6 +172,11 @@ dwf_settings_define(void)
 							&dwf_setting_client_suspend_after, -1, -1,
 							INT_MAX, PGC_USERSET, GUC_UNIT_MS,
 							NULL, NULL, NULL);
+	DefineCustomBoolVariable("durable_wf.wait_in_transaction",
+							 "Lets calls wait inside a transaction block.",
+							 "Such a wait keeps its snapshot and locks; when this is off it is an error.",
+							 &dwf_setting_wait_in_transaction, true,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("durable_wf.max_deliveries",
 							"How often receivers may give back a message before it becomes a dead letter; 0: as often as they want.",
 							NULL,

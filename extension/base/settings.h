@@ -33,6 +33,9 @@ extern PGDLLEXPORT int dwf_setting_validator_timeout;
 extern int	dwf_setting_attach_keepalive;
 extern int	dwf_setting_client_suspend_after;
 
+/* May a call wait inside a transaction block? */
+extern bool dwf_setting_wait_in_transaction;
+
 /* How often a message may be given back by its receivers; 0: always */
 extern int	dwf_setting_max_deliveries;
 

@@ -171,7 +171,8 @@ dwf_wait_commit(void)
 
 /*
  * Raise unless this session can wait: 25006, 25001, WF009 in a step, 55000.
- * A CALL that cannot commit gets a NOTICE that it keeps snapshot and locks.
+ * A CALL that cannot commit gets a NOTICE that it keeps snapshot and locks;
+ * with durable_wf.wait_in_transaction off that, too, is 25001.
  */
 static void
 check_can_wait(const DwfWait *wait)
@@ -205,6 +206,14 @@ check_can_wait(const DwfWait *wait)
 						wait->function),
 				 errdetail("It was called by a trigger in the middle of another wait.")));
 
+	if (!dwf_setting_wait_in_transaction && !wait->may_commit &&
+		(wait->is_call || IsTransactionBlock()))
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("%s() cannot wait inside a transaction block or an EXCEPTION block",
+						wait->function),
+				 errdetail("durable_wf.wait_in_transaction is off."),
+				 errhint("CALL it outside, where it can commit before it waits, or pass a timeout of 0.")));
 	if (wait->is_call && !wait->may_commit)
 		ereport(NOTICE,
 				(errmsg("%s() waits inside a transaction block or an EXCEPTION block and keeps its snapshot and locks",

@@ -133,13 +133,13 @@ test('results: output, error, cancelled, not yet', { timeout }, async () => {
   for (const n of [1, 2, 3, 4])
     handles.push(await wf.start(null, undefined, { id: `result-${n}` }));
   const [good, bad, cancelled, open] = handles;
-  const waits = handles.slice(0, 3).map((handle) => handle.result());
+  const waits = Promise.allSettled(handles.slice(0, 3).map((handle) => handle.result()));
 
   await query(`SELECT wf_complete('{"n": 1}', 'result-1')`);
   await query(`SELECT wf_fail('no luck', 'result-2')`);
   assert.equal(await cancelled.cancel({ reason: 'enough' }), true);
   assert.equal(await cancelled.cancel(), false);
-  const [one, two, three] = await Promise.allSettled(waits);
+  const [one, two, three] = await waits;
   assert.deepEqual(one.value, { n: 1 });
   assert.ok(two.reason instanceof WorkflowFailedError);
   assert.equal(two.reason.message, 'no luck');
@@ -224,6 +224,29 @@ test('notify, hooks, and a schema before a hook', { timeout }, async () => {
   assert.throws(() => wf.defineHook({}), TypeError);
 });
 
+test('a webhook by a route of the program', { timeout }, async () => {
+  await wf.start(null, undefined, { id: 'hooked' });
+  const create = async (respondWith) => (await query(
+    `SELECT token FROM wf_create_webhook($1, workflow_id => 'hooked')`,
+    [respondWith && JSON.stringify(respondWith)]))[0].token;
+  const request = (body) => new Request('https://shop.example/in?x=1', {
+    method: 'POST', body, headers: { 'content-type': 'application/json' } });
+  const plain = await create(null);
+  assert.equal((await wf.resumeWebhook(plain, request('{"a": 1}'))).status, 202);
+  const [{ got }] = await query(`SELECT wf_await_hook($1, '0') AS got`, [plain]);
+  assert.deepEqual([got.method, got.path, got.query, got.body], ['POST', '/in', 'x=1', { a: 1 }]);
+  const fixed = await wf.resumeWebhook(await create({ status: 201, body: { ok: true } }), request('1'));
+  assert.deepEqual([fixed.status, await fixed.json()], [201, { ok: true }]);
+
+  const manual = await create('manual');
+  const response = wf.resumeWebhook(manual, request('"how much?"'));
+  await query(`SELECT wf_respond((wf_await_hook($1, '1 min')->>'request_id')::bigint, 200, '{}', '250')`,
+    [manual]);
+  assert.equal(await (await response).text(), '250');
+  assert.equal((await wf.resumeWebhook(manual, request('1'), { timeout: 10 })).status, 504);
+  await assert.rejects(wf.resumeWebhook('no such', request('1')), { code: 'WF006' });
+});
+
 test('a stream is read to its end, from any place', { timeout }, async () => {
   await wf.start(null, undefined, { id: 'writer' });
   const write = (value) => query(`SELECT wf_write_stream('log', $1, 'writer')`,
@@ -239,8 +262,10 @@ test('a stream is read to its end, from any place', { timeout }, async () => {
     await write(value);
   const reader = wf.readStream('writer', 'log', { after: 3, timeout: 20 });
   const rest = [];
-  for await (const value of reader)
-    rest.push(value);
+  await assert.rejects(async () => {
+    for await (const value of reader)
+      rest.push(value);
+  }, WaitTimeoutError);
   assert.deepEqual(rest, [{ n: 4 }, 5]);
   assert.equal(reader.position, 5);
   await query(`SELECT wf_complete(NULL, 'writer')`);

@@ -125,6 +125,12 @@ test('a step times out, and what it does not wait for is aborted', async () => {
   assert.ok(aborted);
 });
 
+test('keys are in the order of jsonb', async () => {
+  assert.equal((await testWorkflow(async (ctx) => JSON.stringify(
+    await ctx.step('s', () => ({ ccc: 1, é: 3, bb: [{ z: 1, y: 2 }] })))).run()).output,
+  '{"bb":[{"y":2,"z":1}],"é":3,"ccc":1}');
+});
+
 test('what is no JSON', async () => {
   const output = async (code) => {
     const { output, error } = await testWorkflow(code).run();

@@ -94,6 +94,22 @@ test('from start to result', { timeout }, async () => {
   assert.deepEqual(outcome, { status: 'SUCCESS', output: [{ sku: 'A1' }, 'card', null] });
 });
 
+test('the keys of an object are in one order, in the first run and later', { timeout }, async () => {
+  const orders = [];
+  const wf = worker({
+    ordered: async (ctx) => {
+      const got = await ctx.step('object', () => ({ ccc: 1, bb: { z: 1, y: 2 }, a: -0 }));
+      orders.push(JSON.stringify(got));
+      return ctx.recv('go', { timeout: null });
+    },
+  }, { suspendAfter: 0 });
+  const flow = await wf.start('ordered');
+  await until(`EXISTS (SELECT FROM wf_workflows WHERE queue = 'ordered' AND status = 'WAITING')`);
+  await flow.send(1, 'go');
+  await flow.result();
+  assert.deepEqual(orders, Array(2).fill('{"a":0,"bb":{"y":2,"z":1},"ccc":1}'));
+});
+
 test('failures, and what retry makes of them', { timeout }, async () => {
   let isDown = true;
   const wf = worker({

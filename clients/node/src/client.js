@@ -181,6 +181,29 @@ export class DurableWf {
       [token?.token ?? token, toJson(payload), idempotencyKey ?? null]);
   }
 
+  /**
+   * What the URL of a webhook does, for a route of yours: takes a Request, and
+   * gives the Response. Of a manual one it waits for what the workflow responds,
+   * on a connection of the pool, and is 504 after the timeout (30 s).
+   */
+  async resumeWebhook(token, request, { timeout } = {}) {
+    const url = new URL(request.url);
+    const given = {
+      method: request.method, url: request.url, path: url.pathname, query: url.search.slice(1),
+      headers: Object.fromEntries(request.headers),
+      body_base64: Buffer.from(await request.arrayBuffer()).toString('base64'),
+      received_at: new Date(),
+    };
+    let response = fromJson(await this.#value('SELECT wf_resume_webhook($1, $2::jsonb)',
+      [token, toJson(given)]));
+    if (response.request_id !== undefined)
+      response = fromJson(await this.#value('CALL wf_await_response($1, $2::bigint, $3::interval, NULL)',
+        [token, response.request_id, toInterval(timeout, '30 s')])) ?? { status: 504 };
+    const { status, headers = {}, body = '' } = response;
+    const text = typeof body === 'string' ? body : JSON.stringify(body);
+    return new Response([204, 205, 304].includes(status) ? null : text, { status, headers });
+  }
+
   /** What there is to know of a hook; undefined if there is none. */
   async getHook(token) {
     const [row] = await this.#rows(

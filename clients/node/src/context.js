@@ -2,6 +2,7 @@
 // when it is made.
 
 import * as ops from './ops.js';
+import { WaitTimeoutError } from './errors.js';
 import { Hook, Webhook, toRespondWith } from './hook.js';
 import { HookDefinition } from './schema.js';
 
@@ -154,7 +155,7 @@ export class Context {
     for (let ended = false; !ended;) {
       const got = await this.#run.wait(ops.readStream(workflow, name, after, { timeout, batch }));
       if (got.items.length === 0 && !got.ended)
-        return;                       // timeout
+        throw new WaitTimeoutError(`nothing new in stream "${name}"`);
       ({ last: after, ended } = got);
       yield* got.items;
     }

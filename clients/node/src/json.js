@@ -8,8 +8,8 @@
 //   NaN, Infinity          JSON null                 null
 //   bigint, function       TypeError, at once        -
 //
-// A value goes through JSON in the first run of a step as well, so that a
-// replay gets the very same.
+// What a step returns goes through the server's jsonb in the first run as well,
+// so that a replay gets the very same, the order of keys included.
 
 /** The text of a value; null, which is SQL NULL, for undefined. */
 export function toJson(value) {

@@ -181,8 +181,8 @@ export class Run {
     let { json, error } = done;
     if (!error) {
       try {
-        await this.#inTurn(() => this.#session.save(name, json));
-        return (resolve) => resolve(fromJson(json ?? 'null'));
+        const saved = await this.#inTurn(() => this.#session.save(name, json));
+        return (resolve) => resolve(fromJson(saved ?? 'null'));
       } catch (caught) {
         // text that jsonb cannot hold: the step has failed, and says so
         if (!/^22/.test(caught?.code ?? ''))

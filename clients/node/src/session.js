@@ -81,8 +81,11 @@ export class Session {
     return { stepNo: Number(stepNo), done: done === 't', output, error };
   }
 
+  /** Record its output; returns that as a replay will get it (jsonb orders keys). */
   async save(name, output) {
-    await this.#texts('SELECT wf_save_step($1, $2::jsonb)', [name, output], 'durable-wf save');
+    const [, saved] = await this.#texts('SELECT wf_save_step($1, $2::jsonb), $2::jsonb',
+      [name, output], 'durable-wf save');
+    return saved;
   }
 
   async fail(name, error) {

@@ -4,7 +4,7 @@
 // waits like any other wait of the client, without a connection.  A reader that
 // comes back later goes on after `position`.
 
-import { fromServer, isConnectionError } from './errors.js';
+import { fromServer, isConnectionError, WaitTimeoutError } from './errors.js';
 import { asText, fromJson } from './json.js';
 import { toMs } from './time.js';
 
@@ -30,7 +30,7 @@ export class StreamReader {
     this.position = Number(after);
   }
 
-  /** The next value; done at the end of the stream, or after the timeout. */
+  /** The next value; done at the end of the stream. */
   next() {
     const result = this.#turn.then(() => this.#next());
     this.#turn = result.catch(() => {});
@@ -47,7 +47,7 @@ export class StreamReader {
         workflow_id: this.#id, stream: this.#stream, after: this.position,
       }, { timeout, signal });
       if (!arrived)
-        break;
+        throw new WaitTimeoutError(`nothing new in stream "${this.#stream}"`);
     }
     if (this.#items.length === 0)
       return { value: undefined, done: true };

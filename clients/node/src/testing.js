@@ -30,6 +30,17 @@ function isDeepEqual(a, b) {
   return keys.length === Object.keys(b).length && keys.every((key) => isDeepEqual(a[key], b[key]));
 }
 
+// A value with its keys in the order of jsonb: the shorter first, then by bytes.
+function asJsonb(value) {
+  if (Array.isArray(value))
+    return value.map(asJsonb);
+  if (typeof value !== 'object' || value === null)
+    return value;
+  const keys = Object.keys(value).map((key) => [key, Buffer.from(key)])
+    .sort(([, a], [, b]) => a.length - b.length || Buffer.compare(a, b));
+  return Object.fromEntries(keys.map(([key]) => [key, asJsonb(value[key])]));
+}
+
 // What a workflow finds around it: mailbox, clock, other workflows.
 class World {
   constructor({ now, children, sql }) {
@@ -316,7 +327,12 @@ class TestSession {
       { fn: 'wf_save_step', name, done: true, at: ++this.world.done, ...record };
   }
 
-  async save(name, output) { this.#record(name, { texts: [output ?? 'null'] }); }
+  async save(name, output) {
+    const saved = JSON.stringify(asJsonb(JSON.parse(output ?? 'null')));
+    this.#record(name, { texts: [saved] });
+    return saved;
+  }
+
   async fail(name, error) { this.#record(name, { error: ['38000', error] }); }
 
   /** What takes the place of a step's function, if the test gave something. */

@@ -36,6 +36,7 @@
 #include "shared/queue_head.h"
 #include "shared/returned.h"
 #include "shared/waiter.h"
+#include "shared/watch.h"
 #include "shared/workers.h"
 
 #define LOCK_TRANCHE	"durable_wf"
@@ -60,6 +61,7 @@ static const Part parts[] = {
 	PART(address),
 	PART(counters),
 	PART_WITH_LOCKS(waiter, DWF_WAITER_LOCKS),
+	PART(watch),
 	PART(dismissal),
 	PART_WITH_LOCKS(claim, 1),
 	PART_WITH_LOCKS(listener, 1),

@@ -232,7 +232,7 @@ is(depth($other), 0, '... nor what follows');
 	my $generated = webhook();
 	local @ENV{qw(PGHOST PGPORT PGDATABASE)} = ($node->host, $node->port, 'postgres');
 	my $seed = int rand 1e6;
-	my $said = `python3 $FindBin::RealBin/http/compare.py $seed 2000 $generated $port 2>&1`;
+	my $said = `python3 -B $FindBin::RealBin/http/compare.py $seed 2000 $generated $port 2>&1`;
 
 	like($said, qr/^as it should be$/m, "2,000 generated requests, seed $seed") or diag $said;
 }

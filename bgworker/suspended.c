@@ -192,6 +192,16 @@ forget_listed(int count)
 	listed = list_delete_first_n(listed, count);
 }
 
+/* Do a piece that lets workflows go on, and note whether all it found could */
+static bool
+serve(DwfPiece *piece)
+{
+	bool		done = dwf_piece_serve(piece);
+
+	has_left |= (uint64) piece->count > piece->resumed;
+	return done;
+}
+
 /*
  * Do a piece of the work by news.  If that fails, the news are lost and a pass
  * follows, later each time.
@@ -202,7 +212,7 @@ serve_by_news(DwfPiece *piece)
 	piece->attempt = &by_news;
 	piece->serve = dwf_piece_resume;
 	piece->limit = dwf_piece_batch();
-	if (runs && dwf_attempt_may(&by_news) && dwf_piece_serve(piece))
+	if (runs && dwf_attempt_may(&by_news) && serve(piece))
 		return true;
 	lose(NULL);
 	by_pass.failures = Max(by_pass.failures, by_news.failures);
@@ -237,6 +247,19 @@ serve_listed(void)
 
 	forget_listed(serve_by_news(&piece) ? piece.count : list_length(listed));
 	return piece.resumed > 0;
+}
+
+/*
+ * Were workflows found that could not go on?  True once; then the clock comes
+ * back to them soon, and it is not known when.
+ */
+bool
+dwf_suspended_has_left(void)
+{
+	bool		result = has_left;
+
+	has_left = false;
+	return result;
 }
 
 /* Are there news that were taken from the ring and not served yet? */
@@ -488,7 +511,7 @@ dwf_suspended_lost(void)
 	}
 
 	/* go on where the page has ended; past the last one the pass is over */
-	if (dwf_piece_serve(&piece))
+	if (serve(&piece))
 	{
 		cursor = piece.cursor;
 		if (cursor.length == 0)

@@ -53,6 +53,7 @@
 #include "shared/prepared.h"
 #include "shared/presence.h"
 #include "shared/waiter.h"
+#include "shared/watch.h"
 #include "shared/workers.h"
 #include "store/catalog.h"
 #include "store/store.h"
@@ -334,6 +335,7 @@ tell_prepared(bool commit, TransactionId own, bool lost,
 	else if (lost || before->has_notes || after->has_notes)
 	{
 		dwf_waiter_wake_database(false);
+		dwf_watch_wake_all();
 		dwf_workers_recheck();
 	}
 

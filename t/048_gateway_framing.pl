@@ -8,7 +8,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 use DurableWf qw(sql set until_true);
-use DurableWf::Gateway qw($path start_gateway until_healthy dial bytes response
+use DurableWf::Gateway qw($path $port start_gateway until_healthy dial bytes response
   request status raw webhook token payload depth);
 use Test::More;
 use Time::HiRes qw(usleep);
@@ -224,6 +224,18 @@ is(raw("${chunked}1000000\r\n" . 'x' x 16777216 . "\r\n0\r\n\r\n$next"), '413', 
 is(raw("${head}Content-Length: 2000000\r\nExpect: 100-continue\r\n\r\n"), '413', '... or at once, to one that asks before');
 is(depth($hook), 0, '... and nothing of them arrives');
 is(depth($other), 0, '... nor what follows');
+
+# ----- generated -----
+
+# Some of the requests of ./run test-http, by the rules alone.
+{
+	my $generated = webhook();
+	local @ENV{qw(PGHOST PGPORT PGDATABASE)} = ($node->host, $node->port, 'postgres');
+	my $seed = int rand 1e6;
+	my $said = `python3 -B $FindBin::RealBin/http/compare.py $seed 2000 $generated $port 2>&1`;
+
+	like($said, qr/^as it should be$/m, "2,000 generated requests, seed $seed") or diag $said;
+}
 
 # ----- large bodies -----
 

@@ -32,6 +32,10 @@ typedef enum DwfConnState
 	DWF_CONN_ASIDE,				/* it waits for a helper, which runs
 								 * validators, and takes large bodies */
 	DWF_CONN_CHECKED,			/* a helper has it */
+	DWF_CONN_OPENING,			/* a complete request for a stream */
+	DWF_CONN_STREAM,			/* a reader of a stream, which has all that
+								 * was found */
+	DWF_CONN_FULL,				/* ... whose socket has no room for it */
 	DWF_CONN_HELD,				/* it waits for a response of the workflow */
 	DWF_CONN_GONE,				/* it was held, and the client has left */
 	DWF_CONN_WRITING,			/* the socket has no room for the answer */
@@ -60,6 +64,7 @@ struct DwfConn
 	DwfIncoming incoming;
 	char	   *rest;
 	size_t		rest_length;
+	DwfRoute	route;
 	char		token[DWF_TOKEN_MAX + 1];
 
 	/* the part of the answer for which the socket had no room */
@@ -71,10 +76,25 @@ struct DwfConn
 	int64		request_id;		/* while HELD or GONE, else 0 */
 	DwfConn    *next_held;		/* another connection with that id */
 	Oid			owner;			/* whose webhook it is for, while ASIDE */
+	/* of a reader of a stream */
+	struct DwfFollowed *stream; /* or NULL */
+	dlist_node	reader_node;	/* in the list of its readers */
+	dlist_node	want_node;		/* in dwf_conn_wanting */
+	bool		is_wanting;
+	bool		is_begun;		/* the head of the answer was sent */
+	bool		is_lines;		/* as lines of JSON, not as events */
+	bool		follows;		/* it wants what comes, too */
+	int64		after;			/* it has had the items up to this one */
+
 	bool		is_large;		/* it was ASKED for, and may have its body */
 	Size		reserved;		/* so much of what all large bodies may have */
 };
 
+extern dlist_head dwf_conn_lists[DWF_CONN_STATES];
+extern dlist_head dwf_conn_wanting;
+extern void (*dwf_conn_leave_stream) (DwfConn *conn);
+
+/* conn.c */
 extern void dwf_conn_start(void);
 extern int64 dwf_conn_now(void);
 extern DwfConn *dwf_conn_new(int fd);
@@ -87,12 +107,23 @@ extern void dwf_conn_add_work(DwfConn *conn);
 extern DwfConn *dwf_conn_take_work(void);
 extern int	dwf_conn_work_count(void);
 extern bool dwf_conn_reserve(DwfConn *conn, Size bytes);
+extern void dwf_conn_unreserve(DwfConn *conn);
+extern void dwf_conn_free_request(DwfConn *conn);
+extern void dwf_conn_want(DwfConn *conn);
+extern void dwf_conn_want_no_more(DwfConn *conn);
+
+/* conn_answer.c */
 extern void dwf_conn_say(int fd);
 extern void dwf_conn_answer(DwfConn *conn, const DwfReply *answer);
 extern void dwf_conn_answer_status(DwfConn *conn, int status);
 extern bool dwf_conn_continue(DwfConn *conn);
 extern void dwf_conn_write(DwfConn *conn);
 extern void dwf_conn_hang_up(DwfConn *conn);
+extern bool dwf_conn_begin_stream(DwfConn *conn, const DwfReply *answer);
+extern bool dwf_conn_send_stream(DwfConn *conn, const char *text,
+								 size_t length, bool is_last);
+
+/* conn_time.c */
 extern void dwf_conn_hold(DwfConn *conn, int64 request_id);
 extern int	dwf_conn_drop_gone(int64 *request_ids, int max);
 extern long dwf_conn_cut_slow(void);

@@ -11,6 +11,7 @@
  *	ask			whether there are webhooks for large bodies (ask.c)
  *	resume		webhooks with all complete requests, in one transaction
  *				(resume.c)
+ *	follow		streams for their readers (follow.c)
  *	validate	give requests to helpers, take their answers (validate.c)
  *	answer		held requests whose responses have come, or whose clients have
  *				left (answer.c)
@@ -42,6 +43,7 @@
 #include "bgworker/gateway/answer.h"
 #include "bgworker/gateway/ask.h"
 #include "bgworker/gateway/conn.h"
+#include "bgworker/gateway/follow.h"
 #include "bgworker/gateway/resume.h"
 #include "bgworker/gateway/server.h"
 #include "bgworker/gateway/sockets.h"
@@ -187,7 +189,10 @@ begin_work(Oid database)
 	dwf_server_start();
 	watch();
 	if (dwf_server_is_open)
+	{
 		dwf_answer_watch();
+		dwf_follow_start();
+	}
 }
 
 /* ----- the loop ----- */
@@ -280,6 +285,7 @@ dwf_gateway_main(Datum arg)
 		dwf_server_run();
 		busy = dwf_ask_tokens();
 		busy |= dwf_resume_ready();
+		busy |= dwf_follow_streams();
 		MemoryContextSwitchTo(context);
 		MemoryContextReset(context);
 		busy |= dwf_validate_tend(&validate_after);

@@ -90,7 +90,8 @@ dwf_helper_main(Datum arg)
 		proc_exit(0);			/* the gateway has ended */
 	dsm_pin_mapping(segment);
 	dwf_transaction_is_in_doubt = dsm_segment_address(segment);
-	queue = (shm_mq *) ((char *) dsm_segment_address(segment) + DWF_HELPER_DOUBT);
+	queue = (shm_mq *) ((char *) dsm_segment_address(segment) +
+						DWF_HELPER_DOUBT);
 	shm_mq_set_receiver(queue, MyProc);
 	from = shm_mq_attach(queue, segment, NULL);
 	queue = (shm_mq *) ((char *) queue + DWF_HELPER_QUEUE);

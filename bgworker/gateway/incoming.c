@@ -295,7 +295,10 @@ take_data(DwfIncoming *in, const char *bytes, size_t length)
 	return n;
 }
 
-/* Take the line of a chunk; that of size 0 is the last one */
+/*
+ * Take the line of a chunk; that of size 0 is the last one.  Extensions are
+ * not for the parser, which does not know all that may be in them.
+ */
 static void
 take_chunk_line(DwfIncoming *in, const char *line, size_t length)
 {
@@ -304,7 +307,8 @@ take_chunk_line(DwfIncoming *in, const char *line, size_t length)
 	in->parser.has_chunk = false;
 	if (!dwf_line_chunk(line, length, &extension) ||
 		(in->lines_bytes += extension) > EXTENSIONS_MAX ||
-		!dwf_parser_feed(&in->parser, line, length) ||
+		!dwf_parser_feed(&in->parser, line, length - 2 - extension) ||
+		!dwf_parser_feed(&in->parser, "\r\n", 2) ||
 		!in->parser.has_chunk)
 	{
 		refuse(in, 400);

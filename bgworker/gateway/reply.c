@@ -25,6 +25,7 @@ typedef struct Plain
 static const Plain plains[] = {
 	{200, "ok\n", NULL, NULL},
 	{202, "", NULL, NULL},
+	{204, "", NULL, NULL},
 	{400, "bad request\n", NULL, NULL},
 	{401, "refused\n", "WWW-Authenticate", "Signature"},
 	{403, "refused\n", NULL, NULL},
@@ -260,7 +261,12 @@ dwf_reply_head(const DwfReply *reply, const DwfReplyTo *to, char *head)
 		return 0;
 
 	/* the body's length, and whether the connection goes on */
-	if (reply->status != 204 && reply->status != 304)
+	if (to->is_stream)
+	{
+		if (!to->is_http_1_0)
+			write_string(&w, "Transfer-Encoding: chunked\r\n");
+	}
+	else if (reply->status != 204 && reply->status != 304)
 	{
 		snprintf(line, sizeof(line), "Content-Length: %zu\r\n",
 				 allows_body(reply->status) ? reply->body_length : 0);

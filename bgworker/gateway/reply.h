@@ -33,6 +33,8 @@ typedef struct DwfReplyTo
 	bool		is_head;		/* the method was HEAD: the body is left out */
 	bool		is_http_1_0;
 	bool		keeps_alive;
+	bool		is_stream;		/* the body comes in chunks, or ends with the
+								 * connection */
 } DwfReplyTo;
 
 extern const DwfReply *dwf_reply_plain(int status);

@@ -115,8 +115,8 @@ resume(DwfWebhookRequest *requests, int count)
 }
 
 /* Raise 42501 unless the gateway's role may call wf_resume_webhook() */
-static void
-check_privilege(void)
+void
+dwf_resume_check_privilege(void)
 {
 	if (!dwf_compat_can_execute(function, GetUserId()))
 		ereport(ERROR,
@@ -162,7 +162,7 @@ resume_together(DwfWebhookRequest *requests, int count)
 	PG_TRY();
 	{
 		dwf_transaction_begin(CALL_TIMEOUT);
-		check_privilege();
+		dwf_resume_check_privilege();
 		resume(requests, count);
 		dwf_transaction_commit(is_any_taken(requests, count));
 		dwf_transaction_is_locked = false;
@@ -274,7 +274,7 @@ resume_apart(DwfTask *tasks, int count)
 	PG_TRY();
 	{
 		dwf_transaction_begin(0);	/* each request has a time of its own */
-		check_privilege();
+		dwf_resume_check_privilege();
 		resume_each(tasks, count);
 		dwf_transaction_commit(true);
 	}
@@ -326,7 +326,7 @@ dwf_resume_alone(DwfTask *task, Size bytes)
 	{
 		dwf_transaction_begin(CALL_TIMEOUT + dwf_setting_validator_timeout +
 							  (int) (bytes / BYTES_PER_MS));
-		check_privilege();
+		dwf_resume_check_privilege();
 		MemoryContextSwitchTo(context);
 		PushActiveSnapshot(GetTransactionSnapshot());
 		resume_one(task->request, bytes > DWF_CONN_LARGE, &trace);

@@ -27,6 +27,7 @@
 
 #include "base/durable_wf.h"
 #include "base/settings.h"
+#include "bgworker/gateway/reading.h"
 #include "bgworker/gateway/sockets.h"
 
 /* How much is read at once: of a head, of a body or what is thrown away */
@@ -101,21 +102,28 @@ look_at_head(DwfConn *conn)
 		"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", NULL
 	};
 	static const char *const health_methods[] = {"GET", "HEAD", NULL};
+	static const char *const stream_methods[] = {
+		"GET", "HEAD", "OPTIONS", NULL
+	};
 	const DwfIncoming *incoming = &conn->incoming;
 	const char *method = dwf_incoming_method(incoming);
 	const char *target = dwf_request_path(dwf_incoming_target(incoming));
 	DwfRoute	route = dwf_request_route(target, conn->token);
 
+	conn->route = route;
 	/* is there such a path, and does it take the method and the body? */
 	if (route == DWF_ROUTE_NONE)
 		return 404;
-	if (!is_method(method,
-				   route == DWF_ROUTE_HEALTH ? health_methods : methods))
+	if (!is_method(method, route == DWF_ROUTE_HEALTH ? health_methods :
+				   route == DWF_ROUTE_STREAM ? stream_methods : methods))
 		return 405;
-	if (incoming->left > (uint64) dwf_setting_http_max_body)
+	if (incoming->left > (uint64) dwf_setting_http_max_body ||
+		(route == DWF_ROUTE_STREAM && dwf_incoming_has_body(incoming)))
 		return 413;
 	if (route == DWF_ROUTE_HEALTH)
 		return dwf_server_is_open && !is_unhealthy() ? 200 : 503;
+	if (route == DWF_ROUTE_STREAM && strcmp(method, "OPTIONS") == 0)
+		return 204;
 	if (incoming->is_encoded)
 		return 415;
 	return dwf_server_is_open ? 0 : 503;
@@ -158,6 +166,39 @@ dwf_server_let_come(DwfConn *conn)
 }
 
 /*
+ * Answer a request at once, one for a stream as browsers want it; may close
+ * the connection
+ */
+static void
+answer_at_once(DwfConn *conn, int status)
+{
+	const DwfIncoming *incoming = &conn->incoming;
+	bool		has_head = incoming->phase > DWF_PHASE_HEADERS &&
+	incoming->phase != DWF_PHASE_REFUSED;
+
+	if (!has_head || conn->route != DWF_ROUTE_STREAM)
+		dwf_conn_answer_status(conn, status);
+	else if (status == 204)
+		dwf_conn_answer(conn, dwf_reading_preflight(incoming));
+	else
+		dwf_conn_answer(conn, dwf_reading_refuse(incoming, status));
+}
+
+/*
+ * A request is complete: for the main loop, for a helper, or for a stream
+ */
+static void
+hand_over(DwfConn *conn)
+{
+	if (conn->route == DWF_ROUTE_STREAM)
+		dwf_conn_enter(conn, DWF_CONN_OPENING);
+	else if (conn->is_large && conn->incoming.body_length > DWF_CONN_LARGE)
+		dwf_conn_enter(conn, DWF_CONN_ASIDE);
+	else
+		dwf_conn_enter(conn, DWF_CONN_READY);
+}
+
+/*
  * Keep bytes that a request has not taken, for the next one; false if there is
  * no memory
  */
@@ -177,7 +218,7 @@ keep_rest(DwfConn *conn, const char *bytes, size_t length)
 
 /*
  * Let a request take bytes that were read; may close the connection.  A
- * complete request is READY for the main loop, or ASIDE for a helper.
+ * complete request is handed over.
  */
 static void
 take(DwfConn *conn, const char *bytes, size_t length)
@@ -211,11 +252,9 @@ take(DwfConn *conn, const char *bytes, size_t length)
 	if (!keep_rest(conn, bytes + taken, length - taken))
 		dwf_conn_close(conn);
 	else if (status != 0)
-		dwf_conn_answer_status(conn, status);
+		answer_at_once(conn, status);
 	else if (incoming->phase == DWF_PHASE_COMPLETE)
-		dwf_conn_enter(conn, conn->is_large &&
-					   incoming->body_length > DWF_CONN_LARGE ?
-					   DWF_CONN_ASIDE : DWF_CONN_READY);
+		hand_over(conn);
 }
 
 /*
@@ -298,6 +337,13 @@ serve(DwfConn *conn)
 				dwf_conn_close(conn);
 			else
 				read_request(conn);
+			break;
+		case DWF_CONN_STREAM:
+		case DWF_CONN_FULL:
+			if (conn->has_ended)
+				dwf_conn_close(conn);
+			else if (conn->is_writable && conn->state == DWF_CONN_FULL)
+				dwf_conn_write(conn);
 			break;
 		case DWF_CONN_WRITING:
 			if (conn->is_broken)

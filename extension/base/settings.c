@@ -34,6 +34,8 @@ int			dwf_setting_http_max_body;
 int			dwf_setting_http_max_connections;
 int			dwf_setting_http_request_timeout;
 int			dwf_setting_http_response_timeout;
+char	   *dwf_setting_http_allowed_origins;
+int			dwf_setting_http_stream_heartbeat;
 
 /* Check hook: a workflow id is within its limit; '' is none */
 static bool
@@ -99,6 +101,19 @@ define_http_settings(void)
 							"How long a request to a webhook of mode \"manual\" is held for its answer.",
 							NULL,
 							&dwf_setting_http_response_timeout, 30000, 1,
+							INT_MAX, PGC_SIGHUP, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+
+	/* for readers of streams */
+	DefineCustomStringVariable("durable_wf.http_allowed_origins",
+							   "Whose web pages may read streams: origins such as https://shop.example.com, separated by commas; *: all.",
+							   NULL,
+							   &dwf_setting_http_allowed_origins, "",
+							   PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("durable_wf.http_stream_heartbeat",
+							"How long an open stream is silent before its readers get an empty comment; 0: for ever.",
+							NULL,
+							&dwf_setting_http_stream_heartbeat, 15000, 0,
 							INT_MAX, PGC_SIGHUP, GUC_UNIT_MS,
 							NULL, NULL, NULL);
 }

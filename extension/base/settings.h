@@ -52,6 +52,8 @@ extern PGDLLEXPORT int dwf_setting_http_max_body;
 extern PGDLLEXPORT int dwf_setting_http_max_connections;
 extern PGDLLEXPORT int dwf_setting_http_request_timeout;
 extern PGDLLEXPORT int dwf_setting_http_response_timeout;
+extern PGDLLEXPORT char *dwf_setting_http_allowed_origins;
+extern PGDLLEXPORT int dwf_setting_http_stream_heartbeat;
 
 extern void dwf_settings_define(void);
 

@@ -27,6 +27,7 @@
 #include "session/identity.h"
 #include "session/journal.h"
 #include "session/wait.h"
+#include "session/wakeup.h"
 #include "shared/address.h"
 #include "store/catalog.h"
 #include "store/store.h"
@@ -145,17 +146,23 @@ do_wf_get_hook(PG_FUNCTION_ARGS)
 static bool
 dispose_stream_url(text *token)
 {
-	text	   *workflow_id;
+	DwfStreamUrl url;
 	DwfLife		life;
+	DwfAddress	address = {.door = DWF_DOOR_TURN};
 
-	while (!dwf_store_dispose_stream_url(token, GetUserId()))
+	while (!dwf_store_dispose_stream_url(token, GetUserId(), &url))
 	{
 		CHECK_FOR_INTERRUPTS();
-		workflow_id = dwf_store_find_stream_url(token, &life.owner);
-		if (workflow_id == NULL)
+		if (!dwf_store_find_stream_url(token, &url))
 			return false;
-		dwf_identity_check_owner(workflow_id, &life, GetUserId());
+		life.owner = url.owner;
+		dwf_identity_check_owner(url.workflow_id, &life, GetUserId());
 	}
+
+	/* the commit makes the gateway look, and send its readers away */
+	address.workflow_id = url.workflow_id;
+	address.key = url.stream;
+	dwf_wakeup_note_arrival(&address, dwf_address_hash(&address), 0, 0);
 	return true;
 }
 

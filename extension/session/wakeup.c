@@ -44,6 +44,7 @@
 #include "shared/queue_head.h"
 #include "shared/saturation.h"
 #include "shared/waiter.h"
+#include "shared/watch.h"
 #include "shared/workers.h"
 #include "store/store.h"
 
@@ -140,6 +141,14 @@ is_news(char door)
 {
 	return door != DWF_DOOR_QUEUE && door != DWF_DOOR_WORK &&
 		door != DWF_DOOR_GATEWAY;
+}
+
+/* Is this a door at which the gateway watches for readers of streams? */
+static inline bool
+concerns_streams(char door)
+{
+	return door == DWF_DOOR_STREAM || door == DWF_DOOR_TURN ||
+		door == DWF_DOOR_LIFE;
 }
 
 /* Push a note, or add to the topmost one if that is of the same kind */
@@ -351,6 +360,8 @@ wake_notes(int bottom, bool takes)
 		woken = dwf_waiter_wake(notes[i].hash, notes[i].door,
 								notes[i].wakes_all ? PG_UINT64_MAX :
 								notes[i].count);
+		if (concerns_streams(notes[i].door))
+			dwf_watch_wake(notes[i].hash);
 		if (notes[i].interrupts)
 			dwf_claims_interrupt(notes[i].hash);
 		else if (notes[i].door == DWF_DOOR_WORK && woken == 0 &&

@@ -39,6 +39,7 @@
 #include "shared/returned.h"
 #include "shared/saturation.h"
 #include "shared/waiter.h"
+#include "shared/watch.h"
 #include "shared/workers.h"
 
 #define LOCK_TRANCHE	"durable_wf"
@@ -63,6 +64,7 @@ static const Part parts[] = {
 	PART(address),
 	PART(counters),
 	PART_WITH_LOCKS(waiter, DWF_WAITER_LOCKS),
+	PART(watch),
 	PART(dismissal),
 	PART_WITH_LOCKS(claims, 1),
 	PART_WITH_LOCKS(listener, 1),

@@ -131,13 +131,14 @@ static DwfStatement create_url_query = {
 static DwfStatement dispose_url_query = {
 	"DELETE FROM durable_wf.stream_url u USING durable_wf.workflow w"
 	" WHERE u.token" EQ "$1 AND w.workflow_id" EQ "u.workflow_id"
-	" AND " ROLE_MAY_ACT("$2"),
+	" AND " ROLE_MAY_ACT("$2")
+	" RETURNING u.workflow_id, u.stream",
 	2, {TEXTOID, OIDOID}, NULL
 };
 
 /* token */
 static DwfStatement find_url_query = {
-	"SELECT u.workflow_id, w.owner::pg_catalog.oid"
+	"SELECT u.workflow_id, u.stream, w.owner::pg_catalog.oid"
 	" FROM durable_wf.stream_url u"
 	" JOIN durable_wf.workflow w ON w.workflow_id" EQ "u.workflow_id"
 	" WHERE u.token" EQ "$1",
@@ -407,33 +408,47 @@ are_there(void)
 	return OidIsValid(dwf_catalog_find_relation("stream_url"));
 }
 
-/* Take a token of a stream back; false if the role has no such token */
-bool
-dwf_store_dispose_stream_url(text *token, Oid role)
+/* Run a statement that returns the workflow and the stream of a token */
+static bool
+query_url(DwfStatement *statement, Datum *values, DwfStreamUrl *url)
 {
-	Datum		values[] = {PointerGetDatum(token), ObjectIdGetDatum(role)};
-
-	return are_there() &&
-		dwf_statement_count(&dispose_url_query, values, NULL) > 0;
-}
-
-/* The workflow whose stream a token is for, and its owner; or NULL */
-text *
-dwf_store_find_stream_url(text *token, Oid *owner)
-{
-	Datum		values[] = {PointerGetDatum(token)};
-	text	   *workflow_id = NULL;
 	DwfRun		r;
+	bool		found;
 	bool		isnull;
 
 	if (!are_there())
-		return NULL;
-	r = dwf_statement_run(&find_url_query, values, NULL);
-	if (SPI_processed > 0)
+		return false;
+	r = dwf_statement_run(statement, values, NULL);
+	found = SPI_processed > 0;
+	if (found)
 	{
-		workflow_id = DatumGetTextP(dwf_statement_copy_column(r, 0, 1).value);
-		*owner = DatumGetObjectId(dwf_statement_column(0, 2, &isnull));
+		url->workflow_id = dwf_statement_copy_text(r, 0, 1);
+		url->stream = dwf_statement_copy_text(r, 0, 2);
+		if (statement == &find_url_query)
+			url->owner = DatumGetObjectId(dwf_statement_column(0, 3,
+															   &isnull));
 	}
 	dwf_statement_done(r);
-	return workflow_id;
+	return found;
+}
+
+/*
+ * Take a token of a stream back; false if the role has no such token.  The
+ * owner is not filled in.
+ */
+bool
+dwf_store_dispose_stream_url(text *token, Oid role, DwfStreamUrl *url)
+{
+	Datum		values[] = {PointerGetDatum(token), ObjectIdGetDatum(role)};
+
+	return query_url(&dispose_url_query, values, url);
+}
+
+/* Find the stream that a token is for; false if there is none */
+bool
+dwf_store_find_stream_url(text *token, DwfStreamUrl *url)
+{
+	Datum		values[] = {PointerGetDatum(token)};
+
+	return query_url(&find_url_query, values, url);
 }

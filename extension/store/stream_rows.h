@@ -27,6 +27,14 @@ typedef struct DwfStreamItem
 	Datum		value;
 } DwfStreamItem;
 
+/* What a token lets its holder read; the owner is the workflow's */
+typedef struct DwfStreamUrl
+{
+	text	   *workflow_id;
+	text	   *stream;
+	Oid			owner;
+} DwfStreamUrl;
+
 extern DwfStreamState dwf_store_lock_stream(text *workflow_id, text *stream,
 											Oid role);
 extern int64 dwf_store_append(text *workflow_id, text *stream, Datum value,
@@ -44,7 +52,8 @@ extern int	dwf_store_read_stream(text *workflow_id, text *stream,
 								  DwfStreamItem **items);
 extern bool dwf_store_create_stream_url(text *token, text *workflow_id,
 										text *stream, Oid role);
-extern bool dwf_store_dispose_stream_url(text *token, Oid role);
-extern text *dwf_store_find_stream_url(text *token, Oid *owner);
+extern bool dwf_store_dispose_stream_url(text *token, Oid role,
+										 DwfStreamUrl *url);
+extern bool dwf_store_find_stream_url(text *token, DwfStreamUrl *url);
 
 #endif							/* DWF_STREAM_ROWS_H */

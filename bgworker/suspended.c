@@ -247,10 +247,7 @@ dwf_suspended_has_news(void)
 	return handled < news.len;
 }
 
-/*
- * Were workflows found that could not go on?  True once; then the clock comes
- * back to them soon, and it is not known when.
- */
+/* Must the clock come back to workflows, it is not known when?  True once. */
 bool
 dwf_suspended_has_left(void)
 {
@@ -270,7 +267,7 @@ lose(const DwfLost *lost)
 		next_lost.any = next_lost.all = true;
 }
 
-/* Take news that were in the ring, and of which workflows some were lost */
+/* Take what was in the ring, and of which workflows news were lost */
 void
 dwf_suspended_add(const char *more, uint32 length, const DwfLost *lost)
 {

@@ -10,9 +10,9 @@
  * half second.  So a session that brings more such work need not tell it.
  *
  * The worker publishes at the end of each look which roles are saturated.
- * When one is not any more, it looks again: a session that has still seen the role
- * published, and has told nobody, had committed before that, so that the next
- * look sees what it has brought.
+ * When one is not any more, it looks again: a session that has still seen the
+ * role published, and has told nobody, had committed before that, so that the
+ * next look sees what it has brought.
  *
  * There is a word for each hash of the address that stands for a role's work.
  * Two roles may share a word: then only one of them is published.  All is

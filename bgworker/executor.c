@@ -82,8 +82,9 @@ static MemoryContext claim_context;
 static text *claimed = NULL;
 static DwfClaimed claim;
 
-/* More of this role's work was due when it was claimed, by a hint */
+/* More of this role's work was due when it was claimed, by a hint, or then */
 static bool more_is_due = false;
+static TimestampTz more_is_later = DT_NOEND;
 
 /* A body was run since the session was last discarded */
 static bool must_discard = false;
@@ -127,6 +128,7 @@ look_for_body(DwfWait *wait)
 		if (claim_body(search.workflow_id, &held))
 		{
 			more_is_due = search.more;
+			more_is_later = search.later;
 			return true;
 		}
 		if (held)
@@ -492,7 +494,7 @@ dwf_executor_main(Datum arg)
 	/* run bodies until there are none for a while */
 	while (claim_work())
 	{
-		dwf_executors_claim(more_is_due, work_hash);
+		dwf_executors_claim(more_is_due, more_is_later, work_hash);
 		dwf_guard_watch_plpgsql();
 		run_claimed();
 		dwf_executors_end_run();

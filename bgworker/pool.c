@@ -340,6 +340,18 @@ serve_role(Oid role)
 	return TimestampTzPlusMilliseconds(now, NO_SLOT_GAP);
 }
 
+/* Tell all executors when the next look is */
+static void
+plan_look(TimestampTz next)
+{
+	ListCell   *cell;
+
+	foreach(cell, executors)
+	{
+		dwf_executors_plan(((DwfExecutor *) lfirst(cell))->cell, next);
+	}
+}
+
 /*
  * Wake or start an executor for each role that has a body which is due, in a
  * transaction of its own.  Returns when to do so again; DT_NOEND: not before
@@ -353,6 +365,7 @@ dwf_pool_start(void)
 	ListCell   *cell;
 
 	dwf_pool_lacks_slot = false;
+	plan_look(DT_NOEND);
 	dwf_room_begin(executors);
 	dwf_saturation_begin();
 	dwf_process_begin();
@@ -366,7 +379,10 @@ dwf_pool_start(void)
 	dwf_process_commit();
 	must_look_again = dwf_room_end(executors);
 	must_look_again |= dwf_saturation_end();
-	return must_look_again ? DT_NOBEGIN : next;
+	if (must_look_again)
+		return DT_NOBEGIN;
+	plan_look(next);
+	return next;
 }
 
 /* End all executors, and wait until they are gone; blocks for that time */

@@ -249,10 +249,7 @@ serve_listed(void)
 	return piece.resumed > 0;
 }
 
-/*
- * Were workflows found that could not go on?  True once; then the clock comes
- * back to them soon, and it is not known when.
- */
+/* Must the clock come back to workflows, it is not known when?  True once. */
 bool
 dwf_suspended_has_left(void)
 {

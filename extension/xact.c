@@ -20,6 +20,7 @@
 #include "session/journal_open.h"
 #include "session/journal_taken.h"
 #include "session/journal_undone.h"
+#include "session/light_commit.h"
 #include "session/stash.h"
 #include "session/taken.h"
 #include "session/wakeup.h"
@@ -67,6 +68,7 @@ xact_callback(XactEvent event, void *arg)
 	{
 		dwf_client_check_commit();
 		dwf_family_check_commit();
+		dwf_light_commit_before();
 	}
 	dwf_taken_end_xact(event);	/* before another receiver takes it */
 	dwf_wakeup_end_xact(event);
@@ -76,6 +78,7 @@ xact_callback(XactEvent event, void *arg)
 
 	/* then each part ends what it has for the transaction */
 	dwf_client_end_xact();
+	dwf_light_commit_end_xact();
 	dwf_family_end_xact();
 	dwf_prepared_settle(event == XACT_EVENT_PREPARE);
 	dwf_interest_end_xact(event != XACT_EVENT_ABORT);

@@ -17,6 +17,7 @@ bool		dwf_setting_paused;
 int			dwf_setting_max_executors;
 int			dwf_setting_suspend_after;
 int			dwf_setting_executor_idle_timeout;
+int			dwf_setting_careful_time;
 int			dwf_setting_max_attempts;
 int			dwf_setting_step_timeout;
 int			dwf_setting_attach_keepalive;
@@ -128,6 +129,13 @@ define_body_settings(void)
 							"A role that has none gets one beyond this number, so that others cannot keep it from running.",
 							&dwf_setting_max_executors, 4, 1, 1000,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("durable_wf.careful_time",
+							"How long after a crash or a start each claim of a body waits for the disk.",
+							"For tests: light_commit.c says what it is for.",
+							&dwf_setting_careful_time, 60000, 0, INT_MAX,
+							PGC_SIGHUP,
+							GUC_UNIT_MS | GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE,
+							NULL, NULL, NULL);
 	DefineCustomIntVariable("durable_wf.suspend_after",
 							"How long a body that waits keeps its executor.",
 							NULL,

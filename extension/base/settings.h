@@ -23,6 +23,7 @@ extern bool dwf_setting_paused;
 extern int	dwf_setting_max_executors;
 extern int	dwf_setting_suspend_after;
 extern int	dwf_setting_executor_idle_timeout;
+extern int	dwf_setting_careful_time;
 extern int	dwf_setting_max_attempts;
 extern int	dwf_setting_step_timeout;
 

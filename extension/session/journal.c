@@ -46,6 +46,7 @@
 #include "session/journal_taken.h"
 #include "session/journal_undone.h"
 #include "session/leftover.h"
+#include "session/light_commit.h"
 #include "session/result.h"
 #include "shared/claim.h"
 #include "shared/progress.h"
@@ -176,6 +177,7 @@ execute(FunctionCallInfo fcinfo, int step_no)
 
 	/* make the call; it may write, and so may its record */
 	dwf_guard_leave();
+	dwf_light_commit_note_call(current_call->function);
 	dwf_journal_taken_end_xact();
 	PG_TRY();
 	{

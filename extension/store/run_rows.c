@@ -370,25 +370,31 @@ is_held(Datum xmax)
 }
 
 /*
- * Is a row of a page, from that number on, due and executed by no session?  If
- * all of them are executed, and more rows may follow the page, that is
- * possible.
+ * Note what a page shows behind the row that was found, from that number on:
+ * is more due that no session executes, or may be, since more rows may follow
+ * the page; and else, when does the first of the others become due?
  */
-static bool
-follows(uint64 row, TimestampTz now, bool at_end)
+static void
+look_behind(DwfSearch *search, uint64 row, TimestampTz now, bool at_end)
 {
+	search->more = false;
+	search->later = DT_NOEND;
 	for (; row < SPI_processed; row++)
 	{
 		bool		isnull;
-		Datum		due = dwf_statement_column(row, 2, &isnull);
+		Datum		column = dwf_statement_column(row, 2, &isnull);
+		TimestampTz due = DatumGetTimestampTz(column);
 		Datum		id = dwf_statement_column(row, 1, &isnull);
 
-		if (DatumGetTimestampTz(due) > now)
-			return false;
-		if (!dwf_claims_exists(DatumGetTextPP(id)))
-			return true;
+		if (dwf_claims_exists(DatumGetTextPP(id)))
+			continue;
+		if (due <= now)
+			search->more = true;
+		else
+			search->later = due;
+		return;
 	}
-	return !at_end;
+	search->more = !at_end;
 }
 
 /*
@@ -429,7 +435,7 @@ search_page(DwfSearch *search, int limit, bool *found)
 		*found = !is_held(dwf_statement_column(i, 3, &isnull));
 		if (*found)
 		{
-			search->more = follows(i + 1, now, at_end);
+			look_behind(search, i + 1, now, at_end);
 			break;
 		}
 		dwf_store_search_held(search);

@@ -128,7 +128,8 @@ typedef struct DwfSearch
 	int			nheld;			/* how many were skipped since they are
 								 * locked, */
 	text	   *first_held;		/* ... and which is the first */
-	bool		more;			/* a hint: more were due behind it */
+	bool		more;			/* a hint: more were due behind it, or */
+	TimestampTz later;			/* ... the next one will be then */
 } DwfSearch;
 
 /* What a session needs to begin to execute a workflow */

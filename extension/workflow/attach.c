@@ -28,6 +28,8 @@
 #include "base/restricted.h"
 #include "session/identity.h"
 #include "session/journal.h"
+#include "session/light_commit.h"
+#include "session/wait.h"
 #include "session/wakeup.h"
 #include "shared/claim.h"
 #include "shared/claims.h"
@@ -160,14 +162,17 @@ dwf_attach_body(text *workflow_id, Oid role, DwfClaimed *claimed,
 				bool *held)
 {
 	int			holder_pid;
+	bool		has_crashed;
 	DwfLife		life;
 
 	*held = false;
 	if (!dwf_claim_take(workflow_id, NULL, &holder_pid))
 		return false;
-	if (dwf_store_claim(workflow_id, role, dwf_crash_is_noted(workflow_id),
-						claimed))
+	has_crashed = dwf_crash_is_noted(workflow_id);
+	if (dwf_store_claim(workflow_id, role, has_crashed, claimed))
 	{
+		if (claimed->attempts == 1 && !has_crashed)
+			dwf_light_commit_note_claim();
 		dwf_journal_begin(workflow_id, claimed->last_step);
 		return true;
 	}

@@ -154,7 +154,7 @@ cmp_ok(before_the_other('true', q{SELECT wf_set_event('go', '1', 'w')}),
 # A notification of one workflow does not read what the others wait for.
 {
 	sql(q{CALL suspend_all(false)});
-	sql(q{UPDATE durable_wf.wait SET door = 'n', wait_id = 1});
+	sql(q{UPDATE durable_wf.wait SET door = 'n', wait_id = 1; ANALYZE durable_wf.wait});
 	my ($waiting, $read) = split /\n/, sql(<<'SQL');
 BEGIN;
 SELECT count(waiting_since) FROM generate_series(1, 10) n, wf_notify('go', '1', 'crowd ' || n);

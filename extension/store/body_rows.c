@@ -138,8 +138,8 @@ static DwfStatement suspended_query = {
 static DwfStatement suspended_one_query = {
 	"SELECT a.workflow_id, a.wait_id, a.since, a.deadline"
 	" FROM durable_wf.wait a"
-	" WHERE a.workflow_id" EQ "$2 AND a.door" EQ "'n' AND a.key" EQ "$1"
-	" AND a.wait_id IS NOT NULL",
+	" WHERE a.target_id" EQ "$2 AND a.door" EQ "'n' AND a.key" EQ "$1"
+	" AND a.workflow_id" EQ "$2 AND a.wait_id IS NOT NULL",
 	2, {TEXTOID, TEXTOID}, NULL
 };
 

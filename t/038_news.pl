@@ -151,5 +151,18 @@ cmp_ok(
 cmp_ok(before_the_other('true', q{SELECT wf_set_event('go', '1', 'w')}),
 	'<', 600, 'crowd: all wait for one event');
 
+# A notification of one workflow does not read what the others wait for.
+{
+	sql(q{CALL suspend_all(false)});
+	sql(q{UPDATE durable_wf.wait SET door = 'n', wait_id = 1; ANALYZE durable_wf.wait});
+	my ($waiting, $read) = split /\n/, sql(<<'SQL');
+BEGIN;
+SELECT count(waiting_since) FROM generate_series(1, 10) n, wf_notify('go', '1', 'crowd ' || n);
+SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_all_tables WHERE relid = 'durable_wf.wait'::regclass;
+SQL
+	is($waiting, 10, 'crowd: ten are notified, and were waiting');
+	cmp_ok($read, '<', 100, 'crowd: the others are not read');
+}
+
 $node->stop;
 done_testing();

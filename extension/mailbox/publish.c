@@ -89,6 +89,20 @@ compare_waiters(const ListCell *a, const ListCell *b)
 	return (left->wait_id > right->wait_id) - (left->wait_id < right->wait_id);
 }
 
+/* The waiters at an address, and the suspended ones, in that order */
+static List *
+list_waiters(const DwfAddress *address)
+{
+	List	   *waiters = dwf_waiter_list_at(address);
+
+	if (OidIsValid(dwf_catalog_find_relation("wait")))
+		waiters = list_concat(waiters,
+							  dwf_store_suspended(address->key,
+												  address->workflow_id));
+	list_sort(waiters, compare_waiters);
+	return waiters;
+}
+
 /*
  * The waiters for an event id, suspended ones included, sorted by workflow,
  * then longest wait first.
@@ -96,12 +110,9 @@ compare_waiters(const ListCell *a, const ListCell *b)
 List *
 dwf_publish_waiters(text *event_id)
 {
-	List	   *waiters = dwf_waiter_list_broadcast(event_id);
+	DwfAddress	address = {DWF_DOOR_BROADCAST, NULL, event_id};
 
-	if (OidIsValid(dwf_catalog_find_relation("wait")))
-		waiters = list_concat(waiters, dwf_store_suspended(event_id));
-	list_sort(waiters, compare_waiters);
-	return waiters;
+	return list_waiters(&address);
 }
 
 /*
@@ -133,15 +144,19 @@ answer(const DwfWaiterInfo *waiter, text *event_id, Datum payload,
 	return message_id;
 }
 
-/* The waiter of a workflow that waits longest for the event id, or NULL */
+/*
+ * The waiter of a workflow that waits longest for the event id, or NULL.  Does
+ * not read those of other workflows, of which there may be many.
+ */
 static DwfWaiterInfo *
 find_waiter(text *workflow_id, text *event_id)
 {
+	DwfAddress	address = {DWF_DOOR_NOTIFY, workflow_id, event_id};
 	ListCell   *cell;
 
 	if (!dwf_preloaded())
 		return NULL;
-	foreach(cell, dwf_publish_waiters(event_id))
+	foreach(cell, list_waiters(&address))
 	{
 		DwfWaiterInfo *waiter = lfirst(cell);
 

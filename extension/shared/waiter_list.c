@@ -60,14 +60,13 @@ list_broadcast(DwfLink *link, DwfWaiter *waiter, void *list)
 		*(List **) list = lappend(*(List **) list, info);
 }
 
-/* The sessions of this database that wait for an event id, longest first */
+/* Sessions at an address whose wait a broadcast may answer, longest first */
 List *
-dwf_waiter_list_broadcast(text *event_id)
+dwf_waiter_list_at(const DwfAddress *address)
 {
-	DwfAddress	address = {DWF_DOOR_BROADCAST, NULL, event_id};
 	List	   *found = NIL;
 
-	dwf_waiter_visit_address(dwf_address_hash(&address), list_broadcast,
+	dwf_waiter_visit_address(dwf_address_hash(address), list_broadcast,
 							 &found);
 	return found;
 }

@@ -29,7 +29,6 @@
 #include "session/identity.h"
 #include "session/journal.h"
 #include "session/light_commit.h"
-#include "session/wait.h"
 #include "session/wakeup.h"
 #include "shared/claim.h"
 #include "shared/claims.h"

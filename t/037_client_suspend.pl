@@ -62,7 +62,7 @@ sub work
 {
 	my ($session, $queue, $procedure) = @_;
 
-	outcome($session, "CALL wf_attach_next('$queue', '60 s', NULL)") =~ /^[\w ]+$/m
+	outcome($session, "CALL wf_attach_next('$queue', '60 s', NULL)") =~ /^[\w -]+$/m
 	  or die 'there is no work';
 	return outcome($session, "CALL $procedure()") =~ /ERROR:  (\w+)/ ? $1 : '';
 }
@@ -328,7 +328,11 @@ sub attempt
 		push @clients, session();
 		outcome($clients[-1], "SELECT wf_attach_next('had $n'); SELECT wf_begin_step('work')");
 	}
-	kill_backend($clients[1]{pid}, @clients);
+	# (a client that left before the server ends it would count)
+	kill 'KILL', $clients[1]{pid} or die "kill: $!";
+	until_true(sub { !grep { -d "/proc/$_->{pid}" } @clients }, 'all processes are gone');
+	last_words(@clients);
+	poll('SELECT true');
 	is(join(', ', map { attempt("had $_") } 1 .. 3), 'had 1 1, had 2 2, had 3 1', 'a crash counts against what had the process');
 	foreach my $mode ('immediate', 'fast')
 	{

@@ -220,7 +220,8 @@ foreach my $file (@files)
 	my $name = $file =~ s{^\Q$top\E/}{}r;
 	my $database = $name =~ s/\W+/_/gr;
 	my @blocks = blocks($file);
-	my $examples = grep { $_->{mark} eq 'sql' } @blocks;
+	# those in TypeScript and Python are run by t/node and t/python
+	my $examples = grep { $_->{mark} =~ /^(sql|ts|py)$/ } @blocks;
 
 	cmp_ok($examples, '>', 5, "$name has examples");
 	$node->safe_psql('postgres', qq{CREATE DATABASE "$database"});

@@ -303,5 +303,100 @@ ROLLBACK;
 SELECT * FROM trip();
 SELECT wf_recv('t', '0', 'direct'), wf_recv('t', '0', 'direct'), wf_recv('t', '0', 'direct');
 
+-- ----- items of streams
+
+CREATE FUNCTION append(OUT written text, OUT items text) LANGUAGE plpgsql AS $$
+BEGIN
+    written := test.state($q$SELECT wf_write_stream('s', '1', 'direct'), wf_write_stream('s', '{"a": 2}', 'direct')$q$);
+    items := (SELECT string_agg(concat_ws(' ', item_no, value), ', ' ORDER BY n)
+                FROM wf_read_stream('direct', 's', timeout => '0') WITH ORDINALITY AS r (item_no, value, ended, n));
+END$$;
+
+BEGIN;
+SELECT * FROM append();
+SELECT pg_stat_get_xact_tuples_inserted('durable_wf.stream_item'::regclass) AS inserted;
+SAVEPOINT s;
+SELECT * FROM append();
+ROLLBACK TO s;
+SELECT * FROM append();
+SELECT item_no FROM wf_read_stream('direct', 's', 1, 2);
+ROLLBACK;
+SELECT * FROM append();
+
+-- a number that this session has written is gone, and so are those before it
+BEGIN;
+TRUNCATE durable_wf.stream_item;
+SELECT * FROM append();
+ROLLBACK;
+BEGIN;
+DELETE FROM durable_wf.stream_item WHERE item_no = 2;
+SELECT * FROM append();
+ROLLBACK;
+
+-- a query that has begun does not see what is written, the next one does
+BEGIN;
+DECLARE before CURSOR FOR SELECT item_no FROM durable_wf.stream_item WHERE workflow_id = 'direct';
+SELECT wf_write_stream('s', '3', 'direct');
+FETCH ALL before;
+SELECT max(item_no) FROM durable_wf.stream_item WHERE workflow_id = 'direct';
+ROLLBACK;
+
+-- large values, as they are kept in a table of their own
+SELECT wf_write_stream('large', payload, 'direct') FROM large;
+SELECT value = payload AS same FROM large, wf_read_stream('direct', 'large');
+
+-- one snapshot
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT * FROM append();
+ROLLBACK;
+BEGIN ISOLATION LEVEL SERIALIZABLE;
+SELECT * FROM append();
+ROLLBACK;
+
+-- what the executor does beside writing the row
+CREATE FUNCTION see_item() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO direct_test.seen (what) VALUES (NEW.value);
+    NEW.value := to_jsonb(ARRAY[NEW.value]);
+    RETURN NEW;
+END$$;
+BEGIN;
+CREATE TRIGGER a BEFORE INSERT ON durable_wf.stream_item FOR EACH ROW EXECUTE FUNCTION see_item();
+SELECT * FROM append();
+SELECT seen();
+ROLLBACK;
+BEGIN;
+ALTER TABLE durable_wf.stream_item DISABLE TRIGGER note_arrival;
+SELECT * FROM append();
+ROLLBACK;
+BEGIN;
+CREATE RULE a AS ON INSERT TO durable_wf.stream_item DO ALSO INSERT INTO direct_test.seen (what) VALUES ('rule insert');
+SELECT * FROM append();
+SELECT seen();
+ROLLBACK;
+BEGIN;
+ALTER TABLE durable_wf.stream_item ADD CHECK (value <> '{"a": 2}') NOT VALID;
+SELECT * FROM append();
+ROLLBACK;
+BEGIN;
+ALTER TABLE durable_wf.stream_item ADD COLUMN more text DEFAULT 'more', ALTER written_at SET DEFAULT '2001-02-03';
+SELECT * FROM append();
+SELECT item_no, more, written_at::date < '2002-01-01' AS by_default FROM durable_wf.stream_item
+ WHERE workflow_id = 'direct' AND stream = 's' ORDER BY 1;
+ROLLBACK;
+BEGIN;
+CREATE UNIQUE INDEX more ON durable_wf.stream_item (value) WHERE workflow_id = 'direct' AND stream = 's';
+SELECT * FROM append();
+ROLLBACK;
+BEGIN;
+CREATE TABLE more_items () INHERITS (durable_wf.stream_item);
+SELECT * FROM append();
+ROLLBACK;
+BEGIN;
+ALTER TABLE durable_wf.stream_item FORCE ROW LEVEL SECURITY;
+SELECT * FROM append();
+ROLLBACK;
+SELECT * FROM append();
+
 SELECT wf_cancel('direct');
 DROP SCHEMA direct_test CASCADE;

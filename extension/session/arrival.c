@@ -290,6 +290,14 @@ dwf_arrival_note_item(const DwfAddress *address, Oid table, int64 message_id)
 	dwf_wakeup_note_arrival(address, queue.hash, 1, 0);
 }
 
+/* Note, as the trigger does, that a stream's item is about to be written */
+void
+dwf_arrival_note_stream(const DwfAddress *address, uint64 hash)
+{
+	Assert(address->door == DWF_DOOR_STREAM);
+	dwf_wakeup_note_arrival(address, hash, 1, 0);
+}
+
 /* Note, as the trigger does, that an event is about to be written */
 void
 dwf_arrival_note_event(const DwfAddress *address)

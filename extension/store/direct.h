@@ -18,6 +18,7 @@
 
 #include "shared/address.h"
 #include "store/store.h"
+#include "store/stream_rows.h"
 
 /* A table that is open, and its primary key */
 typedef struct DwfDirect
@@ -72,5 +73,13 @@ extern bool dwf_direct_lowest(const DwfAddress *queue, uint64 hash,
 extern bool dwf_direct_oldest(const DwfAddress *queues, const uint64 *hashes,
 							  const int64 *start, int count, int *oldest,
 							  int64 *message_id);
+
+/* direct_stream.c */
+extern bool dwf_direct_open_items(DwfDirect *direct);
+extern int64 dwf_direct_append(DwfDirect *direct, const DwfAddress *stream,
+							   uint64 hash, Datum value);
+extern int	dwf_direct_read_items(text *workflow_id, text *stream,
+								  int64 after, int limit,
+								  DwfStreamItem **items);
 
 #endif							/* DWF_DIRECT_H */

@@ -305,6 +305,23 @@ dwf_store_stream_state(text *workflow_id, text *stream, DwfLife *life,
 	return found;
 }
 
+/* Is a stream closed?  As far as a statement would see it here. */
+bool
+dwf_store_stream_is_closed(text *workflow_id, text *stream)
+{
+	Relation	table = table_open(dwf_catalog_relation("stream"), AccessShareLock);
+	Snapshot	snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	SysScanDesc scan = begin_scan(table, workflow_id, stream, snapshot);
+	HeapTuple	row = systable_getnext(scan);
+	bool		closed = HeapTupleIsValid(row) &&
+	!heap_attisnull(row, DWF_STREAM_CLOSED_AT, RelationGetDescr(table));
+
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(table, NoLock);
+	return closed;
+}
+
 /* Does another transaction that has not ended hold this version of a row? */
 static bool
 is_held(HeapTuple row)

@@ -36,6 +36,7 @@ extern int64 dwf_store_append_many(text *workflow_id, text *stream,
 extern bool dwf_store_close_stream(text *workflow_id, text *stream, Oid role);
 extern bool dwf_store_stream_state(text *workflow_id, text *stream,
 								   DwfLife *life, bool *closed);
+extern bool dwf_store_stream_is_closed(text *workflow_id, text *stream);
 extern bool dwf_store_stream_has_writer(text *workflow_id, text *stream);
 extern bool dwf_store_stream_has_more(text *workflow_id, text *stream,
 									  int64 after);

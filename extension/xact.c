@@ -25,6 +25,7 @@
 #include "shared/claim.h"
 #include "shared/prepared.h"
 #include "shared/presence.h"
+#include "store/direct.h"
 #include "workflow/family.h"
 
 #include "shared/interest.h"
@@ -81,6 +82,7 @@ xact_callback(XactEvent event, void *arg)
 	dwf_presence_end_xact();
 	dwf_journal_end_xact(event != XACT_EVENT_ABORT);
 	dwf_journal_taken_end_xact();
+	dwf_direct_end_xact(event == XACT_EVENT_COMMIT);
 	dwf_claim_end_xact(event != XACT_EVENT_ABORT);
 }
 
@@ -98,6 +100,7 @@ subxact_callback(SubXactEvent event, SubTransactionId subid,
 	dwf_interest_end_subxact(subid);
 	dwf_journal_end_subxact(subid);
 	dwf_journal_taken_end_subxact(subid);
+	dwf_direct_end_subxact(subid);
 	dwf_claim_end_subxact(subid);
 }
 

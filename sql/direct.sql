@@ -398,5 +398,23 @@ SELECT * FROM append();
 ROLLBACK;
 SELECT * FROM append();
 
+-- the stream is made anew under its name, and in one that goes on
+SELECT * FROM append();
+BEGIN;
+DELETE FROM durable_wf.stream_item WHERE workflow_id = 'direct';
+DELETE FROM durable_wf.stream WHERE workflow_id = 'direct';
+SELECT * FROM append();
+SELECT * FROM append();
+SAVEPOINT s;
+SELECT wf_write_stream('s', '5', 'direct');
+SAVEPOINT t;
+SELECT wf_write_stream('s', '6', 'direct');
+RELEASE t;
+ROLLBACK TO s;
+SELECT wf_write_stream('s', '5', 'direct'), wf_write_stream_many('s', '{6,7}', 'direct'), wf_write_stream('s', '8', 'direct');
+ROLLBACK;
+SELECT item_no FROM wf_read_stream('direct', 's', 2);
+SELECT wf_write_stream('s', '5', 'direct');
+
 SELECT wf_cancel('direct');
 DROP SCHEMA direct_test CASCADE;

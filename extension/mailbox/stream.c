@@ -41,14 +41,17 @@
  * another transaction has locked it.
  */
 static bool
-take_turn(text *workflow_id, text *stream)
+take_turn(DwfStreamTurn *turn, text *workflow_id, text *stream)
 {
-	DwfAddress	address = {DWF_DOOR_TURN, workflow_id, stream};
+	DwfAddress	note = {DWF_DOOR_TURN, workflow_id, stream};
+	DwfAddress	address = {DWF_DOOR_STREAM, workflow_id, stream};
 	DwfStreamState state;
 
-	dwf_wakeup_note_turn(&address);
-	while ((state = dwf_store_lock_stream(workflow_id, stream,
-										  GetUserId())) == DWF_STREAM_REFUSED)
+	turn->address = address;
+	turn->hash = dwf_address_hash(&address);
+	dwf_wakeup_note_turn(&note);
+	while ((state = dwf_store_lock_stream(turn, GetUserId())) ==
+		   DWF_STREAM_REFUSED)
 	{
 		CHECK_FOR_INTERRUPTS();
 		dwf_identity_check_live(workflow_id, GetUserId());
@@ -58,9 +61,9 @@ take_turn(text *workflow_id, text *stream)
 
 /* Take a turn to write; raises 55000 when the stream is closed */
 static void
-take_turn_to_write(text *workflow_id, text *stream)
+take_turn_to_write(DwfStreamTurn *turn, text *workflow_id, text *stream)
 {
-	if (!take_turn(workflow_id, stream))
+	if (!take_turn(turn, workflow_id, stream))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("stream \"%s\" of workflow \"%s\" is closed",
@@ -85,21 +88,16 @@ report_refused(text *workflow_id)
  * role's.  The note comes before the effect.
  */
 static int64
-append(text *workflow_id, text *stream, Datum value)
+append(const DwfStreamTurn *turn, Datum value)
 {
-	DwfAddress	address = {DWF_DOOR_STREAM, workflow_id, stream};
-	uint64		hash;
 	DwfDirect	direct;
-	int64		item_no = 0;
+	int64		item_no;
 
 	if (!dwf_direct_open_items(&direct))
-		return dwf_store_append(workflow_id, stream, value, GetUserId());
-	if (dwf_probe_accepts(workflow_id, GetUserId()))
-	{
-		hash = dwf_address_hash(&address);
-		dwf_arrival_note_stream(&address, hash);
-		item_no = dwf_direct_append(&direct, &address, hash, value);
-	}
+		return dwf_store_append(turn->address.workflow_id, turn->address.key,
+								value, GetUserId());
+	dwf_arrival_note_stream(&turn->address, turn->hash);
+	item_no = dwf_direct_append(&direct, turn, value);
 	dwf_direct_close(&direct);
 	return item_no;
 }
@@ -112,11 +110,12 @@ do_wf_write_stream(PG_FUNCTION_ARGS)
 	text	   *stream = dwf_args_name(fcinfo, 0, "stream", DWF_KEY_MAX);
 	Datum		value = dwf_args_payload(fcinfo, 1);
 	text	   *workflow_id = dwf_identity_argument(fcinfo, 2);
+	DwfStreamTurn turn;
 	int64		item_no;
 
 	dwf_store_require_writable("wf_write_stream");
-	take_turn_to_write(workflow_id, stream);
-	item_no = append(workflow_id, stream, value);
+	take_turn_to_write(&turn, workflow_id, stream);
+	item_no = append(&turn, value);
 	if (item_no == 0)
 		report_refused(workflow_id);
 	PG_RETURN_INT64(item_no);
@@ -133,6 +132,7 @@ do_wf_write_stream_many(PG_FUNCTION_ARGS)
 	int			count = dwf_args_array(fcinfo, 1, "items", JSONBOID, &values,
 									   &nulls);
 	text	   *workflow_id;
+	DwfStreamTurn turn;
 	Datum		array;
 	int64		item_no;
 
@@ -148,7 +148,7 @@ do_wf_write_stream_many(PG_FUNCTION_ARGS)
 
 	array = PointerGetDatum(construct_array(values, count, JSONBOID, -1, false,
 											TYPALIGN_INT));
-	take_turn_to_write(workflow_id, stream);
+	take_turn_to_write(&turn, workflow_id, stream);
 	item_no = dwf_store_append_many(workflow_id, stream, array, GetUserId());
 	if (item_no == 0)
 		report_refused(workflow_id);
@@ -162,9 +162,10 @@ do_wf_close_stream(PG_FUNCTION_ARGS)
 {
 	text	   *stream = dwf_args_name(fcinfo, 0, "stream", DWF_KEY_MAX);
 	text	   *workflow_id = dwf_identity_argument(fcinfo, 1);
+	DwfStreamTurn turn;
 
 	dwf_store_require_writable("wf_close_stream");
-	if (take_turn(workflow_id, stream) &&
+	if (take_turn(&turn, workflow_id, stream) &&
 		!dwf_store_close_stream(workflow_id, stream, GetUserId()))
 		report_refused(workflow_id);
 	PG_RETURN_VOID();

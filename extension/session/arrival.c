@@ -31,6 +31,7 @@
 
 #include "session/wakeup.h"
 #include "shared/address.h"
+#include "shared/appends.h"
 #include "shared/queue_head.h"
 #include "shared/waiter.h"
 #include "store/catalog.h"
@@ -259,6 +260,8 @@ dwf_note_arrival(PG_FUNCTION_ARGS)
 	hash = dwf_address_hash(&address);
 	if (dwf_door_is_queue(address.door))
 		report_item(row, trigger->tg_relation, hash);
+	else if (address.door == DWF_DOOR_STREAM)
+		(void) dwf_appends_note(hash);
 	else if (address.door == DWF_DOOR_LIFE &&
 			 TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 		check_home(row, RelationGetDescr(trigger->tg_relation));

@@ -22,6 +22,7 @@
 #include "storage/shmem.h"
 
 #include "shared/address.h"
+#include "shared/appends.h"
 #include "shared/claim.h"
 #include "shared/counters.h"
 #include "shared/crash.h"
@@ -69,6 +70,7 @@ static const Part parts[] = {
 	PART_WITH_LOCKS(returned, 1),
 	PART(presence),
 	PART(queue_head),
+	PART(appends),
 	PART(horizon),
 	PART(executors),
 	{.init = dwf_crash_init_shared},

@@ -76,8 +76,10 @@ extern bool dwf_direct_oldest(const DwfAddress *queues, const uint64 *hashes,
 
 /* direct_stream.c */
 extern bool dwf_direct_open_items(DwfDirect *direct);
-extern int64 dwf_direct_append(DwfDirect *direct, const DwfAddress *stream,
-							   uint64 hash, Datum value);
+extern int64 dwf_direct_append(DwfDirect *direct, const DwfStreamTurn *turn,
+							   Datum value);
+extern void dwf_direct_end_subxact(SubTransactionId subid);
+extern void dwf_direct_end_xact(bool is_committed);
 extern int	dwf_direct_read_items(text *workflow_id, text *stream,
 								  int64 after, int limit,
 								  DwfStreamItem **items);

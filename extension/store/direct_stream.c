@@ -3,11 +3,11 @@
  * direct_stream.c
  *	  Rows without a statement: items of streams.
  *
- * A scan of an index reads all entries of a page that fit its keys before it
- * returns the first.  So each session keeps the number that it has written
- * last to a stream, and looks for the last item from there on; if there is
- * none, among all.  What is kept is a hint: the highest number of those from
- * any number on is the highest of all.
+ * Each session keeps the number that it has written last to a stream.  If that
+ * is the last one still, no index is searched (is_last()).  Else the search
+ * begins there, since a scan of an index reads all entries of a page that fit
+ * its keys before it returns the first; and if there is none, at the first.
+ * The highest number of those from any number on is the highest of all.
  *
  *-------------------------------------------------------------------------
  */
@@ -26,6 +26,9 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+
+#include "base/compat.h"
+#include "shared/appends.h"
 
 #define ITEM_WORKFLOW_ID	1
 #define ITEM_STREAM			2
@@ -75,15 +78,60 @@ column_of(DwfDirect *direct, HeapTuple row, AttrNumber column)
 
 /* ----- append ----- */
 
-#define HINTS	256				/* a power of two */
+#define HINTS	64				/* a power of two */
 
+/* What this session has appended last to the stream of this hash */
 typedef struct Hint
 {
-	uint64		hash;			/* of the stream's address */
-	int64		last;			/* the number that was written last */
+	uint64		hash;
+	int64		last;			/* its number */
+	uint64		noted;			/* by dwf_appends_note() */
+	SubTransactionId subid;		/* in which subtransaction; 0: committed */
+	Oid			file;			/* in which file */
+	ItemPointerData tid;		/* with which version of the stream's row */
+	TransactionId xmin;
 } Hint;
 
 static Hint hints[HINTS];
+
+/* Has this transaction appended something that is kept? */
+static bool has_appended = false;
+
+/* What this transaction has appended since a subtransaction began is undone */
+void
+dwf_direct_end_subxact(SubTransactionId subid)
+{
+	for (int i = 0; has_appended && i < HINTS; i++)
+		if (hints[i].subid >= subid)
+			hints[i].hash = 0;
+}
+
+/* The transaction has ended: what it has appended is committed, or unknown */
+void
+dwf_direct_end_xact(bool is_committed)
+{
+	if (!is_committed)
+		dwf_direct_end_subxact(TopSubTransactionId);
+	for (int i = 0; has_appended && i < HINTS; i++)
+		hints[i].subid = InvalidSubTransactionId;
+	has_appended = false;
+}
+
+/*
+ * Is what this session has appended last the last item?  So it is if that was
+ * not undone, nobody has appended since, and the stream is the same, and
+ * not one that was made anew under its name.
+ */
+static bool
+is_last(const Hint *hint, const DwfStreamTurn *turn, Relation table)
+{
+	return hint->hash == turn->hash && hint->file == DWF_FILE_OF(table) &&
+		ItemPointerIsValid(&turn->tid) &&
+		ItemPointerEquals((ItemPointer) &hint->tid,
+						  (ItemPointer) &turn->tid) &&
+		hint->xmin == turn->xmin &&
+		dwf_appends_none_since(turn->hash, hint->noted);
+}
 
 /* The highest number of a stream from a number on; 0 if there is none */
 static int64
@@ -133,23 +181,34 @@ dwf_direct_open_items(DwfDirect *direct)
 /*
  * Append a value to a stream that this transaction has locked, as
  * dwf_store_append() does; returns its number.  The caller has looked that the
- * workflow lives, and has done the work of the trigger.
+ * workflow lives, and has done the work of the trigger but for the count.
  */
 int64
-dwf_direct_append(DwfDirect *direct, const DwfAddress *stream, uint64 hash,
-				  Datum value)
+dwf_direct_append(DwfDirect *direct, const DwfStreamTurn *turn, Datum value)
 {
-	Hint	   *hint = &hints[hash & (HINTS - 1)];
+	Hint	   *hint = &hints[turn->hash & (HINTS - 1)];
 	Snapshot	snapshot = dwf_direct_push_snapshot();
 	int64		last = 0;
 
-	if (hint->hash == hash)
-		last = last_from(direct, stream, hint->last, snapshot);
+	/* find the last number */
+	if (is_last(hint, turn, direct->table))
+		last = hint->last;
+	else if (hint->hash == turn->hash)
+		last = last_from(direct, &turn->address, hint->last, snapshot);
 	if (last == 0)
-		last = last_from(direct, stream, 1, snapshot);
-	insert_item(direct, stream, last + 1, value);
-	hint->hash = hash;
+		last = last_from(direct, &turn->address, 1, snapshot);
+
+	/* keep the next one; an error from now on undoes both */
+	hint->hash = turn->hash;
 	hint->last = last + 1;
+	hint->noted = dwf_appends_note(turn->hash);
+	hint->subid = GetCurrentSubTransactionId();
+	hint->file = DWF_FILE_OF(direct->table);
+	hint->tid = turn->tid;
+	hint->xmin = turn->xmin;
+	has_appended = true;
+
+	insert_item(direct, &turn->address, last + 1, value);
 	PopActiveSnapshot();
 	CommandCounterIncrement();
 	return last + 1;

@@ -10,15 +10,30 @@
 
 #include "base/durable_wf.h"
 
+#include "storage/itemptr.h"
+
+#include "shared/address.h"
 #include "store/store.h"
 
 /* What became of an attempt to lock a stream */
 typedef enum DwfStreamState
 {
 	DWF_STREAM_REFUSED,
+	DWF_STREAM_BUSY,			/* within stream_rows.c */
 	DWF_STREAM_OPEN,
 	DWF_STREAM_CLOSED
 } DwfStreamState;
+
+/* A stream that this transaction has locked */
+typedef struct DwfStreamTurn
+{
+	DwfAddress	address;
+	uint64		hash;			/* of the address */
+
+	/* which version of its row; invalid if this transaction has made it */
+	ItemPointerData tid;
+	TransactionId xmin;
+} DwfStreamTurn;
 
 /* An item of a stream; the value is jsonb */
 typedef struct DwfStreamItem
@@ -27,8 +42,7 @@ typedef struct DwfStreamItem
 	Datum		value;
 } DwfStreamItem;
 
-extern DwfStreamState dwf_store_lock_stream(text *workflow_id, text *stream,
-											Oid role);
+extern DwfStreamState dwf_store_lock_stream(DwfStreamTurn *turn, Oid role);
 extern int64 dwf_store_append(text *workflow_id, text *stream, Datum value,
 							  Oid role);
 extern int64 dwf_store_append_many(text *workflow_id, text *stream,

@@ -27,6 +27,7 @@
 #include "shared/claim.h"
 #include "shared/prepared.h"
 #include "shared/presence.h"
+#include "store/direct.h"
 #include "workflow/family.h"
 
 #include "shared/interest.h"
@@ -86,6 +87,7 @@ xact_callback(XactEvent event, void *arg)
 	dwf_journal_end_xact(event != XACT_EVENT_ABORT);
 	dwf_journal_open_end_xact(event != XACT_EVENT_ABORT);
 	dwf_journal_taken_end_xact();
+	dwf_direct_end_xact(event == XACT_EVENT_COMMIT);
 	dwf_claim_end_xact(event != XACT_EVENT_ABORT);
 }
 
@@ -104,6 +106,7 @@ subxact_callback(SubXactEvent event, SubTransactionId subid,
 	dwf_journal_end_subxact(subid);
 	dwf_journal_open_end_subxact(subid);
 	dwf_journal_taken_end_subxact(subid);
+	dwf_direct_end_subxact(subid);
 	dwf_claim_end_subxact(subid);
 }
 

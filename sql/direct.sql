@@ -438,8 +438,6 @@ SAVEPOINT s;
 SELECT wf_write_stream_many('s', '{4,5}', 'direct'), wf_write_stream('other', '6', 'direct');
 ROLLBACK TO s;
 SELECT wf_write_stream('s', '7', 'direct'), wf_write_stream('other', '8', 'direct');
--- items that are not there any more
-DELETE FROM durable_wf.stream_item WHERE workflow_id = 'direct' AND item_no > 2;
 SELECT wf_write_stream('s', '9', 'direct'), wf_write_stream('other', '10', 'direct');
 SELECT * FROM wf_read_stream('direct', 's', 0, 10, '0');
 SELECT count(wf_write_stream('s', to_jsonb(i), 'direct')) FROM generate_series(1, 1000) i;
@@ -478,5 +476,120 @@ SELECT * FROM publish();
 SELECT * FROM append();
 SELECT wf_recv('t', '0', 'direct'), wf_recv('t', '0', 'direct'), wf_recv('t', '0', 'direct');
 
+-- ----- items of streams
+
+SELECT wf_start('items');
+
+CREATE FUNCTION append_one(OUT written text, OUT items text) LANGUAGE plpgsql AS $$
+BEGIN
+    written := test.state($q$SELECT wf_write_stream('s', '1', 'items'), wf_write_stream('s', '{"a": 2}', 'items')$q$);
+    items := (SELECT string_agg(concat_ws(' ', item_no, value), ', ' ORDER BY n)
+                FROM wf_read_stream('items', 's', timeout => '0') WITH ORDINALITY AS r (item_no, value, ended, n));
+END$$;
+
+BEGIN;
+SELECT * FROM append_one();
+SAVEPOINT s;
+SELECT * FROM append_one();
+ROLLBACK TO s;
+SELECT * FROM append_one();
+SELECT item_no FROM wf_read_stream('items', 's', 1, 2);
+ROLLBACK;
+SELECT * FROM append_one();
+
+-- a number that this session has written is gone, and so are those before it
+BEGIN;
+TRUNCATE durable_wf.stream_item;
+SELECT * FROM append_one();
+ROLLBACK;
+BEGIN;
+DELETE FROM durable_wf.stream_item WHERE item_no = 2;
+SELECT * FROM append_one();
+ROLLBACK;
+
+-- a query that has begun does not see what is written, the next one does
+BEGIN;
+DECLARE before CURSOR FOR SELECT item_no FROM durable_wf.stream_item WHERE workflow_id = 'items';
+SELECT wf_write_stream('s', '3', 'items');
+FETCH ALL before;
+SELECT max(item_no) FROM durable_wf.stream_item WHERE workflow_id = 'items';
+ROLLBACK;
+
+-- large values, as they are kept in a table of their own
+SELECT wf_write_stream('large', payload, 'items') FROM large;
+SELECT value = payload AS same FROM large, wf_read_stream('items', 'large');
+
+-- one snapshot
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT * FROM append_one();
+ROLLBACK;
+BEGIN ISOLATION LEVEL SERIALIZABLE;
+SELECT * FROM append_one();
+ROLLBACK;
+
+-- what the executor does beside writing the row
+CREATE FUNCTION see_item() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO direct_test.seen (what) VALUES (NEW.value);
+    NEW.value := to_jsonb(ARRAY[NEW.value]);
+    RETURN NEW;
+END$$;
+BEGIN;
+CREATE TRIGGER a BEFORE INSERT ON durable_wf.stream_item FOR EACH ROW EXECUTE FUNCTION see_item();
+SELECT * FROM append_one();
+SELECT seen();
+ROLLBACK;
+BEGIN;
+ALTER TABLE durable_wf.stream_item DISABLE TRIGGER note_arrival;
+SELECT * FROM append_one();
+ROLLBACK;
+BEGIN;
+CREATE RULE a AS ON INSERT TO durable_wf.stream_item DO ALSO INSERT INTO direct_test.seen (what) VALUES ('rule insert');
+SELECT * FROM append_one();
+SELECT seen();
+ROLLBACK;
+BEGIN;
+ALTER TABLE durable_wf.stream_item ADD CHECK (value <> '{"a": 2}') NOT VALID;
+SELECT * FROM append_one();
+ROLLBACK;
+BEGIN;
+ALTER TABLE durable_wf.stream_item ADD COLUMN more text DEFAULT 'more', ALTER written_at SET DEFAULT '2001-02-03';
+SELECT * FROM append_one();
+SELECT item_no, more, written_at::date < '2002-01-01' AS by_default FROM durable_wf.stream_item
+ WHERE workflow_id = 'items' AND stream = 's' ORDER BY 1;
+ROLLBACK;
+BEGIN;
+CREATE UNIQUE INDEX more ON durable_wf.stream_item (value) WHERE workflow_id = 'items' AND stream = 's';
+SELECT * FROM append_one();
+ROLLBACK;
+BEGIN;
+CREATE TABLE more_items () INHERITS (durable_wf.stream_item);
+SELECT * FROM append_one();
+ROLLBACK;
+BEGIN;
+ALTER TABLE durable_wf.stream_item FORCE ROW LEVEL SECURITY;
+SELECT * FROM append_one();
+ROLLBACK;
+SELECT * FROM append_one();
+
+-- the stream is made anew under its name, and in one that goes on
+SELECT * FROM append_one();
+BEGIN;
+DELETE FROM durable_wf.stream_item WHERE workflow_id = 'items';
+DELETE FROM durable_wf.stream WHERE workflow_id = 'items';
+SELECT * FROM append_one();
+SELECT * FROM append_one();
+SAVEPOINT s;
+SELECT wf_write_stream('s', '5', 'items');
+SAVEPOINT t;
+SELECT wf_write_stream('s', '6', 'items');
+RELEASE t;
+ROLLBACK TO s;
+SELECT wf_write_stream('s', '5', 'items'), wf_write_stream_many('s', '{6,7}', 'items'), wf_write_stream('s', '8', 'items');
+ROLLBACK;
+SELECT item_no FROM wf_read_stream('items', 's', 2);
+SELECT wf_write_stream('s', '5', 'items');
+
+SELECT wf_cancel('items');
 SELECT wf_cancel('direct');
 DROP SCHEMA direct_test CASCADE;

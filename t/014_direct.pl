@@ -27,6 +27,10 @@ my @commands = (
 	q[SELECT wf_set_event('key', '9', 'ID')],
 	q[SELECT wf_set_event('key', '{"b": 10}', 'ID')],
 	q[BEGIN; SELECT wf_set_event('key', '11', 'ID'); SELECT wf_set_event('key', '12', 'ID'); SELECT wf_set_event('other', '13', 'ID'); COMMIT],
+	q[SELECT wf_write_stream('stream', '14', 'ID'), wf_write_stream('stream', '{"c": 15}', 'ID')],
+	q[BEGIN; SELECT wf_write_stream('stream', '16', 'ID'); SAVEPOINT s; SELECT wf_write_stream('stream', '17', 'ID'); ROLLBACK TO s; SELECT wf_write_stream('stream', '18', 'ID'); COMMIT],
+	q[SELECT wf_write_stream('stream', to_jsonb(repeat(md5('x'), 500)), 'ID'), wf_close_stream('stream', 'ID')],
+	q[SELECT item_no, length(value::text) FROM wf_read_stream('ID', 'stream', 1)],
 	# large values
 	q[SELECT wf_send('ID', to_jsonb(repeat(md5('x'), 500)))],
 	q[SELECT length(wf_recv(NULL, '0', 'ID')::text)],);
@@ -76,9 +80,11 @@ sub counts_are
 my $directly = decode('on', 'direct');
 counts_are('message', '9|0|8', 'items that were written and taken directly are counted');
 counts_are('event', '2|3|0', 'so are events');
+counts_are('stream_item', '6|0|0', 'and items of streams, with what was undone');
 my $stated = decode('off', 'stated');
 counts_are('message', '9|0|8', 'by statements');
 counts_are('event', '2|3|0', 'events, too');
+counts_are('stream_item', '6|0|0', 'items of streams, too');
 
 is($directly, $stated, 'logical decoding tells the same');
 my @taken = $directly =~ /table durable_wf\.message: DELETE: .*/g;
@@ -88,6 +94,7 @@ is($taken[0], q[table durable_wf.message: DELETE: message_id[bigint]:N workflow_
 like($directly, qr/message: INSERT: .*key\[text\]:'topic' payload\[jsonb\]:'\{"a": 2\}' wait_id\[bigint\]:null created_at/,
 	'an item that was sent, with all of its columns');
 like($directly, qr/event: UPDATE: .*value\[jsonb\]:'\{"b": 10\}'/, 'an event that has changed');
+is(join(' ', $directly =~ /stream_item: INSERT: .*item_no\[bigint\]:(\d+)/g), '1 2 3 4 5', 'items of a stream');
 unlike($directly, qr/payload\[jsonb\]:'[78]'/, 'nothing that was undone');
 
 # a standby and a crash have nothing new to repeat: the records are the server's

@@ -71,6 +71,13 @@ dwf_compat_wait_event(const char *name)
 #endif
 }
 
+/* Which file a table is in; another one after TRUNCATE and its like */
+#if PG_VERSION_NUM >= 160000
+#define DWF_FILE_OF(relation)	((Oid) (relation)->rd_locator.relNumber)
+#else
+#define DWF_FILE_OF(relation)	((relation)->rd_node.relNode)
+#endif
+
 /* Intervals can be infinite from 17 on; '-infinity' is caught as negative */
 static inline bool
 dwf_compat_interval_is_infinite(const Interval *span)

@@ -71,7 +71,7 @@ COMMENT ON POLICY stream_url_owner ON durable_wf.stream_url IS
 GRANT SELECT ON durable_wf.stream_url TO PUBLIC;
 
 -- Whoever reads has to know of an item, and that there will be none any more.
-CREATE TRIGGER note_arrival BEFORE INSERT ON durable_wf.stream_item
+CREATE TRIGGER note_arrival BEFORE INSERT OR UPDATE ON durable_wf.stream_item
     FOR EACH ROW EXECUTE FUNCTION durable_wf.note_arrival('stream_item');
 CREATE TRIGGER note_close BEFORE INSERT OR UPDATE ON durable_wf.stream
     FOR EACH ROW WHEN (NEW.closed_at IS NOT NULL)

@@ -16,7 +16,7 @@
  *	request		answered, or deleted
  *
  * Rows that are written without a statement (direct.c) fire no trigger: for
- * them the writer calls dwf_arrival_note_item() or dwf_arrival_note_value().
+ * them the writer calls dwf_arrival_note_item() and its like.
  *
  *-------------------------------------------------------------------------
  */
@@ -32,6 +32,7 @@
 #include "session/row_check.h"
 #include "session/wakeup.h"
 #include "shared/address.h"
+#include "shared/appends.h"
 #include "shared/queue_head.h"
 #include "shared/waiter.h"
 #include "store/catalog.h"
@@ -292,6 +293,8 @@ dwf_note_arrival(PG_FUNCTION_ARGS)
 	hash = dwf_address_hash(&address);
 	if (dwf_door_is_queue(address.door))
 		report_item(row, trigger->tg_relation, hash);
+	else if (address.door == DWF_DOOR_STREAM)
+		(void) dwf_appends_note(hash);
 	else if (address.door == DWF_DOOR_LIFE &&
 			 TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 		check_home(row, RelationGetDescr(trigger->tg_relation));
@@ -323,15 +326,21 @@ dwf_arrival_note_item(const DwfAddress *address, Oid table, int64 message_id)
 	dwf_wakeup_note_arrival(address, queue.hash, 1, 0);
 }
 
+/* Note, as the trigger does, that a stream's item is about to be written */
+void
+dwf_arrival_note_stream(const DwfAddress *address, uint64 hash)
+{
+	Assert(address->door == DWF_DOOR_STREAM);
+	dwf_wakeup_note_arrival(address, hash, 1, 0);
+}
+
 /*
- * Note, as the trigger does, that an event or an item of a stream is about to
- * be written.  It is not known yet by whom: the writer counts it when it has
- * been written.
+ * Note, as the trigger does, that an event is about to be written.  It is not
+ * known yet by whom: the writer counts it when it has been written.
  */
 void
-dwf_arrival_note_value(const DwfAddress *address, uint32 count)
+dwf_arrival_note_event(const DwfAddress *address, uint32 count)
 {
-	Assert(address->door == DWF_DOOR_EVENT ||
-		   address->door == DWF_DOOR_STREAM);
+	Assert(address->door == DWF_DOOR_EVENT);
 	dwf_wakeup_note_arrival(address, dwf_address_hash(address), count, 0);
 }

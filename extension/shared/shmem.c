@@ -22,6 +22,7 @@
 #include "storage/shmem.h"
 
 #include "shared/address.h"
+#include "shared/appends.h"
 #include "shared/claims.h"
 #include "shared/counters.h"
 #include "shared/crash.h"
@@ -75,6 +76,7 @@ static const Part parts[] = {
 	PART_WITH_LOCKS(returned, 1),
 	PART(presence),
 	PART(queue_head),
+	PART(appends),
 	PART(horizon),
 	PART(executors),
 	PART(progress),

@@ -85,15 +85,13 @@ extern DwfDirectResult dwf_direct_event(text *workflow_id, text *key,
 										DwfValue * value, DwfLife *life);
 
 /* direct_stream.c */
-extern DwfDirectResult dwf_direct_stream_state(text *workflow_id,
-											   text *stream, DwfLife *life,
-											   bool *closed);
+extern bool dwf_direct_open_items(DwfDirect *direct);
+extern int64 dwf_direct_append(DwfDirect *direct, const DwfStreamTurn *turn,
+							   Datum value);
+extern void dwf_direct_end_subxact(SubTransactionId subid);
+extern void dwf_direct_end_xact(bool is_committed);
 extern int	dwf_direct_read_items(text *workflow_id, text *stream,
 								  int64 after, int limit,
 								  DwfStreamItem **items);
-extern bool dwf_direct_open_items(DwfDirect *direct);
-extern int64 dwf_direct_append(DwfDirect *direct, text *workflow_id,
-							   text *stream, uint64 hash, const Datum *values,
-							   int count, Oid role);
 
 #endif							/* DWF_DIRECT_H */

@@ -1,12 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * direct_stream.c
- *	  Rows without a statement: streams are read, and items appended to them.
+ *	  Rows without a statement: items of streams.
  *
- * To append, the number of the last item is looked for, backward from the end
- * of the stream.  Such a scan reads all entries of the stream on the last page
- * of the index.  So the session keeps the number that it has written last, as
- * a hint, and looks from there on first.
+ * Each session keeps the number that it has written last to a stream.  If that
+ * is the last one still, no index is searched (is_last()).  Else the search
+ * begins there, since a scan of an index reads all entries of a page that fit
+ * its keys before it returns the first; and if there is none, at the first.
+ * The highest number of those from any number on is the highest of all.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,12 +24,12 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/fmgroids.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
-#include "utils/timestamp.h"
 
-#include "base/owner.h"
-#include "store/probe.h"
+#include "base/compat.h"
+#include "shared/appends.h"
 
 #define ITEM_WORKFLOW_ID	1
 #define ITEM_STREAM			2
@@ -37,7 +38,7 @@
 #define ITEM_WRITTEN_AT		5
 #define ITEM_COLUMNS		5
 
-static DwfDirectTable items = {
+static DwfDirectTable stream_items = {
 	.name = "stream_item",
 	.natts = ITEM_COLUMNS,
 	.types = {TEXTOID, TEXTOID, INT8OID, JSONBOID, TIMESTAMPTZOID},
@@ -46,31 +47,15 @@ static DwfDirectTable items = {
 	.keys = {ITEM_WORKFLOW_ID, ITEM_STREAM, ITEM_NO},
 	.nindexes = 1,
 	.trigger_type = TRIGGER_TYPE_ROW | TRIGGER_TYPE_BEFORE |
-	TRIGGER_TYPE_INSERT
+	TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE
 };
 
-/* Only read here */
-static DwfDirectTable streams = {
-	.name = "stream",
-	.natts = 3,
-	.types = {TEXTOID, TEXTOID, TIMESTAMPTZOID},
-	.nullable = DWF_STREAM_CLOSED_AT,
-	.nkeys = 2,
-	.keys = {DWF_STREAM_WORKFLOW_ID, DWF_STREAM_NAME},
-	.nindexes = 1,
-	.is_only_read = true
-};
-
-/*
- * Begin to scan a table for the rows of a stream, if "from" is not the least
- * number for items from this number on
- */
+/* Begin to scan the items of a stream from a number on */
 static SysScanDesc
-begin_scan(DwfDirect *direct, Snapshot snapshot, text *workflow_id,
-		   text *stream, int64 from)
+begin_scan(DwfDirect *direct, text *workflow_id, text *stream, int64 from,
+		   Snapshot snapshot)
 {
 	ScanKeyData keys[3];
-	int			nkeys = 2;
 
 	ScanKeyEntryInitialize(&keys[0], 0, ITEM_WORKFLOW_ID,
 						   BTEqualStrategyNumber, TEXTOID, C_COLLATION_OID,
@@ -78,15 +63,13 @@ begin_scan(DwfDirect *direct, Snapshot snapshot, text *workflow_id,
 	ScanKeyEntryInitialize(&keys[1], 0, ITEM_STREAM, BTEqualStrategyNumber,
 						   TEXTOID, C_COLLATION_OID, F_TEXTEQ,
 						   PointerGetDatum(stream));
-	if (from != PG_INT64_MIN)
-		ScanKeyEntryInitialize(&keys[nkeys++], 0, ITEM_NO,
-							   BTGreaterEqualStrategyNumber, INT8OID,
-							   InvalidOid, F_INT8GE, Int64GetDatum(from));
-	return systable_beginscan_ordered(direct->table, direct->pkey, snapshot,
-									  nkeys, keys);
+	ScanKeyEntryInitialize(&keys[2], 0, ITEM_NO, BTGreaterEqualStrategyNumber,
+						   INT8OID, InvalidOid, F_INT8GE, Int64GetDatum(from));
+	return systable_beginscan_ordered(direct->table, direct->pkey, snapshot, 3,
+									  keys);
 }
 
-/* A column of an item's row */
+/* A column of an item, which is not null */
 static Datum
 column_of(DwfDirect *direct, HeapTuple row, AttrNumber column)
 {
@@ -95,105 +78,70 @@ column_of(DwfDirect *direct, HeapTuple row, AttrNumber column)
 	return heap_getattr(row, column, RelationGetDescr(direct->table), &isnull);
 }
 
-/* ----- read ----- */
-
-/*
- * Look at a workflow and one of its streams, as dwf_store_stream_state() does.
- * NOTHING: there is no workflow.
- */
-DwfDirectResult
-dwf_direct_stream_state(text *workflow_id, text *stream, DwfLife *life,
-						bool *closed)
-{
-	DwfDirect	direct;
-	Snapshot	snapshot;
-	bool		found;
-
-	if (!dwf_direct_open(&direct, &streams, AccessShareLock))
-		return DWF_DIRECT_ASIDE;
-	snapshot = dwf_direct_push_snapshot();
-	found = dwf_probe_life(workflow_id, snapshot, life);
-	*closed = false;
-	if (found)
-	{
-		SysScanDesc scan = begin_scan(&direct, snapshot, workflow_id, stream,
-									  PG_INT64_MIN);
-		HeapTuple	row = systable_getnext_ordered(scan, ForwardScanDirection);
-
-		*closed = HeapTupleIsValid(row) &&
-			!heap_attisnull(row, DWF_STREAM_CLOSED_AT,
-							RelationGetDescr(direct.table));
-		systable_endscan_ordered(scan);
-	}
-	PopActiveSnapshot();
-	dwf_direct_close(&direct);
-	return found ? DWF_DIRECT_DONE : DWF_DIRECT_NOTHING;
-}
-
-/*
- * Read the items after a number, as dwf_store_read_stream() does; -1: a
- * statement has to
- */
-int
-dwf_direct_read_items(text *workflow_id, text *stream, int64 after, int limit,
-					  DwfStreamItem **result)
-{
-	DwfDirect	direct;
-	SysScanDesc scan;
-	HeapTuple	row;
-	int			count = 0;
-	int			room = 0;
-
-	if (after == PG_INT64_MAX ||
-		!dwf_direct_open(&direct, &items, AccessShareLock))
-		return -1;
-	*result = NULL;
-	scan = begin_scan(&direct, dwf_direct_push_snapshot(), workflow_id, stream,
-					  after + 1);
-	while (count < limit &&
-		   (row = systable_getnext_ordered(scan,
-										   ForwardScanDirection)) != NULL)
-	{
-		DwfStreamItem *item;
-		Datum		value = column_of(&direct, row, ITEM_VALUE);
-
-		CHECK_FOR_INTERRUPTS();
-		if (count == room)
-		{
-			room = room == 0 ? Min(limit, 16) : 2 * room;
-			*result = *result == NULL ?
-				palloc(room * sizeof(DwfStreamItem)) :
-				repalloc_huge(*result, room * sizeof(DwfStreamItem));
-		}
-		item = &(*result)[count++];
-		item->item_no = DatumGetInt64(column_of(&direct, row, ITEM_NO));
-		item->value = PointerGetDatum(PG_DETOAST_DATUM_COPY(value));
-	}
-	systable_endscan_ordered(scan);
-	PopActiveSnapshot();
-	dwf_direct_close(&direct);
-	return count;
-}
-
 /* ----- append ----- */
 
-/* Hints: the number of the last item, by the hash of the stream's address */
-#define HINTS	1024			/* a power of two */
+#define HINTS	64				/* a power of two */
 
+/* What this session has appended last to the stream of this hash */
 typedef struct Hint
 {
 	uint64		hash;
-	int64		last;
+	int64		last;			/* its number */
+	uint64		noted;			/* by dwf_appends_note() */
+	SubTransactionId subid;		/* in which subtransaction; 0: committed */
+	Oid			file;			/* in which file */
+	ItemPointerData tid;		/* with which version of the stream's row */
+	TransactionId xmin;
 } Hint;
 
 static Hint hints[HINTS];
 
-/* The number of the last item of a stream from "from" on, or 0 */
-static int64
-find_last_from(DwfDirect *direct, Snapshot snapshot, text *workflow_id,
-			   text *stream, int64 from)
+/* Has this transaction appended something that is kept? */
+static bool has_appended = false;
+
+/* What this transaction has appended since a subtransaction began is undone */
+void
+dwf_direct_end_subxact(SubTransactionId subid)
 {
-	SysScanDesc scan = begin_scan(direct, snapshot, workflow_id, stream, from);
+	for (int i = 0; has_appended && i < HINTS; i++)
+		if (hints[i].subid >= subid)
+			hints[i].hash = 0;
+}
+
+/* The transaction has ended: what it has appended is committed, or unknown */
+void
+dwf_direct_end_xact(bool is_committed)
+{
+	if (!is_committed)
+		dwf_direct_end_subxact(TopSubTransactionId);
+	for (int i = 0; has_appended && i < HINTS; i++)
+		hints[i].subid = InvalidSubTransactionId;
+	has_appended = false;
+}
+
+/*
+ * Is what this session has appended last the last item?  So it is if that was
+ * not undone, nobody has appended since, and the stream is the same, and
+ * not one that was made anew under its name.
+ */
+static bool
+is_last(const Hint *hint, const DwfStreamTurn *turn, Relation table)
+{
+	return hint->hash == turn->hash && hint->file == DWF_FILE_OF(table) &&
+		ItemPointerIsValid(&turn->tid) &&
+		ItemPointerEquals((ItemPointer) &hint->tid,
+						  (ItemPointer) &turn->tid) &&
+		hint->xmin == turn->xmin &&
+		dwf_appends_none_since(turn->hash, hint->noted);
+}
+
+/* The highest number of a stream from a number on; 0 if there is none */
+static int64
+last_from(DwfDirect *direct, const DwfAddress *stream, int64 from,
+		  Snapshot snapshot)
+{
+	SysScanDesc scan = begin_scan(direct, stream->workflow_id, stream->key,
+								  from, snapshot);
 	HeapTuple	row = systable_getnext_ordered(scan, BackwardScanDirection);
 	int64		last = 0;
 
@@ -203,27 +151,13 @@ find_last_from(DwfDirect *direct, Snapshot snapshot, text *workflow_id,
 	return last;
 }
 
-/* The number of the last item of a stream, or 0 */
-static int64
-find_last(DwfDirect *direct, Snapshot snapshot, text *workflow_id,
-		  text *stream, const Hint *hint)
-{
-	int64		last = 0;
-
-	if (hint->last > 1)
-		last = find_last_from(direct, snapshot, workflow_id, stream,
-							  hint->last);
-	return last > 0 ? last :
-		find_last_from(direct, snapshot, workflow_id, stream, PG_INT64_MIN);
-}
-
-/* Write one item */
+/* Insert an item */
 static void
-write_item(DwfDirect *direct, text *workflow_id, text *stream, int64 item_no,
-		   Datum value)
+insert_item(DwfDirect *direct, const DwfAddress *stream, int64 item_no,
+			Datum value)
 {
 	Datum		values[ITEM_COLUMNS] = {
-		PointerGetDatum(workflow_id), PointerGetDatum(stream),
+		PointerGetDatum(stream->workflow_id), PointerGetDatum(stream->key),
 		Int64GetDatum(item_no), value,
 		TimestampTzGetDatum(GetCurrentTransactionStartTimestamp())
 	};
@@ -232,55 +166,97 @@ write_item(DwfDirect *direct, text *workflow_id, text *stream, int64 item_no,
 									  nulls);
 
 	simple_heap_insert(direct->table, row);
-	/* the first columns are the key's */
 	(void) index_insert(direct->pkey, values, nulls, &row->t_self,
 						direct->table, UNIQUE_CHECK_YES, false,
 						BuildIndexInfo(direct->pkey));
 	heap_freetuple(row);
 }
 
-/*
- * Open the table to append items; false if statements have to do that, which
- * can see later than the transaction's snapshot
- */
+/* Open the table to append items; false if statements have to do that */
 bool
 dwf_direct_open_items(DwfDirect *direct)
 {
 	return !IsolationUsesXactSnapshot() &&
-		dwf_direct_open(direct, &items, RowExclusiveLock);
+		dwf_direct_open(direct, &stream_items, RowExclusiveLock);
 }
 
 /*
- * Append values to a stream that this transaction has locked, as
- * dwf_store_append() does; "hash" is that of its address.  The caller has done
- * the work of the trigger.
+ * Append a value to a stream that this transaction has locked, as
+ * dwf_store_append() does; returns its number.  The caller has looked that the
+ * workflow lives, and has done the work of the trigger but for the count.
  */
 int64
-dwf_direct_append(DwfDirect *direct, text *workflow_id, text *stream,
-				  uint64 hash, const Datum *values, int count, Oid role)
+dwf_direct_append(DwfDirect *direct, const DwfStreamTurn *turn, Datum value)
 {
+	Hint	   *hint = &hints[turn->hash & (HINTS - 1)];
 	Snapshot	snapshot = dwf_direct_push_snapshot();
-	Hint	   *hint = &hints[hash & (HINTS - 1)];
-	DwfLife		life;
 	int64		last = 0;
 
-	if (hint->hash != hash)
-	{
-		hint->hash = hash;
-		hint->last = 0;
-	}
-	if (dwf_probe_life(workflow_id, snapshot, &life) && !life.finished &&
-		dwf_owner_allows(life.owner, role))
-	{
-		last = find_last(direct, snapshot, workflow_id, stream, hint);
-		for (int i = 0; i < count; i++)
-		{
-			CHECK_FOR_INTERRUPTS();
-			write_item(direct, workflow_id, stream, ++last, values[i]);
-		}
-		hint->last = last;
-		CommandCounterIncrement();
-	}
+	/* find the last number */
+	if (is_last(hint, turn, direct->table))
+		last = hint->last;
+	else if (hint->hash == turn->hash)
+		last = last_from(direct, &turn->address, hint->last, snapshot);
+	if (last == 0)
+		last = last_from(direct, &turn->address, 1, snapshot);
+
+	/* keep the next one; an error from now on undoes both */
+	hint->hash = turn->hash;
+	hint->last = last + 1;
+	hint->noted = dwf_appends_note(turn->hash);
+	hint->subid = GetCurrentSubTransactionId();
+	hint->file = DWF_FILE_OF(direct->table);
+	hint->tid = turn->tid;
+	hint->xmin = turn->xmin;
+	has_appended = true;
+
+	insert_item(direct, &turn->address, last + 1, value);
 	PopActiveSnapshot();
-	return last;
+	CommandCounterIncrement();
+	return last + 1;
+}
+
+/* ----- read ----- */
+
+/*
+ * The items after a number, at most so many, as dwf_store_read_stream() reads
+ * them; returns how many there are, or -1 if a statement has to do it
+ */
+int
+dwf_direct_read_items(text *workflow_id, text *stream, int64 after, int limit,
+					  DwfStreamItem **items)
+{
+	DwfDirect	direct;
+	SysScanDesc scan;
+	HeapTuple	row;
+	int			size = Min(limit, 16);
+	int			count = 0;
+
+	if (after == PG_INT64_MAX ||
+		!dwf_direct_open(&direct, &stream_items, AccessShareLock))
+		return -1;
+	*items = NULL;
+	scan = begin_scan(&direct, workflow_id, stream, after + 1,
+					  dwf_direct_push_snapshot());
+	while (count < limit)
+	{
+		CHECK_FOR_INTERRUPTS();
+		row = systable_getnext_ordered(scan, ForwardScanDirection);
+		if (!HeapTupleIsValid(row))
+			break;
+		if (*items == NULL)
+			*items = palloc(size * sizeof(DwfStreamItem));
+		else if (count == size)
+			*items = repalloc_huge(*items,
+								   (Size) (size *= 2) * sizeof(DwfStreamItem));
+		(*items)[count].item_no =
+			DatumGetInt64(column_of(&direct, row, ITEM_NO));
+		(*items)[count++].value =
+			PointerGetDatum(PG_DETOAST_DATUM_COPY(column_of(&direct, row,
+															ITEM_VALUE)));
+	}
+	systable_endscan_ordered(scan);
+	PopActiveSnapshot();
+	dwf_direct_close(&direct);
+	return count;
 }

@@ -19,10 +19,12 @@
 #include "store/stream_rows.h"
 
 #include "access/genam.h"
+#include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/multixact.h"
 #include "access/skey.h"
 #include "access/stratnum.h"
+#include "access/sysattr.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/transam.h"
@@ -31,6 +33,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
+#include "storage/bufmgr.h"
 #include "storage/procarray.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -161,12 +164,95 @@ begin_scan(Relation table, text *workflow_id, text *stream, Snapshot snapshot)
 							  snapshot, 2, keys);
 }
 
+/* How many places are kept; a power of two */
+#define PLACES		256
+
+/* Where the row of a stream with this hash was last seen */
+typedef struct Place
+{
+	uint64		hash;
+	ItemPointerData tid;
+} Place;
+
+static Place places[PLACES];
+
+/* Has a row this text in this column? */
+static bool
+has_text(HeapTuple row, TupleDesc desc, AttrNumber column, text *value)
+{
+	bool		isnull;
+	Datum		datum = heap_getattr(row, column, desc, &isnull);
+
+	return DatumGetBool(DirectFunctionCall2Coll(texteq, C_COLLATION_OID, datum,
+												PointerGetDatum(value)));
+}
+
 /*
- * Lock a stream's row that was at this place, or its last version.  Blocks
- * while another transaction has it.  DWF_STREAM_REFUSED: it is gone.
+ * Is the row at the kept place the stream's?  As in probe.c, nothing has to be
+ * kept in step with the table.
+ */
+static bool
+is_at_place(Relation table, const Place *place, const DwfAddress *stream,
+			Snapshot snapshot)
+{
+	TupleDesc	desc = RelationGetDescr(table);
+	HeapTupleData row;
+	Buffer		buffer;
+	bool		found;
+
+	/* the place may be beyond the end of a table that has shrunk */
+	if (!ItemPointerIsValid(&place->tid) ||
+		ItemPointerGetBlockNumber(&place->tid) >=
+		RelationGetNumberOfBlocks(table))
+		return false;
+	row.t_self = place->tid;
+	if (!heap_fetch(table, snapshot, &row, &buffer, false))
+		return false;
+	found = has_text(&row, desc, DWF_STREAM_WORKFLOW_ID,
+					 stream->workflow_id) &&
+		has_text(&row, desc, DWF_STREAM_NAME, stream->key);
+	ReleaseBuffer(buffer);
+	return found;
+}
+
+/* Find where a stream's row is; false if there is none */
+static bool
+find_place(Relation table, Place *place, const DwfAddress *stream,
+		   Snapshot snapshot)
+{
+	SysScanDesc scan = begin_scan(table, stream->workflow_id, stream->key,
+								  snapshot);
+	HeapTuple	row = systable_getnext(scan);
+
+	if (HeapTupleIsValid(row))
+		place->tid = row->t_self;
+	else
+		ItemPointerSetInvalid(&place->tid);
+	systable_endscan(scan);
+	return ItemPointerIsValid(&place->tid);
+}
+
+/* Note in a turn which version of the row it has */
+static void
+note_version(DwfStreamTurn *turn, TupleTableSlot *slot)
+{
+	bool		isnull;
+
+	turn->tid = slot->tts_tid;
+	turn->xmin =
+		DatumGetTransactionId(slot_getsysattr(slot,
+											  MinTransactionIdAttributeNumber,
+											  &isnull));
+}
+
+/*
+ * Lock a stream's row that is at this place, or its last version.
+ * DWF_STREAM_REFUSED: it is gone.  DWF_STREAM_BUSY: another transaction has
+ * it, and the policy is not to wait.
  */
 static DwfStreamState
-lock_row(Relation table, ItemPointer tid, Snapshot snapshot)
+lock_row(Relation table, ItemPointer tid, Snapshot snapshot,
+		 LockWaitPolicy policy, DwfStreamTurn *turn)
 {
 	TupleTableSlot *slot = table_slot_create(table, NULL);
 	DwfStreamState state = DWF_STREAM_REFUSED;
@@ -175,11 +261,16 @@ lock_row(Relation table, ItemPointer tid, Snapshot snapshot)
 
 	result = table_tuple_lock(table, tid, snapshot, slot,
 							  GetCurrentCommandId(true),
-							  LockTupleNoKeyExclusive, LockWaitBlock,
+							  LockTupleNoKeyExclusive, policy,
 							  TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
 	if (result == TM_Ok)
+	{
+		note_version(turn, slot);
 		state = slot_attisnull(slot, DWF_STREAM_CLOSED_AT) ?
 			DWF_STREAM_OPEN : DWF_STREAM_CLOSED;
+	}
+	else if (result == TM_WouldBlock)
+		state = DWF_STREAM_BUSY;
 	else if (result != TM_Deleted)
 		elog(ERROR, "could not lock a stream: %d", (int) result);
 	ExecDropSingleTupleTableSlot(slot);
@@ -188,22 +279,26 @@ lock_row(Relation table, ItemPointer tid, Snapshot snapshot)
 
 /* Lock a stream that is there; DWF_STREAM_REFUSED: there is none */
 static DwfStreamState
-lock_present(text *workflow_id, text *stream)
+lock_present(DwfStreamTurn *turn, LockWaitPolicy policy)
 {
 	Relation	table = table_open(dwf_catalog_relation("stream"), RowShareLock);
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	SysScanDesc scan = begin_scan(table, workflow_id, stream, snapshot);
-	HeapTuple	row = systable_getnext(scan);
+	Place	   *place = &places[turn->hash & (PLACES - 1)];
 	DwfStreamState state = DWF_STREAM_REFUSED;
-	ItemPointerData tid;
 
-	if (HeapTupleIsValid(row))
-		tid = row->t_self;
-	else
-		ItemPointerSetInvalid(&tid);
-	systable_endscan(scan);
-	if (ItemPointerIsValid(&tid))
-		state = lock_row(table, &tid, snapshot);
+	if (place->hash != turn->hash)
+	{
+		place->hash = turn->hash;
+		ItemPointerSetInvalid(&place->tid);
+	}
+	if (is_at_place(table, place, &turn->address, snapshot) ||
+		find_place(table, place, &turn->address, snapshot))
+	{
+		/* locking may go on to another version */
+		ItemPointerData tid = place->tid;
+
+		state = lock_row(table, &tid, snapshot, policy, turn);
+	}
 	UnregisterSnapshot(snapshot);
 	table_close(table, NoLock);
 	return state;
@@ -211,25 +306,36 @@ lock_present(text *workflow_id, text *stream)
 
 /*
  * Lock a stream of a workflow that has not ended and that the role may act on,
- * and make it if there is none.  Blocks while another transaction has it.
- * DWF_STREAM_REFUSED: there is no such workflow, or another transaction has
- * just made the stream; nothing is locked.  That the workflow has not ended is
- * to be asked again with the lock, as dwf_store_append() does.
+ * and make it if there is none.  Blocks while another transaction has it, if
+ * the role may act on it.  DWF_STREAM_REFUSED: there is no such workflow, or
+ * another transaction has just made the stream.  That the workflow has not
+ * ended was asked with the lock.
  */
 DwfStreamState
-dwf_store_lock_stream(text *workflow_id, text *stream, Oid role)
+dwf_store_lock_stream(DwfStreamTurn *turn, Oid role)
 {
+	text	   *workflow_id = turn->address.workflow_id;
 	Datum		values[] = {PointerGetDatum(workflow_id),
-	PointerGetDatum(stream), ObjectIdGetDatum(role)};
+	PointerGetDatum(turn->address.key), ObjectIdGetDatum(role)};
 	DwfStreamState state;
 
 	/* before a look at the workflow: README, I5 */
 	(void) GetTopTransactionId();
+	ItemPointerSetInvalid(&turn->tid);
+
+	/* only those who may wait for their turn do; nobody else keeps it */
+	state = lock_present(turn, LockWaitSkip);
 	if (!dwf_probe_accepts(workflow_id, role))
 		return DWF_STREAM_REFUSED;
-	state = lock_present(workflow_id, stream);
+	if (state == DWF_STREAM_BUSY)
+	{
+		state = lock_present(turn, LockWaitBlock);
+		if (!dwf_probe_accepts(workflow_id, role))
+			return DWF_STREAM_REFUSED;
+	}
 	if (state == DWF_STREAM_REFUSED &&
-		dwf_statement_count_latest(&create_query, values) > 0)
+		dwf_statement_count_latest(&create_query, values) > 0 &&
+		dwf_probe_accepts(workflow_id, role))
 		state = DWF_STREAM_OPEN;
 	return state;
 }
@@ -304,6 +410,23 @@ dwf_store_stream_state(text *workflow_id, text *stream, DwfLife *life,
 	}
 	dwf_statement_done(r);
 	return found;
+}
+
+/* Is a stream closed?  As far as a statement would see it here. */
+bool
+dwf_store_stream_is_closed(text *workflow_id, text *stream)
+{
+	Relation	table = table_open(dwf_catalog_relation("stream"), AccessShareLock);
+	Snapshot	snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	SysScanDesc scan = begin_scan(table, workflow_id, stream, snapshot);
+	HeapTuple	row = systable_getnext(scan);
+	bool		closed = HeapTupleIsValid(row) &&
+	!heap_attisnull(row, DWF_STREAM_CLOSED_AT, RelationGetDescr(table));
+
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(table, NoLock);
+	return closed;
 }
 
 /* Does another transaction that has not ended hold this version of a row? */

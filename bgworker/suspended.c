@@ -34,9 +34,11 @@
 #include "base/settings.h"
 #include "bgworker/aside.h"
 #include "bgworker/attempt.h"
+#include "bgworker/piece.h"
 #include "shared/counters.h"
 #include "shared/listener.h"
 #include "store/catalog.h"
+#include "store/probe.h"
 #include "store/store.h"
 
 /* So many workflows are served in one transaction */
@@ -44,9 +46,6 @@
 
 /* When to look again for what is due and was not found, in ms */
 #define NOT_FOUND_GAP	500
-
-/* So many workflows that fail in one piece are named in the log */
-#define NAMED_MAX		8
 
 /* News that were taken from the ring, and up to where they were handled */
 static StringInfoData news;
@@ -56,9 +55,6 @@ static int	handled = 0;
 static DwfLost passing;
 static DwfLost next_lost;
 static DwfWaitCursor cursor;
-
-/* Workflows were found that could not go on */
-static bool has_left = false;
 
 /* Do workflows run here?  If not, news that come meanwhile are lost. */
 static bool runs = false;
@@ -79,164 +75,8 @@ static DwfAttempt by_pass = {
 	.purpose = "look which workflows may go on",
 	.is_silent = true
 };
-static DwfAttempt listing = {.purpose = "look for workflows to serve"};
 static DwfAttempt whole = {.purpose = "look at the clock",.is_silent = true};
 static DwfAttempt looking = {.purpose = "look at the clock"};
-static DwfAttempt alone = {
-	.purpose = "serve a workflow",
-	.hint = "Other workflows go on; this one is tried again, later each time.",
-	.is_of_many = true
-};
-
-/* A piece of work: how its workflows are found, and what is done with them */
-typedef struct Piece
-{
-	DwfAttempt *attempt;
-	DwfIds		(*list) (struct Piece *piece);
-	void		(*serve) (struct Piece *piece, Datum ids);
-	int			end;			/* by news: where it ends in them */
-	DwfWaitCursor cursor;		/* by a pass: where its page ends */
-	int			count;			/* workflows that were found */
-	uint64		resumed;		/* workflows that go on */
-	List	   *left;			/* of text: found, their waits are locked */
-} Piece;
-
-/* ----- pieces ----- */
-
-/* Append ids to a list that outlives the transaction */
-static void
-keep_ids(List **list, DwfIds ids)
-{
-	Datum	   *values;
-	int			count;
-
-	if (ids.count == 0)
-		return;
-	count = dwf_arrays_read_texts(ids.array, &values, NULL);
-	for (int i = 0; i < count; i++)
-		dwf_aside_keep(list, DatumGetTextPP(values[i]));
-}
-
-/* Let these workflows go on; those whose waits are locked are left */
-static void
-resume(Piece *piece, Datum ids)
-{
-	DwfIds		left;
-
-	piece->resumed += dwf_store_resume(ids, &left);
-	keep_ids(&piece->left, left);
-}
-
-/* A piece of work: find its workflows and serve them */
-static void
-do_piece(void *argument)
-{
-	Piece	   *piece = argument;
-	DwfIds		ids = piece->list(piece);
-
-	piece->count = ids.count;
-	if (ids.count > 0)
-		piece->serve(piece, ids.array);
-}
-
-/* A piece of work: only find its workflows, into the list "left" */
-static void
-list_piece(void *argument)
-{
-	Piece	   *piece = argument;
-
-	keep_ids(&piece->left, piece->list(piece));
-}
-
-/* One workflow of a piece */
-typedef struct One
-{
-	Piece	   *piece;
-	text	   *id;
-} One;
-
-/* A piece of work: serve one workflow */
-static void
-serve_one(void *argument)
-{
-	One		   *one = argument;
-
-	one->piece->serve(one->piece, dwf_arrays_of_one_text(one->id));
-}
-
-/*
- * Serve these workflows one by one, and set those aside that fail; returns
- * false if too many are set aside.  Frees the list.
- */
-static bool
-serve_each(Piece *piece, List *ids)
-{
-	int			failures = 0;
-	bool		all_well = true;
-	ListCell   *cell;
-
-	foreach(cell, ids)
-	{
-		One			one = {piece, lfirst(cell)};
-
-		/* the log names each, but not at each repetition */
-		if (failures < NAMED_MAX && piece->attempt->failures <= 1)
-			alone.said = 0;
-		if (dwf_attempt(&alone, serve_one, &one, one.id))
-			continue;
-		failures++;
-		all_well &= dwf_aside_add(one.id);
-	}
-	list_free_deep(ids);
-	return all_well;
-}
-
-/* Set those aside whose waits are locked; false if too many are set aside */
-static bool
-set_left_aside(Piece *piece)
-{
-	bool		all_well = true;
-	ListCell   *cell;
-
-	foreach(cell, piece->left)
-	{
-		all_well &= dwf_aside_add(lfirst(cell));
-	}
-	list_free_deep(piece->left);
-	piece->left = NIL;
-	return all_well;
-}
-
-/*
- * Do a piece; if it fails, serve its workflows one by one.  Returns false if
- * that was not possible: then it is to be done again, when its attempt may be
- * made.
- */
-static bool
-serve(Piece *piece)
-{
-	List	   *ids;
-
-	if (!dwf_attempt(piece->attempt, do_piece, piece, NULL))
-	{
-		list_free_deep(piece->left);
-		piece->left = NIL;
-		if (!dwf_attempt(&listing, list_piece, piece, NULL))
-			return false;
-		ids = piece->left;
-		piece->left = NIL;
-		piece->count = list_length(ids);
-		if (!serve_each(piece, ids))
-			return false;
-		piece->attempt->failures = 0;
-	}
-	has_left |= piece->serve == resume &&
-		(uint64) piece->count > piece->resumed;
-	if (set_left_aside(piece))
-		return true;
-	dwf_attempt_fail(piece->attempt);
-	return false;
-}
 
 /* ----- by news ----- */
 
@@ -245,16 +85,6 @@ bool
 dwf_suspended_has_news(void)
 {
 	return handled < news.len;
-}
-
-/* Must the clock come back to workflows, it is not known when?  True once. */
-bool
-dwf_suspended_has_left(void)
-{
-	bool		result = has_left;
-
-	has_left = false;
-	return result;
 }
 
 /* News were lost, these or, with NULL, any: a pass has to follow */
@@ -267,26 +97,47 @@ lose(const DwfLost *lost)
 		next_lost.any = next_lost.all = true;
 }
 
-/* Take what was in the ring, and of which workflows news were lost */
+/*
+ * Take those of the news in the ring that are expected, and of which workflows
+ * news were lost
+ */
 void
-dwf_suspended_add(const char *more, uint32 length, const DwfLost *lost)
+dwf_suspended_add(const char *ring, uint32 length, const DwfLost *lost)
 {
 	Assert(!dwf_suspended_has_news());
 	resetStringInfo(&news);
 	handled = 0;
 	lose(lost);
-	if (!runs)
-		lose(NULL);
-	else if (dwf_listener_expects())	/* else none was ever suspended */
-		appendBinaryStringInfo(&news, more, length);
+	if (!dwf_listener_expects())
+		return;					/* none was ever suspended */
+	for (uint32 at = 0; at < length;)
+	{
+		DwfNews		one;
+		uint32		size = dwf_news_read(ring + at, &one);
+
+		if (one.is_expected && !runs)
+			lose(NULL);
+		else if (one.is_expected)
+			appendBinaryStringInfo(&news, ring + at, size);
+		at += size;
+	}
+}
+
+/* Is a workflow suspended, or has it left waits? */
+static bool
+has_waits(text *workflow_id)
+{
+	return dwf_probe_has_row("wait", "wait_pkey", DWF_WAIT_WORKFLOW_ID,
+							 workflow_id);
 }
 
 /*
- * The workflows that wait for what the next news tell of.  Removes the waits
- * of workflows that have ended.
+ * The workflows that wait for what the next news tell of, BATCH news for which
+ * one does.  Removes the waits of workflows that have ended.  Each news costs
+ * a look at an index; most ends are awaited by nobody.
  */
 static DwfIds
-list_by_news(Piece *piece)
+list_by_news(DwfPiece *piece)
 {
 	Datum		doors[BATCH];
 	Datum		targets[BATCH];
@@ -294,28 +145,33 @@ list_by_news(Piece *piece)
 	Datum		ended[BATCH];
 	int			count = 0;
 	int			nended = 0;
+	DwfIds		none = {0, (Datum) 0};
 
-	/* read up to BATCH news */
 	piece->end = handled;
-	while (piece->end < news.len && count < BATCH)
+	while (piece->end < news.len && count < BATCH && nended < BATCH)
 	{
 		DwfNews		one;
-		text	   *words;
+		text	   *target;
+		text	   *key;
 
 		piece->end += dwf_news_read(news.data + piece->end, &one);
+		target = cstring_to_text_with_len(one.workflow_id,
+										  one.workflow_length);
+		key = cstring_to_text_with_len(one.key, one.key_length);
+		if (one.door == DWF_DOOR_LIFE && has_waits(target))
+			ended[nended++] = PointerGetDatum(target);
+		if (!dwf_probe_is_awaited(one.door, target, key))
+			continue;
 		doors[count] = CharGetDatum(one.door);
-		words = cstring_to_text_with_len(one.workflow_id, one.workflow_length);
-		targets[count] = PointerGetDatum(words);
-		words = cstring_to_text_with_len(one.key, one.key_length);
-		keys[count] = PointerGetDatum(words);
-		if (one.door == DWF_DOOR_LIFE)
-			ended[nended++] = targets[count];
-		count++;
+		targets[count] = PointerGetDatum(target);
+		keys[count++] = PointerGetDatum(key);
 	}
 
 	/* ask for the workflows */
 	if (nended > 0)
 		dwf_store_forget_waits(dwf_arrays_of_text(ended, nended));
+	if (count == 0)
+		return none;
 	return dwf_store_waiters(dwf_arrays_of_char(doors, count),
 							 dwf_arrays_of_text(targets, count),
 							 dwf_arrays_of_text(keys, count), dwf_aside_ids());
@@ -329,10 +185,10 @@ list_by_news(Piece *piece)
 bool
 dwf_suspended_news(void)
 {
-	Piece		piece = {.attempt = &by_news,.list = list_by_news,
-	.serve = resume};
+	DwfPiece	piece = {.attempt = &by_news,.list = list_by_news,
+	.serve = dwf_piece_resume};
 
-	if (!runs || !dwf_attempt_may(&by_news) || !serve(&piece))
+	if (!runs || !dwf_attempt_may(&by_news) || !dwf_piece_serve(&piece))
 	{
 		lose(NULL);
 		handled = news.len;
@@ -348,7 +204,7 @@ dwf_suspended_news(void)
 
 /* The workflows whose wait has reached its deadline */
 static DwfIds
-list_due(Piece *piece)
+list_due(DwfPiece *piece)
 {
 	(void) piece;
 	return dwf_store_due_waiters(BATCH, dwf_aside_ids());
@@ -356,7 +212,7 @@ list_due(Piece *piece)
 
 /* The workflows that have run out of time */
 static DwfIds
-list_overdue(Piece *piece)
+list_overdue(DwfPiece *piece)
 {
 	(void) piece;
 	return dwf_store_overdue(BATCH, dwf_aside_ids());
@@ -364,7 +220,7 @@ list_overdue(Piece *piece)
 
 /* Cancel those of these workflows that have run out of time */
 static void
-end_overdue(Piece *piece, Datum ids)
+end_overdue(DwfPiece *piece, Datum ids)
 {
 	(void) piece;
 	dwf_store_end_overdue(ids);
@@ -372,10 +228,10 @@ end_overdue(Piece *piece, Datum ids)
 
 /* Do what a workflow set aside may need; it may go on without a reason */
 static void
-serve_aside(Piece *piece, Datum ids)
+serve_aside(DwfPiece *piece, Datum ids)
 {
 	dwf_store_end_overdue(ids);
-	resume(piece, ids);
+	dwf_piece_resume(piece, ids);
 }
 
 /* A piece of work: do workflows run here?  The argument: is this a copy? */
@@ -408,16 +264,12 @@ find_next(void *argument)
 
 /* Try those workflows that were set aside, each alone */
 static void
-try_aside(Piece *piece)
+try_aside(DwfPiece *piece)
 {
-	(void) serve_each(piece, dwf_aside_take());
-	(void) set_left_aside(piece);
-	if (dwf_aside_at() != DT_NOEND)
-		return;
-	if (alone.said != 0)
-		ereport(LOG,
-				(errmsg("durable_wf worker has served all workflows that it could not serve before")));
-	alone.failures = alone.said = 0;
+	(void) dwf_piece_serve_each(piece, dwf_aside_take());
+	(void) dwf_piece_set_left_aside(piece);
+	if (dwf_aside_at() == DT_NOEND)
+		dwf_piece_all_served();
 }
 
 /* When the workflows set aside are to be tried; or DT_NOEND */
@@ -432,7 +284,7 @@ dwf_suspended_aside(void)
  * at once if there may be more; else at "next", which the tables have said
  */
 static TimestampTz
-next_moment(const Piece *piece, TimestampTz next)
+next_moment(const DwfPiece *piece, TimestampTz next)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
@@ -450,8 +302,8 @@ next_moment(const Piece *piece, TimestampTz next)
 typedef struct ByClock
 {
 	bool		is_copy;
-	Piece		late;
-	Piece		due;
+	DwfPiece	late;
+	DwfPiece	due;
 	Moments		next;
 } ByClock;
 
@@ -464,8 +316,8 @@ do_all(void *argument)
 	find_out(&todo->is_copy);
 	if (!runs)
 		return;
-	do_piece(&todo->late);
-	do_piece(&todo->due);
+	dwf_piece_do(&todo->late);
+	dwf_piece_do(&todo->due);
 	find_next(&todo->next);
 }
 
@@ -483,9 +335,9 @@ do_each(ByClock *todo)
 	if (!runs)
 		return true;
 	if (dwf_attempt_may(&by_end))
-		(void) serve(&todo->late);
+		(void) dwf_piece_serve(&todo->late);
 	if (dwf_attempt_may(&by_clock))
-		(void) serve(&todo->due);
+		(void) dwf_piece_serve(&todo->due);
 	return dwf_attempt(&looking, find_next, &todo->next, NULL);
 }
 
@@ -498,9 +350,10 @@ dwf_suspended_by_clock(bool is_copy, TimestampTz *next)
 {
 	ByClock		todo = {.is_copy = is_copy,
 		.late = {.attempt = &by_end,.list = list_overdue,.serve = end_overdue},
-		.due = {.attempt = &by_clock,.list = list_due,.serve = resume},
+		.due = {.attempt = &by_clock,.list = list_due,
+		.serve = dwf_piece_resume},
 	.next = {DT_NOEND, DT_NOEND}};
-	Piece		again = {.attempt = &alone,.serve = serve_aside};
+	DwfPiece	again = {.attempt = &dwf_piece_alone,.serve = serve_aside};
 	bool		did_run = runs;
 	bool		is_well = by_end.failures == 0 && by_clock.failures == 0;
 
@@ -510,7 +363,7 @@ dwf_suspended_by_clock(bool is_copy, TimestampTz *next)
 		try_aside(&again);
 	if (is_well && dwf_attempt(&whole, do_all, &todo, NULL))
 	{
-		if (!set_left_aside(&todo.due))
+		if (!dwf_piece_set_left_aside(&todo.due))
 			dwf_attempt_fail(&by_clock);
 	}
 	else if (!do_each(&todo))
@@ -534,7 +387,7 @@ dwf_suspended_by_clock(bool is_copy, TimestampTz *next)
  * over
  */
 static DwfIds
-list_page(Piece *piece)
+list_page(DwfPiece *piece)
 {
 	DwfIds		ids;
 
@@ -565,8 +418,8 @@ dwf_suspended_next(void)
 bool
 dwf_suspended_lost(void)
 {
-	Piece		piece = {.attempt = &by_pass,.list = list_page,
-	.serve = resume};
+	DwfPiece	piece = {.attempt = &by_pass,.list = list_page,
+	.serve = dwf_piece_resume};
 
 	/* begin: this pass covers what was lost until now */
 	if (!passing.any)
@@ -578,7 +431,7 @@ dwf_suspended_lost(void)
 	}
 
 	/* go on where the page has ended; past the last one the pass is over */
-	if (serve(&piece))
+	if (dwf_piece_serve(&piece))
 	{
 		cursor = piece.cursor;
 		if (cursor.length == 0)

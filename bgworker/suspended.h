@@ -17,8 +17,7 @@
 
 extern void dwf_suspended_init(void);
 extern bool dwf_suspended_has_news(void);
-extern bool dwf_suspended_has_left(void);
-extern void dwf_suspended_add(const char *news, uint32 length,
+extern void dwf_suspended_add(const char *ring, uint32 length,
 							  const DwfLost *lost);
 extern bool dwf_suspended_news(void);
 extern bool dwf_suspended_by_clock(bool is_copy, TimestampTz *next);

@@ -34,6 +34,7 @@
 #include "bgworker/attempt.h"
 #include "bgworker/delivery.h"
 #include "bgworker/notifier.h"
+#include "bgworker/piece.h"
 #include "bgworker/pool.h"
 #include "bgworker/suspended.h"
 #include "shared/address.h"
@@ -319,7 +320,7 @@ dwf_worker_main(Datum arg)
 
 		/* news: for suspended workflows at once, for listeners later */
 		if (orders.has_news && !dwf_suspended_has_news() &&
-			(dwf_listener_expects() || dwf_notifier_time_left() == 0))
+			(orders.hurries || dwf_notifier_time_left() == 0))
 		{
 			take_news();
 			busy = true;
@@ -342,7 +343,7 @@ dwf_worker_main(Datum arg)
 
 		/* the clock: deadlines, timeouts, workflows set aside */
 		next_clock = Min(next_clock, dwf_suspended_aside());
-		if (orders.clock || orders.check || dwf_suspended_has_left() ||
+		if (orders.clock || orders.check || dwf_piece_has_left() ||
 			next_clock <= GetCurrentTimestamp())
 		{
 			bool		resumed;

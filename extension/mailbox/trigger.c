@@ -48,7 +48,7 @@ typedef struct Piece
 	char	   *literal;		/* NULL for a column */
 	int			attnum;
 	FmgrInfo	output;
-} Piece;
+}			Piece;
 
 /* An argument of a trigger, parsed */
 typedef struct Template

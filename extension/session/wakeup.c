@@ -304,6 +304,17 @@ wake_notes(int bottom, bool takes)
 /* So many notes are put into the ring before it is unlocked for a moment */
 #define TOLD_AT_A_TIME	1024
 
+/* What a note tells the worker, without its texts */
+static void
+make_news(const Note *note, DwfNews *news)
+{
+	news->door = note->door;
+	news->is_expected = note->workflow_hash == 0 ||
+		dwf_listener_expects_of(note->workflow_hash);
+	news->workflow_length = note->workflow_length;
+	news->key_length = note->key_length;
+}
+
 /*
  * Tell the worker of the notes of one kind, from "bottom" on, if a session may
  * listen for them or a workflow be suspended.  Of a note without texts, and of
@@ -321,6 +332,7 @@ tell_worker(int bottom, bool takes)
 	for (int i = bottom; i < nnotes; i++)
 	{
 		const Note *note = &notes[i];
+		DwfNews		news;
 
 		/* let others have the ring in between */
 		if (ring && i % TOLD_AT_A_TIME == 0)
@@ -330,19 +342,20 @@ tell_worker(int bottom, bool takes)
 		}
 
 		/* skip what no listener and no suspended workflow waits for */
-		if (note->is_take != takes || !is_news(note->door) ||
-			(note->workflow_hash != 0 &&
+		if (note->is_take != takes || !is_news(note->door))
+			continue;
+		make_news(note, &news);
+		if ((note->workflow_hash != 0 && !news.is_expected &&
 			 !dwf_listener_wants(note->workflow_hash)) ||
-			dwf_news_is_there(note->hash))
+			dwf_news_is_there(note->hash, news.is_expected))
 			continue;
 		if (ring == NULL && (ring = dwf_news_open()) == NULL)
 			return;				/* a worker begins with a resync */
 
 		/* put the news; from the first that does not fit, only say so */
 		if (!is_full && note->has_text &&
-			dwf_news_put(ring, note->hash, note->door,
-						 note_texts->data + note->text_start,
-						 note->workflow_length, note->key_length))
+			dwf_news_put(ring, note->hash, &news,
+						 note_texts->data + note->text_start))
 			continue;
 		is_full = true;
 		dwf_news_lose(ring, note->workflow_hash);

@@ -65,9 +65,12 @@ typedef struct Listening
 {
 	uint8		secret[32];		/* written once */
 	pg_atomic_uint32 nlistens;	/* interests of all sessions */
-	pg_atomic_uint32 nsuspended;	/* 1 when a workflow was ever suspended */
 	pg_atomic_uint32 filter[FILTER_SIZE];	/* interests, by key */
 	pg_atomic_uint32 sessions[DATABASES];	/* that listen, by database */
+	pg_atomic_uint32 suspended[DATABASES];	/* 1: a workflow was suspended
+											 * there; by database */
+	pg_atomic_uint32 expected[FILTER_SIZE]; /* 1: a suspended workflow waits
+											 * for news; by key */
 } Listening;
 
 static Listening *listening = NULL;
@@ -114,11 +117,16 @@ dwf_listener_init_shared(LWLockPadded *locks)
 	if (!pg_strong_random(listening->secret, sizeof(listening->secret)))
 		elog(FATAL, "could not get random bytes");
 	pg_atomic_init_u32(&listening->nlistens, 0);
-	pg_atomic_init_u32(&listening->nsuspended, 0);
 	for (int i = 0; i < FILTER_SIZE; i++)
+	{
 		pg_atomic_init_u32(&listening->filter[i], 0);
+		pg_atomic_init_u32(&listening->expected[i], 0);
+	}
 	for (int i = 0; i < DATABASES; i++)
+	{
 		pg_atomic_init_u32(&listening->sessions[i], 0);
+		pg_atomic_init_u32(&listening->suspended[i], 0);
+	}
 }
 
 /* ----- keys and channels ----- */
@@ -152,15 +160,29 @@ dwf_listener_channel(const DwfListenKey *key, char *channel)
 	channel[3 + 32] = '\0';
 }
 
-/* The filter's counter for a key */
-static pg_atomic_uint32 *
-filter_of(uint64 workflow_hash)
+/* The place of a key in the filters */
+static uint32
+place_of(uint64 workflow_hash)
 {
 	/* interests in a role's workflows are interests in any workflow */
 	uint32		i = workflow_hash == 0 ? MyDatabaseId :
 	(uint32) (workflow_hash >> 8) ^ MyDatabaseId;
 
-	return &listening->filter[i % FILTER_SIZE];
+	return i % FILTER_SIZE;
+}
+
+/* The filter's counter for a key */
+static pg_atomic_uint32 *
+filter_of(uint64 workflow_hash)
+{
+	return &listening->filter[place_of(workflow_hash)];
+}
+
+/* The flag of this database, and of few others, that one was suspended */
+static pg_atomic_uint32 *
+suspended_here(void)
+{
+	return &listening->suspended[MyDatabaseId % DATABASES];
 }
 
 /* ----- shared memory ----- */
@@ -272,36 +294,50 @@ dwf_listener_leave(const DwfListen *listen)
 /*
  * A suspended workflow waits for news of this one.  The filter keeps that
  * until the server restarts: it costs a look at news that nothing waits for.
+ * It is apart from that of listeners, and knows the database: news that only
+ * listeners want do not hurry, and are compared with no waits.
  */
 void
 dwf_listener_expect(text *workflow_id)
 {
-	pg_atomic_uint32 *counter =
-	filter_of(dwf_address_workflow_hash(VARDATA_ANY(workflow_id),
-										VARSIZE_ANY_EXHDR(workflow_id)));
+	uint64		hash;
 
-	if (pg_atomic_read_u32(counter) < PG_INT32_MAX)
-		pg_atomic_fetch_add_u32(counter, 1);
-	pg_atomic_write_u32(&listening->nsuspended, 1);
+	hash = dwf_address_workflow_hash(VARDATA_ANY(workflow_id),
+									 VARSIZE_ANY_EXHDR(workflow_id));
+	pg_atomic_write_u32(&listening->expected[place_of(hash)], 1);
+	pg_atomic_write_u32(suspended_here(), 1);
 	pg_memory_barrier();
 }
 
-/* Has any suspended workflow waited for news since the server started? */
+/*
+ * Has any suspended workflow of this database waited for news since the server
+ * started?
+ */
 bool
 dwf_listener_expects(void)
 {
-	return pg_atomic_read_u32(&listening->nsuspended) > 0;
+	return pg_atomic_read_u32(suspended_here()) > 0;
+}
+
+/* Has one waited for news of this workflow, or of one with the same place? */
+bool
+dwf_listener_expects_of(uint64 workflow_hash)
+{
+	uint32		place = place_of(workflow_hash);
+
+	return pg_atomic_read_u32(&listening->expected[place]) > 0;
 }
 
 /* Can anything wait for news, a session that listens or a workflow? */
 bool
 dwf_listener_any(void)
 {
-	return dwf_preloaded() && (pg_atomic_read_u32(&listening->nlistens) > 0 ||
-							   pg_atomic_read_u32(&listening->nsuspended) > 0);
+	return dwf_preloaded() &&
+		(pg_atomic_read_u32(&listening->nlistens) > 0 ||
+		 dwf_listener_expects());
 }
 
-/* Can anything in this database wait for news of this workflow? */
+/* Can a session of this database listen for news of this workflow? */
 bool
 dwf_listener_wants(uint64 workflow_hash)
 {

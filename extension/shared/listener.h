@@ -44,6 +44,7 @@ extern void dwf_listener_leave(const DwfListen *listen);
 extern void dwf_listener_count_session(bool listens_now);
 extern void dwf_listener_expect(text *workflow_id);
 extern bool dwf_listener_expects(void);
+extern bool dwf_listener_expects_of(uint64 workflow_hash);
 extern bool dwf_listener_any(void);
 extern bool dwf_listener_wants(uint64 workflow_hash);
 extern uint32 dwf_listener_count(void);

@@ -14,7 +14,9 @@
  * A batch is what lies in the ring between two times that the worker empties
  * it.  A tag, made of an address's hash and the number of the batch, says that
  * the news of that address are in the ring of that batch: then no other
- * backend needs to put them there.  Tags are read without the lock.
+ * backend needs to put them there.  Tags are read without the lock.  News that
+ * are expected, since a suspended workflow may wait for them, have tags of
+ * their own: those that were put before they were expected do not suffice.
  *
  * Locks: one LWLock guards all rings but their atomics.  No other lock is
  * taken under it; a process that holds it may set the latch of a worker.
@@ -42,7 +44,9 @@ struct DwfNewsRing
 								 * without the lock by dwf_news_is_there() */
 	int			slot;			/* the worker's */
 	DwfLost		lost;			/* what waits for these has to look */
+	bool		hurries;		/* some of them are expected, or were lost */
 	bool		was_idle;		/* while it is open: it was empty before, */
+	bool		did_hurry;		/* ... it hurried before, */
 	uint32		share;			/* ... this commit may put so many bytes, */
 	uint32		used;			/* ... and has put so many */
 	uint32		head;			/* bytes written so far ... */
@@ -110,9 +114,9 @@ is_idle(const DwfNewsRing *ring)
 
 /* The tag that says that the news of an address are in the ring of a batch */
 static inline uint64
-tag_of(uint64 hash, uint64 batch)
+tag_of(uint64 hash, bool is_expected, uint64 batch)
 {
-	return hash + batch * UINT64CONST(0x9E3779B97F4A7C15);
+	return hash + (batch * 2 + is_expected) * UINT64CONST(0x9E3779B97F4A7C15);
 }
 
 /* The ring begins another batch; the caller holds the lock */
@@ -139,13 +143,13 @@ bit_of(uint64 workflow_hash)
  * Takes no lock.
  */
 bool
-dwf_news_is_there(uint64 hash)
+dwf_news_is_there(uint64 hash, bool is_expected)
 {
 	DwfNewsRing *ring = last_ring;
 
 	if (ring == NULL || ring->database != MyDatabaseId)
 		return false;
-	return tag_of(hash, pg_atomic_read_u64(&ring->batch)) ==
+	return tag_of(hash, is_expected, pg_atomic_read_u64(&ring->batch)) ==
 		pg_atomic_read_u64(&ring->recent[hash % RECENT_SIZE]);
 }
 
@@ -166,6 +170,7 @@ dwf_news_open(void)
 	else
 	{
 		ring->was_idle = is_idle(ring);
+		ring->did_hurry = ring->hurries;
 		ring->share = (DWF_RING_BYTES - (ring->head - ring->tail)) / 2;
 		ring->used = 0;
 	}
@@ -186,16 +191,15 @@ write_bytes(DwfNewsRing *ring, const void *data, uint32 length)
 }
 
 /*
- * Put into an open ring that something has come to an address; the texts of
- * workflow and key are in a row.  False when there is no room: then the caller
- * loses the news.
+ * Put into an open ring that something has come to an address: the header of
+ * "news", and the texts of workflow and key, which are in a row.  False when
+ * there is no room: then the caller loses the news.
  */
 bool
-dwf_news_put(DwfNewsRing *ring, uint64 hash, char door, const char *texts,
-			 uint16 workflow_length, uint16 key_length)
+dwf_news_put(DwfNewsRing *ring, uint64 hash, const DwfNews *news,
+			 const char *texts)
 {
-	DwfNews		news;
-	uint32		length = workflow_length + key_length;
+	uint32		length = news->workflow_length + news->key_length;
 	uint32		size = NEWS_HEADER + length;
 
 	/* a commit's first news may take more than the commit's share */
@@ -203,14 +207,12 @@ dwf_news_put(DwfNewsRing *ring, uint64 hash, char door, const char *texts,
 		(ring->used > 0 && ring->used + size > ring->share))
 		return false;
 	ring->used += size;
-	memset(&news, 0, NEWS_HEADER);
-	news.door = door;
-	news.workflow_length = workflow_length;
-	news.key_length = key_length;
-	write_bytes(ring, &news, NEWS_HEADER);
+	ring->hurries |= news->is_expected;
+	write_bytes(ring, news, NEWS_HEADER);
 	write_bytes(ring, texts, length);
 	pg_atomic_write_u64(&ring->recent[hash % RECENT_SIZE],
-						tag_of(hash, pg_atomic_read_u64(&ring->batch)));
+						tag_of(hash, news->is_expected,
+							   pg_atomic_read_u64(&ring->batch)));
 	return true;
 }
 
@@ -220,7 +222,7 @@ dwf_news_lose(DwfNewsRing *ring, uint64 workflow_hash)
 {
 	uint32		bit = bit_of(workflow_hash);
 
-	ring->lost.any = true;
+	ring->lost.any = ring->hurries = true;
 	if (workflow_hash == 0)
 		ring->lost.all = true;
 	else
@@ -228,13 +230,15 @@ dwf_news_lose(DwfNewsRing *ring, uint64 workflow_hash)
 }
 
 /*
- * Close an open ring.  If there was nothing in it before, wakes the worker; if
- * there was, the worker does not sleep for longer than the least gap.
+ * Close an open ring.  If there was nothing in it before, or nothing that
+ * hurries, wakes the worker; if there was, the worker does not sleep for
+ * longer than the least gap.
  */
 void
 dwf_news_close(DwfNewsRing *ring)
 {
-	if (ring->was_idle && !is_idle(ring))
+	if ((ring->was_idle && !is_idle(ring)) ||
+		(ring->hurries && !ring->did_hurry))
 		dwf_slot_set_latch(ring->slot);
 	LWLockRelease(lock);
 }
@@ -269,7 +273,7 @@ dwf_news_begin(void)
 	my_ring->database = MyDatabaseId;
 	my_ring->slot = dwf_slot_mine();
 	memset(&my_ring->lost, 0, sizeof(DwfLost));
-	my_ring->lost.any = my_ring->lost.all = true;
+	my_ring->lost.any = my_ring->lost.all = my_ring->hurries = true;
 	my_ring->head = my_ring->tail = 0;
 	next_batch(my_ring);
 	LWLockRelease(lock);
@@ -288,14 +292,15 @@ dwf_news_end(void)
 	my_ring = NULL;
 }
 
-/* Is there anything in this worker's ring, or lost? */
+/* Is there anything in this worker's ring, or lost?  And does it hurry? */
 bool
-dwf_news_are_there(void)
+dwf_news_are_there(bool *hurry)
 {
 	bool		idle;
 
 	LWLockAcquire(lock, LW_SHARED);
 	idle = is_idle(my_ring);
+	*hurry = my_ring->hurries;
 	LWLockRelease(lock);
 	return !idle;
 }
@@ -321,6 +326,7 @@ dwf_news_take(char *copy, DwfLost *lost)
 	memcpy(copy, my_ring->bytes + at, first);
 	memcpy(copy + first, my_ring->bytes, length - first);
 	my_ring->tail = my_ring->head;
+	my_ring->hurries = false;
 
 	/* copy the bits of what was lost only if there are any */
 	lost->any = my_ring->lost.any;

@@ -30,6 +30,7 @@ typedef struct DwfLost
 typedef struct DwfNews
 {
 	char		door;
+	bool		is_expected;	/* a suspended workflow may wait for it */
 	uint16		workflow_length;
 	uint16		key_length;
 	char		workflow_id[DWF_WORKFLOW_ID_MAX];
@@ -43,11 +44,10 @@ extern Size dwf_news_size(void);
 extern void dwf_news_init_shared(LWLockPadded *locks);
 
 /* for backends */
-extern bool dwf_news_is_there(uint64 hash);
+extern bool dwf_news_is_there(uint64 hash, bool is_expected);
 extern DwfNewsRing *dwf_news_open(void);
-extern bool dwf_news_put(DwfNewsRing *ring, uint64 hash, char door,
-						 const char *texts, uint16 workflow_length,
-						 uint16 key_length);
+extern bool dwf_news_put(DwfNewsRing *ring, uint64 hash,
+						 const DwfNews *news, const char *texts);
 extern void dwf_news_lose(DwfNewsRing *ring, uint64 workflow_hash);
 extern void dwf_news_close(DwfNewsRing *ring);
 extern void dwf_news_lose_all(void);
@@ -55,7 +55,7 @@ extern void dwf_news_lose_all(void);
 /* for a worker */
 extern void dwf_news_begin(void);
 extern void dwf_news_end(void);
-extern bool dwf_news_are_there(void);
+extern bool dwf_news_are_there(bool *hurry);
 extern uint32 dwf_news_take(char *copy, DwfLost *lost);
 extern uint32 dwf_news_read(const char *copy, DwfNews *news);
 extern bool dwf_news_was_lost(const DwfLost *lost, uint64 workflow_hash);

@@ -544,7 +544,7 @@ dwf_workers_take_orders(DwfOrders *orders)
 	my_place->orders.check = my_place->orders.run = false;
 	my_place->orders.recheck = my_place->orders.clock = false;
 	LWLockRelease(lock);
-	orders->has_news = dwf_news_are_there();
+	orders->has_news = dwf_news_are_there(&orders->hurries);
 }
 
 /* ----- for the gateway ----- */

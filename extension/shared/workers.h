@@ -23,7 +23,8 @@ typedef struct DwfOrders
 	bool		clock;			/* something may be due before the time that
 								 * it has planned */
 	bool		recheck;		/* bodies that run may have been ended */
-	bool		has_news;		/* there is something in its ring, or lost */
+	bool		has_news;		/* there is something in its ring, or lost, */
+	bool		hurries;		/* ... for suspended workflows */
 } DwfOrders;
 
 /* What the gateway's main function is given beside its database */

@@ -125,32 +125,62 @@ look_by_index(Relation table, Place *place, text *workflow_id,
 	return accepts;
 }
 
+/* A key of a scan: this column is this text */
+static void
+text_key(ScanKey key, int column, text *value)
+{
+	ScanKeyEntryInitialize(key, 0, column, BTEqualStrategyNumber, TEXTOID,
+						   C_COLLATION_OID, F_TEXTEQ, PointerGetDatum(value));
+}
+
 /*
- * Has a table a row of this workflow, as seen by the latest snapshot?  "index"
- * is an index of the table that begins with "column", the workflow's id; both
- * names are constants.  Locks the table as a statement that writes would.
+ * Has a table a row that these keys fit, as seen by the latest snapshot?
+ * "index" begins with their columns; both names are constants.  Locks the
+ * table as a statement that writes would.
  */
-bool
-dwf_probe_has_row(const char *table_name, const char *index, int column,
-				  text *workflow_id)
+static bool
+has_row(const char *table_name, const char *index, ScanKey keys, int nkeys)
 {
 	Relation	table = table_open(dwf_catalog_relation(table_name),
 								   RowExclusiveLock);
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	ScanKeyData key;
 	SysScanDesc scan;
 	bool		found;
 
-	ScanKeyEntryInitialize(&key, 0, column, BTEqualStrategyNumber, TEXTOID,
-						   C_COLLATION_OID, F_TEXTEQ,
-						   PointerGetDatum(workflow_id));
 	scan = systable_beginscan(table, dwf_catalog_relation(index), true,
-							  snapshot, 1, &key);
+							  snapshot, nkeys, keys);
 	found = HeapTupleIsValid(systable_getnext(scan));
 	systable_endscan(scan);
 	UnregisterSnapshot(snapshot);
 	table_close(table, NoLock);
 	return found;
+}
+
+/*
+ * Has a table a row of this workflow?  "index" begins with "column", the
+ * workflow's id.  Otherwise as has_row().
+ */
+bool
+dwf_probe_has_row(const char *table_name, const char *index, int column,
+				  text *workflow_id)
+{
+	ScanKeyData key;
+
+	text_key(&key, column, workflow_id);
+	return has_row(table_name, index, &key, 1);
+}
+
+/* Does a suspended workflow wait at this address?  As has_row(). */
+bool
+dwf_probe_is_awaited(char door, text *target_id, text *key)
+{
+	ScanKeyData keys[3];
+
+	text_key(&keys[0], DWF_WAIT_TARGET_ID, target_id);
+	ScanKeyInit(&keys[1], DWF_WAIT_DOOR, BTEqualStrategyNumber, F_CHAREQ,
+				CharGetDatum(door));
+	text_key(&keys[2], DWF_WAIT_KEY, key);
+	return has_row("wait", "wait_target_idx", keys, 3);
 }
 
 /*

@@ -12,6 +12,7 @@
 
 extern bool dwf_probe_has_row(const char *table_name, const char *index,
 							  int column, text *workflow_id);
+extern bool dwf_probe_is_awaited(char door, text *target_id, text *key);
 extern bool dwf_probe_accepts(text *workflow_id, Oid role);
 extern bool dwf_probe_accepts_now(text *workflow_id, Oid role);
 

@@ -438,6 +438,7 @@ run_claimed(void)
 		FlushErrorState();
 		MemoryContextReset(MessageContext);
 		debug_query_string = NULL;
+		pgstat_report_activity(STATE_IDLE, NULL);
 		was_interrupted = dwf_claim_is_interrupted();
 		dwf_claim_set_body(false);
 		dwf_crash_leave();

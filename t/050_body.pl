@@ -376,6 +376,7 @@ sql(q{SELECT wf_start('dies', 'runs', '["SELECT pg_terminate_backend(pg_backend_
 is(result('dies'), "ERROR||the workflow's body has crashed 2 times in a row",
 	'crashes: not for ever');
 
+<<<<<<< ours
 # Deadlines as timeouts: the one that is recorded counts, over a crash, and
 # whatever is left of it in a replay.
 sql(<<'SQL');
@@ -397,6 +398,32 @@ $node->start;
 sql(q{SELECT wf_send('due with news', '"in time"', 'go')});
 is(result('due with news'), 'SUCCESS|[null, "in time", null, true, true]|', 'until a moment: what came before it');
 is(result('due'), 'SUCCESS|[null, null, null, true, true]|', 'until a moment: over a crash');
+=======
+# News that only listeners want wait for their gap; those that a suspended
+# workflow waits for do not, also if the same had come before it waited.
+{
+	my $listener = session();
+
+	set('notify_min_gap', '60s');
+	poll(q{SELECT current_setting('durable_wf.notify_min_gap') = '1min'});
+	sql(q{CREATE PROCEDURE twice(input jsonb) LANGUAGE plpgsql AS $$
+		DECLARE got jsonb;
+		BEGIN
+			CALL wf_recv('t', NULL, NULL, got);
+			CALL wf_recv('t', NULL, NULL, got);
+			PERFORM wf_complete(got);
+		END $$});
+	$listener->query_safe(q{SELECT wf_listen()});
+	sql(q{SELECT wf_start('first news'); SELECT pg_sleep(0.2)});
+	sql(q{SELECT wf_start('behind', 'twice', start_after => '1 h'), wf_send('behind', '1', 't')});
+	sql(q{UPDATE durable_wf.workflow SET due_at = now(), owner = owner WHERE workflow_id = 'behind'; SELECT wf_start('wakes', 'who')});
+	suspended('behind');
+	sql(q{SELECT wf_send('behind', '2', 't')});
+	is(sql(q{SELECT * FROM wf_result('behind', '30 s')}), 'SUCCESS|2|', 'listeners: a suspended workflow does not wait for their gap');
+	set('notify_min_gap', '10ms');
+	$listener->quit;
+}
+>>>>>>> theirs
 
 # Paused, and a copy.
 set('paused', 'on');

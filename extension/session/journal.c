@@ -177,7 +177,7 @@ execute(FunctionCallInfo fcinfo, int step_no)
 
 	/* make the call; it may write, and so may its record */
 	dwf_guard_leave();
-	dwf_light_commit_note_call(current_call->function);
+	dwf_light_commit_begin_call(current_call->function);
 	dwf_journal_taken_end_xact();
 	PG_TRY();
 	{
@@ -190,6 +190,7 @@ execute(FunctionCallInfo fcinfo, int step_no)
 	PG_CATCH();
 	{
 		/* keep what the caller sees of the error, for the next commit */
+		dwf_light_commit_end_call();
 		row = make_row(step_no);
 		current_call = NULL;
 		(void) dwf_journal_set_in_command(false);
@@ -206,6 +207,7 @@ execute(FunctionCallInfo fcinfo, int step_no)
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	dwf_light_commit_end_call();
 	dwf_guard_enter();
 	return result;
 }

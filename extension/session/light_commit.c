@@ -46,6 +46,9 @@
 /* This transaction has done something that others may be told of */
 static bool is_told = false;
 
+/* The present call does; it may commit several times */
+static bool call_tells = false;
+
 /* This transaction has made a claim that may be lost */
 static bool has_claimed = false;
 
@@ -68,9 +71,17 @@ is_quiet(const char *function)
 
 /* A journalled function is about to be called, and not from the journal */
 void
-dwf_light_commit_note_call(const char *function)
+dwf_light_commit_begin_call(const char *function)
 {
-	is_told |= !is_quiet(function);
+	call_tells = !is_quiet(function);
+	is_told |= call_tells;
+}
+
+/* The call has returned, or raised an error */
+void
+dwf_light_commit_end_call(void)
+{
+	call_tells = false;
 }
 
 /*
@@ -106,5 +117,6 @@ dwf_light_commit_before(void)
 void
 dwf_light_commit_end_xact(void)
 {
-	is_told = has_claimed = false;
+	is_told = call_tells;
+	has_claimed = false;
 }

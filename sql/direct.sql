@@ -417,65 +417,9 @@ SELECT * FROM publish();
 SELECT * FROM trip();
 ROLLBACK;
 
--- ----- streams
-
--- append one item, and two at a time; read them
-CREATE FUNCTION append(OUT one text, OUT two text, OUT items jsonb) LANGUAGE plpgsql AS $$
-BEGIN
-    one := test.state($q$SELECT wf_write_stream('s', '1', 'direct')$q$);
-    two := test.state($q$SELECT wf_write_stream_many('s', '{2,3}', 'direct')$q$);
-    items := jsonb_agg(jsonb_build_array(i.item_no, i.value) ORDER BY i.item_no)
-        FROM durable_wf.stream_item i WHERE i.workflow_id = 'direct';
-END$$;
-
-BEGIN;
-SELECT * FROM append();
-SELECT * FROM append();
-SELECT pg_stat_get_xact_tuples_inserted('durable_wf.stream_item'::regclass) AS inserted;
-SELECT DISTINCT written_at = now() AS now FROM durable_wf.stream_item WHERE workflow_id = 'direct';
--- numbers that were undone are given again
-SAVEPOINT s;
-SELECT wf_write_stream_many('s', '{4,5}', 'direct'), wf_write_stream('other', '6', 'direct');
-ROLLBACK TO s;
-SELECT wf_write_stream('s', '7', 'direct'), wf_write_stream('other', '8', 'direct');
--- items that are not there any more
-DELETE FROM durable_wf.stream_item WHERE workflow_id = 'direct' AND item_no > 2;
-SELECT wf_write_stream('s', '9', 'direct'), wf_write_stream('other', '10', 'direct');
-SELECT * FROM wf_read_stream('direct', 's', 0, 10, '0');
-SELECT count(wf_write_stream('s', to_jsonb(i), 'direct')) FROM generate_series(1, 1000) i;
-SELECT max(item_no), count(*) FROM durable_wf.stream_item WHERE workflow_id = 'direct' AND stream = 's';
-SELECT wf_cancel('direct');
-SELECT test.state($$SELECT wf_write_stream('s', '1', 'direct')$$);
-ROLLBACK;
-BEGIN ISOLATION LEVEL REPEATABLE READ;
-SELECT * FROM append();
-ROLLBACK;
-
--- what the executor does beside writing the row
-BEGIN;
-CREATE TRIGGER a AFTER INSERT ON durable_wf.stream_item FOR EACH ROW EXECUTE FUNCTION see_event();
-SELECT * FROM append();
-SELECT seen();
-ROLLBACK;
-BEGIN;
-ALTER TABLE durable_wf.stream_item ADD CHECK (value <> '2');
-SELECT * FROM append();
-ROLLBACK;
-BEGIN;
-ALTER TABLE durable_wf.stream_item ADD COLUMN more text DEFAULT 'more';
-SELECT * FROM append();
-SELECT DISTINCT more FROM durable_wf.stream_item WHERE workflow_id = 'direct';
-ROLLBACK;
-BEGIN;
-CREATE UNIQUE INDEX more ON durable_wf.stream_item (value) WHERE workflow_id = 'direct';
-SELECT * FROM append();
-SELECT * FROM append();
-ROLLBACK;
-
 -- after all of that
 SELECT * FROM trip();
 SELECT * FROM publish();
-SELECT * FROM append();
 SELECT wf_recv('t', '0', 'direct'), wf_recv('t', '0', 'direct'), wf_recv('t', '0', 'direct');
 
 SELECT wf_cancel('direct');

@@ -48,12 +48,12 @@ set_event(text *workflow_id, text *key, Datum value)
 	{
 		DwfDirectResult result;
 
-		dwf_arrival_note_value(&address, 0);
+		dwf_arrival_note_event(&address, 0);
 		result = dwf_direct_set_event(&direct, workflow_id, key, value,
 									  GetUserId());
 		dwf_direct_close(&direct);
 		if (result == DWF_DIRECT_DONE)
-			dwf_arrival_note_value(&address, 1);
+			dwf_arrival_note_event(&address, 1);
 		if (result != DWF_DIRECT_ASIDE)
 			return result == DWF_DIRECT_DONE;
 	}

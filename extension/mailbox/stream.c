@@ -22,14 +22,10 @@
 #include "utils/jsonb.h"
 
 #include "base/args.h"
-#include "base/arrays.h"
-#include "session/arrival.h"
 #include "session/identity.h"
 #include "session/journal.h"
 #include "session/wait.h"
 #include "session/wakeup.h"
-#include "shared/address.h"
-#include "store/direct.h"
 #include "store/store.h"
 
 
@@ -79,39 +75,6 @@ report_refused(text *workflow_id)
 					text_to_cstring(workflow_id))));
 }
 
-/*
- * Append values to a stream that this transaction has locked, directly or by a
- * statement, and return the number of the last.  Raises if the workflow does
- * not accept them.
- */
-static int64
-append(text *workflow_id, text *stream, Datum *values, int count)
-{
-	DwfAddress	address = {DWF_DOOR_STREAM, workflow_id, stream};
-	DwfDirect	direct;
-	int64		item_no;
-
-	if (dwf_direct_open_items(&direct))
-	{
-		dwf_arrival_note_value(&address, 0);
-		item_no = dwf_direct_append(&direct, workflow_id, stream,
-									dwf_address_hash(&address), values, count,
-									GetUserId());
-		dwf_direct_close(&direct);
-		dwf_arrival_note_value(&address, item_no > 0 ? count : 0);
-	}
-	else if (count == 1)
-		item_no = dwf_store_append(workflow_id, stream, values[0],
-								   GetUserId());
-	else
-		item_no = dwf_store_append_many(workflow_id, stream,
-										dwf_arrays_of_jsonb(values, count),
-										GetUserId());
-	if (item_no == 0)
-		report_refused(workflow_id);
-	return item_no;
-}
-
 /* wf_write_stream(stream, value, workflow_id) → bigint */
 DWF_JOURNALLED(wf_write_stream, 0);
 static Datum
@@ -120,10 +83,14 @@ do_wf_write_stream(PG_FUNCTION_ARGS)
 	text	   *stream = dwf_args_name(fcinfo, 0, "stream", DWF_KEY_MAX);
 	Datum		value = dwf_args_payload(fcinfo, 1);
 	text	   *workflow_id = dwf_identity_argument(fcinfo, 2);
+	int64		item_no;
 
 	dwf_store_require_writable("wf_write_stream");
 	take_turn_to_write(workflow_id, stream);
-	PG_RETURN_INT64(append(workflow_id, stream, &value, 1));
+	item_no = dwf_store_append(workflow_id, stream, value, GetUserId());
+	if (item_no == 0)
+		report_refused(workflow_id);
+	PG_RETURN_INT64(item_no);
 }
 
 /* wf_write_stream_many(stream, items, workflow_id) → bigint */
@@ -137,6 +104,8 @@ do_wf_write_stream_many(PG_FUNCTION_ARGS)
 	int			count = dwf_args_array(fcinfo, 1, "items", JSONBOID, &values,
 									   &nulls);
 	text	   *workflow_id;
+	Datum		array;
+	int64		item_no;
 
 	if (count == 0)
 		ereport(ERROR,
@@ -148,8 +117,13 @@ do_wf_write_stream_many(PG_FUNCTION_ARGS)
 	workflow_id = dwf_identity_argument(fcinfo, 2);
 	dwf_store_require_writable("wf_write_stream_many");
 
+	array = PointerGetDatum(construct_array(values, count, JSONBOID, -1, false,
+											TYPALIGN_INT));
 	take_turn_to_write(workflow_id, stream);
-	PG_RETURN_INT64(append(workflow_id, stream, values, count));
+	item_no = dwf_store_append_many(workflow_id, stream, array, GetUserId());
+	if (item_no == 0)
+		report_refused(workflow_id);
+	PG_RETURN_INT64(item_no);
 }
 
 /* wf_close_stream(stream, workflow_id) → void */
@@ -178,32 +152,22 @@ bool
 dwf_stream_look(DwfStreamRead *read, Oid role)
 {
 	DwfLife		life;
-	DwfDirectResult state;
 	bool		closed;
 	bool		is_over;
 
 	read->count = 0;
 	read->ended = false;
-	state = dwf_direct_stream_state(read->workflow_id, read->stream, &life,
-									&closed);
-	if (state == DWF_DIRECT_ASIDE)
-		state = dwf_store_stream_state(read->workflow_id, read->stream, &life,
-									   &closed) ?
-			DWF_DIRECT_DONE : DWF_DIRECT_NOTHING;
-	if (state == DWF_DIRECT_NOTHING)
+	if (!dwf_store_stream_state(read->workflow_id, read->stream, &life,
+								&closed))
 		return false;
 	dwf_identity_check_owner(read->workflow_id, &life, role);
 	is_over = closed ||
 		(life.finished && !dwf_store_stream_has_writer(read->workflow_id,
 													   read->stream));
 
-	read->count = dwf_direct_read_items(read->workflow_id, read->stream,
+	read->count = dwf_store_read_stream(read->workflow_id, read->stream,
 										read->after, read->limit,
 										&read->items);
-	if (read->count < 0)
-		read->count = dwf_store_read_stream(read->workflow_id, read->stream,
-											read->after, read->limit,
-											&read->items);
 	read->ended = read->count == 0 && is_over &&
 		!dwf_store_stream_has_more(read->workflow_id, read->stream,
 								   read->after);

@@ -16,7 +16,7 @@
  *	request		answered, or deleted
  *
  * Rows that are written without a statement (direct.c) fire no trigger: for
- * them the writer calls dwf_arrival_note_item() or dwf_arrival_note_value().
+ * them the writer calls dwf_arrival_note_item() or dwf_arrival_note_event().
  *
  *-------------------------------------------------------------------------
  */
@@ -291,14 +291,12 @@ dwf_arrival_note_item(const DwfAddress *address, Oid table, int64 message_id)
 }
 
 /*
- * Note, as the trigger does, that an event or an item of a stream is about to
- * be written.  It is not known yet by whom: the writer counts it when it has
- * been written.
+ * Note, as the trigger does, that an event is about to be written.  It is not
+ * known yet by whom: the writer counts it when it has been written.
  */
 void
-dwf_arrival_note_value(const DwfAddress *address, uint32 count)
+dwf_arrival_note_event(const DwfAddress *address, uint32 count)
 {
-	Assert(address->door == DWF_DOOR_EVENT ||
-		   address->door == DWF_DOOR_STREAM);
+	Assert(address->door == DWF_DOOR_EVENT);
 	dwf_wakeup_note_arrival(address, dwf_address_hash(address), count, 0);
 }

@@ -17,6 +17,6 @@
 extern Datum dwf_note_arrival(PG_FUNCTION_ARGS);
 extern void dwf_arrival_note_item(const DwfAddress *address, Oid table,
 								  int64 message_id);
-extern void dwf_arrival_note_value(const DwfAddress *address, uint32 count);
+extern void dwf_arrival_note_event(const DwfAddress *address, uint32 count);
 
 #endif							/* DWF_ARRIVAL_H */

@@ -39,6 +39,7 @@
 #include "access/xact.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_collation.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
@@ -52,6 +53,10 @@
 
 #include "base/settings.h"
 #include "store/catalog.h"
+
+#define OUR_TRIGGER_TYPE \
+	(TRIGGER_TYPE_ROW | TRIGGER_TYPE_BEFORE | TRIGGER_TYPE_INSERT | \
+	 TRIGGER_TYPE_UPDATE)
 
 /* Our trigger function */
 static PGFunction trigger_function = NULL;
@@ -87,7 +92,7 @@ has_our_columns(Relation table, const DwfDirectTable *made)
 
 		if (column->atttypid != made->types[i] || column->attisdropped ||
 			column->attidentity != '\0' ||
-			column->attnotnull == (column->attnum == made->nullable))
+			column->attnotnull == (column->attnum == made->tag))
 			return false;
 	}
 	return made->moment == 0 || has_default_now(table, made->moment);
@@ -99,7 +104,7 @@ is_our_trigger(const Trigger *trigger, const DwfDirectTable *made)
 {
 	FmgrInfo	function;
 
-	if (trigger->tgtype != made->trigger_type || trigger->tgnattr != 0 ||
+	if (trigger->tgtype != OUR_TRIGGER_TYPE || trigger->tgnattr != 0 ||
 		trigger->tgnargs != 1 || strcmp(trigger->tgargs[0], made->name) != 0)
 		return false;
 	fmgr_info(trigger->tgfoid, &function);
@@ -124,7 +129,7 @@ is_our_pkey(Relation index, const DwfDirectTable *made)
 	return true;
 }
 
-/* Has this index only rows where the column that may be null is not? */
+/* Has this index only rows whose tag is not null? */
 static bool
 is_our_tag_index(Oid oid, const DwfDirectTable *made)
 {
@@ -133,7 +138,7 @@ is_our_tag_index(Oid oid, const DwfDirectTable *made)
 	NullTest   *test = predicate ? linitial(predicate) : NULL;
 	bool		is_ours = list_length(predicate) == 1 && IsA(test, NullTest) &&
 	test->nulltesttype == IS_NOT_NULL && IsA(test->arg, Var) &&
-	castNode(Var, test->arg)->varattno == made->nullable;
+	castNode(Var, test->arg)->varattno == made->tag;
 
 	index_close(index, AccessShareLock);
 	return is_ours;
@@ -177,9 +182,9 @@ is_as_made(const DwfDirect *direct, const DwfDirectTable *made)
 
 	return is_owner_free(table) && has_our_columns(table, made) &&
 		is_our_pkey(direct->pkey, made) &&
-		(made->trigger_type == 0 ||
+		(!made->has_trigger ||
 		 is_our_trigger(&table->trigdesc->triggers[0], made)) &&
-		(!made->has_tag_index || has_our_tag_index(table, made));
+		(made->tag == 0 || has_our_tag_index(table, made));
 }
 
 /* Test it, unless that was done and the catalogs have not changed since */
@@ -206,9 +211,7 @@ has_our_triggers(Relation table, const DwfDirectTable *made)
 {
 	const TriggerDesc *triggers = table->trigdesc;
 
-	if (made->is_only_read)
-		return true;
-	if (made->trigger_type == 0)
+	if (!made->has_trigger)
 		return triggers == NULL;
 	return triggers && triggers->numtriggers == 1 &&
 		triggers->triggers[0].tgenabled == TRIGGER_FIRES_ALWAYS &&

@@ -18,7 +18,6 @@
 
 #include "shared/address.h"
 #include "store/store.h"
-#include "store/stream_rows.h"
 
 /* A table that is open, and its primary key */
 typedef struct DwfDirect
@@ -41,15 +40,13 @@ typedef struct DwfDirectTable
 	const char *name;
 	int			natts;
 	Oid			types[7];		/* of its columns */
-	AttrNumber	nullable;		/* the only column that may be null, or 0 */
-	bool		has_tag_index;	/* a second index has the rows where that is
-								 * not null */
+	AttrNumber	tag;			/* the only column that may be null; a second
+								 * index has the rows where it is not; or 0 */
 	AttrNumber	moment;			/* the column whose default is now(), or 0 */
 	int			nkeys;			/* columns of its primary key */
 	AttrNumber	keys[4];
 	int			nindexes;
-	bool		is_only_read;	/* triggers do not matter */
-	int16		trigger_type;	/* of dwf_note_arrival(); 0: no trigger */
+	bool		has_trigger;	/* dwf_note_arrival() */
 
 	/* the table that was found to be so, as of a version of the catalogs */
 	Oid			relation;
@@ -83,17 +80,5 @@ extern DwfDirectResult dwf_direct_set_event(DwfDirect *direct,
 											Datum value, Oid role);
 extern DwfDirectResult dwf_direct_event(text *workflow_id, text *key,
 										DwfValue * value, DwfLife *life);
-
-/* direct_stream.c */
-extern DwfDirectResult dwf_direct_stream_state(text *workflow_id,
-											   text *stream, DwfLife *life,
-											   bool *closed);
-extern int	dwf_direct_read_items(text *workflow_id, text *stream,
-								  int64 after, int limit,
-								  DwfStreamItem **items);
-extern bool dwf_direct_open_items(DwfDirect *direct);
-extern int64 dwf_direct_append(DwfDirect *direct, text *workflow_id,
-							   text *stream, uint64 hash, const Datum *values,
-							   int count, Oid role);
 
 #endif							/* DWF_DIRECT_H */

@@ -20,7 +20,6 @@
 #include "access/xact.h"
 #include "catalog/index.h"
 #include "catalog/pg_collation.h"
-#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "executor/tuptable.h"
 #include "storage/lmgr.h"
@@ -45,8 +44,7 @@ static DwfDirectTable events = {
 	.nkeys = 2,
 	.keys = {DWF_EVENT_WORKFLOW_ID, DWF_EVENT_KEY},
 	.nindexes = 1,
-	.trigger_type = TRIGGER_TYPE_ROW | TRIGGER_TYPE_BEFORE |
-	TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE
+	.has_trigger = true
 };
 
 /* Begin to scan for an event */

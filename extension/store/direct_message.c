@@ -27,7 +27,6 @@
 #include "access/xact.h"
 #include "catalog/index.h"
 #include "catalog/pg_collation.h"
-#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "common/int.h"
 #include "executor/executor.h"
@@ -53,15 +52,13 @@ static DwfDirectTable messages = {
 	.natts = MESSAGE_COLUMNS,
 	.types = {INT8OID, TEXTOID, CHAROID, TEXTOID, JSONBOID, INT8OID,
 	TIMESTAMPTZOID},
-	.nullable = MESSAGE_WAIT_ID,
-	.has_tag_index = true,
+	.tag = MESSAGE_WAIT_ID,
 	.moment = MESSAGE_CREATED_AT,
 	.nkeys = 4,
 	.keys = {DWF_MESSAGE_WORKFLOW_ID, DWF_MESSAGE_DOOR, DWF_MESSAGE_KEY,
 	DWF_MESSAGE_MESSAGE_ID},
 	.nindexes = 2,
-	.trigger_type = TRIGGER_TYPE_ROW | TRIGGER_TYPE_BEFORE |
-	TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE
+	.has_trigger = true
 };
 
 /* Read only: how often items were given back */
@@ -71,8 +68,7 @@ static DwfDirectTable deliveries = {
 	.types = {TEXTOID, CHAROID, TEXTOID, INT8OID, INT8OID},
 	.nkeys = 4,
 	.keys = {1, 2, 3, 4},
-	.nindexes = 2,
-	.is_only_read = true
+	.nindexes = 2
 };
 
 /* ----- deliver ----- */

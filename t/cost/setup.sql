@@ -22,14 +22,6 @@ CREATE TABLE plain_event (
     updated_at  timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (workflow_id, key)
 ) WITH (fillfactor = 85);
-CREATE TABLE plain_item (
-    workflow_id text COLLATE "C" NOT NULL,
-    stream      text COLLATE "C" NOT NULL,
-    item_no     bigint NOT NULL DEFAULT nextval('plain_id'),
-    value       jsonb NOT NULL,
-    written_at  timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (workflow_id, stream, item_no)
-);
 
 -- backlogs
 INSERT INTO plain_queue (workflow_id, door, key, payload)

@@ -1,1 +1,0 @@
-SELECT wf_write_stream('stream', '{"a": 1}', 'send');

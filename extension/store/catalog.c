@@ -27,7 +27,7 @@
 #define DWF_SCHEMA	"durable_wf"
 
 /* At most so many relations are kept; C code names fewer */
-#define RELATIONS_MAX	16
+#define RELATIONS_MAX	32
 
 /* A table, index or sequence of ours; "name" is a constant */
 typedef struct OurRelation

@@ -376,7 +376,6 @@ sql(q{SELECT wf_start('dies', 'runs', '["SELECT pg_terminate_backend(pg_backend_
 is(result('dies'), "ERROR||the workflow's body has crashed 2 times in a row",
 	'crashes: not for ever');
 
-<<<<<<< ours
 # Deadlines as timeouts: the one that is recorded counts, over a crash, and
 # whatever is left of it in a replay.
 sql(<<'SQL');
@@ -398,7 +397,7 @@ $node->start;
 sql(q{SELECT wf_send('due with news', '"in time"', 'go')});
 is(result('due with news'), 'SUCCESS|[null, "in time", null, true, true]|', 'until a moment: what came before it');
 is(result('due'), 'SUCCESS|[null, null, null, true, true]|', 'until a moment: over a crash');
-=======
+
 # News that only listeners want wait for their gap; those that a suspended
 # workflow waits for do not, also if the same had come before it waited.
 {
@@ -423,7 +422,6 @@ is(result('due'), 'SUCCESS|[null, null, null, true, true]|', 'until a moment: ov
 	set('notify_min_gap', '10ms');
 	$listener->quit;
 }
->>>>>>> theirs
 
 # Paused, and a copy.
 set('paused', 'on');

@@ -32,6 +32,7 @@
 #include "common/int.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "storage/procarray.h"
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -297,6 +298,30 @@ lock_and_delete_row(Relation table, ItemPointer tid, Snapshot snapshot)
 	return result;
 }
 
+/*
+ * Has another transaction, which has not ended, locked or deleted a row?  It
+ * is read without a lock on its page, so a "no" may be out of date, and a lock
+ * decides; a "yes" was true a moment ago, and the end of that transaction
+ * wakes whom the row may serve.  Of several lockers nothing is said.
+ */
+static bool
+is_held_by_another(HeapTuple row)
+{
+	volatile uint16 *marks = &row->t_data->t_infomask;
+	uint16		infomask = *marks;
+	TransactionId xmax;
+
+	/* both belong together unless the marks have changed meanwhile */
+	pg_read_barrier();
+	xmax = HeapTupleHeaderGetRawXmax(row->t_data);
+	pg_read_barrier();
+	return infomask == *marks &&
+		(infomask & (HEAP_XMAX_INVALID | HEAP_XMAX_COMMITTED |
+					 HEAP_XMAX_IS_MULTI)) == 0 &&
+		!TransactionIdIsCurrentTransactionId(xmax) &&
+		TransactionIdIsInProgress(xmax);
+}
+
 /* Take the row that the scan has come to, unless it is another's */
 static DwfDirectResult
 take_row(QueueScan *scan, HeapTuple row, DwfItem *item)
@@ -305,6 +330,8 @@ take_row(QueueScan *scan, HeapTuple row, DwfItem *item)
 	ItemPointerData tid = row->t_self;
 	TM_Result	result = TM_BeingModified;
 
+	if (is_held_by_another(row))
+		return DWF_DIRECT_NOTHING;
 	if (row->t_data->t_infomask & HEAP_XMAX_INVALID)
 		result = delete_row(table, &tid, scan->snapshot, false);
 	if (result == TM_BeingModified)

@@ -206,8 +206,8 @@ dwf_journal_note_done(text *name)
 /*
  * Has one of the calls just before found this work recorded?  A client that
  * takes the JSON null of wf_get_step for "not recorded", or does not ask
- * wf_begin_step, does the work again, and calls wf_save_step.  That call is no further step, unless it was one when
- * the journal was written.
+ * wf_begin_step, does the work again, and calls wf_save_step.  That call is no
+ * further step, unless it was one when the journal was written.
  */
 bool
 dwf_journal_is_done_again(const char *function, text *name)

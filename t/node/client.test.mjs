@@ -8,6 +8,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { setMaxListeners } from 'node:events';
 import { test, before, after } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import {
@@ -16,6 +17,7 @@ import {
 } from 'durable-wf';
 
 const run = promisify(execFile);
+const here = fileURLToPath(new URL('.', import.meta.url));
 const timeout = 120_000;
 const wf = new DurableWf({ max: 2 });
 const sql = new pg.Pool({ max: 4, application_name: 'test' });
@@ -382,6 +384,6 @@ test('a process with nothing to wait for ends', { timeout }, async () => {
     await wf.getEvent('cut', 'x');
     console.log('done');`;
   const { stdout } = await run(process.execPath, ['--input-type=module', '-e', code],
-    { cwd: import.meta.dirname });
+    { cwd: here });
   assert.equal(stdout, 'done\n');
 });

@@ -64,7 +64,7 @@ test('a thousand getEvent at once share one connection', { timeout }, async () =
                 WHERE application_name = 'durable-wf listener'`);
   // two of the pool, and the one that listens
   assert.ok(await connections() <= before + 3);
-  assert.deepEqual(await query('SELECT pid FROM wf_waiters'), []);
+  await until('NOT EXISTS (SELECT FROM wf_waiters)');
 
   await query(`SELECT wf_set_event('done', to_jsonb(id), id) FROM unnest($1::text[]) id`, [ids]);
   assert.deepEqual(await Promise.all(waits), ids);
@@ -312,6 +312,7 @@ test('idle waits send no statement', { timeout }, async () => {
   const state = `SELECT count(*)::int AS n, max(query_start) AS last FROM pg_stat_activity
                   WHERE application_name = 'durable-wf listener' OR
                         (application_name = '' AND backend_type = 'client backend')`;
+  await until('NOT EXISTS (SELECT FROM wf_waiters)');
   await wf.getEvent('idle-0', 'x', { timeout: 100 });
   const [first] = await query(state);
   await new Promise((resolve) => setTimeout(resolve, 1500));

@@ -363,6 +363,14 @@ test('stop() gives up what does not end', { timeout }, async () => {
   assert.equal(await flow.result(), 'after all');
 });
 
+test('stop() ends waits that have just begun', { timeout }, async () => {
+  for (let n = 0; n < 20; n++) {
+    const wf = worker({ quick: async () => n }, { connections: 4 });
+    assert.equal(await (await wf.start('quick')).result(), n);
+    await wf.close();
+  }
+});
+
 test('cancelled: in a wait, in a step, and the worker goes on', { timeout }, async () => {
   const seen = [];
   let begun;

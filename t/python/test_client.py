@@ -228,6 +228,7 @@ class Client(Case):
         ids = [f"idle-{n}" for n in range(300)]
         query("SELECT wf_start(id) FROM unnest(%s::text[]) id", (ids,))
         waits = [asyncio.ensure_future(self.wf.get_event(each, "x", timeout=None)) for each in ids]
+        await until_async("NOT EXISTS (SELECT FROM wf_waiters)")
         await self.wf.get_event("idle-0", "x", timeout=0.1)
         state = """SELECT count(*), max(query_start) FROM pg_stat_activity
                     WHERE backend_type = 'client backend' AND application_name <> 'test'"""

@@ -175,8 +175,7 @@ class Worker:
         """Take no more workflows, wait for those that run to end or to be suspended,
         and close the connections."""
         self._stopping.set()
-        for session in list(self._idle):
-            await self._cancel(session)
+        await asyncio.gather(*(self._cancel(session) for session in list(self._idle)))
         seconds = to_seconds(drain_timeout, self._drain_timeout)
         done, _ = await asyncio.wait([self.stopped],
                                      timeout=None if seconds == float("inf") else seconds)
@@ -189,9 +188,12 @@ class Worker:
     async def _cancel(self, session: Session) -> None:
         """End a session's wait for work. It may just have got some, and then leaves
         that, or its next statement is cancelled and the connection closed: the
-        workflow is due again in both cases."""
+        workflow is due again in both cases. A cancel that comes before the statement
+        does nothing: then it takes another one."""
         try:
-            await self._connections.query("SELECT pg_cancel_backend(%s)", (session.pid,))
+            while session in self._idle:
+                await self._connections.query("SELECT pg_cancel_backend(%s)", (session.pid,))
+                await asyncio.sleep(0.05)
         except Exception:
             await session.close()
 

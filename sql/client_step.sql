@@ -131,6 +131,23 @@ SELECT wf_save_step('open', '1');
 \echo :LAST_ERROR_SQLSTATE
 SELECT wf_detach();
 
+-- a save of what is done, by a client that does not ask, records nothing
+SELECT wf_start('cs-again'), wf_attach('cs-again');
+SELECT step_no, done FROM wf_begin_step('a');
+SELECT step_no, done FROM wf_begin_step('b');
+SELECT step_no, done FROM wf_begin_step('c');
+SELECT wf_save_step('a', '1'), wf_fail_step('b', 'failed');
+SELECT wf_detach();
+SELECT wf_attach('cs-again');
+SELECT step_no, done FROM wf_begin_step('a');
+SELECT step_no, done FROM wf_begin_step('b');
+SELECT step_no, done FROM wf_begin_step('c');
+SELECT wf_save_step('a', '3'), wf_fail_step('b', 'again'), wf_save_step('c', '3');
+SELECT wf_save_step('a', '4');
+SELECT step_no, done FROM wf_begin_step('d');
+SELECT step_no, name, output, error FROM wf_list_steps('cs-again');
+SELECT wf_complete();
+
 -- retry: a step that has failed for good is done anew, if the workflow did not
 -- go on after it
 SELECT wf_start('cs-retry'), wf_attach('cs-retry');

@@ -36,9 +36,9 @@ static List *patches = NIL;
 static MemoryContext look_context = NULL;
 
 /*
- * Of the work that the latest calls of wf_get_step, one after the other, have
- * found recorded, the names of what a client may take for "not recorded"; and
- * the last of the numbers
+ * Of the work that the latest calls of wf_get_step or wf_begin_step, one after
+ * the other, have found recorded, the names of what a client may save again;
+ * and the last of the numbers
  */
 static List *done_names = NIL;
 static int	done_to = 0;
@@ -135,6 +135,32 @@ forget_done(text *name)
 }
 
 /*
+ * This number follows: if another call came in between, what was found before
+ * is used up
+ */
+static void
+forget_before(int step_no)
+{
+	if (done_to == step_no - 1)
+		return;
+	list_free_deep(done_names);
+	done_names = NIL;
+}
+
+/*
+ * A step of the client's has begun at this number; "done" tells that it was
+ * found recorded
+ */
+void
+dwf_journal_note_begun(int step_no, text *name, bool done)
+{
+	forget_before(step_no);
+	done_to = step_no;
+	if (done)
+		dwf_journal_note_done(name);
+}
+
+/*
  * Look at the next number for work of the client's, which "function" records:
  * true if the work is recorded there, false if nothing is, so that the client
  * may do it.  Raises WF004, in the name of "caller", if another call is.
@@ -155,12 +181,7 @@ dwf_journal_look(const char *function, text *name, const char *caller)
 		dwf_journal_report_divergence();
 	}
 
-	/* another call came in between: what was found before is used up */
-	if (done_to != next - 1)
-	{
-		list_free_deep(done_names);
-		done_names = NIL;
-	}
+	forget_before(next);
 	if (place == DWF_PLACE_IS_FREE)
 	{
 		/* from now on a save of this name is of new work */
@@ -172,10 +193,7 @@ dwf_journal_look(const char *function, text *name, const char *caller)
 	return true;
 }
 
-/*
- * The work that was just found recorded has a JSON null as its result, which a
- * client may take for "not recorded"
- */
+/* The client may save again the work that was just found recorded */
 void
 dwf_journal_note_done(text *name)
 {
@@ -186,10 +204,10 @@ dwf_journal_note_done(text *name)
 }
 
 /*
- * Has one of the calls of wf_get_step just before found this work recorded?  A
- * client that takes a JSON null for "not recorded" does the work again, and
- * calls wf_save_step.  That call is no further step, unless it was one when
- * the journal was written.
+ * Has one of the calls just before found this work recorded?  A client that
+ * takes the JSON null of wf_get_step for "not recorded", or does not ask
+ * wf_begin_step, does the work again, and calls wf_save_step.  That call is no
+ * further step, unless it was one when the journal was written.
  */
 bool
 dwf_journal_is_done_again(const char *function, text *name)

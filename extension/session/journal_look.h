@@ -21,6 +21,7 @@ extern bool dwf_journal_peek(const char *function, text *name);
 /* for wf_get_step and wf_save_step */
 extern bool dwf_journal_look(const char *function, text *name,
 							 const char *caller);
+extern void dwf_journal_note_begun(int step_no, text *name, bool done);
 extern void dwf_journal_note_done(text *name);
 extern bool dwf_journal_is_done_again(const char *function, text *name);
 

@@ -23,6 +23,7 @@
 
 #include "base/texts.h"
 #include "session/journal.h"
+#include "session/journal_look.h"
 #include "session/journal_place.h"
 #include "session/journal_undone.h"
 
@@ -101,6 +102,7 @@ dwf_journal_open_step(text *name, const char *caller, DwfRecord *recorded)
 	OpenStep   *step;
 	DwfPlace	place;
 	int			step_no;
+	bool		done;
 
 	dwf_journal_check_isolation();
 	step_no = dwf_journal_take_number(DWF_CLIENT_STEP, name);
@@ -110,7 +112,9 @@ dwf_journal_open_step(text *name, const char *caller, DwfRecord *recorded)
 		dwf_journal_note_divergence(step_no, recorded, caller, name);
 		dwf_journal_report_divergence();
 	}
-	if (place == DWF_PLACE_HAS_CALL && recorded->completed_at != 0)
+	done = place == DWF_PLACE_HAS_CALL && recorded->completed_at != 0;
+	dwf_journal_note_begun(step_no, name, done);
+	if (done)
 		return true;
 
 	old = MemoryContextSwitchTo(open_context);

@@ -760,7 +760,7 @@ Writes nothing: a step that is not saved is done again by the next session. A CA
 Errors: 22023 bad argument; 25001 wrong isolation level; WF004 another call is recorded at this place; WF008 this session is not attached; WF009 inside a step.';
 
 COMMENT ON FUNCTION @extschema@.wf_save_step(text, jsonb) IS
-'Record the output of work done outside of the database; SQL null is recorded as JSON null. It belongs to the open step of that name (wf_begin_step), the oldest if there are several; if none is open, it takes the next number, for wf_get_step(). A save that is rolled back leaves its step open. A replay records nothing, nor does a save of what wf_get_step() has just said to be done.
+'Record the output of work done outside of the database; SQL null is recorded as JSON null. It belongs to the open step of that name (wf_begin_step), the oldest if there are several; if none is open, it takes the next number, for wf_get_step(). A save that is rolled back leaves its step open. A replay records nothing, nor does a save of what wf_begin_step() or wf_get_step() has just said to be done.
 Errors: 22023 bad argument; WF004 the workflow was executed differently before; WF008 this session is not attached.';
 
 CREATE FUNCTION @extschema@.wf_fail_step(name text, error text) RETURNS void

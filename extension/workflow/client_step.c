@@ -151,7 +151,8 @@ wf_fail_step(PG_FUNCTION_ARGS)
 
 	/* without an open step it is one by itself, which a replay has done */
 	if (!dwf_journal_open_has(name) &&
-		dwf_journal_open_step(name, "wf_fail_step", &earlier))
+		(dwf_journal_is_done_again(save_step.function, name) ||
+		 dwf_journal_open_step(name, "wf_fail_step", &earlier)))
 		PG_RETURN_VOID();
 	dwf_journal_open_save(name, none, recorded);
 	PG_RETURN_VOID();

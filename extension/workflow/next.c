@@ -38,8 +38,9 @@ typedef struct NextWait
 	int			nqueues;
 	DwfWaitKey *keys;			/* the queues, each once */
 	MemoryContext context;		/* of what was taken; it outlives the look */
-	text	   *workflow_id;
+	text	   *workflow_id;	/* NULL: nothing was taken */
 	DwfTurn		turn;
+	bool		has_ended_one;	/* in this transaction, as it died too often */
 } NextWait;
 
 /* ----- looking for work ----- */
@@ -49,8 +50,10 @@ typedef struct NextWait
  * sessions have died in it too often, ends the workflow, and is not attached.
  */
 static bool
-may_go_on(text *workflow_id, DwfTurn *turn)
+may_go_on(text *workflow_id, NextWait *next)
 {
+	DwfTurn    *turn = &next->turn;
+
 	if (!dwf_store_turn(workflow_id, turn))
 		return true;			/* it has gone with its row's lock */
 	if (turn->attempts <= dwf_setting_max_attempts ||
@@ -61,6 +64,7 @@ may_go_on(text *workflow_id, DwfTurn *turn)
 								   turn->attempts - 1), NULL, NULL);
 	dwf_crash_forget(workflow_id);
 	dwf_claim_pass_by();
+	next->has_ended_one = true;
 	return false;
 }
 
@@ -104,7 +108,7 @@ attach_free_work(DwfWait *wait, NextWait *next, text **held)
 		CHECK_FOR_INTERRUPTS();
 		if (dwf_attach_pass(first->workflow_id, wait->role, &is_held))
 		{
-			if (may_go_on(first->workflow_id, &next->turn))
+			if (may_go_on(first->workflow_id, next))
 				return first->workflow_id;
 		}
 		else if (is_held)
@@ -140,7 +144,8 @@ keep_taken(NextWait *next, text *workflow_id)
 /*
  * The look of both calls.  A call that may sleep looks again at workflows
  * whose rows are locked.  A call that may not, and finds nothing else, blocks
- * until the row of the first of them is unlocked.
+ * until the row of the first of them is unlocked.  A call that has ended a
+ * workflow, and cannot commit that, does not sleep on it.
  */
 static bool
 look_for_work(DwfWait *wait)
@@ -160,10 +165,12 @@ look_for_work(DwfWait *wait)
 			break;
 
 		/* or block for one whose row is locked, and search again */
+		if (next->has_ended_one && !wait->may_commit)
+			return true;
 		if (held == NULL || wait->deadline != DWF_WAIT_NEVER)
 			return false;
 		if (dwf_attach_try(held, wait->role, &ended) == 0 && !ended &&
-			may_go_on(held, &next->turn))
+			may_go_on(held, next))
 		{
 			attached = held;
 			break;
@@ -174,7 +181,7 @@ look_for_work(DwfWait *wait)
 	return true;
 }
 
-/* Wait for work in the queues, and attach to it; false on timeout */
+/* Wait for work in the queues, and attach to it; false if there is none */
 static bool
 take_next(NextWait *next, DwfWait *wait)
 {
@@ -186,7 +193,7 @@ take_next(NextWait *next, DwfWait *wait)
 	wait->nkeys = next->nqueues;
 	wait->look = look_for_work;
 	wait->arg = next;
-	return dwf_wait(wait);
+	return dwf_wait(wait) && next->workflow_id;
 }
 
 /* ----- the functions ----- */

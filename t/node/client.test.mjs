@@ -8,6 +8,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { setMaxListeners } from 'node:events';
 import { test, before, after } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import {
@@ -16,6 +17,7 @@ import {
 } from 'durable-wf';
 
 const run = promisify(execFile);
+const here = fileURLToPath(new URL('.', import.meta.url));
 const timeout = 120_000;
 const wf = new DurableWf({ max: 2 });
 const sql = new pg.Pool({ max: 4, application_name: 'test' });
@@ -62,7 +64,7 @@ test('a thousand getEvent at once share one connection', { timeout }, async () =
                 WHERE application_name = 'durable-wf listener'`);
   // two of the pool, and the one that listens
   assert.ok(await connections() <= before + 3);
-  assert.deepEqual(await query('SELECT pid FROM wf_waiters'), []);
+  await until('NOT EXISTS (SELECT FROM wf_waiters)');
 
   await query(`SELECT wf_set_event('done', to_jsonb(id), id) FROM unnest($1::text[]) id`, [ids]);
   assert.deepEqual(await Promise.all(waits), ids);
@@ -310,6 +312,8 @@ test('idle waits send no statement', { timeout }, async () => {
   const state = `SELECT count(*)::int AS n, max(query_start) AS last FROM pg_stat_activity
                   WHERE application_name = 'durable-wf listener' OR
                         (application_name = '' AND backend_type = 'client backend')`;
+  // the first of them begins on a connection
+  await new Promise((resolve) => setTimeout(resolve, 1000));
   await wf.getEvent('idle-0', 'x', { timeout: 100 });
   const [first] = await query(state);
   await new Promise((resolve) => setTimeout(resolve, 1500));
@@ -382,6 +386,6 @@ test('a process with nothing to wait for ends', { timeout }, async () => {
     await wf.getEvent('cut', 'x');
     console.log('done');`;
   const { stdout } = await run(process.execPath, ['--input-type=module', '-e', code],
-    { cwd: import.meta.dirname });
+    { cwd: here });
   assert.equal(stdout, 'done\n');
 });

@@ -9,12 +9,13 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { test, before } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import pg from 'pg';
 
 const run = promisify(execFile);
 const timeout = 180_000;
-const here = import.meta.dirname;
+const here = fileURLToPath(new URL('.', import.meta.url));
 
 // The programs of a file, with what they print.
 function examples(text) {

@@ -7,6 +7,7 @@ import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { test, before, after, afterEach } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import { DurableWf, DurableError, FatalError, StepError, WorkflowCancelledError,
@@ -14,6 +15,7 @@ import { DurableWf, DurableError, FatalError, StepError, WorkflowCancelledError,
 import { journalOf, replay } from 'durable-wf/testing';
 
 const run = promisify(execFile);
+const here = fileURLToPath(new URL('.', import.meta.url));
 const timeout = 180_000;
 const sql = new pg.Pool({ max: 4, application_name: 'test' });
 sql.on('error', () => {});
@@ -217,7 +219,7 @@ test('everything that ctx has, live', { timeout }, async () => {
 // A worker in a process of its own; `says` resolves when it says something.
 function program(env = {}) {
   const child = spawn(process.execPath, ['crash-worker.mjs'], {
-    cwd: import.meta.dirname, env: { ...process.env, ...env }, stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    cwd: here, env: { ...process.env, ...env }, stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
   const said = [];
   child.exited = once(child, 'exit');
@@ -359,6 +361,14 @@ test('stop() gives up what does not end', { timeout }, async () => {
   await until('NOT EXISTS (SELECT FROM wf_executions)');
   worker({ endless: (ctx) => ctx.step('endless', () => 'after all') });
   assert.equal(await flow.result(), 'after all');
+});
+
+test('stop() ends waits that have just begun', { timeout }, async () => {
+  for (let n = 0; n < 20; n++) {
+    const wf = worker({ quick: async () => n }, { connections: 4 });
+    assert.equal(await (await wf.start('quick')).result(), n);
+    await wf.close();
+  }
 });
 
 test('cancelled: in a wait, in a step, and the worker goes on', { timeout }, async () => {

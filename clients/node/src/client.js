@@ -263,7 +263,8 @@ export class DurableWf {
 
   /** Execute workflows, until stop() or SIGTERM. */
   work(options = {}) {
-    const worker = new Worker(this.#connections, this.#workflows, options);
+    const worker = new Worker(this.#connections, this.#workflows, options,
+      (news) => this.#waits.hear(news));
     this.#workers.add(worker);
     worker.stopped.finally(() => this.#workers.delete(worker));
     return worker;

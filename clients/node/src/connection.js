@@ -21,6 +21,11 @@ export class Connections {
     this.Client = this.pool.Client ?? pg.Client;
   }
 
+  /** How many connections the pool may have. */
+  get size() {
+    return this.pool.options?.max ?? 10;
+  }
+
   /** A statement in the pool; rows are arrays of texts. */
   async query(text, values, types) {
     const { rows } = await this.pool.query({ text, values, types, rowMode: 'array' });

@@ -26,6 +26,8 @@ import { fromJson, toJson } from './json.js';
 import { runningStep, work } from './step.js';
 
 const sourcesMax = 128;
+const newsOf = { wf_set_event: 'event', wf_write_stream: 'stream', wf_write_stream_many: 'stream',
+  wf_close_stream: 'stream' };
 const never = () => new Promise(() => {});
 const turn = () => new Promise(setImmediate);
 
@@ -45,10 +47,13 @@ export class Run {
   #place = 0;                         // in it
   #waits = [];
   #pumping = false;
+  #onNews;
   #outcome;                           // of the code
 
-  constructor(session, { workflowId, queue, attempt }) {
+  /** onNews is told what this run has published. */
+  constructor(session, { workflowId, queue, attempt }, onNews = () => {}) {
     this.#session = session;
+    this.#onNews = onNews;
     this.workflowId = workflowId;
     this.queue = queue;
     this.attempt = attempt;
@@ -84,6 +89,8 @@ export class Run {
       return;
     this.#over = true;
     this.#abort.abort(new Error(`the run is over: ${kind}`));
+    if (kind === 'completed' || kind === 'failed')
+      this.#onNews({ workflow_id: this.workflowId, kind: 'result', key: null });
     this.#end({ kind, error });
   }
 
@@ -138,7 +145,11 @@ export class Run {
           this.#last--;
         }
         return patched;
-      }).then((value) => this.#handOver(no, () => resolve(value)),
+      }).then((value) => {
+        if (newsOf[op.fn])
+          this.#onNews({ workflow_id: this.workflowId, kind: newsOf[op.fn], key: op.name });
+        this.#handOver(no, () => resolve(value));
+      },
         (error) => this.#failed(op, error, (known) =>
           this.#handOver(no, () => reject(known))));
     });

@@ -9,6 +9,7 @@
 // replay() runs changed code against a journal that a server has recorded, and
 // fails where a worker would: with WF004.
 
+import { randomUUID } from 'node:crypto';
 import { Context } from './context.js';
 import { Run } from './run.js';
 import { ReplayMismatchError } from './errors.js';
@@ -217,7 +218,7 @@ class TestSession {
         return values[2] === null ? [] : [values[2], String(world.notified.length), null, null];
       case 'wf_now': return [timestamp(world.clock)];
       case 'wf_random': return [String(Math.random())];
-      case 'wf_uuid': return [globalThis.crypto.randomUUID()];
+      case 'wf_uuid': return [randomUUID()];
       case 'wf_patched': return ['t'];
       case 'wf_status': return [world.outcomes.get(name)?.status ?? 'RUNNING'];
       case 'wf_start': return [await this.#start(values)];

@@ -18,6 +18,7 @@ const retryMax = 60_000;
 export class Worker {
   #connections;
   #workflows;
+  #onNews;
   #queues;
   #options;
   #stopping = new AbortController();
@@ -27,12 +28,13 @@ export class Worker {
   #said = new Set();
   #signals = [];
 
-  constructor(connections, workflows, options) {
+  constructor(connections, workflows, options, onNews) {
     const { queues, connections: count = 4, suspendAfter = '200 ms', drainTimeout = '30 s',
       signals = ['SIGTERM'], logger = console } = options;
 
     this.#connections = connections;
     this.#workflows = workflows;
+    this.#onNews = onNews;
     this.#queues = (queues ?? [...workflows.keys()]).map((queue) =>
       queue instanceof Workflow ? queue.name : queue);
     for (const queue of this.#queues)
@@ -142,7 +144,7 @@ export class Worker {
   async #execute(session, attached) {
     const { workflowId, queue, input, attempt } = attached;
     const { run: code } = this.#workflows.get(queue);
-    const run = new Run(session, attached);
+    const run = new Run(session, attached, this.#onNews);
     const given = fromJson(input);
 
     this.#runs.set(run, session);
@@ -188,7 +190,8 @@ export class Worker {
    */
   async stop({ drainTimeout } = {}) {
     this.#stopping.abort();
-    await Promise.all([...this.#idle].map((session) => this.#cancel(session)));
+    for (const session of this.#idle)
+      this.#cancel(session);
     const limit = new AbortController();
     pause(toMs(drainTimeout, this.#options.drainTimeout), limit.signal).then(() => {
       if (limit.signal.aborted)
@@ -204,10 +207,14 @@ export class Worker {
 
   // End a session's wait for work. It may just have got some, and then leaves
   // that, or its next statement is cancelled and the connection closed: the
-  // workflow is due again in both cases.
+  // workflow is due again in both cases. A cancel that comes before the statement
+  // does nothing: then it takes another one.
   async #cancel(session) {
     try {
-      await this.#connections.query('SELECT pg_cancel_backend($1)', [session.pid]);
+      while (this.#idle.has(session)) {
+        await this.#connections.query('SELECT pg_cancel_backend($1)', [session.pid]);
+        await pause(50);
+      }
     } catch {
       session.sever();
     }

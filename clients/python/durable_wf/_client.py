@@ -355,7 +355,7 @@ class AsyncDurableWf:
              signals: Sequence[int] = DEFAULT_SIGNALS) -> Worker:
         """Execute workflows, until stop() or SIGTERM."""
         worker = Worker(self._connections, self._workflows, queues, connections, suspend_after,
-                        drain_timeout, signals)
+                        drain_timeout, signals, self._waits.hear)
         self._workers.add(worker)
         worker.stopped.add_done_callback(lambda _: self._workers.discard(worker))
         return worker

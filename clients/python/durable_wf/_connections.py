@@ -40,6 +40,7 @@ class Connections:
         self._direct = direct
         self._options = options
         self._idle: list[Any] = []
+        self.size = pool_size
         self._places = asyncio.Semaphore(pool_size)
         self._closed = False
 

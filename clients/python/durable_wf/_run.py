@@ -38,6 +38,8 @@ from ._step import StepInfo, StepOptions, running_step, work
 from ._values import UNSET, from_json, to_json
 
 SOURCES_MAX = 128
+NEWS = {"wf_set_event": "event", "wf_write_stream": "stream", "wf_write_stream_many": "stream",
+        "wf_close_stream": "stream"}
 
 
 @dataclass
@@ -68,13 +70,15 @@ class _Wait:
 class Run:
     """See above. All of it runs in the loop of the worker, but what code calls."""
 
-    def __init__(self, session: Any, attached: Attached, is_async: bool) -> None:
+    def __init__(self, session: Any, attached: Attached, is_async: bool,
+                 on_news: Callable[[dict[str, Any]], None]) -> None:
         self.workflow_id = attached.workflow_id
         self.queue = attached.queue
         self.attempt = attached.attempt
         self.is_async = is_async
         self.is_over = False
         self._session = session
+        self._on_news = on_news       # is told what this run has published
         self._loop = asyncio.get_running_loop()
         self._code: Union[AsyncCode, ThreadCode] = \
             AsyncCode() if is_async else ThreadCode(self._loop)
@@ -120,6 +124,8 @@ class Run:
         self.is_over = True
         if not self._end.done():
             self._end.set_result((kind, error))
+        if kind in ("completed", "failed"):
+            self._tell("result", None)
         # not from here: this may be one of those tasks
         self._loop.call_soon(self._clean_up)
 
@@ -238,7 +244,12 @@ class Run:
             if known is not None:
                 self._hand_over(no, lambda: _fail(future, known))
             return
+        if op.fn in NEWS:
+            self._tell(NEWS[op.fn], op.name)
         self._hand_over(no, lambda: _settle(future, value))
+
+    def _tell(self, kind: str, key: Optional[str]) -> None:
+        self._on_news({"workflow_id": self.workflow_id, "kind": kind, "key": key})
 
     async def _step(self, name: str, fn: Callable[[], Any], options: StepOptions,
                     future: Any) -> None:

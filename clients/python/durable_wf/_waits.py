@@ -5,6 +5,10 @@ at once the connection that LISTENs is there, and again when news name what it
 waits for, after a ``resync``, and when its time is over. First listen, then
 look: so nothing that commits in between is missed. Looks of the same moment are
 one statement.
+
+The server tells news to those that LISTEN in batches, 50 ms apart. So, while they
+are few, waits begin on a connection of the pool, for half a second at most: what
+comes soon comes at once.
 """
 
 from __future__ import annotations
@@ -14,13 +18,16 @@ import json
 import math
 from typing import Any, Optional
 
+import psycopg
+
 from ._connections import Connections, Texts
 from ._errors import from_server, is_connection_error
 from ._listener import Listener
-from ._values import reconnect_delay
+from ._values import interval_of, reconnect_delay
 
 BATCH_SIZE = 250
 BATCHES_AT_ONCE = 2
+EXPRESS = 0.5                         # seconds
 
 # Look at several sources. A source that is not there yet says whether its
 # workflow is, and whose: what listens for it depends on that.
@@ -53,6 +60,8 @@ class Waits:
         self._batches = 0
         self._scheduled = False
         self._failures = 0
+        self._express = 0             # waits on a connection of the pool
+        self._express_max = min(4, connections.size // 2)
         self._closed = False
 
     async def wait(self, source: dict[str, Any], seconds: float) -> Optional[Texts]:
@@ -65,11 +74,16 @@ class Waits:
         workflow_id = source["workflow_id"]
         self._entries.setdefault(workflow_id, set()).add(entry)
         timer = None
+        begin = loop.time()
         try:
             if seconds == 0:
                 entry.is_last = True
             else:
+                soon = await self._wait_on_connection(source, seconds)
+                if soon is not None:
+                    return soon
                 await self._listener.ready()
+                seconds = max(0.0, seconds - (loop.time() - begin))
                 if seconds != math.inf:
                     timer = loop.call_later(seconds, self._last_look, entry)
             self._look(entry)
@@ -85,6 +99,23 @@ class Waits:
             self._to_look.pop(entry, None)
             if entry.followed:
                 self._listener.forget(workflow_id)
+
+    async def _wait_on_connection(self, source: dict[str, Any], seconds: float) -> Optional[Texts]:
+        """Wait on a connection of the pool for a moment, if few do. What goes wrong
+        there is found by the look that follows."""
+        waits = sum(map(len, self._entries.values()))
+        if self._express >= self._express_max or waits > self._express_max:
+            return None
+        self._express += 1
+        try:
+            rows = await self._connections.query(
+                "CALL wf_wait_any(%s::jsonb, %s::interval, NULL, NULL, NULL)",
+                (json.dumps([source]), interval_of(min(seconds, EXPRESS))))
+            return None if rows[0][0] is None else [rows[0][1]]
+        except psycopg.Error:
+            return None
+        finally:
+            self._express -= 1
 
     def hear(self, news: dict[str, Any]) -> None:
         """What the server has told the connection that LISTENs."""
@@ -191,3 +222,4 @@ class Waits:
             for entry in entries:
                 if not entry.future.done():
                     entry.future.set_exception(RuntimeError("the client was closed"))
+                    entry.future.exception()      # it may be awaited by none yet

@@ -13,7 +13,7 @@ import logging
 import os
 import signal
 import threading
-from typing import Any, Optional, Sequence
+from typing import Any, Callable, Optional, Sequence
 
 from ._code import is_async
 from ._connections import Connections
@@ -28,10 +28,11 @@ logger = logging.getLogger("durable_wf")
 RETRY_MAX = 60.0
 
 
-async def execute(session: Any, attached: Attached, code: Any, runs: dict[Run, Any]) -> tuple[str, Any]:
+async def execute(session: Any, attached: Attached, code: Any, runs: dict[Run, Any],
+                  on_news: Callable[[dict[str, Any]], None] = lambda news: None) -> tuple[str, Any]:
     """Execute code in a session; how the run has ended."""
     asynchronous = is_async(code)
-    run = Run(session, attached, asynchronous)
+    run = Run(session, attached, asynchronous, on_news)
     given = from_json(attached.input)
     context = (Context if asynchronous else SyncContext)(run, given)
     runs[run] = session
@@ -46,7 +47,9 @@ class Worker:
 
     def __init__(self, connections: Connections, workflows: dict[str, Workflow],
                  queues: Optional[Sequence[Any]], count: int, suspend_after: Duration,
-                 drain_timeout: Duration, signals: Sequence[int]) -> None:
+                 drain_timeout: Duration, signals: Sequence[int],
+                 on_news: Callable[[dict[str, Any]], None]) -> None:
+        self._on_news = on_news
         self._connections = connections
         self._workflows = workflows
         self._queues = [getattr(queue, "name", queue)
@@ -147,7 +150,7 @@ class Worker:
 
     async def _execute(self, session: Session, attached: Attached) -> None:
         code = self._workflows[attached.queue].code
-        kind, error = await execute(session, attached, code, self._runs)
+        kind, error = await execute(session, attached, code, self._runs, self._on_news)
         named = f'workflow "{attached.workflow_id}" ({attached.queue})'
         if kind == "lost":
             raise error
@@ -175,8 +178,7 @@ class Worker:
         """Take no more workflows, wait for those that run to end or to be suspended,
         and close the connections."""
         self._stopping.set()
-        for session in list(self._idle):
-            await self._cancel(session)
+        await asyncio.gather(*(self._cancel(session) for session in list(self._idle)))
         seconds = to_seconds(drain_timeout, self._drain_timeout)
         done, _ = await asyncio.wait([self.stopped],
                                      timeout=None if seconds == float("inf") else seconds)
@@ -189,9 +191,12 @@ class Worker:
     async def _cancel(self, session: Session) -> None:
         """End a session's wait for work. It may just have got some, and then leaves
         that, or its next statement is cancelled and the connection closed: the
-        workflow is due again in both cases."""
+        workflow is due again in both cases. A cancel that comes before the statement
+        does nothing: then it takes another one."""
         try:
-            await self._connections.query("SELECT pg_cancel_backend(%s)", (session.pid,))
+            while session in self._idle:
+                await self._connections.query("SELECT pg_cancel_backend(%s)", (session.pid,))
+                await asyncio.sleep(0.05)
         except Exception:
             await session.close()
 

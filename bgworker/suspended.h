@@ -15,7 +15,6 @@
 #include "shared/news.h"
 
 
-extern void dwf_suspended_init(void);
 extern bool dwf_suspended_has_news(void);
 extern void dwf_suspended_add(const char *news, uint32 length,
 							  const DwfLost *lost);

@@ -33,6 +33,7 @@
 #include "base/settings.h"
 #include "bgworker/attempt.h"
 #include "bgworker/delivery.h"
+#include "bgworker/inbox.h"
 #include "bgworker/notifier.h"
 #include "bgworker/pool.h"
 #include "bgworker/suspended.h"
@@ -204,10 +205,12 @@ take_news(void)
 {
 	static char ring[DWF_RING_BYTES];
 	static DwfLost lost;
-	uint32		length = dwf_news_take(ring, &lost);
+	bool		urgent;
+	bool		resync;
+	uint32		length = dwf_news_take(ring, &lost, &urgent, &resync);
 
-	dwf_suspended_add(ring, length, &lost);
-	dwf_notifier_add(ring, length, lost.any);
+	dwf_suspended_add(ring, urgent ? length : 0, &lost);
+	dwf_notifier_add(ring, length, resync);
 }
 
 /*
@@ -244,7 +247,7 @@ begin_work(Oid database)
 		dwf_presence_is_held(database))
 		leave();
 	dwf_returned_begin();
-	dwf_suspended_init();
+	dwf_inbox_init();
 	dwf_notifier_init();
 }
 
@@ -316,8 +319,8 @@ dwf_worker_main(Datum arg)
 		said_copy = is_copy;
 
 		/* news: for suspended workflows at once, for listeners later */
-		if (orders.has_news && !dwf_suspended_has_news() &&
-			(dwf_listener_expects() || dwf_notifier_time_left() == 0))
+		if (orders.has_news &&
+			(orders.is_urgent || dwf_notifier_time_left() == 0))
 		{
 			take_news();
 			busy = true;

@@ -38,6 +38,17 @@
 #define DWF_NORETURN	pg_attribute_noreturn()
 #endif
 
+/*
+ * Does a NOTIFY wake only the sessions that listen to its channel?  Else it
+ * wakes all that listen in the database.  (From 19 on, by its release notes:
+ * not tried with a server of that version.)
+ */
+#if PG_VERSION_NUM >= 190000
+#define DWF_NOTIFY_IS_TARGETED	true
+#else
+#define DWF_NOTIFY_IS_TARGETED	false
+#endif
+
 /* The number of this process among ProcGlobal->allProcs */
 #if PG_VERSION_NUM >= 170000
 #define DWF_MY_PROC_NUMBER	MyProcNumber

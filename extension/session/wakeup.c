@@ -35,6 +35,7 @@
 
 #include "shared/claim.h"
 #include "shared/counters.h"
+#include "shared/expected.h"
 #include "shared/listener.h"
 #include "shared/news.h"
 #include "shared/preloaded.h"
@@ -58,7 +59,7 @@ typedef struct Note
 	uint16		workflow_length;
 	uint16		key_length;
 	Size		text_start;
-	uint64		workflow_hash;	/* as listeners know it; 0: there were none */
+	uint64		workflow_hash;	/* as listeners know it; 0: not kept */
 } Note;
 
 /* The stack; it lives in TopMemoryContext and is reused */
@@ -66,8 +67,15 @@ static Note *notes = NULL;
 static int	nnotes = 0;
 static int	max_notes = 0;
 
-/* The addresses of notes, kept only while there are listeners */
+/* The addresses of notes, kept only while something may want news of them */
 static StringInfo note_texts = NULL;
+
+/* May a session listen, or a workflow of this database be suspended? */
+static inline bool
+has_audience(void)
+{
+	return dwf_listener_any() || dwf_expected_any();
+}
 
 /* Make room for one more note.  May raise out of memory, before any effect. */
 static void
@@ -149,7 +157,7 @@ push_note(const DwfAddress *address, uint64 hash, uint32 count, bool is_take)
 	note = &notes[nnotes];
 	note->has_text = false;
 	note->workflow_hash = 0;
-	if (address->workflow_id && dwf_listener_any())
+	if (address->workflow_id && has_audience())
 		keep_address(note, address);
 	nnotes++;
 	note->hash = hash;
@@ -303,11 +311,19 @@ wake_notes(int bottom, bool takes)
 /* So many notes are put into the ring before it is unlocked for a moment */
 #define TOLD_AT_A_TIME	1024
 
+/* May a session listen for what is noted? */
+static inline bool
+is_listened_for(const Note *note)
+{
+	return note->workflow_hash == 0 ? dwf_listener_any() :
+		dwf_listener_wants(note->workflow_hash);
+}
+
 /*
  * Tell the worker of the notes of one kind, from "bottom" on, if a session may
- * listen for them or a workflow be suspended.  Of a note without texts, and of
- * one that does not fit into the ring, it is told that news were lost: then it
- * reads the tables.
+ * listen for them or a suspended workflow wait for them.  Of a note without
+ * texts, and of one that does not fit into the ring, it is told that news were
+ * lost: then it reads the tables.
  */
 static void
 tell_worker(int bottom, bool takes)
@@ -315,11 +331,12 @@ tell_worker(int bottom, bool takes)
 	DwfNewsRing *ring = NULL;
 	bool		is_full = false;
 
-	if (!dwf_listener_any())
+	if (!has_audience())
 		return;
 	for (int i = bottom; i < nnotes; i++)
 	{
 		const Note *note = &notes[i];
+		bool		is_expected;
 
 		/* let others have the ring in between */
 		if (ring && i % TOLD_AT_A_TIME == 0)
@@ -329,22 +346,23 @@ tell_worker(int bottom, bool takes)
 		}
 
 		/* skip what no listener and no suspended workflow waits for */
-		if (note->is_take != takes || !is_news(note->door) ||
-			(note->workflow_hash != 0 &&
-			 !dwf_listener_wants(note->workflow_hash)) ||
-			dwf_news_is_there(note->hash))
+		if (note->is_take != takes || !is_news(note->door))
+			continue;
+		is_expected = dwf_expected_has(note->hash);
+		if ((!is_expected && !is_listened_for(note)) ||
+			dwf_news_is_there(note->hash, is_expected))
 			continue;
 		if (ring == NULL && (ring = dwf_news_open()) == NULL)
 			return;				/* a worker begins with a resync */
 
 		/* put the news; from the first that does not fit, only say so */
 		if (!is_full && note->has_text &&
-			dwf_news_put(ring, note->hash, note->door,
+			dwf_news_put(ring, note->hash, is_expected, note->door,
 						 note_texts->data + note->text_start,
 						 note->workflow_length, note->key_length))
 			continue;
 		is_full = true;
-		dwf_news_lose(ring, note->workflow_hash);
+		dwf_news_lose(ring, note->hash, is_expected);
 	}
 	if (ring)
 		dwf_news_close(ring);

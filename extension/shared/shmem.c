@@ -27,6 +27,7 @@
 #include "shared/crash.h"
 #include "shared/dismissal.h"
 #include "shared/executors.h"
+#include "shared/expected.h"
 #include "shared/horizon.h"
 #include "shared/listener.h"
 #include "shared/news.h"
@@ -63,6 +64,7 @@ static const Part parts[] = {
 	PART(dismissal),
 	PART_WITH_LOCKS(claim, 1),
 	PART_WITH_LOCKS(listener, 1),
+	PART(expected),
 	PART_WITH_LOCKS(prepared, 1),
 	PART_WITH_LOCKS(workers, 1),
 	PART_WITH_LOCKS(news, 1),

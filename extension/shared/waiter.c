@@ -563,12 +563,11 @@ dwf_waiter_list(void)
 	return found;
 }
 
-/* The sessions of this database that wait for an event id, longest first */
+/* Sessions at an address whose wait a broadcast may answer, longest first */
 List *
-dwf_waiter_list_broadcast(text *event_id)
+dwf_waiter_list_at(const DwfAddress *address)
 {
-	DwfAddress	address = {DWF_DOOR_BROADCAST, NULL, event_id};
-	uint64		hash = dwf_address_hash(&address);
+	uint64		hash = dwf_address_hash(address);
 	List	   *found = NIL;
 	dlist_iter	iter;
 

@@ -63,7 +63,7 @@ extern int	dwf_waiter_wake(uint64 hash, char door, uint64 arrivals);
 extern void dwf_waiter_wake_database(bool dismiss);
 extern bool dwf_waiter_is_dismissed(void);
 extern List *dwf_waiter_list(void);
-extern List *dwf_waiter_list_broadcast(text *event_id);
+extern List *dwf_waiter_list_at(const DwfAddress *address);
 extern bool dwf_waiter_still_waits(const DwfWaiterInfo *info);
 
 #endif							/* DWF_WAITER_H */

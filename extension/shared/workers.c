@@ -36,7 +36,7 @@ typedef struct Worker
 	Oid			owner;			/* of the extension in it */
 	bool		is_copy;		/* its workflows wait for wf_adopt() */
 	int			slot;			/* the worker's, or DWF_NO_SLOT */
-	DwfOrders	orders;			/* has_news is not used */
+	DwfOrders	orders;			/* has_news and is_urgent are not used */
 	TimestampTz next_clock;		/* it wakes up then at the latest; or
 								 * DT_NOEND, also while it finds out */
 } Worker;
@@ -544,7 +544,7 @@ dwf_workers_take_orders(DwfOrders *orders)
 	my_place->orders.check = my_place->orders.run = false;
 	my_place->orders.recheck = false;
 	LWLockRelease(lock);
-	orders->has_news = dwf_news_are_there();
+	orders->has_news = dwf_news_are_there(&orders->is_urgent);
 }
 
 /* ----- for the gateway ----- */

@@ -22,6 +22,7 @@ typedef struct DwfOrders
 	bool		run;			/* a body may have to run */
 	bool		recheck;		/* bodies that run may have been ended */
 	bool		has_news;		/* there is something in its ring, or lost */
+	bool		is_urgent;		/* ... for suspended workflows */
 } DwfOrders;
 
 /* What the gateway's main function is given beside its database */

@@ -256,12 +256,12 @@ extern void dwf_store_suspend(text *workflow_id, int step_no,
 							  const DwfWaitKey *keys, int nkeys,
 							  int64 wait_id, TimestampTz deadline);
 extern void dwf_store_unsuspend(text *workflow_id);
-extern List *dwf_store_suspended(text *event_id);
+extern List *dwf_store_suspended(text *event_id, text *workflow_id);
 extern bool dwf_store_is_suspended(const DwfWaiterInfo *waiter);
 
 /* wait_rows.c: suspended workflows whose wait may be over; for the worker */
 extern DwfIds dwf_store_waiters(Datum doors, Datum targets, Datum keys,
-								Datum aside);
+								Datum aside, int limit, bool *is_all);
 extern DwfIds dwf_store_due_waiters(int limit, Datum aside);
 extern TimestampTz dwf_store_next_deadline(Datum aside);
 extern DwfIds dwf_store_over_waiters(Datum ids, Datum aside);

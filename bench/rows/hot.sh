@@ -27,7 +27,8 @@ hot_count() { sql -c "SELECT count(*) FROM durable_wf.message WHERE $1"; }
 # 32 clients send to one workflow, whose body receives; to a hundred, of which
 # none receives.
 hot_send() {
-	local round side got from
+	local round side got from each
+	each=$(usually 100 10)
 	cat >hot.ours <<-'SQL'
 		SELECT wf_send('wf-hot', :message, 'hot');
 	SQL
@@ -37,15 +38,16 @@ hot_send() {
 			empty_tables
 			got=$(counter receives)
 			if [ "$side" = ours ]; then
-				tps hot.ours -c 32 -T "$seconds"
-				record hot_recv ours "$(((($(counter receives) - got)) / seconds))"
+				tps hot.ours -c 32 -t "$each"
+				got=$(($(counter receives) - got))
+				record hot_recv ours "$(awk "BEGIN { print $got * $tps / 32 / $each }")"
 				from=$(now_ms)
 				until [ "$(hot_count "workflow_id = 'wf-hot'")" = 0 ]; do
 					sleep 0.05
 				done
 				record hot_drain ours $(($(now_ms) - from))
 			else
-				tps send.ours -c 32 -T "$seconds"
+				tps send.ours -c 32 -t "$each"
 			fi
 			record hot_send "$side" "$tps"
 		done

@@ -137,6 +137,28 @@ is(result('of unborn'), 'SUCCESS|["born"]|', 'suspended: of a workflow that begi
 	$_->quit foreach $next, $reader;
 }
 
+# A role that may not write keeps nobody from it, whatever it does.
+{
+	my $stranger = session();
+	my $call = q{SELECT wf_write_stream('s', '1', 'late')};
+
+	sql('CREATE ROLE stranger');
+	$stranger->query_safe('SET ROLE stranger');
+	foreach my $way ("BEGIN; $call", "BEGIN; SAVEPOINT s; $call; ROLLBACK TO s",
+		"BEGIN; DO \$\$ BEGIN PERFORM wf_close_stream('s', 'late'); EXCEPTION WHEN insufficient_privilege THEN END \$\$")
+	{
+		$stranger->query($way);
+		is(sql(q{SET lock_timeout = '10 s'; SELECT wf_write_stream('s', '2', 'late') > 1}), 't', "a stranger's turn: $way");
+		$stranger->query('ROLLBACK');
+	}
+
+	# nor does it wait behind those who may
+	my $writer = session();
+	$writer->query_safe("BEGIN; $call");
+	like(outcome($stranger, "SET lock_timeout = '10 s'; $call"), qr/42501/, '... and there is none beside a writer');
+	$_->quit foreach $writer, $stranger;
+}
+
 # ------------------------------------------------- a body that writes, killed
 
 sql(q{SELECT wf_start('writer', 'writes')});

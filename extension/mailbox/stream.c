@@ -173,48 +173,10 @@ do_wf_close_stream(PG_FUNCTION_ARGS)
 
 /* ----- reading ----- */
 
-/*
- * Is a stream closed, or has its workflow ended and no writer goes on?
- * Returns false if there is no such workflow.
- */
-static bool
-look_for_end(DwfStreamRead *read, Oid role, bool *is_over)
+/* Read what there is after the last item that was read */
+static void
+read_items(DwfStreamRead *read)
 {
-	DwfLife		life;
-	bool		closed;
-
-	/* most streams are those of a workflow that lives */
-	if (dwf_probe_accepts(read->workflow_id, role))
-	{
-		*is_over = dwf_store_stream_is_closed(read->workflow_id,
-											  read->stream);
-		return true;
-	}
-	if (!dwf_store_stream_state(read->workflow_id, read->stream, &life,
-								&closed))
-		return false;
-	dwf_identity_check_owner(read->workflow_id, &life, role);
-	*is_over = closed ||
-		(life.finished && !dwf_store_stream_has_writer(read->workflow_id,
-													   read->stream));
-	return true;
-}
-
-/*
- * Read items, or the end of the stream, without waiting, as this role; false
- * if there is neither.  The order of these three looks is what makes the end
- * true: is it over, does a writer go on, are there items?
- */
-bool
-dwf_stream_look(DwfStreamRead *read, Oid role)
-{
-	bool		is_over;
-
-	read->count = 0;
-	read->ended = false;
-	if (!look_for_end(read, role, &is_over))
-		return false;
-
 	read->count = dwf_direct_read_items(read->workflow_id, read->stream,
 										read->after, read->limit,
 										&read->items);
@@ -222,7 +184,61 @@ dwf_stream_look(DwfStreamRead *read, Oid role)
 		read->count = dwf_store_read_stream(read->workflow_id, read->stream,
 											read->after, read->limit,
 											&read->items);
-	read->ended = read->count == 0 && is_over &&
+}
+
+/*
+ * Is a stream over, since it is closed, or its workflow has ended and no
+ * writer goes on?  If the workflow lives, by what the caller has seen, only
+ * the former counts.  Returns false if there is no such workflow.
+ */
+static bool
+look_for_end(DwfStreamRead *read, bool lives, Oid role, bool *is_over)
+{
+	DwfLife		life;
+	bool		closed;
+
+	if (lives)
+		*is_over = dwf_store_stream_is_closed(read->workflow_id,
+											  read->stream);
+	else if (dwf_store_stream_state(read->workflow_id, read->stream, &life,
+									&closed))
+	{
+		dwf_identity_check_owner(read->workflow_id, &life, role);
+		*is_over = closed ||
+			(life.finished && !dwf_store_stream_has_writer(read->workflow_id,
+														   read->stream));
+	}
+	else
+		return false;
+	return true;
+}
+
+/*
+ * Read items, or the end of the stream, without waiting, as this role; false
+ * if there is neither.  Nothing more can come if, in this order, the stream is
+ * over, no writer goes on, and there are no items.
+ */
+bool
+dwf_stream_look(DwfStreamRead *read, Oid role)
+{
+	bool		lives = dwf_probe_accepts(read->workflow_id, role);
+	bool		is_over;
+
+	read->count = 0;
+	read->ended = false;
+
+	/* most looks find items, or that the stream of a live workflow is open */
+	if (lives)
+	{
+		read_items(read);
+		if (read->count > 0)
+			return true;
+	}
+	if (!look_for_end(read, lives, role, &is_over) || (lives && !is_over))
+		return false;
+
+	read_items(read);
+	read->ended = is_over && read->count == 0 &&
 		!dwf_store_stream_has_more(read->workflow_id, read->stream,
 								   read->after);
 	return read->count > 0 || read->ended;

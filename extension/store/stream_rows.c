@@ -187,13 +187,27 @@ has_text(HeapTuple row, TupleDesc desc, AttrNumber column, text *value)
 												PointerGetDatum(value)));
 }
 
+/* The place that is kept for streams of this hash */
+static Place *
+place_of(uint64 hash)
+{
+	Place	   *place = &places[hash & (PLACES - 1)];
+
+	if (place->hash != hash)
+	{
+		place->hash = hash;
+		ItemPointerSetInvalid(&place->tid);
+	}
+	return place;
+}
+
 /*
- * Is the row at the kept place the stream's?  As in probe.c, nothing has to be
- * kept in step with the table.
+ * Read the row at the kept place, if it is the stream's: is that closed?  As
+ * in probe.c, nothing has to be kept in step with the table.
  */
 static bool
-is_at_place(Relation table, const Place *place, const DwfAddress *stream,
-			Snapshot snapshot)
+look_at_place(Relation table, const Place *place, const DwfAddress *stream,
+			  Snapshot snapshot, bool *closed)
 {
 	TupleDesc	desc = RelationGetDescr(table);
 	HeapTupleData row;
@@ -211,6 +225,7 @@ is_at_place(Relation table, const Place *place, const DwfAddress *stream,
 	found = has_text(&row, desc, DWF_STREAM_WORKFLOW_ID,
 					 stream->workflow_id) &&
 		has_text(&row, desc, DWF_STREAM_NAME, stream->key);
+	*closed = found && !heap_attisnull(&row, DWF_STREAM_CLOSED_AT, desc);
 	ReleaseBuffer(buffer);
 	return found;
 }
@@ -283,15 +298,11 @@ lock_present(DwfStreamTurn *turn, LockWaitPolicy policy)
 {
 	Relation	table = table_open(dwf_catalog_relation("stream"), RowShareLock);
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	Place	   *place = &places[turn->hash & (PLACES - 1)];
+	Place	   *place = place_of(turn->hash);
 	DwfStreamState state = DWF_STREAM_REFUSED;
+	bool		closed;
 
-	if (place->hash != turn->hash)
-	{
-		place->hash = turn->hash;
-		ItemPointerSetInvalid(&place->tid);
-	}
-	if (is_at_place(table, place, &turn->address, snapshot) ||
+	if (look_at_place(table, place, &turn->address, snapshot, &closed) ||
 		find_place(table, place, &turn->address, snapshot))
 	{
 		/* locking may go on to another version */
@@ -416,14 +427,15 @@ dwf_store_stream_state(text *workflow_id, text *stream, DwfLife *life,
 bool
 dwf_store_stream_is_closed(text *workflow_id, text *stream)
 {
+	DwfAddress	address = {DWF_DOOR_STREAM, workflow_id, stream};
 	Relation	table = table_open(dwf_catalog_relation("stream"), AccessShareLock);
 	Snapshot	snapshot = RegisterSnapshot(GetTransactionSnapshot());
-	SysScanDesc scan = begin_scan(table, workflow_id, stream, snapshot);
-	HeapTuple	row = systable_getnext(scan);
-	bool		closed = HeapTupleIsValid(row) &&
-	!heap_attisnull(row, DWF_STREAM_CLOSED_AT, RelationGetDescr(table));
+	Place	   *place = place_of(dwf_address_hash(&address));
+	bool		closed = false;
 
-	systable_endscan(scan);
+	if (!look_at_place(table, place, &address, snapshot, &closed) &&
+		find_place(table, place, &address, snapshot))
+		(void) look_at_place(table, place, &address, snapshot, &closed);
 	UnregisterSnapshot(snapshot);
 	table_close(table, NoLock);
 	return closed;

@@ -17,6 +17,7 @@
 
 #include "base/arrays.h"
 #include "bgworker/aside.h"
+#include "session/wakeup.h"
 
 /* So many workflows are served in one transaction, at least */
 #define BATCH_MIN		32
@@ -63,9 +64,11 @@ void
 dwf_piece_resume(DwfPiece *piece, Datum ids)
 {
 	DwfIds		left;
+	DwfIds		queues;
 
-	piece->resumed += dwf_store_resume(ids, &left);
+	piece->resumed += dwf_store_resume(ids, &left, &queues);
 	keep_ids(&piece->left, left);
+	dwf_wakeup_note_queues(queues);
 }
 
 /* Find the workflows of a piece and serve them, in the present transaction */

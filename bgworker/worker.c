@@ -24,6 +24,7 @@
 #include "storage/latch.h"
 #include "storage/proc.h"
 #include "utils/guc.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
@@ -38,7 +39,7 @@
 #include "bgworker/pool.h"
 #include "bgworker/suspended.h"
 #include "shared/address.h"
-#include "shared/claim.h"
+#include "shared/claims.h"
 #include "shared/listener.h"
 #include "shared/news.h"
 #include "shared/presence.h"
@@ -47,6 +48,7 @@
 #include "shared/workers.h"
 #include "store/catalog.h"
 #include "store/home.h"
+#include "store/probe.h"
 #include "store/store.h"
 
 /* The extension's owner, or InvalidOid while the extension is not there */
@@ -186,16 +188,17 @@ recheck_bodies(void *argument)
 	ListCell   *cell;
 
 	(void) argument;
-	foreach(cell, dwf_claim_list())
+	foreach(cell, dwf_claims_list())
 	{
 		DwfExecution *execution = lfirst(cell);
 		DwfAddress	address = {DWF_DOOR_LIFE, execution->workflow_id, NULL};
 		DwfLife		life;
 
 		if (execution->is_body &&
-			(!dwf_store_life(execution->workflow_id, &life) ||
+			(!dwf_probe_life(execution->workflow_id, GetActiveSnapshot(),
+							 &life) ||
 			 life.finished || life.owner != execution->role))
-			dwf_claim_interrupt(dwf_address_hash(&address));
+			dwf_claims_interrupt(dwf_address_hash(&address));
 	}
 }
 

@@ -19,7 +19,8 @@
  *	UNLISTEN, DISCARD ALL	end what wf_listen began
  *	DISCARD ALL, RESET ALL	detach: a pool cleans the session for another
  *							client
- *	in a body				refused where it may not write (guard.c)
+ *	in a body				refused where it may not write (guard.c); SET
+ *							counts (kept_plans.c)
  *	in a step				refused if it would leave something (step_scope.c)
  *	in a hook's validator	refused, with few exceptions (closed_world.c)
  *
@@ -45,6 +46,7 @@
 #include "base/compat.h"
 #include "hook/closed_world.h"
 #include "session/guard.h"
+#include "session/kept_plans.h"
 #include "session/stash.h"
 #include "session/step_scope.h"
 #include "shared/claim.h"
@@ -309,12 +311,12 @@ mind_session(PlannedStmt *statement)
 			 ((DiscardStmt *) node)->target == DISCARD_ALL)
 	{
 		dwf_interest_remove_channel(NULL);
-		dwf_claim_end_at_commit();
+		dwf_claim_lose_at_commit();
 	}
 	else if (IsA(node, VariableSetStmt) &&
 			 ((VariableSetStmt *) node)->kind == VAR_RESET_ALL &&
 			 is_sent_by_client(statement))
-		dwf_claim_end_at_commit();
+		dwf_claim_lose_at_commit();
 }
 
 /*
@@ -449,6 +451,7 @@ process_utility(PlannedStmt *statement, const char *query_string,
 
 	in_step = dwf_step_scope_begin_utility(statement->utilityStmt, dest);
 	dwf_closed_world_check_command(statement->utilityStmt);
+	dwf_kept_plans_note_command(statement->utilityStmt);
 	run_guarded(statement, query_string, read_only_tree, context, params,
 				query_env, dest, completion);
 	if (in_step)

@@ -17,6 +17,7 @@
 #include "access/xact.h"
 
 #include "base/client.h"
+#include "session/journal_open.h"
 #include "session/journal_taken.h"
 #include "session/journal_undone.h"
 #include "session/stash.h"
@@ -80,6 +81,7 @@ xact_callback(XactEvent event, void *arg)
 	dwf_interest_end_xact(event != XACT_EVENT_ABORT);
 	dwf_presence_end_xact();
 	dwf_journal_end_xact(event != XACT_EVENT_ABORT);
+	dwf_journal_open_end_xact(event != XACT_EVENT_ABORT);
 	dwf_journal_taken_end_xact();
 	dwf_claim_end_xact(event != XACT_EVENT_ABORT);
 }
@@ -97,6 +99,7 @@ subxact_callback(SubXactEvent event, SubTransactionId subid,
 	dwf_wakeup_end_subxact(subid);
 	dwf_interest_end_subxact(subid);
 	dwf_journal_end_subxact(subid);
+	dwf_journal_open_end_subxact(subid);
 	dwf_journal_taken_end_subxact(subid);
 	dwf_claim_end_subxact(subid);
 }

@@ -383,3 +383,118 @@ SELECT timeout_at - created_at AS timeout, due_at = created_at AS due FROM durab
 -- what others would see
 RESET SESSION AUTHORIZATION;
 DELETE FROM durable_wf.workflow WHERE workflow_id = 'at-bob';
+
+-- wf_attach_any: several queues, and what a worker needs
+SET SESSION AUTHORIZATION regress_dwf_alice;
+\a \t
+SELECT test.try($$SELECT wf_attach_any(NULL)$$);
+SELECT test.try($$SELECT wf_attach_any('{}')$$);
+SELECT test.try($$SELECT wf_attach_any('{a,NULL}')$$);
+SELECT test.try($$SELECT wf_attach_any('{{a},{b}}')$$);
+SELECT test.try($$SELECT wf_attach_any('{a,""}')$$);
+SELECT test.try($$SELECT wf_attach_any(ARRAY[repeat('x', 513)])$$);
+SELECT test.try($$SELECT wf_attach_any('{a}', '-1 s')$$);
+SELECT test.try($$SELECT wf_attach_any((SELECT array_agg('q' || n) FROM generate_series(1, 129) n))$$);
+SELECT test.try($$SELECT wf_attach_any((SELECT array_agg('q' || n) || '{q1,q2}'::text[] FROM generate_series(1, 128) n))$$);
+SELECT test.try($$SELECT wf_detach(NULL)$$);
+SELECT test.try($$SELECT wf_detach('-1 s')$$);
+\a \t
+SELECT * FROM wf_attach_any('{at-x,at-y}');
+SELECT * FROM wf_attach_any('{at-x,at-y}', '10 ms');
+CALL wf_attach_any('{at-x,at-y}', '10 ms', NULL, NULL, NULL, NULL);
+SELECT wf_start('any-1', queue => 'at-x', input => '{"n": 1}');
+SELECT wf_start('any-2', queue => 'at-y');
+SELECT wf_start('any-3', queue => 'at-x', input => 'null');
+SELECT wf_start('any-4', queue => 'at-y', start_after => '1 day');
+-- the oldest of all, whatever the order of the queues
+SELECT * FROM wf_attach_any('{at-y,at-x,at-y}');
+SELECT wf_current();
+SELECT wf_complete();
+CALL wf_attach_any('{at-x,at-y}', '0', NULL, NULL, NULL, NULL);
+SELECT wf_complete();
+SELECT * FROM wf_attach_any('{at-x,at-y}');
+SELECT wf_complete();
+SELECT * FROM wf_attach_any('{at-x,at-y}');
+
+-- detached for a while: not due before that
+SELECT wf_start('later', queue => 'at-x', input => '1'), wf_detach('1 hour');
+SELECT wf_attach_next('at-x');
+BEGIN;
+SELECT wf_detach('1 hour');
+ROLLBACK;
+SELECT wf_current();
+SELECT wf_detach('1 hour');
+SELECT status, attempts, due_at - updated_at AS after FROM wf_workflows WHERE workflow_id = 'later';
+SELECT * FROM wf_attach_any('{at-x}');
+SELECT wf_attach('later');
+SELECT status, attempts FROM wf_workflows WHERE workflow_id = 'later';
+SELECT wf_detach('10 ms');
+CALL wf_attach_any('{at-x,at-y}', '60 s', NULL, NULL, NULL, NULL);
+-- one that has ended is left
+RESET SESSION AUTHORIZATION;
+SELECT wf_cancel('later') AS cancelled;
+SET SESSION AUTHORIZATION regress_dwf_alice;
+SELECT wf_detach('1 hour');
+SELECT wf_status('later'), wf_current();
+-- another role may not say when
+SELECT wf_start('later-2', queue => 'at-x');
+SELECT wf_attach_next('at-x');
+RESET SESSION AUTHORIZATION;
+SET ROLE regress_dwf_bob;
+SELECT test.try($$SELECT wf_detach('1 hour')$$);
+RESET ROLE;
+SET SESSION AUTHORIZATION regress_dwf_alice;
+
+-- attempts: a session that has gone counts, unless it has brought it further;
+-- one that detaches does not, and a pool that cleans up is one that has gone
+SELECT wf_detach();
+SELECT attempt FROM wf_attach_any('{at-x}');
+DISCARD ALL;
+SET SESSION AUTHORIZATION regress_dwf_alice;
+SELECT attempt FROM wf_attach_any('{at-x}');
+RESET ALL;
+SELECT attempt FROM wf_attach_any('{at-x}');
+SELECT wf_detach();
+SELECT attempt FROM wf_attach_any('{at-x}');
+SELECT (wf_begin_step('no progress')).done;
+BEGIN;
+SELECT wf_save_step('no progress', '1');
+ROLLBACK;
+SELECT wf_detach('1 ms');
+CALL wf_attach_any('{at-x}', '60 s', NULL, NULL, NULL, NULL);
+SELECT (wf_begin_step('progress')).done;
+SELECT wf_save_step('progress', '1');
+RESET ALL;
+SELECT attempt FROM wf_attach_any('{at-x}');
+RESET ALL;
+SELECT attempt FROM wf_attach_any('{at-x}');
+RESET ALL;
+SELECT attempt FROM wf_attach_any('{at-x}');
+BEGIN;
+RESET ALL;
+ROLLBACK;
+BEGIN;
+SELECT wf_detach();
+RESET ALL;
+COMMIT;
+SELECT attempt FROM wf_attach_any('{at-x}');
+RESET ALL;
+-- that was the last one
+SELECT * FROM wf_attach_any('{at-x}');
+SELECT status, error, attempts FROM wf_workflows WHERE workflow_id = 'later-2';
+SELECT wf_retry('later-2');
+SELECT attempt FROM wf_attach_any('{at-x}');
+SELECT wf_complete();
+-- one that names the workflow is not refused
+SELECT wf_start('named');
+SELECT wf_attach('named');
+RESET ALL;
+SELECT wf_attach('named');
+RESET ALL;
+SELECT wf_attach('named');
+RESET ALL;
+SELECT wf_attach('named');
+RESET ALL;
+SELECT wf_attach('named');
+SELECT status, attempts FROM wf_workflows WHERE workflow_id = 'named';
+SELECT wf_complete();

@@ -6,6 +6,8 @@ INSERT INTO regress_dwf_alice.calls VALUES
   -- of the session: refused
   ('f', 'wf_attach', 'SELECT wf_attach(''re-alice'', true)'), ('f', 'wf_detach', 'SELECT wf_detach()'),
   ('f', 'wf_attach_next', 'SELECT wf_attach_next(''q'')'), ('p', 'wf_attach_next', 'CALL wf_attach_next(''q'', ''0'', NULL)'),
+  ('f', 'wf_attach_any', 'SELECT wf_attach_any(''{q}'')'), ('p', 'wf_attach_any', 'CALL wf_attach_any(''{q}'', ''0'', NULL, NULL, NULL, NULL)'),
+  ('f', 'wf_begin_step', 'SELECT wf_begin_step(''s'')'), ('f', 'wf_fail_step', 'SELECT wf_fail_step(''s'', ''e'')'),
   ('f', 'wf_listen', 'SELECT wf_listen()'), ('f', 'wf_unlisten', 'SELECT wf_unlisten()'),
   ('f', 'wf_step', 'SELECT wf_step(''s'', ''SELECT 1'')'), ('p', 'wf_step', 'CALL wf_step(''s'', ''SELECT 1'', NULL, 1, ''0'', NULL)'),
   ('f', 'wf_get_step', 'SELECT wf_get_step(''s'')'), ('f', 'wf_save_step', 'SELECT wf_save_step(''s'', ''1'')'),
@@ -25,7 +27,7 @@ INSERT INTO regress_dwf_alice.calls VALUES
   ('f', 'wf_close_stream', 'SELECT wf_close_stream(''s'')'), ('f', 'wf_create_stream_url', 'SELECT token FROM wf_create_stream_url(''s'')'),
   ('f', 'wf_create_hook', 'SELECT wf_create_hook(''re-new'')'), ('f', 'wf_create_webhook', 'SELECT wf_create_webhook()'),
   -- of a workflow that is named, of a token, of the role: as anywhere
-  ('f', 'wf_current', 'SELECT wf_current()'), ('f', 'wf_start', 'SELECT wf_start(''re-new'')'),
+  ('f', 'wf_until', 'SELECT wf_until(''-infinity'')'), ('f', 'wf_current', 'SELECT wf_current()'), ('f', 'wf_start', 'SELECT wf_start(''re-new'')'),
   ('f', 'wf_status', 'SELECT wf_status(''re-alice'')'), ('f', 'wf_cancel', 'SELECT wf_cancel(''re-new'')'),
   ('f', 'wf_retry', 'SELECT wf_retry(''re-new'')'), ('f', 'wf_redrive', 'SELECT wf_redrive(''re-alice'')'), ('f', 'wf_set_owner', 'SELECT wf_set_owner(''re-alice'', ''regress_dwf_alice'')'),
   ('f', 'wf_result', 'SELECT wf_result(''re-alice'', ''0'')'), ('p', 'wf_result', 'CALL wf_result(''re-alice'', ''0'', NULL, NULL, NULL)'),

@@ -33,6 +33,7 @@ shared_preload_libraries = 'durable_wf'
 max_worker_processes = 24
 durable_wf.http_port = ${\PostgreSQL::Test::Cluster::get_free_port()}
 durable_wf.http_database = 'docs_webhooks_md'
+durable_wf.max_deliveries = 2
 });
 $node->start;
 

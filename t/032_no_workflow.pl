@@ -199,7 +199,7 @@ foreach my $commits ('', 'COMMIT;')
 				my $id = 'call_' . ++$nworkflows;
 				(my $given = $arguments) =~ s/NAME/$name || $id/ge;
 				sql("CREATE PROCEDURE $id(input jsonb) LANGUAGE plpgsql AS \$body\$ #variable_conflict use_variable
-					DECLARE $variables BEGIN IF input IS NOT NULL THEN RETURN; END IF; PERFORM " . sprintf($end, $id)
+					DECLARE $variables BEGIN IF \$1 IS NOT NULL THEN RETURN; END IF; PERFORM " . sprintf($end, $id)
 					  . "; $commits CALL $procedure($given); END \$body\$; SELECT wf_start('$id', '$id')");
 			}
 		}

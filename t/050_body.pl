@@ -376,6 +376,28 @@ sql(q{SELECT wf_start('dies', 'runs', '["SELECT pg_terminate_backend(pg_backend_
 is(result('dies'), "ERROR||the workflow's body has crashed 2 times in a row",
 	'crashes: not for ever');
 
+# Deadlines as timeouts: the one that is recorded counts, over a crash, and
+# whatever is left of it in a replay.
+sql(<<'SQL');
+CREATE PROCEDURE due(input jsonb) LANGUAGE plpgsql AS $$
+DECLARE
+    due timestamptz := input->>'due'; late jsonb; first jsonb; second jsonb; woke_at timestamptz;
+BEGIN
+    CALL public.wf_recv('go', public.wf_until('2000-01-01'), NULL, late);
+    CALL public.wf_recv('go', public.wf_until(due), NULL, first);
+    CALL public.wf_recv('go', public.wf_until(due), NULL, second);
+    CALL public.wf_sleep(public.wf_until(due), woke_at);
+    PERFORM public.wf_complete(jsonb_build_array(late, first, second, woke_at >= due, clock_timestamp() >= due));
+END $$;
+SELECT wf_start(id, 'due', jsonb_build_object('due', clock_timestamp() + '3 s')) FROM unnest('{due,due with news}'::text[]) id;
+SQL
+suspended($_) foreach 'due', 'due with news';
+$node->stop('immediate');
+$node->start;
+sql(q{SELECT wf_send('due with news', '"in time"', 'go')});
+is(result('due with news'), 'SUCCESS|[null, "in time", null, true, true]|', 'until a moment: what came before it');
+is(result('due'), 'SUCCESS|[null, null, null, true, true]|', 'until a moment: over a crash');
+
 # Paused, and a copy.
 set('paused', 'on');
 poll(q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'durable_wf worker' AND query LIKE 'workflows are paused%'});

@@ -1,5 +1,7 @@
 # One place that all use at once.  Sourced by bench/run.
 
+place[hot]=65
+
 # Milliseconds since some moment.
 now_ms() { date +%s%3N; }
 
@@ -50,9 +52,9 @@ hot_send() {
 		say "hot: round $round of $rounds of sends"
 	done
 	sql -c "SELECT wf_cancel('wf-hot')" >/dev/null
-	row hot_send 'wf_send, clients: 32, to one workflow whose body receives' 'to 100 workflows' '/s' ''
-	cells '… what the body receives meanwhile' – "$(format "$(median <hot_recv.ours.samples)") /s" – – – –
-	cells '… until it has received the rest' – "$(format "$(median <hot_drain.ours.samples)") ms" – – – –
+	row hot_send 'wf_send, clients: 32, to one workflow whose body receives' 'to 100 workflows' /s ''
+	value hot_recv '… what the body receives meanwhile' /s ''
+	value hot_drain '… until it has received the rest' ms ''
 }
 
 # 32 clients set one key; the same row by an upsert.
@@ -65,7 +67,6 @@ hot_key() {
 		INSERT INTO bench.event (workflow_id, key, value) VALUES ('wf-0', 'hot', :message)
 		ON CONFLICT (workflow_id, key) DO UPDATE SET value = excluded.value;
 	SQL
-	sql -c 'CREATE TABLE IF NOT EXISTS bench.event (LIKE durable_wf.event INCLUDING ALL)'
 	for round in $(seq "$rounds"); do
 		for side in $(sides "$round"); do
 			sql -c 'VACUUM durable_wf.event' -c 'VACUUM bench.event' -c CHECKPOINT
@@ -74,7 +75,7 @@ hot_key() {
 		done
 		say "hot: round $round of $rounds of keys"
 	done
-	row hot_key 'wf_set_event, clients: 32, one key' 'upsert of one row' '/s' ''
+	row hot_key 'wf_set_event, clients: 32, one key' 'upsert of one row' /s ''
 }
 
 # So many sessions wait for one event: from its commit until the last has it.
@@ -107,8 +108,7 @@ hot_event() {
 		last=$(awk '$2 == 1 { print $5 "." sprintf("%06d", $6) }' event.log* | sort -g | tail -n 1)
 		record "hot_event_$1" ours "$(awk "BEGIN { print 1000 * ($last - $from) }")"
 	done
-	cells "one event, $1 sessions wait: until the last has it" – \
-		"$(format "$(median <"hot_event_$1.ours.samples")") ms" – – – –
+	value "hot_event_$1" "one event, $1 sessions wait: until the last has it" ms ''
 }
 
 # A broadcast to so many suspended workflows, of a role that may not log in:
@@ -116,7 +116,7 @@ hot_event() {
 #   hot_broadcast NUMBER
 hot_broadcast() {
 	local round from
-	for round in $(seq $((rounds < 5 ? rounds : 5))); do
+	for round in $(seq $((rounds < 3 ? rounds : 3))); do
 		sql -v n="$1" <<-'SQL' >/dev/null
 			DELETE FROM durable_wf.message WHERE workflow_id LIKE 'hot-%';
 			DELETE FROM durable_wf.workflow WHERE workflow_id LIKE 'hot-%';
@@ -138,8 +138,8 @@ hot_broadcast() {
 		done
 		record "hot_resume_$1" ours $(($(now_ms) - from))
 	done
-	cells "a broadcast to $1 suspended" – "$(format "$(median <"hot_notify_$1.ours.samples")") ms" – – – –
-	cells '… until all are resumed' – "$(format "$(median <"hot_resume_$1.ours.samples")") ms" – – – –
+	value "hot_notify_$1" "a broadcast to $1 suspended" ms ''
+	value "hot_resume_$1" '… until all are resumed' ms ''
 }
 
 # Rates and delays where all meet in one place, at a number and four times it:

@@ -1,5 +1,7 @@
 # What a full ring costs those that have not filled it.  Sourced by bench/run.
 
+place[reconcile]=75
+
 # A database with so many suspended workflows of a role that may not log in, so
 # that what is resumed among them takes no executor, and a hundred that answer.
 #   create_crowd DATABASE NUMBER
@@ -61,13 +63,12 @@ until_idle() {
 # Wakes of the hundred, while nothing else happens, while the ring is full
 # again and again, and while each workflow has to be compared with the tables.
 bench_reconcile() {
-	local round number kind side p50 p99 database before
-	cat >>"$work/data/postgresql.conf" <<-CONF
-		durable_wf.suspend_after = '5ms'
-		max_prepared_transactions = 10
-	CONF
-	run_job pg_ctl -D "$work/data" -l "$work/log" -w -t 60 restart
-	for number in $crowds; do
+	local round number kind side p50 p99 database before suspended_samples
+	suspended_samples=$(usually 100 30)
+	sql -c "ALTER SYSTEM SET durable_wf.suspend_after = '5ms'" \
+		-c 'ALTER SYSTEM SET max_prepared_transactions = 10'
+	restart_server
+	for number in $(usually '100000 1000000' 10000); do
 		database=crowd_$number
 		create_crowd "$database" "$number"
 		say "reconcile: $number are"
@@ -93,8 +94,15 @@ bench_reconcile() {
 				cp "$work/reconcile_quiet_${side}_$number.ours.samples" \
 					"$work/reconcile_${kind}_${side}_$number.theirs.samples"
 				row "reconcile_${kind}_${side}_$number" \
-					"$number suspended, $kind: commit → the body has answered, $side" quiet µs ''
+					"$number suspended, $kind: commit → the body has answered, $side" \
+					quiet µs ''
 			done
 		done
+	done
+	sql -c 'ALTER SYSTEM RESET durable_wf.suspend_after' \
+		-c 'ALTER SYSTEM RESET max_prepared_transactions'
+	restart_server
+	for number in $(usually '100000 1000000' 10000); do
+		sql -d postgres -c "DROP DATABASE crowd_$number WITH (FORCE)"
 	done
 }

@@ -4,35 +4,49 @@
  *	  The clients' connections: their states, times and answers.
  *
  *	(none)	--accepted--------------> READING	its first request is to come
+ *	READING	--its body is large-----> ASKED		until its token was found
+ *	ASKED	--found-----------------> READING
  *	READING	--complete--------------> READY		the main loop takes it
+ *	READING	--complete, and large---> ASIDE
  *	READY	--has a validator-------> ASIDE		until a helper is idle
  *	ASIDE	--given to a helper-----> CHECKED
- *	READY, CHECKED --answered-------> WRITING
  *	READY, CHECKED --held-----------> HELD		a manual webhook
- *	HELD, ASIDE --timed out---------> WRITING	504, 503
- *	HELD	--answered--------------> WRITING
- *	READING	--refused at once-------> WRITING	404, 405, 413, 415, ...
- *	WRITING	--sent------------------> IDLE
- *	IDLE	--a request line is in--> READING
- *	any		--closed----------------> (none)
+ *	HELD	--the client has left---> GONE		until that was noted
+ *	READING, ASKED --refused--------> answered	4xx, 5xx
+ *	READY, CHECKED, HELD, ASIDE ----> answered
+ *	HELD, ASIDE --timed out---------> answered	504, 503
  *
- * A connection that is READY, ASIDE, CHECKED or HELD is suspended:
- * libmicrohttpd does not look at it.  Each state has a list in the order of
- * entry and one time limit, so that the head of each list is the next to run
- * out of time.  libmicrohttpd has no time limit for a whole request, so this
- * one is ours.
+ *	answered --the socket is full---> WRITING	until it has taken the rest
+ *	answered --all is sent----------> IDLE
+ *	answered --all is sent----------> CLOSING	the last one; or closed at once
+ *	IDLE	--bytes come------------> READING
+ *	CLOSING	--the client closes-----> (none)
+ *	GONE	------------------------> (none)
+ *	any		--timed out, or broken--> (none)	cut
  *
- * To cut a connection is to shut down its socket; libmicrohttpd sees that and
- * closes it.  A last answer before that goes out by send(), which is safe as
- * long as libmicrohttpd has begun no answer on that socket.
+ * The client's bytes are read in IDLE and READING only (server.c): a request
+ * that is being worked on keeps the next one in the socket.
+ *
+ * Each state has a list in the order of entry and one time limit, so that the
+ * head of each list is the next to run out of time: nothing is done for a
+ * connection on which nothing happens.  A connection with something to do is
+ * in one more list.
+ *
+ * An answer is given to the socket at once.  What that has no room for is
+ * copied, and sent when there is room.
+ *
+ * A socket that is closed while bytes of the client are unread sends a reset,
+ * which may overtake the answer.  So in CLOSING what the client still sends is
+ * read and thrown away, up to CLOSING_BYTES.
  *
  *-------------------------------------------------------------------------
  */
 #include "bgworker/gateway/conn.h"
 
-#include <microhttpd.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/durable_wf.h"
 #include "base/settings.h"
@@ -41,50 +55,26 @@
 /* How long a connection may do nothing between two requests, in ms */
 #define IDLE_MAX		75000
 
+/* So much memory all large bodies may have together, or two of the largest */
+#define LARGE_BYTES		((Size) 64 * 1024 * 1024)
+
 /* The connections of each state, in the order of entry, and their numbers */
 static dlist_head conns[DWF_CONN_STATES];
 static int	counts[DWF_CONN_STATES];
 static int	nconns = 0;
-static int	ncut = 0;
+static Size reserved = 0;		/* for large bodies */
 static bool is_started = false;
 
-/*
- * Was one resumed since the last MHD_run()?  MHD_get_timeout() ignores that.
- */
-bool		dwf_conn_has_resumed = false;
+/* Those with something to do, and how many they are */
+static dlist_head work;
+static int	nwork = 0;
 
-/* A plain answer: always the same bytes, made once */
-typedef struct Plain
-{
-	int			status;
-	const char *text;
-	const char *header;			/* one more header, or NULL */
-	const char *value;
-	struct MHD_Response *response;
-} Plain;
+/* The head of an answer is made here: there is always room for it */
+static char head[DWF_REPLY_HEAD_MAX];
 
-static Plain plains[] = {
-	{200, "ok\n", NULL, NULL, NULL},
-	{202, "", NULL, NULL, NULL},
-	{400, "bad request\n", "Connection", "close", NULL},
-	{401, "refused\n", "WWW-Authenticate", "Signature", NULL},
-	{403, "refused\n", NULL, NULL, NULL},
-	{404, "no such webhook\n", NULL, NULL, NULL},
-	{405, "method not allowed\n",
-	"Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS", NULL},
-	{413, "the body is too large\n", NULL, NULL, NULL},
-	{415, "content codings are not taken\n",
-	"Accept-Encoding", "identity", NULL},
-	{500, "the answer cannot be sent\n", NULL, NULL, NULL},
-	{503, "try again later\n", "Retry-After", "1", NULL},
-	{504, "no answer in time\n", NULL, NULL, NULL}
-};
-
-/* Answers that are sent by send(), without libmicrohttpd */
+/* Answers without a request */
 #define RAW(line, more) \
 	"HTTP/1.1 " line "\r\nConnection: close\r\nContent-Length: 0\r\n" more "\r\n"
-static const char raw_timeout[] = RAW("408 Request Timeout", "");
-static const char raw_too_large[] = RAW("413 Content Too Large", "");
 static const char raw_unavailable[] = RAW("503 Service Unavailable", "Retry-After: 1\r\n");
 static const char raw_no_answer[] = RAW("504 Gateway Timeout", "");
 
@@ -98,30 +88,27 @@ dwf_conn_now(void)
 	return (int64) now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Send bytes; those for which the socket has no room are lost */
-static void
-say(int fd, const char *text, size_t length)
-{
-	(void) !send(fd, text, length, MSG_DONTWAIT | MSG_NOSIGNAL);
-}
-
-/* Send a 413, or for any other status a 503, without libmicrohttpd */
-void
-dwf_conn_say(int fd, int status)
-{
-	if (status == 413)
-		say(fd, raw_too_large, sizeof(raw_too_large) - 1);
-	else
-		say(fd, raw_unavailable, sizeof(raw_unavailable) - 1);
-}
-
 /* ----- the lists ----- */
 
-/* Is a connection suspended, with a complete request? */
-static inline bool
-is_suspended(const DwfConn *conn)
+/* Prepare for connections; raises, also FATAL, when that is not possible */
+void
+dwf_conn_start(void)
 {
-	return conn->state >= DWF_CONN_READY && conn->state <= DWF_CONN_HELD;
+	for (int state = 0; state < DWF_CONN_STATES; state++)
+		dlist_init(&conns[state]);
+	dlist_init(&work);
+	dwf_held_start();
+	is_started = true;
+}
+
+/* Put a connection into the list of its state; its time begins anew */
+static void
+push(DwfConn *conn, DwfConnState state)
+{
+	conn->state = state;
+	conn->since = dwf_conn_now();
+	counts[state]++;
+	dlist_push_tail(&conns[state], &conn->node);
 }
 
 /* Change a connection's state; its time begins anew */
@@ -130,10 +117,7 @@ dwf_conn_enter(DwfConn *conn, DwfConnState state)
 {
 	counts[conn->state]--;
 	dlist_delete(&conn->node);
-	conn->state = state;
-	conn->since = dwf_conn_now();
-	counts[state]++;
-	dlist_push_tail(&conns[state], &conn->node);
+	push(conn, state);
 }
 
 /* How many connections are in a state */
@@ -143,69 +127,70 @@ dwf_conn_count(DwfConnState state)
 	return counts[state];
 }
 
-/* Shut a connection down; libmicrohttpd will close it */
-static void
-cut(DwfConn *conn)
-{
-	if (conn->is_cut)
-		return;
-	conn->is_cut = true;
-	ncut++;
-	(void) shutdown(conn->fd, SHUT_RDWR);
-}
-
 /* Make a connection, in state READING; NULL when out of memory */
 DwfConn *
-dwf_conn_new(struct MHD_Connection *connection, int fd)
+dwf_conn_new(int fd)
 {
 	DwfConn    *conn = calloc(1, sizeof(DwfConn));
 
 	if (conn == NULL)
 		return NULL;
-	conn->connection = connection;
 	conn->fd = fd;
-	conn->is_fresh = true;
-	conn->state = DWF_CONN_READING;
-	conn->since = dwf_conn_now();
-	counts[DWF_CONN_READING]++;
-	dlist_push_tail(&conns[DWF_CONN_READING], &conn->node);
+	conn->is_writable = true;
+	dwf_incoming_begin(&conn->incoming);
+	push(conn, DWF_CONN_READING);
 	nconns++;
 	return conn;
 }
 
-/* Free a connection that libmicrohttpd has closed */
-void
-dwf_conn_free(DwfConn *conn)
+/* Free the request, and what is left of its answer */
+static void
+free_request(DwfConn *conn)
 {
-	Assert(!is_suspended(conn));
+	dwf_incoming_free(&conn->incoming);
+	reserved -= conn->reserved;
+	conn->reserved = 0;
+	conn->is_large = false;
+	free(conn->out);
+	conn->out = NULL;
+	conn->out_length = conn->out_sent = 0;
+}
+
+/* Close a connection, and free it */
+void
+dwf_conn_close(DwfConn *conn)
+{
+	dwf_held_forget(conn);
 	counts[conn->state]--;
 	dlist_delete(&conn->node);
+	if (conn->has_work)
+	{
+		dlist_delete(&conn->work_node);
+		nwork--;
+	}
 	nconns--;
-	if (conn->is_cut)
-		ncut--;
-	free(conn->target);
-	free(conn->body);
+	close(conn->fd);
+	free_request(conn);
+	free(conn->rest);
 	free(conn);
 }
 
 /*
  * Is there room for one more connection below a limit?  If not, the longest
- * idle one is cut; returns false if none is idle.
+ * idle one is closed; returns false if none is idle.
  */
 bool
 dwf_conn_make_room(int limit)
 {
-	dlist_iter	iter;
+	static const DwfConnState idle[] = {DWF_CONN_CLOSING, DWF_CONN_IDLE};
 
-	if (nconns - ncut < limit)
+	if (nconns < limit)
 		return true;
-	dlist_foreach(iter, &conns[DWF_CONN_IDLE])
+	for (int i = 0; i < (int) lengthof(idle); i++)
 	{
-		DwfConn    *conn = dlist_container(DwfConn, node, iter.cur);
-
-		if (conn->is_cut)
+		if (dlist_is_empty(&conns[idle[i]]))
 			continue;
-		cut(conn);
+		dwf_conn_close(dlist_head_element(DwfConn, node, &conns[idle[i]]));
 		return true;
 	}
 	return false;
@@ -213,8 +198,8 @@ dwf_conn_make_room(int limit)
 
 /*
  * List the connections of a state, at most "max", the longest there first;
- * returns their number.  They live until the caller answers them, since
- * libmicrohttpd does not look at suspended connections.
+ * returns their number.  Those that are READY, ASIDE or CHECKED live until the
+ * caller answers them.
  */
 int
 dwf_conn_ready(DwfConnState state, DwfConn **ready, int max)
@@ -231,193 +216,282 @@ dwf_conn_ready(DwfConnState state, DwfConn **ready, int max)
 	return count;
 }
 
-/* Change the state of a suspended connection, to ASIDE or CHECKED */
+/* A connection has something to do */
 void
-dwf_conn_set_state(DwfConn *conn, DwfConnState state)
+dwf_conn_add_work(DwfConn *conn)
 {
-	Assert(is_suspended(conn));
-	dwf_conn_enter(conn, state);
+	if (conn->has_work)
+		return;
+	conn->has_work = true;
+	nwork++;
+	dlist_push_tail(&work, &conn->work_node);
+}
+
+/* The next connection that has something to do, or NULL */
+DwfConn *
+dwf_conn_take_work(void)
+{
+	DwfConn    *conn;
+
+	if (dlist_is_empty(&work))
+		return NULL;
+	conn = dlist_container(DwfConn, work_node, dlist_pop_head_node(&work));
+	conn->has_work = false;
+	nwork--;
+	return conn;
+}
+
+/* How many connections have something to do */
+int
+dwf_conn_work_count(void)
+{
+	return nwork;
+}
+
+/*
+ * Reserve memory for a large body, until the request is answered; false if
+ * others have it
+ */
+bool
+dwf_conn_reserve(DwfConn *conn, Size bytes)
+{
+	Size		max = Max(LARGE_BYTES, (Size) dwf_setting_http_max_body * 2);
+
+	Assert(conn->reserved == 0);
+	if (reserved + bytes > max)
+		return false;
+	reserved += bytes;
+	conn->reserved = bytes;
+	return true;
+}
+
+/* ----- writing ----- */
+
+/* Send bytes; those for which the socket has no room are lost */
+static void
+say(int fd, const char *text, size_t length)
+{
+	(void) !send(fd, text, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* Send a 503 on a socket that is not a connection's */
+void
+dwf_conn_say(int fd)
+{
+	say(fd, raw_unavailable, sizeof(raw_unavailable) - 1);
+}
+
+/* All of an answer was sent: go on, or close */
+static void
+end_answer(DwfConn *conn)
+{
+	bool		is_all_read = conn->incoming.phase == DWF_PHASE_COMPLETE;
+
+	free_request(conn);
+	if (conn->keeps_alive && !conn->is_broken)
+	{
+		dwf_conn_enter(conn, DWF_CONN_IDLE);
+		if (conn->rest || conn->is_readable || conn->has_ended)
+			dwf_conn_add_work(conn);
+		return;
+	}
+
+	/* close it at once if that cannot send a reset */
+	if (conn->has_ended || conn->is_broken ||
+		(is_all_read && conn->rest == NULL && !conn->is_readable))
+	{
+		dwf_conn_close(conn);
+		return;
+	}
+	(void) shutdown(conn->fd, SHUT_WR);
+	free(conn->rest);
+	conn->rest = NULL;
+	dwf_conn_enter(conn, DWF_CONN_CLOSING);
+	dwf_conn_add_work(conn);
+}
+
+/*
+ * Keep what the socket had no room for: all of two parts but "sent" bytes;
+ * returns false if there is no memory
+ */
+static bool
+keep_rest(DwfConn *conn, const struct iovec *parts, size_t sent)
+{
+	size_t		all = parts[0].iov_len + parts[1].iov_len;
+
+	conn->out = malloc(all - sent);
+	if (conn->out == NULL)
+		return false;
+	for (int i = 0; i < 2; i++)
+	{
+		size_t		skipped = Min(sent, parts[i].iov_len);
+
+		memcpy(conn->out + conn->out_length,
+			   (char *) parts[i].iov_base + skipped,
+			   parts[i].iov_len - skipped);
+		conn->out_length += parts[i].iov_len - skipped;
+		sent -= skipped;
+	}
+	return true;
+}
+
+/* Send two parts, the head and the body; may close the connection */
+static void
+send_parts(DwfConn *conn, const struct iovec *parts)
+{
+	struct msghdr message = {0};
+	ssize_t		sent;
+
+	/* give it to the socket */
+	message.msg_iov = unconstify(struct iovec *, parts);
+	message.msg_iovlen = parts[1].iov_len > 0 ? 2 : 1;
+	do
+		sent = sendmsg(conn->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (sent < 0 && errno == EINTR);
+	if (sent == (ssize_t) (parts[0].iov_len + parts[1].iov_len))
+	{
+		end_answer(conn);
+		return;
+	}
+
+	/* the rest later */
+	conn->is_writable = false;
+	if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
+		conn->is_broken = true;
+	if (conn->is_broken || !keep_rest(conn, parts, Max(sent, 0)))
+	{
+		dwf_conn_close(conn);
+		return;
+	}
+	dwf_conn_enter(conn, DWF_CONN_WRITING);
+}
+
+/* The socket of a connection that is WRITING has room; may close it */
+void
+dwf_conn_write(DwfConn *conn)
+{
+	size_t		left = conn->out_length - conn->out_sent;
+	ssize_t		sent = send(conn->fd, conn->out + conn->out_sent, left,
+							MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	if (sent == (ssize_t) left)
+	{
+		end_answer(conn);
+		return;
+	}
+	if (sent < 0 && errno == EINTR)
+		dwf_conn_add_work(conn);
+	else if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
+		dwf_conn_close(conn);
+	else
+	{
+		conn->is_writable = false;
+		conn->out_sent += Max(sent, 0);
+	}
 }
 
 /* ----- answers ----- */
 
-/* The plain answer of a status; if it has none, "status" becomes 500 */
-static struct MHD_Response *
-plain_response(int *status)
+/*
+ * Answer a request; may close the connection.  An answer that cannot be sent,
+ * by its status or by a header that is not of HTTP, becomes a 500.  A request
+ * that is not complete gets no other after it.
+ */
+void
+dwf_conn_answer(DwfConn *conn, const DwfReply *answer)
 {
-	for (int i = 0; i < (int) lengthof(plains); i++)
-		if (plains[i].status == *status)
-			return plains[i].response;
-	*status = 500;
-	return plain_response(status);
-}
+	DwfIncoming *incoming = &conn->incoming;
+	DwfReplyTo	to = {0};
+	struct iovec parts[2] = {0};
 
-/* Make the plain answers; FATAL when out of memory */
-static void
-make_plain_responses(void)
-{
-	for (int i = 0; i < (int) lengthof(plains); i++)
-	{
-		Plain	   *plain = &plains[i];
-
-		plain->response =
-			MHD_create_response_from_buffer(strlen(plain->text),
-											unconstify(char *, plain->text),
-											MHD_RESPMEM_PERSISTENT);
-		if (plain->response == NULL)
-			ereport(FATAL, (errcode(ERRCODE_OUT_OF_MEMORY),
-							errmsg("out of memory")));
-		if (plain->text[0] != '\0')
-			(void) MHD_add_response_header(plain->response, "Content-Type",
-										   "text/plain; charset=utf-8");
-		if (plain->header)
-			(void) MHD_add_response_header(plain->response, plain->header,
-										   plain->value);
-	}
-}
-
-/* Answer inside a callback of libmicrohttpd's; false if that has failed */
-bool
-dwf_conn_answer_now(DwfConn *conn, int status)
-{
-	struct MHD_Response *response = plain_response(&status);
-
-	dwf_conn_enter(conn, DWF_CONN_WRITING);
-	return MHD_queue_response(conn->connection, status, response) == MHD_YES;
-}
-
-/* Answer a complete request, and resume its connection */
-static void
-send_response(DwfConn *conn, int status, struct MHD_Response *response)
-{
-	Assert(is_suspended(conn));
+	/* does the connection go on? */
 	dwf_held_forget(conn);
-	dwf_conn_enter(conn, DWF_CONN_WRITING);
-	if (MHD_queue_response(conn->connection, status, response) != MHD_YES)
-		cut(conn);
-	MHD_resume_connection(conn->connection);
-	dwf_conn_has_resumed = true;
+	conn->keeps_alive = incoming->phase == DWF_PHASE_COMPLETE &&
+		incoming->parser.keeps_alive;
+	to.keeps_alive = conn->keeps_alive;
+	to.is_http_1_0 = incoming->is_http_1_0;
+	to.is_head = incoming->head &&
+		strcmp(dwf_incoming_method(incoming), "HEAD") == 0;
+
+	/* the head, then the body */
+	parts[0].iov_base = head;
+	parts[0].iov_len = dwf_reply_head(answer, &to, head);
+	if (parts[0].iov_len == 0)
+	{
+		answer = dwf_reply_plain(500);
+		parts[0].iov_len = dwf_reply_head(answer, &to, head);
+	}
+	if (dwf_reply_has_body(answer, &to))
+	{
+		parts[1].iov_base = unconstify(char *, answer->body);
+		parts[1].iov_len = answer->body_length;
+	}
+	send_parts(conn, parts);
 }
 
-/* Answer with a plain answer; a 4xx that has none gets the body of the 403 */
+/* Answer with a plain answer; may close the connection */
 void
 dwf_conn_answer_status(DwfConn *conn, int status)
 {
-	bool		is_refusal = status >= 400 && status <= 499;
-	int			sent = status;
-	struct MHD_Response *response = plain_response(&sent);
+	dwf_conn_answer(conn, dwf_reply_plain(status));
+}
 
-	if (sent != status && is_refusal)
-	{
-		sent = 403;
-		response = plain_response(&sent);
-		sent = status;
-	}
-	send_response(conn, sent, response);
+/*
+ * Tell a client that waits for it to send the body; returns false if the
+ * connection was closed
+ */
+bool
+dwf_conn_continue(DwfConn *conn)
+{
+	static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
+	ssize_t		length = sizeof(text) - 1;
+
+	if (send(conn->fd, text, length, MSG_DONTWAIT | MSG_NOSIGNAL) == length)
+		return true;
+	dwf_conn_close(conn);
+	return false;
 }
 
 /* End a connection without an answer to its complete request */
 void
 dwf_conn_hang_up(DwfConn *conn)
 {
-	cut(conn);
-	dwf_conn_answer_status(conn, 504);
-}
-
-/* Is this a header of the connection, which libmicrohttpd writes itself? */
-static bool
-is_ours(const char *name)
-{
-	static const char *const ours[] = {
-		"connection", "content-length", "date", "keep-alive", "te", "trailer",
-		"transfer-encoding", "upgrade"
-	};
-
-	for (int i = 0; i < (int) lengthof(ours); i++)
-		if (pg_strcasecmp(name, ours[i]) == 0)
-			return true;
-	return false;
-}
-
-/*
- * Answer a complete request.  An answer that cannot be sent, by its status or
- * by a header that is not of HTTP, becomes a 500.
- */
-void
-dwf_conn_answer(DwfConn *conn, const DwfReply *answer)
-{
-	bool		has_body = answer->status != 204 && answer->status != 304;
-	struct MHD_Response *response;
-
-	if (answer->status < 200 || answer->status > 599)
-	{
-		dwf_conn_answer_status(conn, 500);
-		return;
-	}
-	if (answer->status == 202 && answer->nheaders == 0 &&
-		answer->body_length == 0)
-	{
-		dwf_conn_answer_status(conn, 202);
-		return;
-	}
-
-	/* make the response: the body, then the headers */
-	response =
-		MHD_create_response_from_buffer(has_body ? answer->body_length : 0,
-										unconstify(char *, answer->body),
-										MHD_RESPMEM_MUST_COPY);
-	for (int i = 0; response && i < answer->nheaders; i++)
-		/* libmicrohttpd refuses headers without a value */
-		if (!is_ours(answer->names[i]) && answer->values[i][0] != '\0' &&
-			MHD_add_response_header(response, answer->names[i],
-									answer->values[i]) != MHD_YES)
-		{
-			MHD_destroy_response(response);
-			response = NULL;
-		}
-	if (response == NULL)
-	{
-		dwf_conn_answer_status(conn, 500);
-		return;
-	}
-
-	/* it is counted: destroyed when it was sent */
-	send_response(conn, answer->status, response);
-	MHD_destroy_response(response);
+	dwf_conn_close(conn);
 }
 
 /* ----- held requests ----- */
 
 /*
- * Hold a request until dwf_conn_answer() or its time limit.  libmicrohttpd
- * does not look at its socket meanwhile; so held.c watches that, to let go a
- * request whose client has gone away.
+ * Hold a request until dwf_conn_answer(), its time limit, or the client's
+ * leaving.  The request itself is not needed any more.
  */
 void
 dwf_conn_hold(DwfConn *conn, int64 request_id)
 {
-	Assert(is_suspended(conn) && conn->request_id == 0);
+	Assert(conn->request_id == 0);
 	dwf_held_add(conn, request_id);
-	dwf_conn_enter(conn, DWF_CONN_HELD);
+	dwf_incoming_forget(&conn->incoming);
+	reserved -= conn->reserved;
+	conn->reserved = 0;
+	dwf_conn_enter(conn, conn->has_ended ? DWF_CONN_GONE : DWF_CONN_HELD);
 }
 
 /*
- * Let go held connections whose clients have gone away, at most "max".
- * Returns how many requests have no connection left, and their ids in
- * "request_ids".
+ * Close held connections whose clients have gone away, at most "max".  Returns
+ * how many requests have no connection left, and their ids in "request_ids".
  */
 int
 dwf_conn_drop_gone(int64 *request_ids, int max)
 {
-	DwfConn    *gone[64];
-	int			count = dwf_held_gone(gone, Min(max, (int) lengthof(gone)));
 	int			dropped = 0;
 
-	for (int i = 0; i < count; i++)
+	while (dropped < max && !dlist_is_empty(&conns[DWF_CONN_GONE]))
 	{
-		int64		request_id = gone[i]->request_id;
+		DwfConn    *conn = dlist_head_element(DwfConn, node,
+											  &conns[DWF_CONN_GONE]);
+		int64		request_id = conn->request_id;
 
-		dwf_conn_hang_up(gone[i]);
+		dwf_conn_close(conn);
 		if (dwf_held_find(request_id) == NULL)
 			request_ids[dropped++] = request_id;
 	}
@@ -435,8 +509,10 @@ time_allowed(DwfConnState state)
 		case DWF_CONN_IDLE:
 			return IDLE_MAX;
 		case DWF_CONN_READING:
+		case DWF_CONN_ASKED:
 		case DWF_CONN_ASIDE:
 		case DWF_CONN_WRITING:
+		case DWF_CONN_CLOSING:
 			return dwf_setting_http_request_timeout;
 		case DWF_CONN_HELD:
 			return dwf_setting_http_response_timeout;
@@ -449,17 +525,15 @@ time_allowed(DwfConnState state)
 static void
 end_slow(DwfConn *conn)
 {
-	if (conn->state == DWF_CONN_HELD || conn->state == DWF_CONN_ASIDE)
-	{
-		dwf_conn_answer_status(conn, conn->state == DWF_CONN_HELD ? 504 : 503);
-		return;
-	}
-	if (conn->state == DWF_CONN_READING && !conn->is_fresh)
-		say(conn->fd, raw_timeout, sizeof(raw_timeout) - 1);
-	cut(conn);
-
-	/* to the end of its list, where it stays until it is closed */
-	dwf_conn_enter(conn, conn->state);
+	if (conn->state == DWF_CONN_HELD)
+		dwf_conn_answer_status(conn, 504);
+	else if (conn->state == DWF_CONN_ASIDE || conn->state == DWF_CONN_ASKED)
+		dwf_conn_answer_status(conn, 503);
+	else if (conn->state == DWF_CONN_READING &&
+			 dwf_incoming_is_begun(&conn->incoming))
+		dwf_conn_answer_status(conn, 408);
+	else
+		dwf_conn_close(conn);
 }
 
 /*
@@ -520,20 +594,7 @@ dwf_conn_say_goodbye(bool in_doubt)
 	if (!in_doubt)
 		say_to_all(DWF_CONN_READY, raw_unavailable,
 				   sizeof(raw_unavailable) - 1);
+	say_to_all(DWF_CONN_ASKED, raw_unavailable, sizeof(raw_unavailable) - 1);
 	say_to_all(DWF_CONN_ASIDE, raw_unavailable, sizeof(raw_unavailable) - 1);
 	say_to_all(DWF_CONN_HELD, raw_no_answer, sizeof(raw_no_answer) - 1);
-}
-
-/* ----- the beginning ----- */
-
-/* Prepare for connections; raises, also FATAL, when that is not possible */
-void
-dwf_conn_start(void)
-{
-	/* lists, held requests, plain answers */
-	for (int state = 0; state < DWF_CONN_STATES; state++)
-		dlist_init(&conns[state]);
-	dwf_held_start();
-	make_plain_responses();
-	is_started = true;
 }

@@ -188,6 +188,18 @@ dwf_compat_settings(int *count)
 #define DWF_CREATE_WAIT_EVENT_SET(n)	CreateWaitEventSet(TopMemoryContext, n)
 #endif
 
+/*
+ * Which indexes the update of a row has to write; needs the header of table
+ * access methods
+ */
+#if PG_VERSION_NUM >= 160000
+#define DwfUpdateIndexes	TU_UpdateIndexes
+#define DWF_UPDATES_INDEXES(indexes)	((indexes) != TU_None)
+#else
+#define DwfUpdateIndexes	bool
+#define DWF_UPDATES_INDEXES(indexes)	(indexes)
+#endif
+
 /* Bytes to be encoded, as pg_b64_encode() takes them */
 #if PG_VERSION_NUM >= 180000
 #define DWF_BASE64_BYTES(bytes)	((uint8 *) (bytes))

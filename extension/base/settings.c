@@ -20,8 +20,10 @@ int			dwf_setting_executor_idle_timeout;
 int			dwf_setting_max_attempts;
 int			dwf_setting_step_timeout;
 int			dwf_setting_attach_keepalive;
+int			dwf_setting_client_suspend_after;
 int			dwf_setting_max_deliveries;
 int			dwf_setting_validator_timeout;
+bool		dwf_setting_debug_direct;
 int			dwf_setting_http_port;
 char	   *dwf_setting_http_listen_addresses;
 char	   *dwf_setting_http_database;
@@ -122,7 +124,7 @@ define_body_settings(void)
 							INT_MAX, PGC_SIGHUP, GUC_UNIT_MS,
 							NULL, NULL, NULL);
 	DefineCustomIntVariable("durable_wf.max_attempts",
-							"How often a body that crashes is run in a row.",
+							"How often a workflow that crashes without getting further is executed in a row.",
 							NULL,
 							&dwf_setting_max_attempts, 3, 1, 1000,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
@@ -163,11 +165,22 @@ dwf_settings_define(void)
 							"Read when a session attaches, or waits for a workflow, over TCP.",
 							&dwf_setting_attach_keepalive, 60, 0, 32767,
 							PGC_USERSET, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("durable_wf.client_suspend_after",
+							"How long a CALLed wait keeps the session of a client that has taken its workflow from a queue; -1: to its end.",
+							"After that the workflow is suspended, the session is detached, and the call raises WF010.",
+							&dwf_setting_client_suspend_after, -1, -1,
+							INT_MAX, PGC_USERSET, GUC_UNIT_MS,
+							NULL, NULL, NULL);
 	DefineCustomIntVariable("durable_wf.max_deliveries",
 							"How often receivers may give back a message before it becomes a dead letter; 0: as often as they want.",
 							NULL,
 							&dwf_setting_max_deliveries, 0, 0, INT_MAX,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("durable_wf.debug_direct",
+							 "Lets rows of mailboxes and events be written and read without statements.",
+							 "For developers: off makes each access run its statement, as it does where a table was changed.",
+							 &dwf_setting_debug_direct, true, PGC_SUSET,
+							 GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
 	define_body_settings();
 	define_http_settings();
 	MarkGUCPrefixReserved("durable_wf");

@@ -31,9 +31,13 @@ extern PGDLLEXPORT int dwf_setting_validator_timeout;
 
 /* How soon the vanished host of an attached client is noticed, in seconds */
 extern int	dwf_setting_attach_keepalive;
+extern int	dwf_setting_client_suspend_after;
 
 /* How often a message may be given back by its receivers; 0: always */
 extern int	dwf_setting_max_deliveries;
+
+/* For developers: rows are accessed without statements where that can be */
+extern bool dwf_setting_debug_direct;
 
 /* The gateway; times in milliseconds, sizes in bytes */
 extern PGDLLEXPORT int dwf_setting_http_port;

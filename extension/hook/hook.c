@@ -109,7 +109,7 @@ do_wf_await_hook(PG_FUNCTION_ARGS)
 	receive.queues = &queue;
 
 	/* Wait for a payload */
-	isnull = !dwf_mailbox_receive(&receive, &wait, NULL);
+	isnull = !dwf_mailbox_receive(&receive, &wait);
 	payload = isnull ? (Datum) 0 : receive.items[0].payload;
 
 	return dwf_args_return_value(fcinfo, payload, isnull);
@@ -198,6 +198,8 @@ Datum
 dwf_release_hooks(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	bool		was_open;
+	bool		is_open;
 	TupleDesc	desc;
 	Datum		workflow_id;
 	bool		isnull;
@@ -213,9 +215,15 @@ dwf_release_hooks(PG_FUNCTION_ARGS)
 
 	/* Release the hooks of an ended workflow; restore those of a live one */
 	desc = RelationGetDescr(trigger->tg_relation);
+	was_open = heap_attisnull(trigger->tg_trigtuple, DWF_WORKFLOW_FINISHED_AT,
+							  desc);
+	is_open = heap_attisnull(trigger->tg_newtuple, DWF_WORKFLOW_FINISHED_AT,
+							 desc);
+	if (was_open == is_open)
+		return PointerGetDatum(NULL);
 	workflow_id = heap_getattr(trigger->tg_newtuple, DWF_WORKFLOW_WORKFLOW_ID,
 							   desc, &isnull);
-	if (heap_attisnull(trigger->tg_newtuple, DWF_WORKFLOW_FINISHED_AT, desc))
+	if (is_open)
 		dwf_store_restore_hooks(DatumGetTextPP(workflow_id));
 	else
 		dwf_store_release_hooks(DatumGetTextPP(workflow_id));

@@ -13,7 +13,7 @@ CREATE TABLE durable_wf.wait (
     CONSTRAINT wait_pkey PRIMARY KEY (workflow_id, position)
 );
 COMMENT ON TABLE durable_wf.wait IS
-'what suspended SQL workflows wait for, a row for each address';
+'what suspended workflows wait for, a row for each address';
 COMMENT ON COLUMN durable_wf.wait.workflow_id IS 'who waits';
 COMMENT ON COLUMN durable_wf.wait.position IS 'which of its addresses, from 0';
 COMMENT ON COLUMN durable_wf.wait.step_no IS 'the step that waits';
@@ -30,7 +30,8 @@ CREATE INDEX wait_deadline_idx ON durable_wf.wait (deadline) WHERE deadline IS N
 SELECT pg_catalog.pg_extension_config_dump('durable_wf.wait', '');
 ALTER TABLE durable_wf.wait ENABLE ROW LEVEL SECURITY;
 CREATE POLICY wait_owner ON durable_wf.wait
-    USING (workflow_id IN (SELECT w.workflow_id FROM durable_wf.workflow w));
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) wait.workflow_id));
 COMMENT ON POLICY wait_owner ON durable_wf.wait IS
 'the waits of the workflows that one may see';
 GRANT SELECT ON durable_wf.wait TO PUBLIC;

@@ -18,6 +18,22 @@ COMMENT ON COLUMN @extschema@.wf_webhook.token IS
 'the token of the hook, or of the stream';
 COMMENT ON COLUMN @extschema@.wf_webhook.url IS
 'durable_wf.http_base_url and /.well-known/workflow/v1/webhook/<token>, or stream/<token>';
+COMMENT ON COLUMN @extschema@.wf_attached.workflow_id IS
+'the workflow that this session executes now; NULL on timeout';
+COMMENT ON COLUMN @extschema@.wf_attached.queue IS
+'the queue that it was taken from';
+COMMENT ON COLUMN @extschema@.wf_attached.input IS
+'what wf_start, or wf_continue_as_new, was given';
+COMMENT ON COLUMN @extschema@.wf_attached.attempt IS
+'1, and one more for each session that has died in it since it last got further';
+COMMENT ON COLUMN @extschema@.wf_begun_step.step_no IS
+'its place in the journal';
+COMMENT ON COLUMN @extschema@.wf_begun_step.done IS
+'the journal has it: do not do the work again';
+COMMENT ON COLUMN @extschema@.wf_begun_step.output IS
+'of a step that is done, what wf_save_step was given; SQL NULL else';
+COMMENT ON COLUMN @extschema@.wf_begun_step.error IS
+'of a step that has failed, what wf_fail_step was given; NULL else';
 COMMENT ON COLUMN @extschema@.wf_workflows.workflow_id IS
 'the workflow';
 COMMENT ON COLUMN @extschema@.wf_workflows.owner IS
@@ -33,7 +49,7 @@ COMMENT ON COLUMN @extschema@.wf_workflows.output IS
 COMMENT ON COLUMN @extschema@.wf_workflows.error IS
 'what wf_fail was given, or what its body has raised; of a cancelled one, who has cancelled it, and why; of a body that is due and cannot be run, what it waits for';
 COMMENT ON COLUMN @extschema@.wf_workflows.attempts IS
-'how often a session has attached to it; of a body that was run, 1 and the times that it has crashed, or was undone by the server, since it last got further';
+'0 before it was executed, then 1 and the times that its body or its session has crashed, or its body was undone by the server, since it last got further';
 COMMENT ON COLUMN @extschema@.wf_workflows.created_at IS
 'start of the transaction that started it';
 COMMENT ON COLUMN @extschema@.wf_workflows.updated_at IS
@@ -57,13 +73,13 @@ COMMENT ON COLUMN @extschema@.wf_workflows.timeout_at IS
 COMMENT ON COLUMN @extschema@.wf_waiters.workflow_id IS
 'who waits; with the doors event, stream and result, and for wf_await_response, the workflow that is waited for';
 COMMENT ON COLUMN @extschema@.wf_waiters.door IS
-'message (wf_recv, wf_recv_any, wf_recv_many), event (wf_get_event), stream (wf_read_stream), notify (wf_wait_for_event), hook (wf_await_hook, wf_await_response), result (wf_result), queue (wf_attach_next; no workflow yet), timer (wf_sleep, pauses of wf_step)';
+'message (wf_recv, wf_recv_any, wf_recv_many), event (wf_get_event), stream (wf_read_stream), notify (wf_wait_for_event), hook (wf_await_hook, wf_await_response), result (wf_result), queue (wf_attach_next, wf_attach_any; no workflow yet), timer (wf_sleep, pauses of wf_step)';
 COMMENT ON COLUMN @extschema@.wf_waiters.key IS
 'the topic (NULL: none), key, stream, event id, token or, for wf_await_response, number of the request; NULL with the door result';
 COMMENT ON COLUMN @extschema@.wf_waiters.pid IS
 'the server process, as in pg_stat_activity; NULL when suspended';
 COMMENT ON COLUMN @extschema@.wf_waiters.suspended IS
-'a SQL workflow that waits without a process';
+'a workflow that waits without a process';
 COMMENT ON COLUMN @extschema@.wf_waiters.waiting_since IS
 'when it began to wait';
 COMMENT ON COLUMN @extschema@.wf_waiters.deadline IS
@@ -117,6 +133,6 @@ COMMENT ON COLUMN @extschema@.wf_executions.client_addr IS
 COMMENT ON COLUMN @extschema@.wf_executions.since IS
 'when it took the workflow';
 COMMENT ON COLUMN @extschema@.wf_executions.step_no IS
-'the last step in the journal, done or waiting; NULL: none yet';
+'the number of the call that it makes, or made last, replayed ones included; NULL: none yet';
 COMMENT ON COLUMN @extschema@.wf_executions.step_name IS
 'its name, as in wf_list_steps';

@@ -32,7 +32,8 @@ SELECT pg_catalog.pg_extension_config_dump('durable_wf.step', '');
 
 ALTER TABLE durable_wf.step ENABLE ROW LEVEL SECURITY;
 CREATE POLICY step_owner ON durable_wf.step
-    USING (workflow_id IN (SELECT w.workflow_id FROM durable_wf.workflow w));
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) step.workflow_id));
 COMMENT ON POLICY step_owner ON durable_wf.step IS
 'the journals of the workflows that one may see';
 GRANT SELECT ON durable_wf.step TO PUBLIC;
@@ -46,15 +47,18 @@ takeover: if another session executes it, end that session and wait until it is 
 Undone if the transaction rolls back; ends with wf_detach(), wf_complete(), wf_fail(), wf_continue_as_new(), DISCARD ALL, RESET ALL and the session. It wants a server session of its own: behind a proxy that pools transactions, other clients get the attached session, and what they send is taken for steps of this workflow and may not be sent. Transactions of the session cannot be REPEATABLE READ or SERIALIZABLE, nor PREPAREd.
 Errors: WF001 no such workflow; 42501 it belongs to another role; WF007 executed elsewhere; 25001 wrong isolation level; 55000 attached to another workflow, or the library is not preloaded.';
 
-CREATE FUNCTION @extschema@.wf_detach() RETURNS void
+CREATE FUNCTION @extschema@.wf_detach(retry_after interval DEFAULT '0') RETURNS void
     AS 'MODULE_PATHNAME', 'wf_detach' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION @extschema@.wf_detach() IS
-'Leave the attached workflow unfinished, at commit: another session can go on with it at once. Does nothing in a session that is not attached.';
+COMMENT ON FUNCTION @extschema@.wf_detach(interval) IS
+'Leave the attached workflow unfinished, at commit: another session can go on with it at once. Does nothing in a session that is not attached.
+retry_after: it is due in its queue again when this is over, and not before. Then this blocks while another transaction has the workflow''s row locked.
+Errors: 22023 bad argument; 42501 with retry_after, the workflow belongs to another role.';
 
 CREATE FUNCTION @extschema@.wf_attach_next(queue text, timeout interval DEFAULT '0') RETURNS text
     AS 'MODULE_PATHNAME', 'wf_attach_next' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.wf_attach_next(text, interval) IS
 'Wait for the oldest workflow of a queue (wf_start(queue => ...)) that is due and that no session executes, one whose session has died included; attach to it and return its id; null on timeout. Many processes can share a queue: each workflow goes to one of them.
+A workflow whose sessions have died durable_wf.max_attempts times in a row without getting further ends with ERROR. With durable_wf.client_suspend_after set, a CALLed wait that lasts longer suspends the workflow, detaches the session and raises WF010: unwind, and take the next; when what it waits for has come, it is due in its queue again.
 timeout: null waits for ever, ''0'' never waits. Holds a snapshot while it waits; CALL wf_attach_next(...) does not.
 Errors: 22023 bad argument; 55000 attached already, or the library is not preloaded; 25001 wrong isolation level.';
 
@@ -62,6 +66,25 @@ CREATE PROCEDURE @extschema@.wf_attach_next(IN queue text, IN timeout interval, 
     AS 'MODULE_PATHNAME', 'wf_attach_next' LANGUAGE C;
 COMMENT ON PROCEDURE @extschema@.wf_attach_next(text, interval, text) IS
 'wf_attach_next() that commits what came before and then waits holding no snapshot and no lock. Pass null for the last argument.';
+
+CREATE TYPE @extschema@.wf_attached AS (workflow_id text, queue text, input jsonb, attempt integer);
+COMMENT ON TYPE @extschema@.wf_attached IS
+'the workflow that wf_attach_any() has attached the session to; all null when none was due in time';
+
+CREATE FUNCTION @extschema@.wf_attach_any(queues text[], timeout interval DEFAULT '0')
+    RETURNS @extschema@.wf_attached
+    AS 'MODULE_PATHNAME', 'wf_attach_any' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_attach_any(text[], interval) IS
+'wf_attach_next() for several queues: the workflow of any of them that has been due for longest, with what a worker needs to begin: its queue, its input, and which attempt this is (1, and one more for each session that has died in it since it last got further). All null on timeout.
+queues: at least one, none null. timeout: null waits for ever, ''0'' never waits. Holds a snapshot while it waits; CALL wf_attach_any(...) does not.
+Errors: those of wf_attach_next().';
+
+CREATE PROCEDURE @extschema@.wf_attach_any(
+    IN queues text[], IN timeout interval, INOUT workflow_id text,
+    INOUT queue text, INOUT input jsonb, INOUT attempt integer)
+    AS 'MODULE_PATHNAME', 'wf_attach_any' LANGUAGE C;
+COMMENT ON PROCEDURE @extschema@.wf_attach_any(text[], interval, text, text, jsonb, integer) IS
+'wf_attach_any() that commits what came before and then waits holding no snapshot and no lock. Pass null for the last four arguments.';
 
 CREATE FUNCTION @extschema@.wf_step(
     name text, command text, args jsonb DEFAULT NULL,
@@ -87,10 +110,27 @@ COMMENT ON FUNCTION @extschema@.wf_get_step(text) IS
 'For work done outside of the database: what wf_save_step(name, ...) recorded at this place, or SQL null when the work is still to be done. Look, do, record. Ask whether it IS NULL in SQL: many drivers show JSON null and SQL null alike.
 Errors: 22023 bad argument; 25001 wrong isolation level; WF004 another call is recorded at this place; WF008 this session is not attached.';
 
+CREATE TYPE @extschema@.wf_begun_step AS (step_no integer, done boolean, output jsonb, error text);
+COMMENT ON TYPE @extschema@.wf_begun_step IS
+'a step of work done outside of the database: whether the journal has it, and what it came to';
+
+CREATE FUNCTION @extschema@.wf_begin_step(name text) RETURNS @extschema@.wf_begun_step
+    AS 'MODULE_PATHNAME', 'wf_begin_step' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_begin_step(text) IS
+'For work done outside of the database: begin, do, wf_save_step(). Takes the next number. done: the journal has it, so it is not to be done again: output is what wf_save_step() recorded (JSON null included), error what wf_fail_step() did. Not done: the step is open until one of these; several can be open at a time, for parallel work.
+Writes nothing: a step that is not saved is done again by the next session. A CALLed wait does not suspend the workflow while a step is open.
+Errors: 22023 bad argument; 25001 wrong isolation level; WF004 another call is recorded at this place; WF008 this session is not attached; WF009 inside a step.';
+
 CREATE FUNCTION @extschema@.wf_save_step(name text, output jsonb) RETURNS void
     AS 'MODULE_PATHNAME', 'wf_save_step' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.wf_save_step(text, jsonb) IS
-'Record the output of work done outside of the database, for wf_get_step(); SQL null is recorded as JSON null. A replay records nothing, nor does a save of what wf_get_step() has just said to be done.
+'Record the output of work done outside of the database; SQL null is recorded as JSON null. It belongs to the open step of that name (wf_begin_step), the oldest if there are several; if none is open, it takes the next number, for wf_get_step(). A save that is rolled back leaves its step open. A replay records nothing, nor does a save of what wf_get_step() has just said to be done.
+Errors: 22023 bad argument; WF004 the workflow was executed differently before; WF008 this session is not attached.';
+
+CREATE FUNCTION @extschema@.wf_fail_step(name text, error text) RETURNS void
+    AS 'MODULE_PATHNAME', 'wf_fail_step' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_fail_step(text, text) IS
+'Record that work done outside of the database has failed for good: a replay sees the same error, and does not try again. Else like wf_save_step(); wf_get_step() raises the error as 38000. If no call begins after it and the workflow fails, wf_retry() has the step done anew.
 Errors: 22023 bad argument; WF004 the workflow was executed differently before; WF008 this session is not attached.';
 
 CREATE FUNCTION @extschema@.wf_sleep(duration interval) RETURNS timestamptz
@@ -108,6 +148,11 @@ CREATE FUNCTION @extschema@.wf_now() RETURNS timestamptz
     AS 'MODULE_PATHNAME', 'wf_now' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.wf_now() IS
 'The time, recorded once: a replay gets the same. WF008 when this session is not attached.';
+
+CREATE FUNCTION @extschema@.wf_until(deadline timestamptz) RETURNS interval
+    AS 'MODULE_PATHNAME', 'wf_until' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_until(timestamptz) IS
+'What is left until a moment, by this server''s clock, and 0 when it is over: a timeout that ends then, and is never negative. Null for infinity and for null: no end. It is no step and is not recorded, since a wait records its own deadline; decide by wf_now().';
 
 CREATE FUNCTION @extschema@.wf_random() RETURNS double precision
     AS 'MODULE_PATHNAME', 'wf_random' LANGUAGE C VOLATILE PARALLEL UNSAFE;

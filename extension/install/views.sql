@@ -60,7 +60,8 @@ COMMENT ON VIEW @extschema@.wf_waiters IS
 GRANT SELECT ON @extschema@.wf_waiters TO PUBLIC;
 
 CREATE FUNCTION durable_wf.executions(
-    OUT workflow_id text, OUT pid integer, OUT kind text, OUT since timestamptz)
+    OUT workflow_id text, OUT pid integer, OUT kind text, OUT since timestamptz,
+    OUT step_no integer, OUT step_name text)
     RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'dwf_executions' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10;
 COMMENT ON FUNCTION durable_wf.executions() IS
@@ -68,17 +69,9 @@ COMMENT ON FUNCTION durable_wf.executions() IS
 
 CREATE VIEW @extschema@.wf_executions WITH (security_invoker = true) AS
 SELECT e.workflow_id, e.pid, e.kind, a.application_name, a.client_addr, e.since,
-       s.step_no,
-       CASE WHEN s.function OPERATOR(pg_catalog.=) 'wf_step' OR s.function OPERATOR(pg_catalog.=) 'wf_save_step' THEN s.name
-            WHEN s.name IS NULL THEN s.function
-            ELSE pg_catalog.concat(s.function, '(', s.name, ')') END AS step_name
+       e.step_no, e.step_name
   FROM durable_wf.executions() e
-  LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid OPERATOR(pg_catalog.=) e.pid
-  LEFT JOIN LATERAL (
-      SELECT j.step_no, j.function, j.name
-        FROM durable_wf.step j
-       WHERE j.workflow_id OPERATOR(pg_catalog.=) e.workflow_id
-       ORDER BY j.step_no DESC LIMIT 1) s ON true;
+  LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid OPERATOR(pg_catalog.=) e.pid;
 COMMENT ON VIEW @extschema@.wf_executions IS
 'who executes which workflow now, of those whose owner''s privileges you have: a workflow that is RUNNING and not here is executed by nobody, since its session has died or has detached';
 GRANT SELECT ON @extschema@.wf_executions TO PUBLIC;

@@ -24,11 +24,41 @@
 
 #include "base/texts.h"
 #include "mailbox/mailbox.h"
+#include "session/arrival.h"
 #include "session/identity.h"
 #include "shared/address.h"
 #include "shared/preloaded.h"
 #include "store/catalog.h"
+#include "store/direct.h"
 #include "store/store.h"
+
+/*
+ * Publish a value, directly or by a statement; false if the workflow does not
+ * accept it.  The note comes before the effect, and is counted after it, since
+ * a statement that takes over has a trigger that counts.
+ */
+static bool
+set_event(text *workflow_id, text *key, Datum value)
+{
+	DwfAddress	address = {DWF_DOOR_EVENT, workflow_id, key};
+	DwfDirect	direct;
+
+	(void) GetTopTransactionId();	/* before the look: README, I5 */
+	if (dwf_direct_open_events(&direct))
+	{
+		DwfDirectResult result;
+
+		dwf_arrival_note_event(&address, 0);
+		result = dwf_direct_set_event(&direct, workflow_id, key, value,
+									  GetUserId());
+		dwf_direct_close(&direct);
+		if (result == DWF_DIRECT_DONE)
+			dwf_arrival_note_event(&address, 1);
+		if (result != DWF_DIRECT_ASIDE)
+			return result == DWF_DIRECT_DONE;
+	}
+	return dwf_store_set_event(workflow_id, key, value, GetUserId());
+}
 
 /*
  * Publish a value under a key of a workflow that the current user may act on.
@@ -38,7 +68,7 @@
 void
 dwf_publish_event(text *workflow_id, text *key, Datum value)
 {
-	while (!dwf_store_set_event(workflow_id, key, value, GetUserId()))
+	while (!set_event(workflow_id, key, value))
 		dwf_identity_check_live(workflow_id, GetUserId());
 }
 

@@ -273,8 +273,6 @@ static Datum
 do_wf_read_stream(PG_FUNCTION_ARGS)
 {
 	DwfStreamRead read = {0};
-	DwfWaitKey	keys[3] = {0};
-	const char	doors[] = {DWF_DOOR_STREAM, DWF_DOOR_TURN, DWF_DOOR_LIFE};
 	DwfWait		wait;
 
 	dwf_wait_init(&wait, fcinfo, "wf_read_stream");
@@ -286,16 +284,7 @@ do_wf_read_stream(PG_FUNCTION_ARGS)
 	if (!wait.is_call)
 		InitMaterializedSRF(fcinfo, 0);
 
-	for (int i = 0; i < (int) lengthof(doors); i++)
-	{
-		keys[i].address.door = doors[i];
-		keys[i].address.workflow_id = read.workflow_id;
-		if (doors[i] != DWF_DOOR_LIFE)
-			keys[i].address.key = read.stream;
-		keys[i].is_aid = i > 0;
-	}
-	wait.keys = keys;
-	wait.nkeys = lengthof(doors);
+	dwf_wait_at(&wait, DWF_DOOR_STREAM, read.workflow_id, read.stream);
 	wait.look = look_for_items;
 	wait.arg = &read;
 	(void) dwf_wait(&wait);

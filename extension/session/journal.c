@@ -23,7 +23,7 @@
  *		its attempts, too.
  *	J5	A replay must make the same calls: function and naming argument are
  *		compared, and WF004 is raised if they differ (journal_place.c).
- *	J6	Two sessions never write one journal: claim.c lets one session execute
+ *	J6	Two sessions never write one journal: claims.c lets one session execute
  *		a workflow, and the primary key refuses a second record of a number.
  *
  *-------------------------------------------------------------------------
@@ -41,12 +41,14 @@
 #include "session/guard.h"
 #include "session/identity.h"
 #include "session/journal_look.h"
+#include "session/journal_open.h"
 #include "session/journal_place.h"
 #include "session/journal_taken.h"
 #include "session/journal_undone.h"
 #include "session/leftover.h"
 #include "session/result.h"
 #include "shared/claim.h"
+#include "shared/progress.h"
 #include "store/probe.h"
 #include "store/statement.h"
 #include "store/store.h"
@@ -223,6 +225,18 @@ naming_argument(const DwfCall *call, FunctionCallInfo fcinfo)
 	return cstring_to_text(string);
 }
 
+/*
+ * Take the next number, for a call of this function with this naming argument,
+ * which may be NULL; show that in wf_executions
+ */
+int
+dwf_journal_take_number(const char *function, text *name)
+{
+	last_no++;
+	dwf_progress_show(last_no, function, name);
+	return last_no;
+}
+
 /* Take the next number for a call: replay what is recorded, or execute it */
 static Datum
 journal_call(const DwfCall *call, FunctionCallInfo fcinfo)
@@ -237,7 +251,7 @@ journal_call(const DwfCall *call, FunctionCallInfo fcinfo)
 	/* take a number, whatever becomes of the call (J1) */
 	dwf_journal_check_isolation();
 	name = naming_argument(call, fcinfo);
-	step_no = ++last_no;
+	step_no = dwf_journal_take_number(call->function, name);
 
 	/* compare the call with what is recorded there; one may end the run */
 	place = dwf_journal_place(step_no, call->function, name, &recorded);
@@ -424,6 +438,20 @@ dwf_journal_step(void)
 	return last_no;
 }
 
+/* Is the session in a call of the journal, not in the command of a step? */
+bool
+dwf_journal_in_call(void)
+{
+	return current_call != NULL && !in_command;
+}
+
+/* Is the session in a call of the journal, or in the command of a step? */
+bool
+dwf_journal_is_nested(void)
+{
+	return current_call != NULL || in_command;
+}
+
 /* Is the session in the command of a step? */
 bool
 dwf_journal_in_command(void)
@@ -458,14 +486,17 @@ dwf_journal_note_crash(void)
 
 /*
  * This session begins to execute a workflow, from the top.  No other session
- * does, so what is recorded now is all that there is to replay.
+ * does, so what is recorded now, up to the number "last_step", is all that
+ * there is to replay.
  */
 void
-dwf_journal_begin(text *workflow_id)
+dwf_journal_begin(text *workflow_id, int last_step)
 {
 	has_crashed = false;
 	last_no = 0;
+	dwf_progress_begin(workflow_id);
 	dwf_journal_undone_begin();
+	dwf_journal_open_begin();
 	dwf_journal_look_begin();
-	dwf_journal_place_begin(workflow_id);
+	dwf_journal_place_begin(last_step);
 }

@@ -57,10 +57,13 @@ typedef struct DwfCall
 	extern Datum name(PG_FUNCTION_ARGS)
 
 extern Datum dwf_journal_call(const DwfCall *call, FunctionCallInfo fcinfo);
-extern void dwf_journal_begin(text *workflow_id);
+extern void dwf_journal_begin(text *workflow_id, int last_step);
 extern text *dwf_journal_require(const char *function);
 extern void dwf_journal_check_isolation(void);
+extern int	dwf_journal_take_number(const char *function, text *name);
 extern int	dwf_journal_step(void);
+extern bool dwf_journal_in_call(void);
+extern bool dwf_journal_is_nested(void);
 extern bool dwf_journal_in_command(void);
 extern bool dwf_journal_set_in_command(bool value);
 extern void dwf_journal_note_crash(void);

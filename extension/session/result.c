@@ -129,6 +129,18 @@ dwf_result_encode_argument(FunctionCallInfo fcinfo, int n)
 	return dwf_arrays_of_text(&value, 1);
 }
 
+/* A result that is one jsonb value */
+Datum
+dwf_result_decode_json(Datum result)
+{
+	Datum	   *texts;
+	char	   *json;
+
+	(void) dwf_arrays_read_texts(result, &texts, NULL);
+	json = TextDatumGetCString(texts[0]);
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json));
+}
+
 /*
  * Read the columns of a row back, starting at texts[*at], which moves on.
  * Raises WF004 if there are not enough.
@@ -239,6 +251,17 @@ deconstruct_error(Datum array, Datum **parts, bool **nulls)
 
 	Assert(count >= ERROR_PARTS);
 	return count;
+}
+
+/* The message of a recorded error, a text */
+Datum
+dwf_result_error_message(Datum array)
+{
+	Datum	   *parts;
+	bool	   *nulls;
+
+	(void) deconstruct_error(array, &parts, &nulls);
+	return parts[1];
 }
 
 /* How many attempts at a step have failed, according to their errors */

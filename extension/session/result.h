@@ -13,8 +13,10 @@
 extern Datum dwf_result_encode(FunctionCallInfo fcinfo, Datum result);
 extern Datum dwf_result_encode_argument(FunctionCallInfo fcinfo, int n);
 extern Datum dwf_result_decode(FunctionCallInfo fcinfo, Datum result);
+extern Datum dwf_result_decode_json(Datum result);
 extern Datum dwf_result_encode_error(const ErrorData *error);
 extern Datum dwf_result_encode_attempt(const ErrorData *error, Datum earlier);
+extern Datum dwf_result_error_message(Datum array);
 extern int	dwf_result_count_attempts(Datum array);
 extern void dwf_result_raise(Datum array);
 

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * suspend.c
- *	  Waits in the body of a SQL workflow, which end with its suspension.
+ *	  Waits that end with the suspension of their workflow.
  *
  * A body waits with its process for durable_wf.suspend_after at most, and not
  * while other workflows are due that have no process (executors.c).  Then it
@@ -9,6 +9,11 @@
  * an error ends the body and frees the process.  When news come for what is
  * written there, or its deadline, the worker has the workflow executed again;
  * the journal replays what the body has done, up to this wait.
+ *
+ * So does a session that has taken its workflow from a queue, if it has set
+ * durable_wf.client_suspend_after: a wait that can commit ends with WF010.  By
+ * then the session has given the workflow back, and the client takes another
+ * one.
  *
  * The row is written while the waiter is still registered, so that a broadcast
  * finds one or the other.  What committed before the row is seen by the look
@@ -29,6 +34,7 @@
 #include "base/settings.h"
 #include "session/body_timeout.h"
 #include "session/journal.h"
+#include "session/journal_open.h"
 #include "shared/address.h"
 #include "shared/claim.h"
 #include "shared/executors.h"
@@ -55,6 +61,19 @@ dwf_suspend_check_call(const DwfWait *wait)
 			 errmsg("%s() has to be CALLed in the body of a workflow",
 					wait->function),
 			 errhint("%s", dwf_call_hint(wait->call, wait->function))));
+}
+
+/*
+ * Is this a wait of a client's session that may be suspended?  It has to be in
+ * a call that a later session makes again, and nothing that the client does
+ * meanwhile must be lost with the session: not while a step is open.
+ */
+bool
+dwf_suspend_is_wanted(const DwfWait *wait)
+{
+	return dwf_setting_client_suspend_after >= 0 && wait->may_commit &&
+		wait->call && dwf_claim_is_from_queue() && dwf_journal_in_call() &&
+		!dwf_journal_open_any();
 }
 
 /*
@@ -141,32 +160,69 @@ leave_body(const DwfWait *wait)
 }
 
 /*
- * Wait in a body: with this process for a while, and then without it.  Returns
- * true when the look was successful, false when the wait has ended in vain.
- * Raises WF003 after the end of the run, and 57014 to leave the body when the
- * workflow is suspended.
+ * Leave the workflow, which is suspended, in the session of a client.  If the
+ * worker has resumed it by now, those that wait in its queue were woken while
+ * this session still had it, and have passed it by: wake one.  If the worker
+ * comes later, the session has given it back before.
+ */
+static void
+leave_client(const DwfWait *wait)
+{
+	text	   *workflow_id = dwf_claim_require(wait->function);
+	DwfAddress	queue = {.door = DWF_DOOR_QUEUE};
+	DwfLife		life;
+
+	queue.key = dwf_store_queue(workflow_id);
+	dwf_claim_set_suspending(true);
+	dwf_claim_pass_by();
+	if (queue.key && dwf_store_life(workflow_id, &life) && !life.finished &&
+		strcmp(life.status, DWF_STATUS_WAITING) != 0)
+		(void) dwf_waiter_wake(dwf_address_hash(&queue), queue.door, 1);
+	ereport(ERROR,
+			(errcode(DWF_ERRCODE_SUSPENDED),
+			 errmsg("workflow \"%s\" is suspended in %s()",
+					text_to_cstring(workflow_id), wait->function),
+			 errdetail("This session is detached. The workflow is due in its queue again when what it waits for has come."),
+			 errhint("Unwind, and take the next workflow with wf_attach_any() or wf_attach_next().")));
+}
+
+/*
+ * Wait in a body, or in a client's session: with this process for a while, and
+ * then without it.  Returns true when the look was successful, false when the
+ * wait has ended in vain.  Raises WF003 after the end of a body's run; and
+ * 57014, or WF010 to a client, when the workflow is suspended.
  */
 bool
 dwf_suspend_wait(DwfWait *wait)
 {
+	bool		in_body = dwf_claim_is_body();
 	bool		found;
 
-	check_run(wait);
-	dwf_body_timeout_stop();
-	dwf_executors_rest();
-	wait->gives_up = dwf_executors_is_wanted;
+	if (in_body)
+	{
+		check_run(wait);
+		dwf_body_timeout_stop();
+		dwf_executors_rest();
+		wait->gives_up = dwf_executors_is_wanted;
+	}
 	for (;;)
 	{
 		TimestampTz until = GetCurrentTimestamp();
 
-		until = TimestampTzPlusMilliseconds(until, dwf_setting_suspend_after);
+		until = TimestampTzPlusMilliseconds(until, in_body ?
+											dwf_setting_suspend_after :
+											dwf_setting_client_suspend_after);
 		until = Min(until, wait->ends_at);
 		wait->is_suspended = false;
 		found = dwf_wait_until(wait, until, suspend);
 		if (found || !wait->is_suspended)
 			break;
 		if (!peek(wait))
-			leave_body(wait);
+		{
+			if (in_body)
+				leave_body(wait);
+			leave_client(wait);
+		}
 
 		/*
 		 * It came in the meantime, so the workflow goes on here.  Commit that
@@ -179,6 +235,7 @@ dwf_suspend_wait(DwfWait *wait)
 		if (found)
 			break;
 	}
-	dwf_executors_go_on();
+	if (in_body)
+		dwf_executors_go_on();
 	return found;
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * suspend.h
- *	  Waits in the body of a SQL workflow, which end with its suspension.
+ *	  Waits that end with the suspension of their workflow.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,6 +13,7 @@
 #include "session/wait.h"
 
 extern void dwf_suspend_check_call(const DwfWait *wait);
+extern bool dwf_suspend_is_wanted(const DwfWait *wait);
 extern bool dwf_suspend_wait(DwfWait *wait);
 
 #endif							/* DWF_SUSPEND_H */

@@ -31,9 +31,11 @@
 
 #include "access/xact.h"
 #include "lib/stringinfo.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 
-#include "shared/claim.h"
+#include "base/arrays.h"
+#include "shared/claims.h"
 #include "shared/counters.h"
 #include "shared/expected.h"
 #include "shared/listener.h"
@@ -42,6 +44,7 @@
 #include "shared/queue_head.h"
 #include "shared/waiter.h"
 #include "shared/workers.h"
+#include "store/store.h"
 
 #define NOTES_AT_FIRST	16
 #define NOTES_TO_KEEP	1024
@@ -198,6 +201,53 @@ dwf_wakeup_note_arrival(const DwfAddress *address, uint64 hash, uint32 count,
 }
 
 /*
+ * Note a wake for what executes a workflow, at a change that the row trigger
+ * does not note: one waiter if the workflow is due, else all, as each has to
+ * know when it will be
+ */
+void
+dwf_wakeup_note_work(text *workflow_id, bool is_due)
+{
+	DwfAddress	work = {.door = DWF_DOOR_WORK};
+	DwfLife		life;
+	DwfValue	input;
+	text	   *body;
+	int			attempts;
+
+	if (!dwf_store_life(workflow_id, &life))
+		return;
+	if (dwf_store_body(workflow_id, &body, &input, &attempts))
+		work.key = cstring_to_text(psprintf("%u", life.owner));
+	else if ((work.key = dwf_store_queue(workflow_id)) != NULL)
+		work.door = DWF_DOOR_QUEUE;
+	else
+		return;
+	dwf_wakeup_note_arrival(&work, dwf_address_hash(&work),
+							is_due ? 1 : PG_UINT16_MAX, 0);
+}
+
+/*
+ * Note a wake for work in these queues, one for each time that a queue is
+ * among them
+ */
+void
+dwf_wakeup_note_queues(DwfIds queues)
+{
+	Datum	   *values;
+	int			count = 0;
+
+	if (queues.count > 0)
+		count = dwf_arrays_read_texts(queues.array, &values, NULL);
+	for (int i = 0; i < count; i++)
+	{
+		DwfAddress	work = {.door = DWF_DOOR_QUEUE};
+
+		work.key = DatumGetTextPP(values[i]);
+		dwf_wakeup_note_arrival(&work, dwf_address_hash(&work), 1, 0);
+	}
+}
+
+/*
  * Note that this transaction is about to take from this queue.  To be called
  * before it locks an item there: otherwise an error in between could free the
  * item without a wake.  Returns a position for dwf_wakeup_settle_take().
@@ -301,7 +351,7 @@ wake_notes(int bottom, bool takes)
 								notes[i].wakes_all ? PG_UINT64_MAX :
 								notes[i].count);
 		if (notes[i].interrupts)
-			dwf_claim_interrupt(notes[i].hash);
+			dwf_claims_interrupt(notes[i].hash);
 		else if (notes[i].door == DWF_DOOR_WORK && woken == 0 &&
 				 dwf_preloaded())
 			dwf_workers_ask_run();

@@ -1,26 +1,31 @@
 /*-------------------------------------------------------------------------
  *
  * crash.c
- *	  Which bodies have ended their process by a crash.
+ *	  Which workflows have lost the process that executed them by a crash.
  *
- * A body is given up after so many crashes, and only those count that its own
- * process has caused.  Three things can end that process:
+ * A workflow is given up after so many crashes, and only those count that its
+ * own process has caused, the executor of a body or the session of a client.
+ * Three things can end that process:
  *
- *	its exit		by an error of its own, by SIGTERM from itself: counts.
+ *	its exit		by an error of its own, by SIGTERM from itself; of a
+ *					session, since its client has gone: counts.
  *					By SIGTERM from another process (a shutdown, the end of
  *					our worker, pg_terminate_backend): does not.
  *	SIGQUIT			the server is restarted because another process has
  *					crashed, or is shut down at once: does not count.
  *	anything else	a crash, which runs no code of ours: counts.
  *
- * So each executor marks the body that it runs, and removes the mark on each
- * way out but the last: a body that is still marked when all processes are
- * gone has crashed.  The marks are in memory that the postmaster maps before
- * it starts any process: unlike the server's shared memory, that memory
- * outlives a crash restart.  It goes with the postmaster, so that a machine
- * that stops, or a container whose processes are killed all at once, leaves no
- * mark.  The postmaster writes the marks to a file as it exits: with
- * restart_after_crash off a crash ends it, too.
+ * A client that goes behind a pool leaves its session to the pool, which sends
+ * DISCARD ALL or RESET ALL: that counts as the session's exit.
+ *
+ * So each of these processes marks the workflow that it executes, and removes
+ * the mark on each way out but the last: a workflow that is still marked when
+ * all processes are gone has crashed.  The marks are in memory that the
+ * postmaster maps before it starts any process: unlike the server's shared
+ * memory, that memory outlives a crash restart.  It goes with the postmaster,
+ * so that a machine that stops, or a container whose processes are killed all
+ * at once, leaves no mark.  The postmaster writes the marks to a file as it
+ * exits: with restart_after_crash off a crash ends it, too.
  *
  * A mark is a hash of database and workflow, by a seed that outsiders do not
  * know.  All of it is atomic and needs no lock: handlers of signals write it.
@@ -74,8 +79,11 @@ typedef struct Saved
 static Marks *marks = NULL;
 static pid_t postmaster_pid = 0;
 
-/* The mark of what this process runs, if it is an executor */
+/* The mark of what this process executes, if it watches its end */
 static pg_atomic_uint64 *my_mark = NULL;
+
+/* What this process would do by itself at SIGQUIT */
+static struct sigaction earlier_quit;
 
 /* Another process has told this one to end */
 static volatile sig_atomic_t told_to_end = false;
@@ -210,7 +218,7 @@ dwf_crash_init_shared(void)
 	on_proc_exit(save, (Datum) 0);
 }
 
-/* ----- in an executor ----- */
+/* ----- in a process that executes workflows ----- */
 
 /* What stands for a workflow of this database */
 static uint64
@@ -234,65 +242,103 @@ handle_terminate(int signal, siginfo_t *info, void *context)
 	die(signal);
 }
 
-/* SIGQUIT: another process has crashed, so this body has not */
+/* SIGQUIT: another process has crashed, so what runs here has not */
 static void
 handle_quit(SIGNAL_ARGS)
 {
 	pg_atomic_write_u64(my_mark, 0);
-	SignalHandlerForCrashExit(postgres_signal_arg);
+	if (earlier_quit.sa_handler != SIG_DFL &&
+		earlier_quit.sa_handler != SIG_IGN)
+		earlier_quit.sa_handler(postgres_signal_arg);
+	else
+		SignalHandlerForCrashExit(postgres_signal_arg);
+}
+
+/* Note a crash of what this process has marked, if anything; cannot fail */
+void
+dwf_crash_note(void)
+{
+	uint64		hash = my_mark ? pg_atomic_exchange_u64(my_mark, 0) : 0;
+
+	if (hash != 0)
+		note(hash);
 }
 
 /* This process runs its exit code: does its exit count as a crash? */
 static void
 crash_exit(int code, Datum arg)
 {
-	uint64		hash = pg_atomic_exchange_u64(my_mark, 0);
-
 	(void) code;
 	(void) arg;
-	if (hash != 0 && !told_to_end && PostmasterIsAlive())
-		note(hash);
+	if (told_to_end || !PostmasterIsAlive())
+		dwf_crash_leave();
+	else
+		dwf_crash_note();
 }
 
-/* This process, an executor, has connected: watch what ends it; may raise */
+/* This process will execute workflows: watch what ends it; may raise */
 void
 dwf_crash_watch(void)
 {
 	struct sigaction terminate = {0};
 
+	if (my_mark != NULL)
+		return;
 	my_mark = &marks->running[dwf_slot_mine()];
 	terminate.sa_sigaction = handle_terminate;
 	sigemptyset(&terminate.sa_mask);
 	terminate.sa_flags = SA_RESTART | SA_SIGINFO;
 	if (sigaction(SIGTERM, &terminate, NULL) != 0)
 		elog(ERROR, "sigaction failed: %m");
+	if (sigaction(SIGQUIT, NULL, &earlier_quit) != 0)
+		elog(ERROR, "sigaction failed: %m");
 	pqsignal(SIGQUIT, handle_quit);
 	before_shmem_exit(crash_exit, (Datum) 0);
 }
 
-/* This process begins to run a body, whose last crash has been counted */
+/* Forget that a hash was noted; cannot fail */
+static void
+forget(uint64 hash)
+{
+	for (int i = 0; i < NOTED_MAX; i++)
+	{
+		uint64		expected = hash;
+
+		if (pg_atomic_read_u64(&marks->noted[i]) == hash)
+			(void) pg_atomic_compare_exchange_u64(&marks->noted[i], &expected,
+												  0);
+	}
+}
+
+/* The last crash of a workflow has been counted, and the workflow has ended */
+void
+dwf_crash_forget(text *workflow_id)
+{
+	forget(hash_of(workflow_id));
+}
+
+/*
+ * This process begins to execute a workflow, whose last crash has been
+ * counted; cannot fail
+ */
 void
 dwf_crash_enter(text *workflow_id)
 {
 	uint64		hash = hash_of(workflow_id);
 
-	for (int i = 0; i < NOTED_MAX; i++)
-	{
-		uint64		expected = hash;
-
-		(void) pg_atomic_compare_exchange_u64(&marks->noted[i], &expected, 0);
-	}
+	forget(hash);
 	pg_atomic_write_u64(my_mark, hash);
 }
 
-/* This process has left the body */
+/* This process has left the workflow; cannot fail */
 void
 dwf_crash_leave(void)
 {
-	pg_atomic_write_u64(my_mark, 0);
+	if (my_mark)
+		pg_atomic_write_u64(my_mark, 0);
 }
 
-/* Has a body crashed since it was last entered? */
+/* Has a workflow crashed since it was last entered? */
 bool
 dwf_crash_is_noted(text *workflow_id)
 {

@@ -22,7 +22,7 @@
 #include "storage/shmem.h"
 
 #include "shared/address.h"
-#include "shared/claim.h"
+#include "shared/claims.h"
 #include "shared/counters.h"
 #include "shared/crash.h"
 #include "shared/dismissal.h"
@@ -34,6 +34,7 @@
 #include "shared/preloaded.h"
 #include "shared/prepared.h"
 #include "shared/presence.h"
+#include "shared/progress.h"
 #include "shared/queue_head.h"
 #include "shared/returned.h"
 #include "shared/waiter.h"
@@ -62,7 +63,7 @@ static const Part parts[] = {
 	PART(counters),
 	PART_WITH_LOCKS(waiter, DWF_WAITER_LOCKS),
 	PART(dismissal),
-	PART_WITH_LOCKS(claim, 1),
+	PART_WITH_LOCKS(claims, 1),
 	PART_WITH_LOCKS(listener, 1),
 	PART(expected),
 	PART_WITH_LOCKS(prepared, 1),
@@ -73,6 +74,7 @@ static const Part parts[] = {
 	PART(queue_head),
 	PART(horizon),
 	PART(executors),
+	PART(progress),
 	{.init = dwf_crash_init_shared},
 };
 

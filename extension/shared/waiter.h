@@ -55,6 +55,7 @@ extern int64 dwf_waiter_new_id(void);
 extern PGDLLEXPORT void dwf_waiter_begin(const DwfWaitKey *keys, int nkeys,
 										 TimestampTz deadline, Oid role,
 										 bool wants_id);
+extern uint32 dwf_waiter_arrivals(const DwfWaitKey *keys, int nkeys);
 extern bool dwf_waiter_is_waiting(void);
 extern PGDLLEXPORT bool dwf_waiter_take_signal(void);
 extern PGDLLEXPORT void dwf_waiter_settle_signal(bool found);

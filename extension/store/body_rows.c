@@ -104,8 +104,9 @@ static DwfStatement set_waiting_query = {
 
 #define SET_RUNNING(which) \
 	"UPDATE durable_wf.workflow w SET status = 'RUNNING', attempts = 1," \
-	" due_at = pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+)" \
-	"   '1 s'::pg_catalog.interval," \
+	" due_at = CASE WHEN w.body IS NULL THEN w.due_at" \
+	"   ELSE pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+)" \
+	"   '1 s'::pg_catalog.interval END," \
 	" updated_at = pg_catalog.now()" \
 	" WHERE w.workflow_id" EQ which " AND w.finished_at IS NULL"
 

@@ -84,6 +84,15 @@ static DwfStatement drop_steps_query = {
 	2, {TEXTOID, INT4OID}, NULL
 };
 
+/* Delete the wait in which a workflow was suspended; its row is locked */
+void
+dwf_store_forget_wait(text *workflow_id)
+{
+	Datum		values[] = {PointerGetDatum(workflow_id)};
+
+	(void) dwf_statement_count(&forget_wait_query, values, NULL);
+}
+
 /*
  * Have a workflow that has ended, or is suspended, go on from its journal, and
  * lock its row; false if it did neither, or is not the role's.  Blocks while
@@ -97,7 +106,7 @@ dwf_store_go_back(text *workflow_id, Oid role)
 
 	if (dwf_statement_count(&go_back_query, values, NULL) == 0)
 		return false;
-	(void) dwf_statement_count(&forget_wait_query, values, NULL);
+	dwf_store_forget_wait(workflow_id);
 	return true;
 }
 

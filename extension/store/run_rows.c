@@ -17,7 +17,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "shared/claim.h"
+#include "shared/claims.h"
 #include "shared/crash.h"
 #include "shared/listener.h"
 #include "store/store_sql.h"
@@ -31,23 +31,16 @@
  */
 #define HELD_MANY	100
 
-/* When a body is run again if its process dies, later after each crash */
-#define DUE_AGAIN \
-	"(pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+)" \
-	" ('1 s'::pg_catalog.interval OPERATOR(pg_catalog.*)" \
-	" pg_catalog.power(2::pg_catalog.float8," \
-	" LEAST(w.attempts, 9)::pg_catalog.float8)))"
-
 /*
- * id, role, whether the body has crashed.  Of a workflow that clients execute,
- * "attempts" counts the times it was attached; of a body, it is 1 and the
- * number of crashes in a row, not counting those before its last progress.
+ * id, role, whether its body has crashed, or the session that executed it.
+ * "attempts" is 1 and the number of crashes in a row, not counting those
+ * before its last progress.
  */
 #define ATTACH(which) \
 	"UPDATE durable_wf.workflow w SET status = 'RUNNING'," \
-	" attempts = CASE WHEN w.body IS NULL OR w.attempts" EQ "0" \
-	"   THEN w.attempts OPERATOR(pg_catalog.+) 1" \
-	"   WHEN " GOT_FURTHER " THEN 1" \
+	" attempts = CASE WHEN w.attempts" EQ "0 THEN 1" \
+	"   WHEN ($3 OR w.attempts OPERATOR(pg_catalog.>) 1)" \
+	"     AND " GOT_FURTHER " THEN 1" \
 	"   WHEN $3 THEN w.attempts OPERATOR(pg_catalog.+) 1" \
 	"   ELSE w.attempts END," \
 	" due_at = CASE WHEN w.body IS NULL THEN w.due_at ELSE " DUE_AGAIN \
@@ -64,6 +57,25 @@ static DwfStatement attach_query = {
 static DwfStatement attach_free_query = {
 	ATTACH("ANY (ARRAY" ONE_THAT_IS_FREE ")"),
 	3, {TEXTOID, OIDOID, BOOLOID}, NULL
+};
+
+/* id */
+static DwfStatement turn_query = {
+	"SELECT w.attempts, w.queue, w.input FROM durable_wf.workflow w"
+	" WHERE w.workflow_id" EQ "$1",
+	1, {TEXTOID}, NULL
+};
+
+/* id, role, how long until it is due */
+static DwfStatement put_off_query = {
+	"UPDATE durable_wf.workflow w SET status = 'PENDING',"
+	" due_at = " FROM_NOW("+", "$3") ","
+	" attempts = CASE WHEN w.attempts OPERATOR(pg_catalog.>) 1"
+	"   AND " GOT_FURTHER " THEN 1 ELSE w.attempts END,"
+	" updated_at = pg_catalog.now()"
+	" WHERE w.workflow_id" EQ "$1 AND w.finished_at IS NULL"
+	" AND " ROLE_MAY_ACT("$2"),
+	3, {TEXTOID, OIDOID, INTERVALOID}, NULL
 };
 
 /* id */
@@ -98,18 +110,25 @@ static DwfStatement search_bodies_query = {
 /* role, due time and id to go on after, limit, queue */
 static DwfStatement search_queue_query = {
 	SEARCH("w.queue" EQ "$5 AND w.finished_at IS NULL"
+		   " AND w.status OPERATOR(pg_catalog.<>) 'WAITING'"
 		   " AND " ROLE_MAY_ACT("$1")),
 	5, {OIDOID, TIMESTAMPTZOID, TEXTOID, INT4OID, TEXTOID}, NULL
 };
 
 /*
  * id, role.  A step that has failed for good is tried anew, too: its record,
- * which is incomplete and has the errors of its attempts, is deleted.
+ * which is incomplete and has the errors of its attempts, is deleted; and that
+ * of a step of the client's, if no call has begun after it.
  */
 static DwfStatement retry_query = {
 	"WITH attempts AS ("
 	"   DELETE FROM durable_wf.step s WHERE s.workflow_id" EQ "$1"
-	"   AND s.completed_at IS NULL AND s.error IS NOT NULL"
+	"   AND s.error IS NOT NULL AND (s.completed_at IS NULL"
+	"     OR s.function" EQ "'wf_save_step' AND NOT s.undone"
+	"     AND NOT EXISTS (SELECT FROM durable_wf.step l"
+	"       WHERE l.workflow_id" EQ "$1"
+	"       AND l.step_no OPERATOR(pg_catalog.>) s.step_no"
+	"       AND l.started_at OPERATOR(pg_catalog.>=) s.completed_at))"
 	"   AND EXISTS (SELECT FROM durable_wf.workflow w"
 	"     WHERE w.workflow_id" EQ "$1"
 	"     AND w.status" EQ "ANY ('{ERROR,CANCELLED}'::pg_catalog.text[])"
@@ -205,6 +224,39 @@ bool
 dwf_store_attach_free(text *workflow_id, Oid role)
 {
 	return attach(&attach_free_query, workflow_id, role);
+}
+
+/* Read what a session needs that has just attached; false if it is gone */
+bool
+dwf_store_turn(text *workflow_id, DwfTurn *turn)
+{
+	Datum		values[] = {PointerGetDatum(workflow_id)};
+	DwfRun		r = dwf_statement_run(&turn_query, values, NULL);
+	bool		found = SPI_processed > 0;
+	bool		isnull;
+
+	if (found)
+	{
+		turn->attempts = DatumGetInt32(dwf_statement_column(0, 1, &isnull));
+		turn->queue = dwf_statement_copy_text(r, 0, 2);
+		turn->input = dwf_statement_copy_column(r, 0, 3);
+	}
+	dwf_statement_done(r);
+	return found;
+}
+
+/*
+ * Have a workflow that is executed be due again after a span; false if it has
+ * ended or is not the role's.  Blocks while another transaction has its row
+ * locked.
+ */
+bool
+dwf_store_put_off(text *workflow_id, Oid role, Interval *span)
+{
+	Datum		values[] = {PointerGetDatum(workflow_id),
+	ObjectIdGetDatum(role), IntervalPGetDatum(span)};
+
+	return dwf_statement_count(&put_off_query, values, NULL) > 0;
 }
 
 /*
@@ -329,7 +381,7 @@ follows(uint64 row, TimestampTz now)
 
 		if (DatumGetTimestampTz(due) > now)
 			return false;
-		if (!dwf_claim_exists(DatumGetTextPP(id)))
+		if (!dwf_claims_exists(DatumGetTextPP(id)))
 			return true;
 	}
 	return false;
@@ -368,7 +420,7 @@ search_page(DwfSearch *search, int limit, bool *found)
 		search->workflow_id = dwf_statement_copy_text(r, i, 1);
 
 		/* skip it if a session executes it, or seems to have locked it */
-		if (dwf_claim_exists(search->workflow_id))
+		if (dwf_claims_exists(search->workflow_id))
 			continue;
 		*found = !is_held(dwf_statement_column(i, 3, &isnull));
 		if (*found)
@@ -392,7 +444,7 @@ bool
 dwf_store_search(DwfSearch *search)
 {
 	bool		found = false;
-	int			limit = dwf_claim_count() + 2;
+	int			limit = dwf_claims_count() + 2;
 
 	if (search->workflow_id == NULL)
 		begin_search(search);

@@ -71,7 +71,7 @@ typedef struct DwfRecord
 	TimestampTz completed_at;
 } DwfRecord;
 
-/* Ids of workflows: a text[], or nothing when there is none */
+/* Ids of workflows, or their queues: a text[]; nothing when there is none */
 typedef struct DwfIds
 {
 	int			count;
@@ -130,6 +130,23 @@ typedef struct DwfSearch
 	text	   *first_held;		/* ... and which is the first */
 	bool		more;			/* a hint: more were due behind it */
 } DwfSearch;
+
+/* What a session needs to begin to execute a workflow */
+typedef struct DwfTurn
+{
+	int			attempts;		/* this one included */
+	text	   *queue;			/* or NULL */
+	DwfValue	input;
+} DwfTurn;
+
+/* What an executor gets of the body that it has claimed */
+typedef struct DwfClaimed
+{
+	text	   *body;
+	DwfValue	input;
+	int			attempts;		/* this one is among them */
+	int			last_step;		/* the highest number in the journal, or 0 */
+} DwfClaimed;
 
 /* A workflow's status and what came out of it */
 typedef struct DwfOutcome
@@ -219,6 +236,8 @@ extern bool dwf_store_event(text *workflow_id, text *key, DwfValue * value,
 /* run_rows.c: workflows to be executed, or that have run out of time */
 extern bool dwf_store_attach(text *workflow_id, Oid role);
 extern bool dwf_store_attach_free(text *workflow_id, Oid role);
+extern bool dwf_store_turn(text *workflow_id, DwfTurn *turn);
+extern bool dwf_store_put_off(text *workflow_id, Oid role, Interval *span);
 extern bool dwf_store_lock_free(text *workflow_id);
 extern text *dwf_store_queue(text *workflow_id);
 extern void dwf_store_search_held(DwfSearch *search);
@@ -229,7 +248,12 @@ extern DwfIds dwf_store_overdue(int limit, Datum aside);
 extern void dwf_store_end_overdue(Datum ids);
 extern TimestampTz dwf_store_next_timeout(Datum aside);
 
+/* claim_rows.c: an executor claims a body */
+extern bool dwf_store_claim(text *workflow_id, Oid role, bool has_crashed,
+							DwfClaimed *claimed);
+
 /* retry_rows.c: workflows that go back to a step */
+extern void dwf_store_forget_wait(text *workflow_id);
 extern bool dwf_store_go_back(text *workflow_id, Oid role);
 extern bool dwf_store_next_taken(text *workflow_id, int step_no,
 								 DwfRecord *record);
@@ -267,7 +291,7 @@ extern TimestampTz dwf_store_next_deadline(Datum aside);
 extern DwfIds dwf_store_over_waiters(Datum ids, Datum aside);
 extern bool dwf_store_wait_page(DwfWaitCursor *cursor, const DwfLost *lost,
 								int limit, DwfIds *ids);
-extern uint64 dwf_store_resume(Datum ids, DwfIds *left);
+extern uint64 dwf_store_resume(Datum ids, DwfIds *left, DwfIds *queues);
 extern void dwf_store_forget_waits(Datum ids);
 
 /* family_rows.c: attributes, parents and children */

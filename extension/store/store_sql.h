@@ -27,12 +27,19 @@
 	"(SELECT f.workflow_id FROM durable_wf.workflow f" \
 	" WHERE f.workflow_id" EQ "$1 FOR NO KEY UPDATE SKIP LOCKED)"
 
-/* Has the body of w begun or completed a step since its last run began? */
+/* Has w begun or completed a step since its last run began? */
 #define GOT_FURTHER \
-	"(SELECT GREATEST(s.started_at, s.completed_at) FROM durable_wf.step s" \
+	"EXISTS (SELECT FROM durable_wf.step s" \
 	"  WHERE s.workflow_id" EQ "w.workflow_id" \
-	"  ORDER BY s.step_no DESC LIMIT 1)" \
-	" OPERATOR(pg_catalog.>) w.updated_at"
+	"  AND GREATEST(s.started_at, s.completed_at)" \
+	"    OPERATOR(pg_catalog.>) w.updated_at)"
+
+/* When a body is run again if its process dies, later after each crash */
+#define DUE_AGAIN \
+	"(pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+)" \
+	" ('1 s'::pg_catalog.interval OPERATOR(pg_catalog.*)" \
+	" pg_catalog.power(2::pg_catalog.float8," \
+	" LEAST(w.attempts, 9)::pg_catalog.float8)))"
 
 /* So long after or before now ("+" or "-"), in UTC as dwf_portable_after() */
 #define FROM_NOW(sign, span) \

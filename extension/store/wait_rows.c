@@ -146,8 +146,9 @@ static DwfStatement over_old_query = {
 
 /*
  * ids.  Workflows whose row is locked get a deadline in 500 ms, at which the
- * worker finds them again.  Returns how many workflows were resumed, and the
- * ids of those that got no deadline, since their waits are locked, too.
+ * worker finds them again.  Returns how many workflows were resumed; the ids
+ * of those that got no deadline, since their waits are locked, too; and the
+ * queues of those that were resumed.
  */
 static DwfStatement resume_query = {
 	"WITH chosen AS MATERIALIZED ("
@@ -159,7 +160,7 @@ static DwfStatement resume_query = {
 	"   due_at = pg_catalog.clock_timestamp(), updated_at = pg_catalog.now()"
 	"   FROM chosen c"
 	"   WHERE w.workflow_id" EQ "c.workflow_id AND w.status" EQ "'WAITING'"
-	"   RETURNING w.workflow_id),"
+	"   RETURNING w.workflow_id, w.queue, w.body),"
 	" gone AS ("
 	"   DELETE FROM durable_wf.wait a USING chosen c"
 	"   WHERE a.workflow_id" EQ "c.workflow_id),"
@@ -183,7 +184,9 @@ static DwfStatement resume_query = {
 	"   WHERE NOT EXISTS (SELECT FROM held h"
 	"     WHERE h.workflow_id" EQ "p.workflow_id)"
 	"   AND EXISTS (SELECT FROM durable_wf.wait a"
-	"     WHERE a.workflow_id" EQ "p.workflow_id" BY_INDEX "))",
+	"     WHERE a.workflow_id" EQ "p.workflow_id" BY_INDEX ")),"
+	" (SELECT pg_catalog.array_agg(r.queue) FROM resumed r"
+	"   WHERE r.queue IS NOT NULL AND r.body IS NULL)",
 	1, {TEXTARRAYOID}, NULL
 };
 
@@ -358,16 +361,18 @@ dwf_store_wait_page(DwfWaitCursor *cursor, const DwfLost *lost, int limit,
 /*
  * Resume these workflows, where they are suspended; returns how many were.
  * "left" gets the ids of those for which nothing could be done, since another
- * transaction has locked their rows.
+ * transaction has locked their rows; "queues" the queue of each that clients
+ * execute.
  */
 uint64
-dwf_store_resume(Datum ids, DwfIds *left)
+dwf_store_resume(Datum ids, DwfIds *left, DwfIds *queues)
 {
 	DwfRun		r = dwf_statement_run(&resume_query, &ids, NULL);
 	bool		isnull;
 	uint64		resumed = DatumGetInt64(dwf_statement_column(0, 1, &isnull));
 
 	*left = column_ids(r, 2);
+	*queues = column_ids(r, 3);
 	dwf_statement_done(r);
 	return resumed;
 }

@@ -19,11 +19,8 @@ SELECT w.workflow_id,
        w.created_at, w.updated_at, w.finished_at, w.error_state, w.error_context
   FROM durable_wf.workflow w
   LEFT JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) w.owner::pg_catalog.oid;
-COMMENT ON COLUMN durable_wf.workflow.attempts IS 'how often a session has attached to it; of a body that was run, 1 and its crashes since it last got further';
 COMMENT ON COLUMN @extschema@.wf_workflows.error IS
 'what wf_fail was given, or what its body has raised; of a cancelled one, who has cancelled it, and why; of a body that is due and cannot be run, what it waits for';
-COMMENT ON COLUMN @extschema@.wf_workflows.attempts IS
-'how often a session has attached to it; of a body that was run, 1 and the times that it has crashed, or was undone by the server, since it last got further';
 -- steps: what is said of them
 
 COMMENT ON COLUMN durable_wf.step.error IS 'what it raised: SQLSTATE, message, detail, hint; of a step that is tried again, what its last attempt raised, then how many there were, and what the ones before raised';
@@ -37,9 +34,6 @@ COMMENT ON PROCEDURE @extschema@.wf_step(text, text, jsonb, integer, interval, j
 COMMENT ON FUNCTION @extschema@.wf_get_step(text) IS
 'For work done outside of the database: what wf_save_step(name, ...) recorded at this place, or SQL null when the work is still to be done. Look, do, record. Ask whether it IS NULL in SQL: many drivers show JSON null and SQL null alike.
 Errors: 22023 bad argument; 25001 wrong isolation level; WF004 another call is recorded at this place; WF008 this session is not attached.';
-COMMENT ON FUNCTION @extschema@.wf_save_step(text, jsonb) IS
-'Record the output of work done outside of the database, for wf_get_step(); SQL null is recorded as JSON null. A replay records nothing, nor does a save of what wf_get_step() has just said to be done.
-Errors: 22023 bad argument; WF004 the workflow was executed differently before; WF008 this session is not attached.';
 -- hook: what a workflow had when it ended, for wf_retry(); whether an answer
 -- has come in time
 
@@ -66,7 +60,8 @@ COMMENT ON COLUMN durable_wf.released_hook.created_at IS 'when the transaction t
 SELECT pg_catalog.pg_extension_config_dump('durable_wf.released_hook', '');
 ALTER TABLE durable_wf.released_hook ENABLE ROW LEVEL SECURITY;
 CREATE POLICY released_hook_owner ON durable_wf.released_hook
-    USING (workflow_id IN (SELECT w.workflow_id FROM durable_wf.workflow w));
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) released_hook.workflow_id));
 COMMENT ON POLICY released_hook_owner ON durable_wf.released_hook IS
 'the hooks of the workflows that one may see';
 GRANT SELECT ON durable_wf.released_hook TO PUBLIC;
@@ -126,7 +121,8 @@ Errors: WF001 no such workflow; 42501 it belongs to another role; 53400 the role
 -- who executes what now
 
 CREATE FUNCTION durable_wf.executions(
-    OUT workflow_id text, OUT pid integer, OUT kind text, OUT since timestamptz)
+    OUT workflow_id text, OUT pid integer, OUT kind text, OUT since timestamptz,
+    OUT step_no integer, OUT step_name text)
     RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'dwf_executions' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10;
 COMMENT ON FUNCTION durable_wf.executions() IS
@@ -134,17 +130,9 @@ COMMENT ON FUNCTION durable_wf.executions() IS
 
 CREATE VIEW @extschema@.wf_executions WITH (security_invoker = true) AS
 SELECT e.workflow_id, e.pid, e.kind, a.application_name, a.client_addr, e.since,
-       s.step_no,
-       CASE WHEN s.function OPERATOR(pg_catalog.=) 'wf_step' OR s.function OPERATOR(pg_catalog.=) 'wf_save_step' THEN s.name
-            WHEN s.name IS NULL THEN s.function
-            ELSE pg_catalog.concat(s.function, '(', s.name, ')') END AS step_name
+       e.step_no, e.step_name
   FROM durable_wf.executions() e
-  LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid OPERATOR(pg_catalog.=) e.pid
-  LEFT JOIN LATERAL (
-      SELECT j.step_no, j.function, j.name
-        FROM durable_wf.step j
-       WHERE j.workflow_id OPERATOR(pg_catalog.=) e.workflow_id
-       ORDER BY j.step_no DESC LIMIT 1) s ON true;
+  LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid OPERATOR(pg_catalog.=) e.pid;
 COMMENT ON VIEW @extschema@.wf_executions IS
 'who executes which workflow now, of those whose owner''s privileges you have: a workflow that is RUNNING and not here is executed by nobody, since its session has died or has detached';
 GRANT SELECT ON @extschema@.wf_executions TO PUBLIC;
@@ -162,7 +150,7 @@ COMMENT ON COLUMN @extschema@.wf_executions.client_addr IS
 COMMENT ON COLUMN @extschema@.wf_executions.since IS
 'when it took the workflow';
 COMMENT ON COLUMN @extschema@.wf_executions.step_no IS
-'the last step in the journal, done or waiting; NULL: none yet';
+'the number of the call that it makes, or made last, replayed ones included; NULL: none yet';
 COMMENT ON COLUMN @extschema@.wf_executions.step_name IS
 'its name, as in wf_list_steps';
 -- ----- settings of a session, role or database do not change what is done
@@ -385,7 +373,8 @@ COMMENT ON COLUMN durable_wf.stream.closed_at IS 'when the transaction that clos
 SELECT pg_catalog.pg_extension_config_dump('durable_wf.stream', '');
 ALTER TABLE durable_wf.stream ENABLE ROW LEVEL SECURITY;
 CREATE POLICY stream_owner ON durable_wf.stream
-    USING (workflow_id IN (SELECT w.workflow_id FROM durable_wf.workflow w));
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) stream.workflow_id));
 COMMENT ON POLICY stream_owner ON durable_wf.stream IS
 'the streams of the workflows that one may see';
 GRANT SELECT ON durable_wf.stream TO PUBLIC;
@@ -409,7 +398,8 @@ COMMENT ON COLUMN durable_wf.stream_item.written_at IS 'when the transaction tha
 SELECT pg_catalog.pg_extension_config_dump('durable_wf.stream_item', '');
 ALTER TABLE durable_wf.stream_item ENABLE ROW LEVEL SECURITY;
 CREATE POLICY stream_item_owner ON durable_wf.stream_item
-    USING (workflow_id IN (SELECT w.workflow_id FROM durable_wf.workflow w));
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) stream_item.workflow_id));
 COMMENT ON POLICY stream_item_owner ON durable_wf.stream_item IS
 'the streams of the workflows that one may see';
 GRANT SELECT ON durable_wf.stream_item TO PUBLIC;
@@ -432,7 +422,8 @@ CREATE INDEX stream_url_workflow_idx ON durable_wf.stream_url (workflow_id);
 SELECT pg_catalog.pg_extension_config_dump('durable_wf.stream_url', '');
 ALTER TABLE durable_wf.stream_url ENABLE ROW LEVEL SECURITY;
 CREATE POLICY stream_url_owner ON durable_wf.stream_url
-    USING (workflow_id IN (SELECT w.workflow_id FROM durable_wf.workflow w));
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) stream_url.workflow_id));
 COMMENT ON POLICY stream_url_owner ON durable_wf.stream_url IS
 'the streams of the workflows that one may see';
 GRANT SELECT ON durable_wf.stream_url TO PUBLIC;
@@ -562,7 +553,7 @@ COMMENT ON COLUMN @extschema@.wf_webhook.url IS
 COMMENT ON COLUMN @extschema@.wf_waiters.workflow_id IS
 'who waits; with the doors event, stream and result, and for wf_await_response, the workflow that is waited for';
 COMMENT ON COLUMN @extschema@.wf_waiters.door IS
-'message (wf_recv, wf_recv_any, wf_recv_many), event (wf_get_event), stream (wf_read_stream), notify (wf_wait_for_event), hook (wf_await_hook, wf_await_response), result (wf_result), queue (wf_attach_next; no workflow yet), timer (wf_sleep, pauses of wf_step)';
+'message (wf_recv, wf_recv_any, wf_recv_many), event (wf_get_event), stream (wf_read_stream), notify (wf_wait_for_event), hook (wf_await_hook, wf_await_response), result (wf_result), queue (wf_attach_next, wf_attach_any; no workflow yet), timer (wf_sleep, pauses of wf_step)';
 COMMENT ON COLUMN @extschema@.wf_waiters.key IS
 'the topic (NULL: none), key, stream, event id, token or, for wf_await_response, number of the request; NULL with the door result';
 COMMENT ON COLUMN @extschema@.wf_stat.door IS
@@ -604,7 +595,8 @@ SELECT pg_catalog.pg_extension_config_dump('durable_wf.delivery', '');
 
 ALTER TABLE durable_wf.delivery ENABLE ROW LEVEL SECURITY;
 CREATE POLICY delivery_owner ON durable_wf.delivery
-    USING (workflow_id IN (SELECT w.workflow_id FROM durable_wf.workflow w));
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) delivery.workflow_id));
 COMMENT ON POLICY delivery_owner ON durable_wf.delivery IS
 'the counts of the workflows that one may see';
 GRANT SELECT ON durable_wf.delivery TO PUBLIC;
@@ -635,7 +627,8 @@ SELECT pg_catalog.pg_extension_config_dump('durable_wf.dead_letter', '');
 
 ALTER TABLE durable_wf.dead_letter ENABLE ROW LEVEL SECURITY;
 CREATE POLICY dead_letter_owner ON durable_wf.dead_letter
-    USING (workflow_id IN (SELECT w.workflow_id FROM durable_wf.workflow w));
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) dead_letter.workflow_id));
 COMMENT ON POLICY dead_letter_owner ON durable_wf.dead_letter IS
 'the dead letters of the workflows that one may see';
 GRANT SELECT ON durable_wf.dead_letter TO PUBLIC;
@@ -695,6 +688,53 @@ SELECT m.workflow_id,
 COMMENT ON COLUMN @extschema@.wf_mailbox.deliveries IS
 'how often receivers have given back the oldest of them, while durable_wf.max_deliveries is set';
 
+-- ----- executors: what each look asks is answered in C
+
+CREATE OR REPLACE FUNCTION durable_wf.is_copy() RETURNS boolean
+    AS 'MODULE_PATHNAME', 'dwf_is_copy' LANGUAGE C STABLE PARALLEL SAFE;
+-- ----- policies: EXISTS, so that to look at one workflow costs no scan of all
+
+ALTER POLICY event_owner ON durable_wf.event
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) event.workflow_id));
+ALTER POLICY hook_owner ON durable_wf.hook
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) hook.workflow_id));
+ALTER POLICY idempotency_owner ON durable_wf.idempotency
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) idempotency.workflow_id));
+ALTER POLICY message_owner ON durable_wf.message
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) message.workflow_id));
+ALTER POLICY request_owner ON durable_wf.request
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) request.workflow_id));
+ALTER POLICY step_owner ON durable_wf.step
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) step.workflow_id));
+ALTER POLICY wait_owner ON durable_wf.wait
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) wait.workflow_id));
+
+-- ----- a deadline instead of a timeout
+
+CREATE FUNCTION @extschema@.wf_until(deadline timestamptz) RETURNS interval
+    AS 'MODULE_PATHNAME', 'wf_until' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_until(timestamptz) IS
+'What is left until a moment, by this server''s clock, and 0 when it is over: a timeout that ends then, and is never negative. Null for infinity and for null: no end. It is no step and is not recorded, since a wait records its own deadline; decide by wf_now().';
+ALTER TABLE durable_wf.workflow
+    DROP CONSTRAINT workflow_workflow_id_check,
+    DROP CONSTRAINT workflow_status_check,
+    DROP CONSTRAINT workflow_finished_at_check;
+DROP TRIGGER note_change ON durable_wf.workflow;
+CREATE TRIGGER note_change BEFORE UPDATE OF workflow_id, owner, status, finished_at
+    ON durable_wf.workflow
+    FOR EACH ROW EXECUTE FUNCTION durable_wf.note_arrival('workflow');
+ALTER TABLE durable_wf.workflow ENABLE ALWAYS TRIGGER note_change;
+DROP TRIGGER release_hooks ON durable_wf.workflow;
+CREATE TRIGGER release_hooks AFTER UPDATE OF finished_at ON durable_wf.workflow
+    FOR EACH ROW EXECUTE FUNCTION durable_wf.release_hooks();
+
 -- Default privileges may have given more on the new tables than we want: a role
 -- that can put a trigger on them has the rights of their owner at the next call.
 DO $$
@@ -726,3 +766,91 @@ COMMENT ON FUNCTION @extschema@.wf_retry(text, integer) IS
 'Let a workflow that ended with ERROR or CANCELLED go on from its journal: it is PENDING again, and due. Its timeout is lifted; its hooks are there again, under their tokens and with what came to them. Blocks while another transaction claims one of these, or gives it back.
 from_step: go back to that step, from 1 to one more than there are. Then the workflow may have ended in any way, or be suspended (WAITING; its timeout stays). The records from that step on are dropped, and what these steps had received, messages, notifications and payloads of hooks, lies in its queues again, in its old place. What else they did stays done: writes to tables, what they sent and published, workflows that they started, hooks that they created or disposed of. Blocks for 5 seconds at most while a session leaves the workflow that has ended.
 Errors: 22023 bad argument; WF001 no such workflow; 42501 it belongs to another role; 55000 it did not end so, is executed, or was recorded by a version before 0.4.0, which did not note what a step received; WF005 another workflow has one of its tokens.';
+-- ----- clients: several queues, steps that are begun, attempts
+
+DROP FUNCTION @extschema@.wf_detach();
+CREATE FUNCTION @extschema@.wf_detach(retry_after interval DEFAULT '0') RETURNS void
+    AS 'MODULE_PATHNAME', 'wf_detach' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_detach(interval) IS
+'Leave the attached workflow unfinished, at commit: another session can go on with it at once. Does nothing in a session that is not attached.
+retry_after: it is due in its queue again when this is over, and not before. Then this blocks while another transaction has the workflow''s row locked.
+Errors: 22023 bad argument; 42501 with retry_after, the workflow belongs to another role.';
+
+COMMENT ON FUNCTION @extschema@.wf_attach_next(text, interval) IS
+'Wait for the oldest workflow of a queue (wf_start(queue => ...)) that is due and that no session executes, one whose session has died included; attach to it and return its id; null on timeout. Many processes can share a queue: each workflow goes to one of them.
+A workflow whose sessions have died durable_wf.max_attempts times in a row without getting further ends with ERROR. With durable_wf.client_suspend_after set, a CALLed wait that lasts longer suspends the workflow, detaches the session and raises WF010: unwind, and take the next; when what it waits for has come, it is due in its queue again.
+timeout: null waits for ever, ''0'' never waits. Holds a snapshot while it waits; CALL wf_attach_next(...) does not.
+Errors: 22023 bad argument; 55000 attached already, or the library is not preloaded; 25001 wrong isolation level.';
+
+CREATE TYPE @extschema@.wf_attached AS (workflow_id text, queue text, input jsonb, attempt integer);
+COMMENT ON TYPE @extschema@.wf_attached IS
+'the workflow that wf_attach_any() has attached the session to; all null when none was due in time';
+
+CREATE FUNCTION @extschema@.wf_attach_any(queues text[], timeout interval DEFAULT '0')
+    RETURNS @extschema@.wf_attached
+    AS 'MODULE_PATHNAME', 'wf_attach_any' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_attach_any(text[], interval) IS
+'wf_attach_next() for several queues: the workflow of any of them that has been due for longest, with what a worker needs to begin: its queue, its input, and which attempt this is (1, and one more for each session that has died in it since it last got further). All null on timeout.
+queues: at least one, none null. timeout: null waits for ever, ''0'' never waits. Holds a snapshot while it waits; CALL wf_attach_any(...) does not.
+Errors: those of wf_attach_next().';
+
+CREATE PROCEDURE @extschema@.wf_attach_any(
+    IN queues text[], IN timeout interval, INOUT workflow_id text,
+    INOUT queue text, INOUT input jsonb, INOUT attempt integer)
+    AS 'MODULE_PATHNAME', 'wf_attach_any' LANGUAGE C;
+COMMENT ON PROCEDURE @extschema@.wf_attach_any(text[], interval, text, text, jsonb, integer) IS
+'wf_attach_any() that commits what came before and then waits holding no snapshot and no lock. Pass null for the last four arguments.';
+
+CREATE TYPE @extschema@.wf_begun_step AS (step_no integer, done boolean, output jsonb, error text);
+COMMENT ON TYPE @extschema@.wf_begun_step IS
+'a step of work done outside of the database: whether the journal has it, and what it came to';
+
+CREATE FUNCTION @extschema@.wf_begin_step(name text) RETURNS @extschema@.wf_begun_step
+    AS 'MODULE_PATHNAME', 'wf_begin_step' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_begin_step(text) IS
+'For work done outside of the database: begin, do, wf_save_step(). Takes the next number. done: the journal has it, so it is not to be done again: output is what wf_save_step() recorded (JSON null included), error what wf_fail_step() did. Not done: the step is open until one of these; several can be open at a time, for parallel work.
+Writes nothing: a step that is not saved is done again by the next session. A CALLed wait does not suspend the workflow while a step is open.
+Errors: 22023 bad argument; 25001 wrong isolation level; WF004 another call is recorded at this place; WF008 this session is not attached; WF009 inside a step.';
+
+COMMENT ON FUNCTION @extschema@.wf_save_step(text, jsonb) IS
+'Record the output of work done outside of the database; SQL null is recorded as JSON null. It belongs to the open step of that name (wf_begin_step), the oldest if there are several; if none is open, it takes the next number, for wf_get_step(). A save that is rolled back leaves its step open. A replay records nothing, nor does a save of what wf_get_step() has just said to be done.
+Errors: 22023 bad argument; WF004 the workflow was executed differently before; WF008 this session is not attached.';
+
+CREATE FUNCTION @extschema@.wf_fail_step(name text, error text) RETURNS void
+    AS 'MODULE_PATHNAME', 'wf_fail_step' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_fail_step(text, text) IS
+'Record that work done outside of the database has failed for good: a replay sees the same error, and does not try again. Else like wf_save_step(); wf_get_step() raises the error as 38000. If no call begins after it and the workflow fails, wf_retry() has the step done anew.
+Errors: 22023 bad argument; WF004 the workflow was executed differently before; WF008 this session is not attached.';
+
+COMMENT ON COLUMN @extschema@.wf_attached.workflow_id IS
+'the workflow that this session executes now; NULL on timeout';
+COMMENT ON COLUMN @extschema@.wf_attached.queue IS
+'the queue that it was taken from';
+COMMENT ON COLUMN @extschema@.wf_attached.input IS
+'what wf_start, or wf_continue_as_new, was given';
+COMMENT ON COLUMN @extschema@.wf_attached.attempt IS
+'1, and one more for each session that has died in it since it last got further';
+COMMENT ON COLUMN @extschema@.wf_begun_step.step_no IS
+'its place in the journal';
+COMMENT ON COLUMN @extschema@.wf_begun_step.done IS
+'the journal has it: do not do the work again';
+COMMENT ON COLUMN @extschema@.wf_begun_step.output IS
+'of a step that is done, what wf_save_step was given; SQL NULL else';
+COMMENT ON COLUMN @extschema@.wf_begun_step.error IS
+'of a step that has failed, what wf_fail_step was given; NULL else';
+
+-- attempts were counted at each attach before
+UPDATE durable_wf.workflow SET attempts = 1
+ WHERE body IS NULL AND finished_at IS NULL AND attempts OPERATOR(pg_catalog.>) 1;
+COMMENT ON COLUMN durable_wf.workflow.attempts IS '0 before it was executed; then 1 and the crashes of its body, or its sessions, since it last got further';
+COMMENT ON COLUMN @extschema@.wf_workflows.attempts IS
+'0 before it was executed, then 1 and the times that its body or its session has crashed, or its body was undone by the server, since it last got further';
+
+-- what is suspended is not searched
+DROP INDEX durable_wf.workflow_queue_idx;
+CREATE INDEX workflow_queue_idx ON durable_wf.workflow (queue, due_at, workflow_id)
+    WHERE queue IS NOT NULL AND finished_at IS NULL AND status <> 'WAITING';
+COMMENT ON TABLE durable_wf.wait IS
+'what suspended workflows wait for, a row for each address';
+COMMENT ON COLUMN @extschema@.wf_waiters.suspended IS
+'a workflow that waits without a process';

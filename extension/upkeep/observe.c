@@ -14,10 +14,11 @@
 
 #include "base/args.h"
 #include "base/owner.h"
-#include "shared/claim.h"
+#include "shared/claims.h"
 #include "shared/counters.h"
 #include "shared/listener.h"
 #include "shared/preloaded.h"
+#include "shared/progress.h"
 #include "shared/waiter.h"
 #include "store/store.h"
 
@@ -78,6 +79,21 @@ dwf_waiters(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+/*
+ * How a call is shown, as in wf_list_steps: the name of a step, else the
+ * function with what names the call
+ */
+static text *
+describe_call(const DwfProgress *call)
+{
+	if (!call->has_name)
+		return cstring_to_text(call->function);
+	if (strcmp(call->function, "wf_step") == 0 ||
+		strcmp(call->function, "wf_save_step") == 0)
+		return cstring_to_text(call->name);
+	return cstring_to_text(psprintf("%s(%s)", call->function, call->name));
+}
+
 /* durable_wf.executions() → what wf_executions shows of shared memory */
 Datum
 dwf_executions(PG_FUNCTION_ARGS)
@@ -89,11 +105,12 @@ dwf_executions(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 
 	/* Return a row for each execution of a workflow of the user */
-	foreach(cell, dwf_claim_list())
+	foreach(cell, dwf_claims_list())
 	{
 		DwfExecution *execution = lfirst(cell);
-		Datum		values[4];
-		bool		nulls[4] = {false};
+		Datum		values[6];
+		bool		nulls[6] = {false};
+		DwfProgress call;
 		DwfLife		life;
 
 		if (!dwf_store_life(execution->workflow_id, &life) ||
@@ -104,6 +121,10 @@ dwf_executions(PG_FUNCTION_ARGS)
 		values[2] = CStringGetTextDatum(execution->is_body ? "executor" :
 										"client");
 		values[3] = TimestampTzGetDatum(execution->since);
+		dwf_progress_read(execution->slot, execution->workflow_id, &call);
+		values[4] = Int32GetDatum(call.step_no);
+		nulls[4] = nulls[5] = call.step_no == 0;
+		values[5] = PointerGetDatum(describe_call(&call));
 		tuplestore_putvalues(result->setResult, result->setDesc, values,
 							 nulls);
 	}

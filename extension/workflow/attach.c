@@ -1,12 +1,16 @@
 /*-------------------------------------------------------------------------
  *
  * attach.c
- *	  Sessions that execute workflows: wf_attach, wf_detach, wf_attach_next,
+ *	  Sessions that execute workflows: wf_attach, wf_detach,
  *	  wf_continue_as_new.
  *
- *	PENDING  --wf_attach, wf_attach_next-->  RUNNING
- *	RUNNING  --wf_attach, wf_attach_next-->  RUNNING  when no session has it
- *	RUNNING  --wf_continue_as_new-------->   PENDING
+ *	PENDING  --attach--------------->  RUNNING
+ *	RUNNING  --attach--------------->  RUNNING	when no session has it
+ *	WAITING  --wf_attach------------>  RUNNING
+ *	RUNNING  --wf_detach(retry_after)->  PENDING
+ *	RUNNING  --wf_continue_as_new--->  PENDING
+ *
+ * Sessions attach by wf_attach, or take workflows from queues (next.c).
  *
  * RUNNING says that the workflow was executed, not that it is: a session that
  * dies leaves the status.  claim.c knows which session executes it now.
@@ -24,15 +28,16 @@
 #include "base/restricted.h"
 #include "session/identity.h"
 #include "session/journal.h"
-#include "session/wait.h"
+#include "session/wakeup.h"
 #include "shared/claim.h"
+#include "shared/claims.h"
+#include "shared/crash.h"
 #include "shared/preloaded.h"
 #include "shared/waiter.h"
 #include "store/store.h"
 
 PG_FUNCTION_INFO_V1(wf_attach);
 PG_FUNCTION_INFO_V1(wf_detach);
-PG_FUNCTION_INFO_V1(wf_attach_next);
 
 /* Raise WF009 in the body of a SQL workflow, which its executor keeps */
 static void
@@ -49,8 +54,8 @@ refuse_in_body(const char *function)
  * Raise unless this session can begin to execute a workflow.  One that another
  * session has ended meanwhile is released.
  */
-static void
-check_can_attach(const char *function)
+void
+dwf_attach_check(const char *function)
 {
 	text	   *current;
 	DwfLife		life;
@@ -108,7 +113,7 @@ dwf_attach_try(text *workflow_id, Oid role, bool *ended)
 	/* no other session executes it now, so the journal is complete */
 	if (dwf_store_attach(workflow_id, role))
 	{
-		dwf_journal_begin(workflow_id);
+		dwf_journal_begin(workflow_id, dwf_store_last_step(workflow_id));
 		dwf_client_note_taken();
 	}
 	else
@@ -136,11 +141,39 @@ dwf_attach_pass(text *workflow_id, Oid role, bool *held)
 		return false;
 	if (dwf_store_attach_free(workflow_id, role))
 	{
-		dwf_journal_begin(workflow_id);
+		dwf_journal_begin(workflow_id, dwf_store_last_step(workflow_id));
 		return true;
 	}
 	dwf_claim_pass_by();
 	*held = dwf_store_life(workflow_id, &life) && !life.finished;
+	return false;
+}
+
+/*
+ * Attach this process, an executor, to a workflow to run its body; *claimed
+ * gets what that needs.  Returns false if another session executes it, if its
+ * body is not due any more, or if another transaction has its row locked:
+ * *held.  Does not block for that.
+ */
+bool
+dwf_attach_body(text *workflow_id, Oid role, DwfClaimed *claimed,
+				bool *held)
+{
+	int			holder_pid;
+	DwfLife		life;
+
+	*held = false;
+	if (!dwf_claim_take(workflow_id, NULL, &holder_pid))
+		return false;
+	if (dwf_store_claim(workflow_id, role, dwf_crash_is_noted(workflow_id),
+						claimed))
+	{
+		dwf_journal_begin(workflow_id, claimed->last_step);
+		return true;
+	}
+	dwf_claim_pass_by();
+	*held = dwf_store_life(workflow_id, &life) && !life.finished &&
+		life.owner == role && strcmp(life.status, DWF_STATUS_WAITING) != 0;
 	return false;
 }
 
@@ -161,13 +194,13 @@ wf_attach(PG_FUNCTION_ARGS)
 	dwf_identity_check_exists(workflow_id, &life, GetUserId());
 	if (life.finished || dwf_claim_executes_that(workflow_id))
 		PG_RETURN_TEXT_P(cstring_to_text(life.status));
-	check_can_attach("wf_attach");
+	dwf_attach_check("wf_attach");
 
 	/* attach, if need be after the end of the session that has it */
 	holder_pid = dwf_attach_try(workflow_id, GetUserId(), &ended);
 	if (holder_pid != 0 && takeover)
 	{
-		dwf_claim_evict(workflow_id);
+		dwf_claims_evict(workflow_id);
 		holder_pid = dwf_attach_try(workflow_id, GetUserId(), &ended);
 	}
 	if (holder_pid != 0)
@@ -178,6 +211,10 @@ wf_attach(PG_FUNCTION_ARGS)
 				 errdetail("Its process id is %d.", holder_pid),
 				 errhint("If it hangs, end it with takeover => true.")));
 
+	/* what it was suspended in is waited for by this session now */
+	if (!ended && strcmp(life.status, DWF_STATUS_WAITING) == 0)
+		dwf_store_forget_wait(workflow_id);
+
 	/* the status; it may have ended since the first look */
 	if (!ended)
 		PG_RETURN_TEXT_P(cstring_to_text("RUNNING"));
@@ -185,123 +222,43 @@ wf_attach(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(life.status));
 }
 
-/* wf_detach() → void */
+/*
+ * The attached workflow is due again after "retry_after", if that is not zero.
+ * Raises 42501.  Blocks while another transaction has its row locked.
+ */
+static void
+put_off(Interval *retry_after)
+{
+	text	   *workflow_id;
+	DwfLife		life;
+
+	if (!dwf_args_is_positive(retry_after, "retry_after") ||
+		!dwf_claim_executes(&workflow_id))
+		return;
+	dwf_store_require_writable("wf_detach");
+	dwf_identity_check_exists(workflow_id, &life, GetUserId());
+	if (!life.finished &&
+		dwf_store_put_off(workflow_id, GetUserId(), retry_after))
+		dwf_wakeup_note_work(workflow_id, false);
+}
+
+/* wf_detach(retry_after) → void; before 0.4.0 without an argument */
 Datum
 wf_detach(PG_FUNCTION_ARGS)
 {
-	(void) fcinfo;
 	dwf_restricted_refuse("wf_detach");
 	refuse_in_body("wf_detach");
 	if (dwf_journal_in_command())
 		ereport(ERROR,
 				(errcode(DWF_ERRCODE_NOT_IN_BODY),
 				 errmsg("cannot detach inside a step")));
+	if (PG_NARGS() > 0)
+	{
+		dwf_args_require(fcinfo, 0, "retry_after");
+		put_off(PG_GETARG_INTERVAL_P(0));
+	}
 	dwf_claim_end_at_commit();
 	PG_RETURN_VOID();
-}
-
-/* What wf_attach_next waits for */
-typedef struct NextWait
-{
-	text	   *queue;
-	text	   *workflow_id;	/* what it has attached, in "context" */
-	MemoryContext context;
-} NextWait;
-
-/*
- * Attach the oldest workflow that is due, that no session executes and whose
- * row no transaction has locked.  *held is the first one whose row is locked,
- * or NULL.
- */
-static bool
-attach_free_work(DwfWait *wait, DwfSearch *search, text **held)
-{
-	*held = NULL;
-	while (dwf_store_search(search))
-	{
-		bool		is_held;
-
-		CHECK_FOR_INTERRUPTS();
-		if (dwf_attach_pass(search->workflow_id, wait->role, &is_held))
-			return true;
-		if (is_held)
-			dwf_store_search_held(search);
-	}
-	*held = search->first_held;
-	wait->look_at = search->next;
-	return false;
-}
-
-/*
- * The look of wf_attach_next.  A call that may sleep looks again at workflows
- * whose rows are locked.  A call that may not, and finds nothing else, blocks
- * until the row of the first of them is unlocked.
- */
-static bool
-look_for_work(DwfWait *wait)
-{
-	NextWait   *next = wait->arg;
-	text	   *attached;
-
-	check_can_attach(wait->function);
-	for (;;)
-	{
-		DwfSearch	search = {.queue = next->queue,.role = wait->role};
-		text	   *held;
-		bool		ended;
-
-		/* attach a workflow that is free */
-		if (attach_free_work(wait, &search, &held))
-		{
-			attached = search.workflow_id;
-			break;
-		}
-
-		/* or block for one whose row is locked, and search again */
-		if (held == NULL || wait->deadline != DWF_WAIT_NEVER)
-			return false;
-		if (dwf_attach_try(held, wait->role, &ended) == 0 && !ended)
-		{
-			attached = held;
-			break;
-		}
-	}
-
-	/* keep its id beyond the look */
-	next->workflow_id = (text *) MemoryContextAlloc(next->context,
-													VARSIZE(attached));
-	memcpy(next->workflow_id, attached, VARSIZE(attached));
-	return true;
-}
-
-/* wf_attach_next(queue, timeout) → text, the workflow; also a CALL */
-Datum
-wf_attach_next(PG_FUNCTION_ARGS)
-{
-	NextWait	next = {0};
-	DwfWaitKey	key = {0};
-	DwfWait		wait;
-	Datum		value;
-	bool		isnull;
-
-	dwf_restricted_refuse("wf_attach_next");
-	next.queue = dwf_args_name(fcinfo, 0, "queue", DWF_KEY_MAX);
-	dwf_wait_init(&wait, fcinfo, "wf_attach_next");
-	wait.deadline = dwf_args_deadline(fcinfo, 1, "timeout");
-	wait.current = NULL;
-	next.context = CurrentMemoryContext;
-
-	/* wait for work in the queue */
-	key.address.door = DWF_DOOR_QUEUE;
-	key.address.key = next.queue;
-	wait.keys = &key;
-	wait.nkeys = 1;
-	wait.look = look_for_work;
-	wait.arg = &next;
-	isnull = !dwf_wait(&wait);
-	value = PointerGetDatum(next.workflow_id);
-
-	return dwf_args_return_value(fcinfo, value, isnull);
 }
 
 /* wf_continue_as_new(input) → void */

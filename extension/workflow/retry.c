@@ -27,8 +27,7 @@
 #include "session/journal.h"
 #include "session/journal_taken.h"
 #include "session/wakeup.h"
-#include "shared/address.h"
-#include "shared/claim.h"
+#include "shared/claims.h"
 #include "store/store.h"
 
 /* For so many ms a retry waits for a session that leaves an ended workflow */
@@ -65,7 +64,7 @@ check_can_go_back(text *workflow_id)
 						text_to_cstring(workflow_id)),
 				 errdetail("Its status is %s.", life.status),
 				 errhint("Cancel it first, with wf_cancel().")));
-	pid = dwf_claim_await_release(workflow_id, LEAVE_TIME);
+	pid = dwf_claims_await_release(workflow_id, LEAVE_TIME);
 	if (pid != 0)
 		report_executed(workflow_id, pid);
 }
@@ -126,30 +125,6 @@ drop_steps(text *workflow_id, int from_step)
 }
 
 /*
- * Note a wake for what executes a workflow: the row trigger notes none when
- * one that was suspended is due
- */
-static void
-note_work(text *workflow_id)
-{
-	DwfAddress	work = {.door = DWF_DOOR_WORK};
-	DwfLife		life;
-	DwfValue	input;
-	text	   *body;
-	int			attempts;
-
-	if (!dwf_store_life(workflow_id, &life))
-		return;
-	if (dwf_store_body(workflow_id, &body, &input, &attempts))
-		work.key = cstring_to_text(psprintf("%u", life.owner));
-	else if ((work.key = dwf_store_queue(workflow_id)) != NULL)
-		work.door = DWF_DOOR_QUEUE;
-	else
-		return;
-	dwf_wakeup_note_arrival(&work, dwf_address_hash(&work), 1, 0);
-}
-
-/*
  * Take a workflow back to a step.  Raises 22023 if it has not come so far, and
  * the errors of check_can_go_back() and put_back().
  */
@@ -162,7 +137,7 @@ go_back(text *workflow_id, int from_step)
 	check_can_go_back(workflow_id);
 	while (!dwf_store_go_back(workflow_id, GetUserId()))
 		check_can_go_back(workflow_id);
-	pid = dwf_claim_await_release(workflow_id, 0);
+	pid = dwf_claims_await_release(workflow_id, 0);
 	if (pid != 0)
 		report_executed(workflow_id, pid);
 
@@ -174,7 +149,7 @@ go_back(text *workflow_id, int from_step)
 						text_to_cstring(workflow_id), from_step),
 				 errdetail("Its journal has %d steps.", last_step)));
 	drop_steps(workflow_id, from_step);
-	note_work(workflow_id);
+	dwf_wakeup_note_work(workflow_id, true);
 }
 
 /* Have a workflow that ended badly go on; raises 55000 if it did not */

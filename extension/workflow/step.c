@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * step.c
- *	  Durable steps: wf_step, wf_get_step, wf_save_step, wf_sleep, wf_now,
- *	  wf_random, wf_uuid, wf_patched; and the list of them, wf_list_steps.
+ *	  Durable steps: wf_step, wf_sleep, wf_now, wf_random, wf_uuid, wf_patched;
+ *	  and the list of them, wf_list_steps.
  *
  *-------------------------------------------------------------------------
  */
@@ -43,9 +43,8 @@
 #include "shared/claim.h"
 #include "shared/waiter.h"
 #include "store/store.h"
+#include "workflow/step_plans.h"
 
-PG_FUNCTION_INFO_V1(wf_get_step);
-PG_FUNCTION_INFO_V1(wf_save_step);
 PG_FUNCTION_INFO_V1(wf_patched);
 
 /* The largest max_attempts that wf_step takes */
@@ -99,6 +98,7 @@ run_command(Step *step, MemoryContext context)
 	SPIExecuteOptions options = {0};
 	Datum		output = (Datum) 0;
 	bool		pushed_snapshot = !ActiveSnapshotSet();
+	SPIPlanPtr	plan;
 	DwfFirstRow *row;
 	int			result;
 
@@ -113,7 +113,9 @@ run_command(Step *step, MemoryContext context)
 	options.params->params[0].isnull = step->args.isnull;
 	options.params->params[0].pflags = PARAM_FLAG_CONST;
 	options.params->params[0].ptype = JSONBOID;
-	result = SPI_execute_extended(step->command, &options);
+	plan = dwf_claim_is_body() ? dwf_step_plans_find(step->command) : NULL;
+	result = plan ? SPI_execute_plan_extended(plan, &options) :
+		SPI_execute_extended(step->command, &options);
 	if (result < 0)
 	{
 		step->is_wrong = true;
@@ -241,13 +243,9 @@ look_for_nothing(DwfWait *wait)
 static void
 sleep_until_deadline(DwfWait *wait)
 {
-	DwfWaitKey	key = {0};
 	text	   *workflow_id = dwf_claim_require(wait->function);
 
-	key.address.door = DWF_DOOR_TIMER;
-	key.address.workflow_id = workflow_id;
-	wait->keys = &key;
-	wait->nkeys = 1;
+	dwf_wait_at(wait, DWF_DOOR_TIMER, workflow_id, NULL);
 	wait->acts_as = workflow_id;
 	wait->look = look_for_nothing;
 	(void) dwf_wait(wait);
@@ -422,59 +420,6 @@ do_wf_step(PG_FUNCTION_ARGS)
 	MemoryContextDelete(context);
 
 	return dwf_args_return_value(fcinfo, step.output, false);
-}
-
-/* ----- work done by the client ----- */
-
-/* What wf_save_step does: nothing, but its argument "output" is recorded */
-static Datum
-save_step_body(PG_FUNCTION_ARGS)
-{
-	(void) dwf_args_name(fcinfo, 0, "name", DWF_KEY_MAX);
-	dwf_store_require_writable("wf_save_step");
-	PG_RETURN_VOID();
-}
-
-static const DwfCall save_step = {
-	"wf_save_step", 0, InvalidOid, save_step_body, 1, false
-};
-
-/* Do many drivers show it as they show SQL NULL? */
-static bool
-is_json_null(Jsonb *json)
-{
-	JsonbValue	value;
-
-	return JB_ROOT_IS_SCALAR(json) &&
-		JsonbExtractScalar(&json->root, &value) && value.type == jbvNull;
-}
-
-/* wf_get_step(name) → jsonb; what wf_save_step has recorded here, or null */
-Datum
-wf_get_step(PG_FUNCTION_ARGS)
-{
-	text	   *name = dwf_args_name(fcinfo, 0, "name", DWF_KEY_MAX);
-	Datum		output;
-
-	dwf_journal_require("wf_get_step");
-	if (dwf_journal_in_command() ||
-		!dwf_journal_look(save_step.function, name, "wf_get_step"))
-		PG_RETURN_NULL();
-	output = dwf_journal_call(&save_step, fcinfo);
-	if (is_json_null(DatumGetJsonbP(output)))
-		dwf_journal_note_done(name);
-	return output;
-}
-
-/* wf_save_step(name, output) → void */
-Datum
-wf_save_step(PG_FUNCTION_ARGS)
-{
-	dwf_journal_require("wf_save_step");
-	if (!dwf_journal_in_command() && !PG_ARGISNULL(0) &&
-		dwf_journal_is_done_again(save_step.function, PG_GETARG_TEXT_PP(0)))
-		PG_RETURN_VOID();
-	return dwf_journal_call(&save_step, fcinfo);
 }
 
 /* ----- time and random values ----- */

@@ -32,6 +32,7 @@
 #include "utils/hsearch.h"
 #include "utils/json.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
@@ -42,6 +43,7 @@
 #include "shared/counters.h"
 #include "shared/listener.h"
 #include "shared/news.h"
+#include "store/probe.h"
 #include "store/store.h"
 
 /*
@@ -182,9 +184,9 @@ notify_news(const Listens *listens, const DwfNews *news)
 
 	/* whose is it? */
 	payload = make_payload(news);
-	exists = dwf_store_life(cstring_to_text_with_len(news->workflow_id,
+	exists = dwf_probe_life(cstring_to_text_with_len(news->workflow_id,
 													 news->workflow_length),
-							&life);
+							GetActiveSnapshot(), &life);
 
 	/* listeners for a role, then those for this workflow */
 	for (int i = 0; exists && i < listens->first_workflow; i++)

@@ -24,6 +24,7 @@
 #include "storage/latch.h"
 #include "storage/proc.h"
 #include "utils/guc.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
@@ -48,6 +49,7 @@
 #include "shared/workers.h"
 #include "store/catalog.h"
 #include "store/home.h"
+#include "store/probe.h"
 #include "store/store.h"
 
 /* The extension's owner, or InvalidOid while the extension is not there */
@@ -195,7 +197,8 @@ recheck_bodies(void *argument)
 		DwfLife		life;
 
 		if (execution->is_body &&
-			(!dwf_store_life(execution->workflow_id, &life) ||
+			(!dwf_probe_life(execution->workflow_id, GetActiveSnapshot(),
+							 &life) ||
 			 life.finished || life.owner != execution->role))
 			dwf_claims_interrupt(dwf_address_hash(&address));
 	}

@@ -100,6 +100,8 @@ def lf_alone(r):
 
 @change(True)
 def cr_alone(r):
+    if r.raw_body.startswith(b'\n'):
+        return False    # which makes it CR LF
     r.eol[r.rng.randrange(len(r.headers) + 2)] = b'\r'
 
 

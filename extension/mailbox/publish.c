@@ -13,7 +13,7 @@
  * the tag taken, and its broadcast tries another wait of that workflow, if
  * there is one.  But the first item may have been received by then, which ends
  * the wait and frees the tag: so an answer is withdrawn if its wait is over
- * right after the insertion.
+ * right after the insertion, and the workflow is looked at once more.
  *
  *-------------------------------------------------------------------------
  */
@@ -76,23 +76,26 @@ dwf_publish_waiters(text *event_id)
 
 /*
  * Answer one wait; returns the id of the item, or 0 if the wait has an answer,
- * is over, or is of a workflow that the current user may not act on.  Blocks
- * while another transaction answers the wait.
+ * is over, or is of a workflow that the current user may not act on.  "is_over"
+ * is set if it is over.  Blocks while another transaction answers the wait.
  */
 static int64
-answer(const DwfWaiterInfo *waiter, text *event_id, Datum payload)
+answer(const DwfWaiterInfo *waiter, text *event_id, Datum payload,
+	   bool *is_over)
 {
 	DwfAddress	address = {DWF_DOOR_NOTIFY, waiter->workflow_id, event_id};
 	int64		message_id = dwf_store_next_message_id();
 
 	/* Give the answer */
+	*is_over = false;
 	if (!dwf_store_answer(message_id, &address, payload, GetUserId(),
 						  waiter->wait_id))
 		return 0;
 
 	/* Withdraw it if the wait is over */
-	if (waiter->slot < 0 ? !dwf_store_is_suspended(waiter) :
-		!dwf_waiter_still_waits(waiter))
+	*is_over = waiter->slot < 0 ? !dwf_store_is_suspended(waiter) :
+		!dwf_waiter_still_waits(waiter);
+	if (*is_over)
 	{
 		dwf_store_withdraw(message_id, &address);
 		return 0;
@@ -130,30 +133,81 @@ make_notified(text *workflow_id, int64 message_id, DwfWaiterInfo *waiter)
 	return notified;
 }
 
-/* Notify each workflow that waits for the event id, once */
-static List *
-broadcast(text *event_id, Datum payload)
+/*
+ * Is this workflow one of a sorted list of ids?  The caller asks for workflows
+ * in the same order, with *place 0 at first.
+ */
+static bool
+is_among(List *ids, int *place, text *workflow_id)
 {
-	List	   *notified = NIL;
+	int			order = 1;
+
+	while (*place < list_length(ids) &&
+		   (order = dwf_texts_compare(list_nth(ids, *place),
+									  workflow_id)) < 0)
+		(*place)++;
+	return order == 0;
+}
+
+/*
+ * Answer the first wait that can be answered of each workflow among these
+ * waiters, or only of those among "missed", unless that is NIL.  Adds what was
+ * notified to the list, and returns the workflows of which a wait was over,
+ * and that got no answer.
+ */
+static List *
+answer_waiters(List *waiters, List *missed, text *event_id, Datum payload,
+			   List **notified)
+{
+	List	   *missed_now = NIL;
 	text	   *served = NULL;
+	int			place = 0;
 	ListCell   *cell;
 
-	/* Answer the first wait of each workflow that can be answered */
-	foreach(cell, dwf_publish_waiters(event_id))
+	foreach(cell, waiters)
 	{
 		DwfWaiterInfo *waiter = lfirst(cell);
 		int64		message_id;
+		bool		is_over;
 
 		CHECK_FOR_INTERRUPTS();
 		if (served && dwf_texts_equal(served, waiter->workflow_id))
 			continue;
-		message_id = answer(waiter, event_id, payload);
+		if (missed && !is_among(missed, &place, waiter->workflow_id))
+			continue;
+
+		/* Note the workflow as missed until one of its waits has an answer */
+		message_id = answer(waiter, event_id, payload, &is_over);
+		if (is_over && (missed_now == NIL ||
+						!dwf_texts_equal(llast(missed_now),
+										 waiter->workflow_id)))
+			missed_now = lappend(missed_now, waiter->workflow_id);
 		if (message_id == 0)
 			continue;
 		served = waiter->workflow_id;
-		notified = lappend(notified,
-						   make_notified(served, message_id, waiter));
+		if (missed_now && dwf_texts_equal(llast(missed_now), served))
+			missed_now = list_delete_last(missed_now);
+		*notified = lappend(*notified,
+							make_notified(served, message_id, waiter));
 	}
+	return missed_now;
+}
+
+/*
+ * Notify each workflow that waits for the event id, once.  A wait that is over
+ * when its turn comes may go on under another id: a body's, when the body is
+ * suspended meanwhile.  So the workflows of such waits are looked at again.
+ */
+static List *
+broadcast(text *event_id, Datum payload)
+{
+	List	   *notified = NIL;
+	List	   *missed = NIL;
+
+	do
+		missed = answer_waiters(dwf_publish_waiters(event_id), missed,
+								event_id, payload, &notified);
+	while (missed != NIL);
 	return notified;
 }
 

@@ -320,6 +320,15 @@ my @numbers = whole($behind) =~ /^id: (\d+)$/mg;
 is(scalar @numbers, 20001, 'one from the beginning has all');
 is(join(' ', @numbers), join(' ', 1 .. 20001), '... in order');
 
+# A role that may do no more than the gateway has to.
+sql(q{CREATE ROLE porter LOGIN; REVOKE EXECUTE ON FUNCTION wf_resume_webhook(text, jsonb) FROM PUBLIC});
+set('http_role', 'porter');
+poll(q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'durable_wf gateway' AND usename = 'porter'});
+until_true(sub { status('GET', '/healthz') }, 'it listens');
+is(status('GET', $nine), 503, 'a role without the right');
+sql(q{GRANT EXECUTE ON FUNCTION wf_resume_webhook(text, jsonb) TO porter});
+is(events(reader("$nine?after=20000"), 2), '20001 "new" | end {}', '... and with it');
+
 # ----- the end of the gateway -----
 
 # A reader that is cut comes again, and misses nothing.

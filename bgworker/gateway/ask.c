@@ -15,7 +15,6 @@
 #include "utils/snapmgr.h"
 
 #include "base/durable_wf.h"
-#include "base/settings.h"
 #include "bgworker/gateway/conn.h"
 #include "bgworker/gateway/server.h"
 #include "bgworker/gateway/transaction.h"
@@ -35,11 +34,11 @@ typedef struct Found
 	Oid			owner;
 } Found;
 
-/* How much memory a body needs */
+/* How much memory a body needs, at first if it comes in chunks */
 static Size
 size_of(const DwfConn *conn)
 {
-	return conn->incoming.is_chunked ? (Size) dwf_setting_http_max_body :
+	return conn->incoming.is_chunked ? DWF_CONN_LARGE :
 		(Size) conn->incoming.left;
 }
 

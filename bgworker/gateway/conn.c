@@ -57,7 +57,7 @@
 #include "bgworker/gateway/held.h"
 
 /* So much memory all large bodies may have together, or two of the largest */
-#define LARGE_BYTES		((Size) 64 * 1024 * 1024)
+#define LARGE_BYTES		((Size) 256 * 1024 * 1024)
 
 /* The connections of each state, in the order of entry, and their numbers */
 dlist_head	dwf_conn_lists[DWF_CONN_STATES];
@@ -177,27 +177,34 @@ dwf_conn_close(DwfConn *conn)
 	free(conn);
 }
 
+/* Close the connection that is longest in a state and has nothing to do */
+static bool
+close_oldest(DwfConnState state)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &dwf_conn_lists[state])
+	{
+		DwfConn    *conn = dlist_container(DwfConn, node, iter.cur);
+
+		if (conn->has_work)
+			continue;			/* a request may just have come on it */
+		dwf_conn_close(conn);
+		return true;
+	}
+	return false;
+}
+
 /*
- * Is there room for one more connection below a limit?  If not, the longest
- * idle one is closed; returns false if none is idle.
+ * Is there room for one more connection below a limit?  If not, one that is to
+ * be closed anyway makes room, or the longest idle one; returns false if there
+ * is none.
  */
 bool
 dwf_conn_make_room(int limit)
 {
-	static const DwfConnState idle[] = {DWF_CONN_CLOSING, DWF_CONN_IDLE};
-
-	if (nconns < limit)
-		return true;
-	for (int i = 0; i < (int) lengthof(idle); i++)
-	{
-		dlist_head *list = &dwf_conn_lists[idle[i]];
-
-		if (dlist_is_empty(list))
-			continue;
-		dwf_conn_close(dlist_head_element(DwfConn, node, list));
-		return true;
-	}
-	return false;
+	return nconns < limit || close_oldest(DWF_CONN_CLOSING) ||
+		close_oldest(DWF_CONN_IDLE);
 }
 
 /*
@@ -253,18 +260,19 @@ dwf_conn_work_count(void)
 }
 
 /*
- * Reserve memory for a large body, until the request is answered; false if
- * others have it
+ * Reserve memory for a large body, so many bytes in all, until the request is
+ * answered; false if others have it
  */
 bool
 dwf_conn_reserve(DwfConn *conn, Size bytes)
 {
 	Size		max = Max(LARGE_BYTES, (Size) dwf_setting_http_max_body * 2);
 
-	Assert(conn->reserved == 0);
-	if (reserved + bytes > max)
+	if (bytes <= conn->reserved)
+		return true;
+	if (reserved + (bytes - conn->reserved) > max)
 		return false;
-	reserved += bytes;
+	reserved += bytes - conn->reserved;
 	conn->reserved = bytes;
 	return true;
 }

@@ -34,8 +34,9 @@ end_answer(DwfConn *conn)
 	}
 
 	/* close it at once if that cannot send a reset */
-	if (conn->has_ended || conn->is_broken ||
-		(is_all_read && conn->rest == NULL && !conn->is_readable))
+	if (conn->is_broken ||
+		(!conn->is_readable &&
+		 (conn->has_ended || (is_all_read && conn->rest == NULL))))
 	{
 		dwf_conn_close(conn);
 		return;

@@ -20,7 +20,8 @@
  * of the world for years.
  *
  * The parser gets every method as POST, since the method has nothing to do
- * with the framing; so methods that it does not know are not malformed.
+ * with the framing; so methods that it does not know are not malformed.  Nor
+ * are minor versions that it does not know.
  *
  * In HEAD_IN the caller decides: it lets the body come, by
  * dwf_incoming_go_on(), or answers at once.  No byte beyond the end of the
@@ -123,20 +124,21 @@ dwf_incoming_begin(DwfIncoming *in)
 /* ----- the head ----- */
 
 /*
- * Give the parser a request line, of the method POST.  Bytes that are no ASCII
- * are allowed in a target here, not there.
+ * Give the parser a request line, of the method POST, and of the highest minor
+ * version that it knows.  Bytes that are no ASCII are allowed in a target
+ * here, not there.
  */
 static bool
-feed_request_line(DwfIncoming *in, const char *line, size_t length,
-				  const DwfPart *method)
+feed_request_line(DwfIncoming *in, const DwfPart *method,
+				  const DwfPart *target, int minor)
 {
-	const char *at = line + method->length;
-	const char *end = line + length;
+	const char *at = target->at;
+	const char *end = target->at + target->length;
 
-	if (!dwf_parser_feed(&in->parser, "POST", 4))
+	if (!dwf_parser_feed(&in->parser, "POST ", 5))
 		return false;
 	if (dwf_line_is(method, "CONNECT"))
-		return dwf_parser_feed(&in->parser, " / HTTP/1.1\r\n", 13);
+		return dwf_parser_feed(&in->parser, "/ HTTP/1.1\r\n", 12);
 	while (at < end)
 	{
 		size_t		n = 0;
@@ -151,7 +153,8 @@ feed_request_line(DwfIncoming *in, const char *line, size_t length,
 		if (at < end)
 			at++;
 	}
-	return true;
+	return dwf_parser_feed(&in->parser, minor == 0 ? " HTTP/1.0\r\n" :
+						   " HTTP/1.1\r\n", 11);
 }
 
 /* Take the request line */
@@ -164,7 +167,7 @@ take_request_line(DwfIncoming *in, const char *line, size_t length)
 	int			status = dwf_line_request(line, length, &method, &target,
 										  &minor);
 
-	if (status == 0 && !feed_request_line(in, line, length, &method))
+	if (status == 0 && !feed_request_line(in, &method, &target, minor))
 		status = 400;
 	if (status != 0)
 	{

@@ -171,6 +171,27 @@ write_ascii(StringInfo json, unsigned char c)
 		appendStringInfoCharMacro(json, (char) c);
 }
 
+/*
+ * How many characters at the beginning a JSON string has as they are: ASCII,
+ * nothing to be escaped, in a URL or elsewhere, and no capital letter unless
+ * those are wanted
+ */
+static size_t
+span_plain(const char *s, size_t length, bool capitals)
+{
+	size_t		n = 0;
+
+	for (; n < length; n++)
+	{
+		unsigned char c = (unsigned char) s[n];
+
+		if (c <= 0x20 || c >= 0x7f || c == '"' || c == '\\' ||
+			(!capitals && c >= 'A' && c <= 'Z'))
+			break;
+	}
+	return n;
+}
+
 /* Write text that is valid in the server's encoding as a JSON string */
 static void
 write_text(StringInfo json, const char *s, size_t length)
@@ -204,8 +225,14 @@ write_octets(StringInfo json, const char *s, bool lower, bool server_is_utf8)
 
 	for (size_t at = 0; at < length; at++)
 	{
-		unsigned char c = (unsigned char) s[at];
+		size_t		plain = span_plain(s + at, length - at, !lower);
+		unsigned char c;
 
+		appendBinaryStringInfo(json, s + at, (int) plain);
+		at += plain;
+		if (at == length)
+			break;
+		c = (unsigned char) s[at];
 		if (c < 0x80)
 			write_ascii(json, lower && c >= 'A' && c <= 'Z' ? c + 32 : c);
 		else if (as_is)
@@ -226,8 +253,14 @@ write_target(StringInfo json, const char *s, size_t length)
 
 	for (size_t at = 0; at < length; at++)
 	{
-		unsigned char c = (unsigned char) s[at];
+		size_t		plain = span_plain(s + at, length - at, true);
+		unsigned char c;
 
+		appendBinaryStringInfo(json, s + at, (int) plain);
+		at += plain;
+		if (at == length)
+			break;
+		c = (unsigned char) s[at];
 		if (c <= 0x20 || c >= 0x7f)
 		{
 			char		encoded[] = {'%', hex[c >> 4], hex[c & 15]};

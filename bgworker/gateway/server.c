@@ -247,6 +247,8 @@ take(DwfConn *conn, const char *bytes, size_t length)
 	}
 	if (incoming->phase == DWF_PHASE_REFUSED)
 		status = incoming->status;
+	else if (conn->is_large && !dwf_conn_reserve(conn, incoming->body_length))
+		status = 503;			/* chunks that have become too much */
 
 	/* is it complete, or to be answered at once? */
 	if (!keep_rest(conn, bytes + taken, length - taken))

@@ -77,15 +77,20 @@ sub gateway
 
 # ----- the client -----
 
+# What has come on a connection after the last response.
+my %rest;
+
 # Connect to the gateway; undef if nothing listens there.
 sub dial
 {
 	my ($to) = @_;
-
-	return IO::Socket::INET->new(
+	my $socket = IO::Socket::INET->new(
 		PeerAddr => '127.0.0.1',
 		PeerPort => $to || $port,
-		Proto => 'tcp');
+		Proto => 'tcp') or return undef;
+
+	delete $rest{$socket};    # of one that had the same address
+	return $socket;
 }
 
 # The bytes of a request.  A body brings its Content-Length.
@@ -102,8 +107,6 @@ sub bytes
 # Read one response from a connection: a hash of status, head and body, all of
 # them bytes; undef when the connection is closed before one came.  What comes
 # after it stays in %rest.
-my %rest;
-
 sub response
 {
 	my ($socket, $is_head) = @_;

@@ -1,21 +1,26 @@
 /*
- * Fuzz the part of the gateway that turns an HTTP request into JSON
- * (request.c and json_syntax.c in bgworker/gateway/), with libFuzzer:
+ * Fuzz what the gateway does with the bytes of a connection, until they are the
+ * JSON of a request (incoming.c, line.c, request.c and json_syntax.c in
+ * bgworker/gateway/), with libFuzzer:
  *
  *   cd t/fuzz
  *   clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE \
  *     -isystem $(pg_config --includedir-server) -I../.. \
  *     -I../../extension -o request request.c \
- *     ../../bgworker/gateway/request.c ../../bgworker/gateway/json_syntax.c
- *   ./request -max_total_time=60
+ *     ../../bgworker/gateway/{incoming,line,parser,request,json_syntax}.c \
+ *     -lhttp_parser
+ *   python3 -B ../http/generated.py corpus 2000
+ *   ./request -max_total_time=60 corpus
  *
- * Whatever bytes come in, what comes out must be one JSON object by the rules
- * of json_syntax.c, with its eight fields in their order and no other, and
- * the bytes of the body must come back from its base64.
+ * Whatever bytes come in, and however they are cut, what comes out must be one
+ * JSON object by the rules of json_syntax.c, with its eight fields in their
+ * order and no other, and the bytes of the body must come back from its base64.
  */
 #include "postgres.h"
 
+#include "bgworker/gateway/incoming.h"
 #include "bgworker/gateway/json_syntax.h"
+#include "bgworker/gateway/line.h"
 #include "bgworker/gateway/request.h"
 
 #include <stdarg.h>
@@ -33,6 +38,12 @@ pg_qsort(void *base, size_t n, size_t width,
 		 int (*compare) (const void *, const void *))
 {
 	qsort(base, n, width, compare);
+}
+
+int
+pg_strcasecmp(const char *a, const char *b)
+{
+	return strcasecmp(a, b);
 }
 
 int
@@ -99,26 +110,7 @@ appendStringInfo(StringInfo s, const char *format,...)
 	appendStringInfoString(s, text);
 }
 
-/* ----- taking the input apart ----- */
-
-/* The next line of the input as a string of its own; NULL when there is none */
-static char *
-next_line(const uint8_t **data, size_t *size)
-{
-	const uint8_t *end = *size ? memchr(*data, '\n', *size) : NULL;
-	size_t		length;
-	char	   *line;
-
-	if (end == NULL)
-		return NULL;
-	length = end - *data;
-	line = malloc(length + 1);
-	memcpy(line, *data, length);
-	line[length] = '\0';		/* a C string ends at the first of these */
-	*data += length + 1;
-	*size -= length + 1;
-	return line;
-}
+/* ----- what must be true of the output ----- */
 
 /* Where a field's value begins; stops the run if the field is not there */
 static const char *
@@ -204,66 +196,88 @@ check_fields(const char *json, int length)
 		abort();
 }
 
-/*
- * The input: flags; a line each for the method, the target and the headers
- * ("name:value"), an empty one; the rest is the body.
- */
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+/* The body must be as long as one of these limits says, at most */
+#define BODY_MAX	4096
+
+/* Feed a request with bytes, so many at a time; returns how many it has taken */
+static size_t
+feed(DwfIncoming *incoming, const uint8_t *data, size_t size, size_t step)
 {
-	static DwfHttpHeader headers[512];
-	char		token[DWF_TOKEN_MAX + 1];
+	size_t		taken = 0;
+
+	while (taken < size && incoming->phase < DWF_PHASE_COMPLETE)
+	{
+		size_t		left = Min(step, size - taken);
+		char	   *piece = malloc(left);
+		size_t		n;
+
+		/* exactly as long, so that the sanitizer sees who reads beyond it */
+		memcpy(piece, data + taken, left);
+		n = dwf_incoming_take(incoming, piece, left);
+		free(piece);
+		if (n > left || (n < left && incoming->phase != DWF_PHASE_HEAD_IN &&
+						 incoming->phase < DWF_PHASE_COMPLETE))
+			abort();
+		taken += n;
+		if (incoming->phase == DWF_PHASE_HEAD_IN)
+			dwf_incoming_go_on(incoming, BODY_MAX);
+	}
+	if (incoming->head_length > 2 * DWF_HEAD_MAX ||
+		incoming->line_length > DWF_HEAD_MAX ||
+		incoming->body_length > BODY_MAX)
+		abort();
+	return taken;
+}
+
+/* Two requests from the same bytes must be the same, however these were cut */
+static void
+check_same(const DwfIncoming *a, const DwfIncoming *b)
+{
+	if (a->phase != b->phase || a->status != b->status ||
+		a->nheaders != b->nheaders || a->head_length != b->head_length ||
+		a->body_length != b->body_length ||
+		(a->head_length > 0 && memcmp(a->head, b->head, a->head_length) != 0) ||
+		(a->body_length > 0 && memcmp(a->body, b->body, a->body_length) != 0))
+		abort();
+}
+
+/* Write a complete request as JSON, and check that */
+static void
+check_request(const DwfIncoming *incoming, bool is_utf8_server)
+{
 	DwfHttpRequest request = {0};
+	char		token[DWF_TOKEN_MAX + 1];
 	StringInfoData json;
-	char	   *lines[512 + 2] = {NULL};
-	int			nlines = 0;
-	char	   *body;
-	uint8_t		flags;
 
-	if (size < 1)
-		return 0;
-	flags = *data++;
-	size--;
-	while (nlines < (int) lengthof(lines) &&
-		   (lines[nlines] = next_line(&data, &size)) != NULL)
-		if (lines[nlines++][0] == '\0' && nlines > 2)
-			break;
-
-	request.method = lines[0] ? lines[0] : "GET";
-	request.target = lines[0] && lines[1] ? lines[1] : "/";
+	request.method = dwf_incoming_method(incoming);
+	request.target = dwf_request_path(dwf_incoming_target(incoming));
 	request.base_url = "http://x";
 	request.received_at = "2026-01-01T00:00:00+00:00";
-	request.headers = headers;
-	for (int i = 2; i < nlines && request.nheaders < (int) lengthof(headers); i++)
-	{
-		char	   *colon = strchr(lines[i], ':');
-
-		if (colon == NULL)
-			continue;
-		*colon = '\0';
-		headers[request.nheaders].name = lines[i];
-		headers[request.nheaders].value = colon + 1;
-		headers[request.nheaders].order = request.nheaders;
-		request.nheaders++;
-	}
-
-	/* exactly as long, so that the sanitizer sees who reads beyond it */
-	body = malloc(size > 0 ? size : 1);
-	memcpy(body, data, size);
-	request.body = body;
-	request.body_length = size;
-	request.is_utf8 = flags & 1;
-	request.text = body;
-	request.text_length = size;
-	for (size_t i = 0; i < size; i++)
-		if (body[i] == '\0' || (body[i] & 0x80))
+	request.nheaders = incoming->nheaders;
+	request.headers = malloc((incoming->nheaders + 1) * sizeof(DwfHttpHeader));
+	dwf_incoming_headers(incoming, request.headers);
+	request.body = incoming->body ? incoming->body : "";
+	request.body_length = incoming->body_length;
+	request.is_utf8 = is_utf8_server;
+	request.text = incoming->body ? incoming->body : (char *) "";
+	request.text_length = request.body_length;
+	for (size_t i = 0; i < request.body_length; i++)
+		if (request.body[i] == '\0' || (request.body[i] & 0x80))
 			request.text = NULL;
 
-	(void) dwf_request_route(dwf_request_path(request.target), token);
+	/* what a header may be */
+	for (int i = 0; i < request.nheaders; i++)
+		if (!dwf_line_is_token(request.headers[i].name,
+							   strlen(request.headers[i].name)) ||
+			strpbrk(request.headers[i].value, "\r\n") != NULL)
+			abort();
+
+	(void) dwf_request_route(request.target, token);
 	(void) dwf_request_has_header(&request, "Idempotency-Key");
 	for (int as_json = request.text &&
 		 dwf_request_type_is_json(dwf_request_content_type(&request)) &&
-		 dwf_json_syntax_is_valid(body, size); as_json >= 0; as_json--)
+		 dwf_json_syntax_is_valid(request.text, request.text_length);
+		 as_json >= 0; as_json--)
 	{
 		initStringInfo(&json);
 		dwf_request_write(&request, as_json, &json);
@@ -276,15 +290,50 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (!as_json && !request.text)
 			(void) expect(json.data, "\"body\":null");
 		check_base64(json.data + json.len - strlen("\",\"received_at\":\"\"}") -
-					 strlen(request.received_at) - (size + 2) / 3 * 4,
-					 request.body, size);
+					 strlen(request.received_at) -
+					 (request.body_length + 2) / 3 * 4,
+					 request.body, request.body_length);
 		free(json.data);
 	}
+	free(request.headers);
+}
 
-	/* what is JSON by our rules is so with anything around it cut off only */
-	(void) dwf_json_syntax_is_valid(body, size);
-	free(body);
-	for (int i = 0; i < nlines; i++)
-		free(lines[i]);
+/*
+ * The input: a byte with flags, and how many bytes come at a time; then the
+ * bytes of a connection.  Each request that is complete is checked, and the
+ * next one begins behind it.
+ */
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	uint8_t		flags;
+
+	if (size < 1)
+		return 0;
+	flags = *data++;
+	size--;
+	while (size > 0)
+	{
+		DwfIncoming whole;
+		DwfIncoming pieces;
+		size_t		taken;
+		bool		is_complete;
+
+		dwf_incoming_begin(&whole);
+		dwf_incoming_begin(&pieces);
+		taken = feed(&whole, data, size, size);
+		(void) feed(&pieces, data, size, 1 + (flags >> 1));
+		check_same(&whole, &pieces);
+		is_complete = whole.phase == DWF_PHASE_COMPLETE;
+		if (is_complete)
+			check_request(&whole, flags & 1);
+		(void) dwf_json_syntax_is_valid((const char *) data, size);
+		dwf_incoming_free(&whole);
+		dwf_incoming_free(&pieces);
+		if (!is_complete)
+			break;
+		data += taken;
+		size -= taken;
+	}
 	return 0;
 }

@@ -100,6 +100,8 @@ def lf_alone(r):
 
 @change(True)
 def cr_alone(r):
+    if r.raw_body.startswith(b'\n'):
+        return False    # which makes it CR LF
     r.eol[r.rng.randrange(len(r.headers) + 2)] = b'\r'
 
 
@@ -394,3 +396,13 @@ def generate(seed, count, target):
         text = r.bytes()
         expected = None if r.is_bad else (r.method.lstrip(b'\r\n'), r.target, r.body)
         yield number, r.names, text, expected
+
+
+if __name__ == '__main__':
+    # generated.py FOLDER COUNT: as inputs for t/fuzz/request.c
+    import os
+    import sys
+    os.makedirs(sys.argv[1], exist_ok=True)
+    for _number, _, _text, _ in generate(1, int(sys.argv[2]), b'/.well-known/workflow/v1/webhook/t'):
+        with open(os.path.join(sys.argv[1], str(_number)), 'wb') as _file:
+            _file.write(bytes([_number % 256]) + _text)

@@ -2,7 +2,7 @@
  * Many connections with one request each, which the server answers slowly or
  * without an end: held requests, readers of a stream.
  *
- *   readers PORT COUNT METHOD TARGET
+ *   http_readers PORT COUNT METHOD TARGET
  *
  * Says "ready" when all requests are sent, and those of GET have the head of
  * their answer.  Reads what comes until standard input ends.  An event's data

@@ -1,5 +1,4 @@
-# Many clients that the gateway answers slowly or without an end: held requests,
-# readers of streams.  Sourced by bench/run.
+# Held requests and readers of streams, by the thousand.  Sourced by bench/run.
 
 place[readers]=999
 

@@ -417,6 +417,14 @@ SELECT * FROM publish();
 SELECT * FROM trip();
 ROLLBACK;
 
+-- a publication that needs to know which row is updated
+BEGIN;
+CREATE PUBLICATION more FOR TABLE durable_wf.event;
+SELECT * FROM publish();
+ALTER TABLE durable_wf.event REPLICA IDENTITY NOTHING;
+SELECT * FROM publish();
+ROLLBACK;
+
 -- ----- streams
 
 -- append one item, and two at a time; read them

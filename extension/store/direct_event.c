@@ -22,6 +22,7 @@
 #include "catalog/pg_collation.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
+#include "executor/executor.h"
 #include "executor/tuptable.h"
 #include "storage/lmgr.h"
 #include "utils/fmgroids.h"
@@ -138,6 +139,7 @@ update_row(DwfDirect *direct, Snapshot snapshot, ItemPointer place,
 	LockTupleMode mode;
 	DwfUpdateIndexes indexes;
 
+	CheckCmdReplicaIdentity(direct->table, CMD_UPDATE);
 	if (table_tuple_update(direct->table, place, slot,
 						   GetCurrentCommandId(true), snapshot,
 						   InvalidSnapshot, false, &failure, &mode,

@@ -344,6 +344,8 @@ foreach my $way ('terminate', 'kill -9', 'immediate')
 			$guard->query_safe("SELECT pg_advisory_unlock(100 + $point)");
 			next;
 		}
+		# nothing runs until the locks are there again
+		set('paused', 'on');
 		if ($way eq 'kill -9')
 		{
 			kill_backend($pid, $guard);
@@ -355,9 +357,11 @@ foreach my $way ('terminate', 'kill -9', 'immediate')
 			$node->start;
 		}
 		$guard = session();
-		last if $point == $points;
-		# the others may be faster than these locks; that is checked, too
-		$guard->query_safe("SELECT pg_advisory_lock(100 + $_)") foreach $point + 1 .. 5;
+		if ($point < $points)
+		{
+			$guard->query_safe("SELECT pg_advisory_lock(100 + $_)") foreach $point + 1 .. 5;
+		}
+		set('paused', 'off');
 	}
 	$guard->query('SELECT pg_advisory_unlock_all()');
 	suspended($id);

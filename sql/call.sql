@@ -261,3 +261,31 @@ END$$;
 SELECT said FROM note;
 CALL wf_recv(NULL, '10 ms', 'call', NULL);
 SELECT count(*) FROM wf_waiters;
+
+-- with durable_wf.wait_in_transaction off, a call that would have to wait in a
+-- transaction block is an error; one that has something, or a timeout of 0, or
+-- is the only statement, is not
+SET durable_wf.wait_in_transaction = off;
+SELECT wf_send('call', '"there"', 'now') > 0 AS sent;
+BEGIN;
+CALL wf_recv('now', '10 ms', 'call', NULL);
+CALL wf_recv('now', '0', 'call', NULL);
+CALL wf_recv('now', '10 ms', 'call', NULL);
+ROLLBACK;
+BEGIN;
+SELECT wf_recv('later', '10 ms', 'call');
+ROLLBACK;
+SELECT wf_recv('later', '10 ms', 'call') IS NULL AS timed_out;
+CALL wf_recv('later', '10 ms', 'call', NULL);
+DO $$
+DECLARE
+    m jsonb;
+BEGIN
+    CALL wf_recv('later', '10 ms', 'call', m);
+    BEGIN
+        CALL wf_recv('later', '10 ms', 'call', m);
+    EXCEPTION WHEN division_by_zero THEN
+        NULL;
+    END;
+END$$;
+RESET durable_wf.wait_in_transaction;

@@ -1,0 +1,422 @@
+// One execution of a workflow: its code, from the top, against the journal.
+//
+// The code makes calls; each has the next number, and the server has recorded
+// or does what it is for (session.js). Three things make a replay right:
+//
+// R1  Calls go to the server one at a time, in the order in which the code has
+//     made them. When the run is over none of those that are left is sent: the
+//     session may belong to no workflow any more, or to the next one.
+// R2  What calls return is handed to the code one after the other, and the code
+//     goes as far as it can before the next. A replay hands it over in the order
+//     in which the calls were completed then (completed_at). So code that does
+//     several things at a time makes the same calls in the same order again,
+//     whichever of them was ready first.
+// R3  A call that waits is sent when nothing else is under way: all other calls
+//     have returned, all steps are saved, and the code awaits. Then the
+//     workflow may be suspended with nothing left to lose. Several waits at a
+//     time are one wf_wait_any(), repeated for those that are left.
+//
+// A run that is over (suspended, cancelled, its connection lost) never settles
+// another promise of the code. So no `catch` or `finally` of the code takes the
+// suspension for an error; the code is simply not gone on with, and collected.
+
+import * as ops from './ops.js';
+import { describe, fromServer, isConnectionError, isTransient, StepError } from './errors.js';
+import { fromJson, toJson } from './json.js';
+import { runningStep, work } from './step.js';
+
+const sourcesMax = 128;
+const never = () => new Promise(() => {});
+const turn = () => new Promise(setImmediate);
+
+export class Run {
+  #session;
+  #over = false;
+  #end;                               // resolves what execute() has returned
+  #abort = new AbortController();
+  #tail = Promise.resolve();          // the last call to be sent (R1)
+  #last = 0;                          // the number of the last call
+  #names = new Map();                 // of steps, how often
+  #patches = new Set();
+  #outstanding = 0;                   // calls whose result the code has not got
+  #results = [];                      // to be handed over: { no, settle }
+  #handedOver = 0;                    // the highest number so far
+  #order;                             // of completion; undefined: not needed yet
+  #place = 0;                         // in it
+  #waits = [];
+  #pumping = false;
+  #outcome;                           // of the code
+
+  constructor(session, { workflowId, queue, attempt }) {
+    this.#session = session;
+    this.workflowId = workflowId;
+    this.queue = queue;
+    this.attempt = attempt;
+  }
+
+  /** Aborts when the run is over. */
+  get signal() {
+    return this.#abort.signal;
+  }
+
+  /**
+   * Execute the code. Resolves to `{ kind }`: completed, failed, continued
+   * (as new), suspended, ended (by others), mismatch, retry, lost; the last
+   * three with an error.
+   */
+  execute(code) {
+    return new Promise((resolve) => {
+      this.#end = resolve;
+      (async () => code())().then(
+        (value) => { this.#outcome = { value }; this.#pump(); },
+        (error) => { this.#outcome = { error, hasFailed: true }; this.#pump(); });
+      this.#pump();
+    });
+  }
+
+  /** Give up: the session is gone, or shall be. */
+  abandon(error) {
+    this.#isOver('lost', error);
+  }
+
+  #isOver(kind, error) {
+    if (this.#over)
+      return;
+    this.#over = true;
+    this.#abort.abort(new Error(`the run is over: ${kind}`));
+    this.#end({ kind, error });
+  }
+
+  // ----- calls
+
+  // Send something in its turn; nothing when the run is over by then.
+  #inTurn(task) {
+    const result = this.#tail.then(() => this.#over ? never() : task());
+    this.#tail = result.catch(() => {});
+    return result;
+  }
+
+  #mayCall(name) {
+    const step = runningStep();
+    if (step !== undefined)
+      throw new Error(`${name} cannot be called inside of a step ("${step}")`);
+  }
+
+  /** Make a call that does not wait. */
+  call(op) {
+    this.#mayCall(op.fn);
+    return this.#over ? never() : this.#send(op);
+  }
+
+  /** Make a call that may wait, as soon as nothing else is under way. */
+  wait(op, deadline) {
+    this.#mayCall(op.fn);
+    if (this.#over)
+      return never();
+    return new Promise((resolve, reject) => {
+      this.#waits.push({ op, deadline, resolve, reject });
+      this.#pump();
+    });
+  }
+
+  // Send a call; its result is handed over in its turn.
+  #send(op, limit) {
+    this.#begins();
+    return new Promise((resolve, reject) => {
+      let no;
+      this.#inTurn(async () => {
+        if (op.fn === 'wf_patched' && this.#patches.has(op.name))
+          return this.#session.call(op);
+        no = ++this.#last;
+        if (op.fn !== 'wf_patched')
+          return this.#session.call(op, limit);
+        // only runs of the changed code have a step for it
+        this.#patches.add(op.name);
+        const patched = await this.#session.call(op);
+        if (!patched) {
+          no = undefined;
+          this.#last--;
+        }
+        return patched;
+      }).then((value) => this.#handOver(no, () => resolve(value)),
+        (error) => this.#failed(op, error, (known) =>
+          this.#handOver(no, () => reject(known))));
+    });
+  }
+
+  /** Run a step: work that is done here, and recorded. */
+  step(given, fn, options) {
+    this.#mayCall('step()');
+    if (this.#over)
+      return never();
+    // steps of one name that are open at a time must be told apart
+    const count = (this.#names.get(given) ?? 0) + 1;
+    const name = count === 1 ? given : `${given} #${count}`;
+    this.#names.set(given, count);
+    this.#begins();
+    return new Promise((resolve, reject) => {
+      const fail = (error) => this.#failed({ fn: 'wf_begin_step' }, error,
+        (known) => this.#handOver(undefined, () => reject(known)));
+      this.#inTurn(async () => {
+        const begun = await this.#session.begin(name);
+        this.#last = begun.stepNo;
+        return begun;
+      }).then((begun) => begun.done ?
+        this.#handOver(begun.stepNo, () => begun.error === null ?
+          resolve(fromJson(begun.output)) : reject(new StepError(name, begun.error))) :
+        this.#work(name, begun.stepNo, fn, options)
+          .then((settle) => this.#handOver(begun.stepNo, () => settle(resolve, reject))),
+      ).catch(fail);
+    });
+  }
+
+  // Do the work of a step, record it, and return how to settle its promise.
+  async #work(name, stepNo, fn, options) {
+    const info = { stepNo, key: `${this.workflowId}/${stepNo}` };
+    const session = this.#session;
+    const done = await work(name, session.replace?.(name, fn) ?? fn, info, options, this.signal,
+      session.pause?.bind(session));
+    if (done === undefined)
+      return never();
+    let { json, error } = done;
+    if (!error) {
+      try {
+        const saved = await this.#inTurn(() => this.#session.save(name, json));
+        return (resolve) => resolve(fromJson(saved ?? 'null'));
+      } catch (caught) {
+        // text that jsonb cannot hold: the step has failed, and says so
+        if (!/^22/.test(caught?.code ?? ''))
+          throw caught;
+        error = caught;
+      }
+    }
+    const text = describe(error);
+    await this.#inTurn(() => this.#session.fail(name, text));
+    return (resolve, reject) => reject(new StepError(name, text, error));
+  }
+
+  /** End this run, and begin anew with another input. */
+  continueAsNew(input) {
+    this.#mayCall('continueAsNew()');
+    const json = toJson(input);
+    this.#inTurn(() => this.#session.continueAsNew(json)).then(
+      () => this.#isOver('continued'),
+      (error) => this.#failed({ fn: 'wf_continue_as_new' }, error,
+        (known) => this.#isOver('retry', known)));
+    return never();
+  }
+
+  // What an error of the server's means: the end of this run or, by
+  // toCode(error), an error for the code.
+  #failed(op, given, toCode) {
+    const error = fromServer(given);
+    const code = error?.code ?? '';
+    if (code === 'WF010')
+      return this.#isOver('suspended');
+    if (isConnectionError(error))
+      return this.#isOver('lost', error);
+    if (code === 'WF004')
+      return this.#isOver('mismatch', error);
+    if (code === 'WF007' || code === 'WF008')
+      return this.#isOver('ended', error);
+    if (code === 'WF002' || code === 'WF003') {
+      // it may be another workflow that has ended: that is for the code
+      this.#inTurn(() => this.#session.hasEnded(this.workflowId)).then(
+        (ended) => ended ? this.#isOver('ended', error) : toCode(error),
+        (other) => this.#isOver('lost', other));
+      return undefined;
+    }
+    if (isTransient(error) && !op.isStep)
+      return this.#isOver('retry', error);
+    return toCode(error);
+  }
+
+  // ----- results, in order (R2)
+
+  // A call begins. From the second one at a time on, the order of completion
+  // matters: get what is recorded of it.
+  #begins() {
+    this.#outstanding++;
+    if (this.#outstanding < 2 || this.#order !== undefined)
+      return;
+    const from = this.#handedOver;
+    this.#order = null;               // not known yet
+    this.#inTurn(() => this.#session.completions(this.workflowId)).then(
+      (numbers) => {
+        this.#order = numbers.filter((no) => no > from);
+        this.#pump();
+      },
+      (error) => this.#isOver(isConnectionError(error) ? 'lost' : 'retry', error));
+  }
+
+  #handOver(no, settle) {
+    this.#results.push({ no, settle });
+    this.#pump();
+  }
+
+  // The result that is next, if it is there.
+  #nextResult() {
+    const results = this.#results;
+    if (results.length === 0 || this.#order === null)
+      return undefined;
+    while (this.#order !== undefined && this.#place < this.#order.length) {
+      const at = results.findIndex(({ no }) => no === undefined ||
+        no === this.#order[this.#place]);
+      if (at >= 0) {
+        const [result] = results.splice(at, 1);
+        if (result.no !== undefined)
+          this.#place++;
+        return result;
+      }
+      // it is on its way, or code that has changed does not ask for it
+      if (this.#outstanding > results.length)
+        return undefined;
+      this.#place++;
+    }
+    return results.shift();
+  }
+
+  #pump() {
+    if (this.#pumping || this.#over)
+      return;
+    this.#pumping = true;
+    this.#turns();
+  }
+
+  // Turn by turn: hand over a result and let the code go on from there; when
+  // there is nothing to hand over or to come, end, or wait (R3).
+  async #turns() {
+    for (;;) {
+      await turn();
+      if (this.#over)
+        return;
+      const result = this.#nextResult();
+      if (!result)
+        break;
+      this.#outstanding--;
+      if (result.no > this.#handedOver)
+        this.#handedOver = result.no;
+      result.settle();
+    }
+    this.#pumping = false;
+    if (this.#outstanding > 0)
+      return;
+    if (this.#outcome)
+      this.#finish();
+    else if (this.#waits.length > 0)
+      this.#await();
+  }
+
+  async #finish() {
+    let { value, error, hasFailed } = this.#outcome;
+    this.#outstanding++;              // nothing comes after this
+    try {
+      if (!hasFailed) {
+        try {
+          const json = toJson(value);
+          await this.#inTurn(() => this.#session.complete(json));
+          return this.#isOver('completed');
+        } catch (caught) {
+          if (!(caught instanceof TypeError) && !/^22/.test(caught?.code ?? ''))
+            throw caught;
+          error = caught;
+        }
+      }
+      await this.#inTurn(() => this.#session.failWorkflow(describe(error)));
+      this.#isOver('failed', error);
+    } catch (caught) {
+      this.#failed({ fn: 'wf_complete' }, caught, (known) => this.#isOver('retry', known));
+    }
+  }
+
+  // ----- waits (R3)
+
+  #settled(wait) {
+    this.#waits.splice(this.#waits.indexOf(wait), 1);
+  }
+
+  // Wait: for one call as it is, for several with one call.
+  #await() {
+    const alone = this.#waits.length === 1 ? this.#waits[0] :
+      this.#waits.find(({ op }) => op.isStep);
+    (alone ? this.#awaitOne(alone) : this.#awaitSeveral()).catch((error) => {
+      this.#isOver('retry', error);
+    });
+  }
+
+  async #awaitOne(wait) {
+    const { op, deadline } = wait;
+    try {
+      const value = await this.#send(op, deadline === undefined ?
+        { timeout: op.timeout } : { deadline });
+      this.#settled(wait);
+      wait.resolve(value);
+    } catch (error) {
+      this.#settled(wait);
+      wait.reject(error);
+    }
+  }
+
+  async #awaitSeveral() {
+    const waits = [...this.#waits];
+
+    // a time to count from, the same in each run
+    const undated = waits.filter(({ op, deadline }) =>
+      deadline === undefined && op.timeout !== Infinity);
+    if (undated.length > 0) {
+      const begin = await this.#send(ops.now());
+      for (const wait of undated)
+        wait.deadline = begin.getTime() + wait.op.timeout;
+    }
+    const deadline = Math.min(...waits.map((wait) => wait.deadline ?? Infinity));
+    const limit = deadline === Infinity ? { timeout: Infinity } : { deadline };
+
+    // who wants which source
+    const places = waits.flatMap((wait) => wait.op.sources.map((source, n) =>
+      ({ wait, source, n }))).slice(0, sourcesMax);
+    let got;
+    if (places.length === 0) {
+      await this.#send(ops.sleep(0), limit);
+    } else {
+      try {
+        got = await this.#send(ops.anyOf(places.map(({ source }) => source)), limit);
+      } catch {
+        return this.#awaitEach(waits);
+      }
+    }
+
+    if (got) {
+      const { wait, n } = places[got.place];
+      this.#settle(wait, () => wait.op.pick(got.value, n));
+    } else {
+      const wait = waits.find((each) => each.deadline === deadline);
+      this.#settle(wait, () => wait.op.late?.(deadline));
+    }
+  }
+
+  // One of several waits raises an error: find which, and tell that.
+  async #awaitEach(waits) {
+    for (const wait of waits) {
+      if (wait.op.sources.length === 0)
+        continue;
+      try {
+        const got = await this.#send(ops.anyOf(wait.op.sources), { timeout: 0 });
+        if (got)
+          return this.#settle(wait, () => wait.op.pick(got.value, got.place));
+      } catch (error) {
+        this.#settled(wait);
+        return wait.reject(error);
+      }
+    }
+    return undefined;
+  }
+
+  #settle(wait, get) {
+    this.#settled(wait);
+    try {
+      wait.resolve(get());
+    } catch (error) {
+      wait.reject(error);
+    }
+  }
+}

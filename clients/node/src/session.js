@@ -1,0 +1,130 @@
+// The session of a worker: a connection of its own, attached to one workflow
+// at a time.  run.js has another one for tests, in memory (testing.js).
+
+import { asText } from './json.js';
+import { sever } from './connection.js';
+
+// What a role or a database may have set must not end a wait for work, nor
+// change what a moment looks like.
+const settings = {
+  'durable_wf.client_suspend_after': undefined,
+  'durable_wf.workflow_id': '',
+  DateStyle: 'ISO',
+  TimeZone: 'UTC',
+  statement_timeout: '0',
+  idle_in_transaction_session_timeout: '0',
+  idle_session_timeout: '0',
+  default_transaction_isolation: 'read committed',
+  default_transaction_read_only: 'off',
+};
+
+export class Session {
+  #client;
+
+  static async open(connections, suspendAfter, lost) {
+    const client = await connections.open('durable-wf worker', lost);
+    const set = { ...settings, 'durable_wf.client_suspend_after': `${suspendAfter} ms` };
+    try {
+      await client.query({
+        text: `SELECT set_config(name, value, false)
+                 FROM unnest($1::text[], $2::text[]) s (name, value)`,
+        values: [Object.keys(set), Object.values(set)],
+      });
+    } catch (error) {
+      sever(client);
+      throw error;
+    }
+    return new Session(client);
+  }
+
+  constructor(client) {
+    this.#client = client;
+    this.pid = client.processID;
+  }
+
+  async #texts(text, values, name) {
+    const { rows } = await this.#client.query({ text, values, name, types: asText, rowMode: 'array' });
+    return rows.length === 1 ? rows[0] : rows.flat();
+  }
+
+  /** Wait for a workflow that is due, and attach to it. */
+  async attach(queues) {
+    const [workflowId, queue, input, attempt] = await this.#texts(
+      'CALL wf_attach_any($1::text[], NULL, NULL, NULL, NULL, NULL)', [queues]);
+    return workflowId === null ? undefined :
+      { workflowId, queue, input, attempt: Number(attempt) };
+  }
+
+  /** Leave it unfinished; it is due again after that. */
+  async detach(ms = 0) {
+    await this.#texts('SELECT wf_detach($1::interval)', [`${ms} ms`]);
+  }
+
+  /** Make a journalled call; one that waits has a timeout or a deadline. */
+  async call({ sql, values, decode }, { timeout, deadline } = {}) {
+    const n = `$${values.length + 1}`;
+    let text = sql, given = values;
+    if (deadline !== undefined) {
+      text = sql.replace('$T', `greatest(${n}::timestamptz - clock_timestamp(), '0')`);
+      given = [...values, new Date(deadline).toISOString()];
+    } else if (timeout !== undefined) {
+      text = sql.replace('$T', `${n}::interval`);
+      given = [...values, timeout === Infinity ? null : `${timeout} ms`];
+    }
+    return decode(await this.#texts(text, given));
+  }
+
+  /** Begin a step of work that is done here. */
+  async begin(name) {
+    const [stepNo, done, output, error] = await this.#texts(
+      'SELECT step_no, done, output, error FROM wf_begin_step($1)', [name], 'durable-wf begin');
+    return { stepNo: Number(stepNo), done: done === 't', output, error };
+  }
+
+  /** Record its output; returns that as a replay will get it (jsonb orders keys). */
+  async save(name, output) {
+    const [, saved] = await this.#texts('SELECT wf_save_step($1, $2::jsonb), $2::jsonb',
+      [name, output], 'durable-wf save');
+    return saved;
+  }
+
+  async fail(name, error) {
+    await this.#texts('SELECT wf_fail_step($1, $2)', [name, error], 'durable-wf fail');
+  }
+
+  async complete(output) {
+    await this.#texts('SELECT wf_complete($1::jsonb)', [output], 'durable-wf complete');
+  }
+
+  async failWorkflow(error) {
+    await this.#texts('SELECT wf_fail($1)', [error]);
+  }
+
+  async continueAsNew(input) {
+    await this.#texts('SELECT wf_continue_as_new($1::jsonb)', [input]);
+  }
+
+  /** The numbers of the steps that are complete, in the order in which they were. */
+  async completions(workflowId) {
+    const numbers = await this.#texts(
+      `SELECT step_no FROM wf_list_steps($1) WHERE completed_at IS NOT NULL
+        ORDER BY completed_at, step_no`, [workflowId]);
+    return numbers.map(Number);
+  }
+
+  /** Has a workflow ended? This is no step. */
+  async hasEnded(workflowId) {
+    const [status] = await this.#texts(
+      'SELECT status FROM wf_workflows WHERE workflow_id = $1', [workflowId]);
+    return !['PENDING', 'RUNNING', 'WAITING'].includes(status);
+  }
+
+  async close() {
+    this.#client.ending = true;
+    await this.#client.end().catch(() => {});
+  }
+
+  sever() {
+    sever(this.#client);
+  }
+}

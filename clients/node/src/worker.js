@@ -1,0 +1,215 @@
+// The worker: some connections, each of which executes one workflow at a time.
+//
+// A connection waits in the server for a workflow that is due, executes it to
+// its end or its suspension, and takes the next one. A suspended workflow has
+// no connection; so a few connections serve thousands. What a connection is
+// lost in is executed again, here or by another worker, against its journal.
+
+import { Context } from './context.js';
+import { Run } from './run.js';
+import { Session } from './session.js';
+import { isConnectionError } from './errors.js';
+import { fromJson } from './json.js';
+import { Workflow } from './names.js';
+import { pause, reconnectDelay, toMs } from './time.js';
+
+const retryMax = 60_000;
+
+export class Worker {
+  #connections;
+  #workflows;
+  #queues;
+  #options;
+  #stopping = new AbortController();
+  #idle = new Set();                  // sessions that wait for a workflow
+  #runs = new Map();                  // run → session
+  #resolveStopped;
+  #said = new Set();
+  #signals = [];
+
+  constructor(connections, workflows, options) {
+    const { queues, connections: count = 4, suspendAfter = '200 ms', drainTimeout = '30 s',
+      signals = ['SIGTERM'], logger = console } = options;
+
+    this.#connections = connections;
+    this.#workflows = workflows;
+    this.#queues = (queues ?? [...workflows.keys()]).map((queue) =>
+      queue instanceof Workflow ? queue.name : queue);
+    for (const queue of this.#queues)
+      if (!workflows.has(queue))
+        throw new Error(`there is no workflow "${queue}": call wf.workflow() first`);
+    if (this.#queues.length === 0)
+      throw new Error('there is no workflow: call wf.workflow() first');
+    if (!(count >= 1))
+      throw new RangeError('a worker needs a connection');
+    this.#options = {
+      suspendAfter: toMs(suspendAfter), drainTimeout: toMs(drainTimeout), logger,
+    };
+
+    /** Resolves when the worker has stopped. */
+    this.stopped = new Promise((resolve) => { this.#resolveStopped = resolve; });
+    this.#stopOn(signals || []);
+    Promise.all(Array.from({ length: count }, () => this.#slot())).then(() => {
+      for (const [signal, handler] of this.#signals)
+        process.removeListener(signal, handler);
+      this.#resolveStopped();
+    });
+  }
+
+  // A signal drains the worker. If nobody else handles it, it then does what it
+  // would have done.
+  #stopOn(signals) {
+    for (const signal of signals) {
+      const handler = async () => {
+        await this.stop();
+        if (process.listenerCount(signal) === 0)
+          process.kill(process.pid, signal);
+      };
+      process.once(signal, handler);
+      this.#signals.push([signal, handler]);
+    }
+  }
+
+  /** How many workflows it executes now. */
+  get running() {
+    return this.#runs.size;
+  }
+
+  #log(level, message, error) {
+    this.#options.logger?.[level]?.(`durable-wf: ${message}`, error ?? '');
+  }
+
+  // Say something once, until it works again.
+  #complain(message, error) {
+    if (!this.#said.has(message))
+      this.#log('error', message, error);
+    this.#said.add(message);
+  }
+
+  // A connection, opened again as often as it is lost.
+  async #slot() {
+    let failures = 0;
+    while (!this.#stopping.signal.aborted) {
+      let session;
+      try {
+        let lost;
+        session = await Session.open(this.#connections, this.#options.suspendAfter,
+          (error) => lost?.(error));
+        lost = (error) => {
+          for (const [run, of] of this.#runs)
+            if (of === session)
+              run.abandon(error);
+        };
+        while (!this.#stopping.signal.aborted) {
+          const attached = await this.#next(session);
+          failures = 0;
+          this.#said.clear();
+          if (attached)
+            await this.#execute(session, attached);
+        }
+      } catch (error) {
+        if (!this.#stopping.signal.aborted) {
+          this.#complain(isConnectionError(error) ? 'no connection' : 'cannot work', error);
+          session?.sever();
+          session = undefined;
+          await pause(reconnectDelay(failures++), this.#stopping.signal);
+        }
+      }
+      await session?.close();
+    }
+  }
+
+  // Wait for a workflow.
+  async #next(session) {
+    this.#idle.add(session);
+    let attached;
+    try {
+      attached = await session.attach(this.#queues);
+    } catch (error) {
+      if (error.code === '57014')     // stop(), or somebody's pg_cancel_backend
+        return undefined;
+      throw error;
+    } finally {
+      this.#idle.delete(session);
+    }
+    if (attached && this.#stopping.signal.aborted) {
+      await session.detach();
+      return undefined;
+    }
+    return attached;
+  }
+
+  async #execute(session, attached) {
+    const { workflowId, queue, input, attempt } = attached;
+    const { run: code } = this.#workflows.get(queue);
+    const run = new Run(session, attached);
+    const given = fromJson(input);
+
+    this.#runs.set(run, session);
+    const { kind, error } = await run.execute(() => code(new Context(run, given), given));
+    this.#runs.delete(run);
+    switch (kind) {
+      case 'lost':
+        session.sever();
+        throw error;
+      case 'mismatch':                // the code was changed: until it is mended
+        this.#log('error', `workflow "${workflowId}" (${queue}) is not what it was`, error);
+        await session.detach(this.#retryAfter(workflowId));
+        break;
+      case 'retry':
+        this.#log('warn', `workflow "${workflowId}" (${queue}) is tried again`, error);
+        await session.detach(this.#retryAfter(workflowId));
+        break;
+      case 'failed':
+        this.#log('warn', `workflow "${workflowId}" (${queue}) has failed`, error);
+        break;
+      case 'ended':
+        await session.detach();
+        break;
+      default:
+        break;
+    }
+    if (kind !== 'mismatch' && kind !== 'retry')
+      this.#tries.delete(workflowId);
+  }
+
+  #tries = new Map();                 // workflow id → how often in a row
+
+  // The pause before a workflow is tried again: 1 s, 2 s, …, 1 min.
+  #retryAfter(workflowId) {
+    const n = this.#tries.get(workflowId) ?? 0;
+    this.#tries.set(workflowId, n + 1);
+    return Math.min(retryMax, 1000 * 2 ** n);
+  }
+
+  /**
+   * Take no more workflows, wait for those that run to end or to be suspended,
+   * for `drainTimeout` at most, and close the connections.
+   */
+  async stop({ drainTimeout } = {}) {
+    this.#stopping.abort();
+    await Promise.all([...this.#idle].map((session) => this.#cancel(session)));
+    const limit = new AbortController();
+    pause(toMs(drainTimeout, this.#options.drainTimeout), limit.signal).then(() => {
+      if (limit.signal.aborted)
+        return;
+      for (const [run, session] of this.#runs) {
+        session.sever();
+        run.abandon(new Error('stopped'));
+      }
+    });
+    await this.stopped;
+    limit.abort();
+  }
+
+  // End a session's wait for work. It may just have got some, and then leaves
+  // that, or its next statement is cancelled and the connection closed: the
+  // workflow is due again in both cases.
+  async #cancel(session) {
+    try {
+      await this.#connections.query('SELECT pg_cancel_backend($1)', [session.pid]);
+    } catch {
+      session.sever();
+    }
+  }
+}

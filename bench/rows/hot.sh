@@ -1,61 +1,58 @@
 # One place that all use at once.  Sourced by bench/run.
 
-place[hot]=75
+place[hot]=65
 
 # Milliseconds since some moment.
 now_ms() { date +%s%3N; }
 
-# A body that receives as fast as it can, from its own mailbox.
+# A body that receives as fast as it can, from its own mailbox; of a workflow of
+# its own each time, since it would first replay what the last one has received.
+#   start_hot_body ROUND
 start_hot_body() {
-	sql <<-'SQL' >/dev/null
-		CREATE PROCEDURE hot(input jsonb) LANGUAGE plpgsql AS $$
+	sql <<-SQL >/dev/null
+		CREATE OR REPLACE PROCEDURE hot(input jsonb) LANGUAGE plpgsql AS \$\$
 		DECLARE
 		    got jsonb;
 		BEGIN
 		    LOOP
 		        CALL wf_recv('hot', '1 day', NULL, got);
 		    END LOOP;
-		END $$;
-		SELECT wf_start('wf-hot', 'hot');
+		END \$\$;
+		SELECT wf_start('wf-hot-$1', 'hot');
 	SQL
+	until [ "$(sql -c "SELECT count(*) FROM wf_waiters WHERE workflow_id = 'wf-hot-$1'")" = 1 ]; do
+		sleep 0.01
+	done
 }
-
-# How many messages, or waits, there are.
-#   hot_count CONDITION
-hot_count() { sql -c "SELECT count(*) FROM durable_wf.message WHERE $1"; }
 
 # 32 clients send to one workflow, whose body receives; to a hundred, of which
 # none receives.
 hot_send() {
-	local round side got from each
-	each=$(usually 100 10)
+	local round side got from
 	cat >hot.ours <<-'SQL'
-		SELECT wf_send('wf-hot', :message, 'hot');
+		SELECT wf_send('wf-hot-' || :round, :message, 'hot');
 	SQL
-	start_hot_body
 	for round in $(seq "$rounds"); do
 		for side in $(sides "$round"); do
 			empty_tables
-			got=$(counter receives)
 			if [ "$side" = ours ]; then
-				tps hot.ours -c 32 -t "$each"
-				got=$(($(counter receives) - got))
-				record hot_recv ours "$(awk "BEGIN { print $got * $tps / 32 / $each }")"
+				start_hot_body "$round"
+				got=$(counter receives)
+				tps hot.ours -D round="$round" -c 32 -T "$seconds"
+				record hot_recv ours "$(((($(counter receives) - got)) / seconds))"
 				from=$(now_ms)
-				until [ "$(hot_count "workflow_id = 'wf-hot'")" = 0 ]; do
+				until [ "$(sql -c 'SELECT count(*) FROM durable_wf.message')" = 0 ]; do
 					sleep 0.05
 				done
 				record hot_drain ours $(($(now_ms) - from))
+				sql -c "SELECT wf_cancel('wf-hot-$round')" >/dev/null
 			else
-				tps send.ours -c 32 -t "$each"
+				tps send.ours -c 32 -T "$seconds"
 			fi
 			record hot_send "$side" "$tps"
 		done
 		say "hot: round $round of $rounds of sends"
 	done
-	sql -c "SELECT wf_cancel('wf-hot')" >/dev/null
-	sql -c "DELETE FROM durable_wf.workflow WHERE workflow_id = 'wf-hot'" \
-		-c 'DROP PROCEDURE hot'
 	row hot_send 'wf_send, clients: 32, to one workflow whose body receives' 'to 100 workflows' /s ''
 	value hot_recv '… what the body receives meanwhile' /s ''
 	value hot_drain '… until it has received the rest' ms ''
@@ -75,14 +72,14 @@ hot_key() {
 		for side in $(sides "$round"); do
 			sql -c 'VACUUM durable_wf.event' -c 'VACUUM bench.event' -c CHECKPOINT
 			tps "key.$side" -c 32 -T "$seconds"
-			record_tps hot_key "$side"
+			record hot_key "$side" "$tps"
 		done
 		say "hot: round $round of $rounds of keys"
 	done
 	row hot_key 'wf_set_event, clients: 32, one key' 'upsert of one row' /s ''
 }
 
-# So many sessions wait for one event: from its commit until the last has it.
+# So many sessions wait for one event: from its sending until the last has it.
 # All of them end later, as that takes longer.
 #   hot_event SESSIONS
 hot_event() {
@@ -104,8 +101,8 @@ hot_event() {
 			kill -0 "$job" 2>/dev/null || die 'the sessions do not wait'
 			sleep 0.1
 		done
-		from=$(sql -c "SELECT wf_set_event('event-$1-$round', '1', 'wf-0')" \
-			-c 'SELECT extract(epoch FROM clock_timestamp())' | tail -n 1)
+		from=$(sql -c 'SELECT extract(epoch FROM clock_timestamp())' \
+			-c "SELECT wf_set_event('event-$1-$round', '1', 'wf-0')" | sed -n 1p)
 		wait "$job" || die 'the waiting sessions have failed'
 		job=''
 		# of each client the first transaction; the moment at which it ended
@@ -120,7 +117,7 @@ hot_event() {
 #   hot_broadcast NUMBER
 hot_broadcast() {
 	local round from
-	for round in $(seq "$rounds"); do
+	for round in $(seq $((rounds < 3 ? rounds : 3))); do
 		sql -v n="$1" <<-'SQL' >/dev/null
 			DELETE FROM durable_wf.message WHERE workflow_id LIKE 'hot-%';
 			DELETE FROM durable_wf.workflow WHERE workflow_id LIKE 'hot-%';
@@ -149,17 +146,14 @@ hot_broadcast() {
 # Rates and delays where all meet in one place, at a number and four times it:
 # nothing may grow faster than that.
 bench_hot() {
-	local number rounds=$((rounds < 3 ? rounds : 3))
+	local number
 	hot_send
 	hot_key
-	for number in $(usually '250 1000' '25 100'); do
-		hot_event "$number"
+	for number in 250 1000; do
+		hot_event $number
 	done
 	sql -c 'CREATE ROLE hot NOLOGIN'
-	for number in $(usually '2500 10000' '250 1000'); do
-		hot_broadcast "$number"
+	for number in 2500 10000; do
+		hot_broadcast $number
 	done
-	sql -c "DELETE FROM durable_wf.message WHERE workflow_id LIKE 'hot-%'" \
-		-c "DELETE FROM durable_wf.workflow WHERE workflow_id LIKE 'hot-%'" \
-		-c 'DROP ROLE hot'
 }

@@ -302,6 +302,22 @@ test('calls inside a step are refused, and calls nobody awaits are made', async 
   assert.deepEqual(loose.sent.map(({ message }) => message), [1, 2]);
 });
 
+test('after a mismatch nothing more is sent, whichever call it was', async () => {
+  const first = async (ctx) => {
+    await ctx.setEvent('a', 1);
+    await ctx.recv('go', { timeout: null });
+  };
+  for (const begin of [(ctx) => ctx.setEvent('b', 1), (ctx) => ctx.step('b', () => 1)]) {
+    const workflow = testWorkflow(first);
+    await workflow.run();
+    workflow.journal.pop();
+    await assert.rejects(workflow.run((ctx) => Promise.all([
+      begin(ctx), ctx.recv('x'), ctx.send('x', 1), ctx.send('y', 2)])), ReplayMismatchError);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    assert.deepEqual(workflow.sent, []);
+  }
+});
+
 test('begin anew', async () => {
   const workflow = testWorkflow(async (ctx, n) => {
     await ctx.sleep('1 h');

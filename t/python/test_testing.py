@@ -355,6 +355,26 @@ class Testing(unittest.TestCase):
         self.assertEqual(test.run(), TestOutcome("SUCCESS", 3))
         self.assertEqual(test.now.timestamp(), 4 * 3600)
 
+    def test_nothing_after_mismatch(self):
+        """After a mismatch nothing more is sent, whichever call it was."""
+        async def first(ctx, input):
+            await ctx.set_event("a", 1)
+            await ctx.recv("go", timeout=None)
+
+        for begin in (lambda ctx: ctx.set_event("b", 1)), (lambda ctx: ctx.step("b", lambda: 1)):
+            async def changed(ctx, input, begin=begin):
+                await asyncio.gather(begin(ctx), ctx.send("x", 1), ctx.send("y", 2))
+
+            async def both(changed=changed):
+                test = WorkflowTest(first)
+                await test.run_async()
+                with self.assertRaises(ReplayMismatch):
+                    await test.run_async(changed)
+                await asyncio.sleep(0.01)
+                return test.sent
+
+            self.assertEqual(asyncio.run(both()), [])
+
     def test_replay(self):
         """Changed code against a recorded journal."""
         test = WorkflowTest(checkout, {"sku": "A1"}).send(1, "paid")

@@ -96,11 +96,35 @@ export class Run {
 
   // ----- calls
 
-  // Send something in its turn; nothing when the run is over by then.
+  // Send something in its turn; nothing when the run is over by then. An error
+  // that ends the run does so before the next one's turn.
   #inTurn(task) {
-    const result = this.#tail.then(() => this.#over ? never() : task());
+    const result = this.#tail.then(async () => {
+      if (this.#over)
+        return never();
+      try {
+        return await task();
+      } catch (error) {
+        this.#endsRun(fromServer(error));
+        throw error;
+      }
+    });
     this.#tail = result.catch(() => {});
     return result;
+  }
+
+  // End the run, if that is what an error means whatever call it comes from.
+  #endsRun(error) {
+    const code = error?.code ?? '';
+    if (code === 'WF010')
+      this.#isOver('suspended');
+    else if (isConnectionError(error))
+      this.#isOver('lost', error);
+    else if (code === 'WF004')
+      this.#isOver('mismatch', error);
+    else if (code === 'WF007' || code === 'WF008')
+      this.#isOver('ended', error);
+    return this.#over;
   }
 
   #mayCall(name) {
@@ -222,14 +246,8 @@ export class Run {
   #failed(op, given, toCode) {
     const error = fromServer(given);
     const code = error?.code ?? '';
-    if (code === 'WF010')
-      return this.#isOver('suspended');
-    if (isConnectionError(error))
-      return this.#isOver('lost', error);
-    if (code === 'WF004')
-      return this.#isOver('mismatch', error);
-    if (code === 'WF007' || code === 'WF008')
-      return this.#isOver('ended', error);
+    if (this.#endsRun(error))
+      return undefined;
     if (code === 'WF002' || code === 'WF003') {
       // it may be another workflow that has ended: that is for the code
       this.#inTurn(() => this.#session.hasEnded(this.workflowId)).then(

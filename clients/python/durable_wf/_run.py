@@ -26,8 +26,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Callable, Optional, Union
+from typing import Any, AsyncIterator, Callable, Optional, Union
 
 from . import _ops as ops
 from ._code import AsyncCode, ThreadCode
@@ -207,7 +208,7 @@ class Run:
 
         async def go() -> None:
             try:
-                async with self._lock:
+                async with self._in_turn():
                     await self._session.continue_as_new(text)
                 self._over("continued")
             except Exception as error:
@@ -227,7 +228,7 @@ class Run:
         """Send a call; its result is handed over in its turn."""
         no: Optional[int] = None
         try:
-            async with self._lock:
+            async with self._in_turn():
                 if op.fn == "wf_patched":
                     value = await self._session.call(op, limit)
                     # only runs of the changed code have a step for it
@@ -255,7 +256,7 @@ class Run:
                     future: Any) -> None:
         no: Optional[int] = None
         try:
-            async with self._lock:
+            async with self._in_turn():
                 begun: tuple[int, bool, Optional[str], Any] = await self._session.begin(name)
                 no, done, output, error = begun
                 self._last = begun[0]
@@ -285,7 +286,7 @@ class Run:
             session.pause)
         if error is None:
             try:
-                async with self._lock:
+                async with self._in_turn():
                     saved: Optional[str] = await session.save(name, output)
                 return saved, None
             except Exception as raised:
@@ -293,14 +294,25 @@ class Run:
                 if not code_of(raised).startswith("22"):
                     raise
                 error = raised
-        async with self._lock:
+        async with self._in_turn():
             await session.fail(name, describe(error))
         return None, error
 
-    async def _what_it_means(self, given: Exception, is_step: bool = False) -> Any:
-        """What an error of the server's means: None if it is the end of this run,
-        else the error for the code."""
-        error = from_server(given)
+    @asynccontextmanager
+    async def _in_turn(self) -> AsyncIterator[None]:
+        """The turn of a call; none comes when the run is over. An error that ends the
+        run does so before the next one's turn."""
+        async with self._lock:
+            if self.is_over:
+                raise asyncio.CancelledError()
+            try:
+                yield
+            except Exception as error:
+                self._ends_run(from_server(error))
+                raise
+
+    def _ends_run(self, error: Any) -> bool:
+        """End the run, if that is what an error means whatever call it comes from."""
         code = code_of(error)
         if code == "WF010":
             self._over("suspended")
@@ -310,10 +322,19 @@ class Run:
             self._over("mismatch", error)
         elif code in ("WF007", "WF008"):
             self._over("ended", error)
-        elif code in ("WF002", "WF003"):
+        return self.is_over
+
+    async def _what_it_means(self, given: Exception, is_step: bool = False) -> Any:
+        """What an error of the server's means: None if it is the end of this run,
+        else the error for the code."""
+        error = from_server(given)
+        code = code_of(error)
+        if self._ends_run(error):
+            return None
+        if code in ("WF002", "WF003"):
             # it may be another workflow that has ended: that is for the code
             try:
-                async with self._lock:
+                async with self._in_turn():
                     ended = await self._session.has_ended(self.workflow_id)
             except Exception as other:
                 self._over("lost", other)
@@ -340,7 +361,7 @@ class Run:
 
         async def ask() -> None:
             try:
-                async with self._lock:
+                async with self._in_turn():
                     numbers = await self._session.completions(self.workflow_id)
             except Exception as error:
                 self._over("lost" if is_connection_error(error) else "retry", error)
@@ -407,7 +428,7 @@ class Run:
             if error is None:
                 try:
                     text = None if value is None or value is UNSET else to_json(value)
-                    async with self._lock:
+                    async with self._in_turn():
                         await self._session.complete(text)
                     self._over("completed")
                     return
@@ -416,7 +437,7 @@ class Run:
                             not code_of(raised).startswith("22"):
                         raise
                     error = raised
-            async with self._lock:
+            async with self._in_turn():
                 await self._session.fail_workflow(describe(error))
             self._over("failed", error)
         except Exception as raised:

@@ -278,6 +278,16 @@ dwf_conn_begin_stream(DwfConn *conn, const DwfReply *answer)
 	}
 }
 
+/* Add a part to those that are sent together, unless it is empty */
+static void
+add_part(struct iovec *parts, int *count, const char *text, size_t length)
+{
+	if (length == 0)
+		return;
+	parts[*count].iov_base = unconstify(char *, text);
+	parts[(*count)++].iov_len = length;
+}
+
 /*
  * Send a part of a stream to a reader that is not FULL.  "is_last" ends the
  * answer; then there may be no text.  Returns whether the connection is still
@@ -287,27 +297,22 @@ bool
 dwf_conn_send_stream(DwfConn *conn, const char *text, size_t length,
 					 bool is_last)
 {
-	struct iovec parts[4];
-	char		size[32];
+	struct iovec parts[3];
+	char		size[32] = "";
+	const char *end = "";
 	int			count = 0;
-	bool		is_chunked = !conn->incoming.is_http_1_0;
 	Sent		sent = SENT_ALL;
 
 	/* the chunk: size, text, end; then the last one */
-#define ADD_PART(base, n) \
-	(parts[count].iov_base = unconstify(char *, base), \
-	 parts[count++].iov_len = (n))
-	if (length > 0)
+	if (!conn->incoming.is_http_1_0)
 	{
-		if (is_chunked)
-			ADD_PART((const char *) size,
-					 snprintf(size, sizeof(size), "%zx\r\n", length));
-		ADD_PART(text, length);
-		if (is_chunked)
-			ADD_PART((const char *) "\r\n", 2);
+		if (length > 0)
+			snprintf(size, sizeof(size), "%zx\r\n", length);
+		end = length == 0 ? "0\r\n\r\n" : is_last ? "\r\n0\r\n\r\n" : "\r\n";
 	}
-	if (is_last && is_chunked)
-		ADD_PART((const char *) "0\r\n\r\n", 5);
+	add_part(parts, &count, size, strlen(size));
+	add_part(parts, &count, text, length);
+	add_part(parts, &count, end, strlen(end));
 	if (count > 0)
 		sent = send_parts(conn, parts, count);
 

@@ -81,7 +81,8 @@ fan_out() {
 }
 
 # A row without another side.
-alone() { cells "$1" – "$(median <"$work/$2.ours.samples") $3" – – "$4" –; }
+#   alone WORK KEY UNIT TARGET
+alone() { value "$2" "$1" "$3" "$4"; }
 
 bench_readers() {
 	local http_port node_port node hook rate p50 p99 events fewest waiting waiting_in waiting_out
@@ -91,12 +92,12 @@ bench_readers() {
 	run_job gcc -O2 -Wall -o "$work/http_readers" "$here/http_readers.c"
 	beside beside_held POST "$(path_of "$(sql -c "SELECT url FROM wf_create_webhook('\"manual\"', workflow_id => wf_start('wf-manual'))")")"
 	beside beside_readers GET "$(path_of "$(sql -c "SELECT url FROM wf_create_stream_url('s', wf_start('wf-silent'))")")"
-	row beside_held 'POST, connections: 32, and 10,000 held requests' 'without those' '/s' '>= 0.9'
+	row beside_held 'POST, connections: 32, and 10,000 held requests' 'without those' /s '>= 0.9'
 	alone '… memory of the gateway for each' beside_held.kb kB '<= 8'
-	row beside_readers 'POST, connections: 32, and 10,000 readers of a silent stream' 'without those' '/s' '>= 0.9'
+	row beside_readers 'POST, connections: 32, and 10,000 readers of a silent stream' 'without those' /s '>= 0.9'
 	alone '… memory of the gateway for each' beside_readers.kb kB '<= 8'
 	fan_out
-	alone '1,000 readers of one stream, 100 items/s: delay, p50' fan.p50 ms –
+	alone '1,000 readers of one stream, 100 items/s: delay, p50' fan.p50 ms ''
 	alone '… p99' fan.p99 ms '< 50'
-	alone '… CPU time of the gateway for each second' fan.cpu ms –
+	alone '… CPU time of the gateway for each second' fan.cpu ms ''
 }

@@ -296,6 +296,8 @@ foreach my $way ('terminate', 'kill -9', 'immediate')
 			$guard->query_safe("SELECT pg_advisory_unlock(100 + $point)");
 			next;
 		}
+		# nothing runs before the next locks are taken
+		set('paused', 'on') if $point < $points;
 		if ($way eq 'kill -9')
 		{
 			kill_backend($pid, $guard);
@@ -308,8 +310,8 @@ foreach my $way ('terminate', 'kill -9', 'immediate')
 		}
 		$guard = session();
 		last if $point == $points;
-		# the others may be faster than these locks; that is checked, too
 		$guard->query_safe("SELECT pg_advisory_lock(100 + $_)") foreach $point + 1 .. 5;
+		set('paused', 'off');
 	}
 	$guard->query('SELECT pg_advisory_unlock_all()');
 	suspended($id);

@@ -49,4 +49,6 @@ bench_bodies() {
 	sql -c 'SELECT pg_reload_conf()' >/dev/null
 	row bodies "$bodies bodies that only wait reach their wait" \
 		'suspend_after = 0' '/s' '>= 0.8'
+	rate_row "$bodies bodies that only wait reach their wait, default settings" \
+		"$work/bodies.ours.samples" 1500
 }

@@ -22,18 +22,26 @@ create_workflows() {
 		\set n :n + 1
 		INSERT INTO bench.workflow (workflow_id, owner, body, input)
 		VALUES (:client_id || '-' || :n, 10::oid, 'one_step', '1');
-		UPDATE bench.workflow SET status = 'RUNNING', attempts = attempts + 1,
-		       updated_at = now(), due_at = now() + interval '1 min'
-		 WHERE workflow_id = (SELECT workflow_id FROM bench.workflow
-		                       WHERE workflow_id = :client_id || '-' || :n
-		                         AND status = 'PENDING' FOR UPDATE SKIP LOCKED);
+		WITH due AS (
+		  SELECT workflow_id FROM bench.workflow
+		   WHERE owner::oid = 10 AND due_at <= now() AND body IS NOT NULL
+		     AND finished_at IS NULL AND status <> 'WAITING'
+		   ORDER BY due_at, workflow_id LIMIT 1 FOR UPDATE SKIP LOCKED),
+		claimed AS (
+		  UPDATE bench.workflow w SET status = 'RUNNING', attempts = attempts + 1,
+		         updated_at = now(), due_at = now() + interval '1 min'
+		    FROM due WHERE w.workflow_id = due.workflow_id
+		  RETURNING w.workflow_id)
+		SELECT coalesce(max(workflow_id), '') AS id FROM claimed \gset
 		WITH recorded AS (
 		  INSERT INTO bench.step (workflow_id, step_no, function, name, result,
 		                          started_at, completed_at)
-		  VALUES (:client_id || '-' || :n, 1, 'wf_step', 'step', '{1}', now(), clock_timestamp()))
+		  SELECT workflow_id, 1, 'wf_step', 'step', ARRAY[(SELECT 1)::text],
+		         now(), clock_timestamp()
+		    FROM bench.workflow WHERE workflow_id = :id)
 		UPDATE bench.workflow SET status = 'SUCCESS', output = '1',
 		       updated_at = now(), finished_at = now()
-		 WHERE workflow_id = :client_id || '-' || :n;
+		 WHERE workflow_id = :id;
 	SQL
 }
 

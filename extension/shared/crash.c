@@ -270,19 +270,29 @@ dwf_crash_watch(void)
 	before_shmem_exit(crash_exit, (Datum) 0);
 }
 
-/* This process begins to run a body, whose last crash has been counted */
+/* Forget the crashes of this body: they were counted, or count no more */
 void
-dwf_crash_enter(text *workflow_id)
+dwf_crash_forget(text *workflow_id)
 {
-	uint64		hash = hash_of(workflow_id);
+	uint64		hash;
 
+	if (marks == NULL)
+		return;
+	hash = hash_of(workflow_id);
 	for (int i = 0; i < NOTED_MAX; i++)
 	{
 		uint64		expected = hash;
 
 		(void) pg_atomic_compare_exchange_u64(&marks->noted[i], &expected, 0);
 	}
-	pg_atomic_write_u64(my_mark, hash);
+}
+
+/* This process begins to run a body, whose last crash has been counted */
+void
+dwf_crash_enter(text *workflow_id)
+{
+	dwf_crash_forget(workflow_id);
+	pg_atomic_write_u64(my_mark, hash_of(workflow_id));
 }
 
 /* This process has left the body */

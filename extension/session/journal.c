@@ -346,6 +346,7 @@ dwf_journal_settle_deadline(TimestampTz deadline, bool may_commit)
 	row = make_row(last_no);
 	row.deadline = current_deadline = deadline;
 	dwf_journal_write(&row);
+	dwf_light_commit_tell();
 	return deadline;
 }
 

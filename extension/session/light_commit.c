@@ -16,6 +16,9 @@
  *		anything of it but by a later transaction, which is not quiet, and
  *		whose commit waits (L1).  If it is lost, the next run does the same
  *		again: what it has taken lies in its queue again.
+ *		But a suspension waits, and so does the commit that records the
+ *		deadline of a wait: a wait that others see is on disk, and a crash does
+ *		not start its time anew.
  *	L3	A first claim may be lost with all that the run has done.  Then the
  *		next run is the first again.  The crash was noted (crash.c), and the
  *		next claim counts it.
@@ -82,6 +85,13 @@ void
 dwf_light_commit_end_call(void)
 {
 	call_tells = false;
+}
+
+/* This transaction writes what others are told of, though its call is quiet */
+void
+dwf_light_commit_tell(void)
+{
+	is_told = true;
 }
 
 /*

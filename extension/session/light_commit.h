@@ -12,6 +12,7 @@
 
 extern void dwf_light_commit_begin_call(const char *function);
 extern void dwf_light_commit_end_call(void);
+extern void dwf_light_commit_tell(void);
 extern void dwf_light_commit_note_claim(void);
 extern void dwf_light_commit_before(void);
 extern void dwf_light_commit_end_xact(void);

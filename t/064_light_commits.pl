@@ -111,6 +111,10 @@ $node->poll_query_until('postgres', q{SELECT status = 'ERROR' FROM wf_workflows 
 is(result('kills'), q{ERROR||the workflow's body has crashed 3 times in a row}, 'a body that kills the server is given up');
 is(scalar(lines('kills')), 3, '... after so many runs as any other');
 
+sql(q{SELECT wf_retry('kills')});
+$node->poll_query_until('postgres', q{SELECT status = 'ERROR' FROM wf_workflows WHERE workflow_id = 'kills'});
+is(scalar(lines('kills')), 6, '... and again after wf_retry');
+
 # The same when claims wait, as they do for a while after each crash.
 set('careful_time', '1h');
 start('loose', 'careful_kills', 'kills', qq({"file": "$ledger/careful_kills"}));

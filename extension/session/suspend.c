@@ -35,7 +35,6 @@
 #include "session/body_timeout.h"
 #include "session/journal.h"
 #include "session/journal_open.h"
-#include "session/light_commit.h"
 #include "shared/address.h"
 #include "shared/claim.h"
 #include "shared/executors.h"
@@ -115,7 +114,6 @@ write_suspension(DwfWait *wait)
 
 	/* write the row, and a record in the journal that this call waits */
 	dwf_journal_note_wait();
-	dwf_light_commit_tell();
 	dwf_store_suspend(workflow_id, dwf_journal_step(), wait->keys, wait->nkeys,
 					  wait_id, wait->ends_at);
 	dwf_wait_commit();

@@ -38,6 +38,9 @@
 
 #define RECENT_SIZE		1024	/* a power of two */
 
+/* News that nothing suspended waits for leave some room for those that do */
+#define CALM_BYTES		(DWF_RING_BYTES / 4 * 3)
+
 /* So many news of a commit come before those of commits with many */
 #define FEW				16
 
@@ -231,7 +234,8 @@ dwf_news_put(DwfNewsRing *ring, uint64 hash, bool is_expected, char door,
 	uint32		size = NEWS_HEADER + length;
 
 	/* a commit's first news may take more than the commit's share */
-	if (ring->head - ring->tail + size > DWF_RING_BYTES ||
+	if (ring->head - ring->tail + size >
+		(is_expected ? DWF_RING_BYTES : CALM_BYTES) ||
 		(ring->used > 0 && ring->used + size > ring->share))
 		return false;
 	ring->used += size;

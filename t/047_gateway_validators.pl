@@ -310,5 +310,14 @@ is(join(' ', map { response($_)->{body} } @sockets),
 @sockets = ();
 sql('TRUNCATE durable_wf.message');
 
+# A large body is for a helper, and taken without one where none can be started.
+$node->append_conf('postgresql.conf', 'max_worker_processes = 4');
+$node->restart;
+until_healthy();
+my $large = webhook();
+is(status('POST', $large, 'x' x 100_000), 202, "no helper: a large body, $_") foreach 1, 2;
+is(depth($large), 2, '... is there');
+is(status('POST', webhook(undef, 'passes'), 'x'), 503, '... but no validator runs');
+
 $node->stop;
 done_testing();

@@ -297,7 +297,8 @@ dwf_gateway_main(Datum arg)
 		timeout = dwf_process_shorter(retry_after, answer_after);
 		timeout = dwf_process_shorter(timeout, validate_after);
 		timeout = dwf_process_shorter(timeout, dwf_conn_cut_slow());
-		if (busy || dwf_server_has_more())
+		if (busy || dwf_server_has_more() ||
+			dwf_conn_count(DWF_CONN_READY) > 0)
 			timeout = 0;
 		report(&timeout);
 		sleep_on_events(timeout);

@@ -18,9 +18,11 @@ OBJS := $(patsubst %.c,%.o,$(call find,extension/*.c extension/*/*.c bgworker/*.
 OUR_HEADERS := $(call find,extension/*.h extension/*/*.h bgworker/*.h bgworker/*/*.h)
 
 # The gateway is a library of its own, the only part that needs more than
-# PostgreSQL: libmicrohttpd.  GATEWAY=no leaves it out, GATEWAY=yes insists.
-PKG_CONFIG = pkg-config
-GATEWAY := $(shell $(PKG_CONFIG) --exists libmicrohttpd 2>/dev/null && echo yes || echo absent)
+# PostgreSQL: a parser of HTTP, which is Node's: llhttp, or http-parser, which
+# came before it.  GATEWAY=no leaves it out, GATEWAY=yes insists.
+has_header = $(shell printf '\043include <$(1)>\n' | $(CC) $(CPPFLAGS) -E - >/dev/null 2>&1 && echo yes)
+HTTP_PARSER := $(if $(call has_header,llhttp.h),llhttp,$(if $(call has_header,http_parser.h),http_parser))
+GATEWAY := $(if $(HTTP_PARSER),yes,absent)
 GATEWAY_NAME = $(EXTENSION)_gateway
 GATEWAY_OBJS := $(patsubst %.c,%.o,$(call find,bgworker/gateway/*.c))
 
@@ -49,6 +51,9 @@ TAP_TESTS = 1
 # The server's headers count as system headers, so that a strict compiler
 # speaks of our own code only.
 PG_CPPFLAGS = -isystem $(includedir_server) -I$(top)/extension -I$(top)
+ifeq ($(HTTP_PARSER),llhttp)
+PG_CPPFLAGS += -DDWF_LLHTTP
+endif
 ifdef DEV
 PG_CFLAGS = -DUSE_ASSERT_CHECKING -Wall -Wextra -Werror
 endif
@@ -70,7 +75,7 @@ ifeq ($(GATEWAY),yes)
 all: $(GATEWAY_NAME)$(DLSUFFIX)
 
 $(GATEWAY_NAME)$(DLSUFFIX): $(GATEWAY_OBJS)
-	$(CC) $(CFLAGS) $(GATEWAY_OBJS) $(LDFLAGS) $(LDFLAGS_SL) -shared -o $@ -lmicrohttpd
+	$(CC) $(CFLAGS) $(GATEWAY_OBJS) $(LDFLAGS) $(LDFLAGS_SL) -shared -o $@ -l$(HTTP_PARSER)
 
 install: install-gateway
 install-gateway: $(GATEWAY_NAME)$(DLSUFFIX) installdirs
@@ -83,7 +88,7 @@ endif
 ifeq ($(GATEWAY),absent)
 all: no-gateway
 no-gateway:
-	@echo 'NOTICE: the HTTP gateway is not built, since libmicrohttpd is not there (Debian: libmicrohttpd-dev)'
+	@echo 'NOTICE: the HTTP gateway is not built, since neither llhttp nor http-parser is there (Debian: libllhttp-dev or libhttp-parser-dev)'
 endif
 
 $(FLAGS_STAMP): FORCE

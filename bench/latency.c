@@ -3,12 +3,21 @@
  * latency.c
  *	  How long after a commit has a blocked receiver the message in hand?
  *
- *	latency recv   SAMPLES    sender wf_send, receiver blocked in wf_recv
- *	latency listen SAMPLES    sender INSERT and pg_notify, receiver LISTENs,
- *							  sleeps on its socket, and then fetches
+ *	latency recv         SAMPLES	sender wf_send, receiver blocked in wf_recv
+ *	latency listen       SAMPLES	sender INSERT and pg_notify, receiver
+ *									LISTENs, sleeps on its socket, and then
+ *									fetches
+ *	latency event        SAMPLES	sender wf_set_event with a new key, receiver
+ *									blocked in wf_get_event
+ *	latency event-listen SAMPLES	as listen; the fetch is a SELECT by that key
+ *	latency stream		 SAMPLES	sender wf_write_stream, receiver blocked in
+ *									wf_read_stream
+ *	latency stream-listen SAMPLES	as listen; the fetch is a SELECT of what
+ *									comes after the last item
  *
- * Prints the median and the 99th percentile in microseconds.  Connects as
- * the environment says (PGHOST and so on).
+ * Prints the median and the 99th percentile in microseconds, and then a line
+ * for each of several percentiles.  Connects as the environment says (PGHOST
+ * and so on).
  *
  * Each sample, the same on both sides:
  *
@@ -43,6 +52,7 @@ typedef struct Side
 	const char *subscribe;		/* receiver, once; NULL: nothing */
 	const char *send;			/* sender; $1 is the payload */
 	const char *receive;		/* receiver; returns the payload */
+	bool		asks;			/* has receive the parameter $1, too? */
 } Side;
 
 static const Side sides[] = {
@@ -61,6 +71,39 @@ static const Side sides[] = {
 		" (SELECT ctid FROM bench.message WHERE workflow_id = 'wf-latency'"
 		" AND door = 'd' AND key = '' ORDER BY message_id LIMIT 1"
 		" FOR UPDATE SKIP LOCKED) RETURNING payload"
+	},
+	{
+		"event", NULL,
+		"SELECT wf_set_event('key ' || $1, to_jsonb($1::int), 'wf-latency')",
+		"SELECT wf_get_event('wf-latency', 'key ' || $1)",
+		true
+	},
+	{
+		"event-listen", "LISTEN bench",
+		"INSERT INTO bench.event (workflow_id, key, value)"
+		" VALUES ('wf-latency', 'key ' || $1, to_jsonb($1::int))"
+		" ON CONFLICT (workflow_id, key) DO UPDATE SET value = EXCLUDED.value,"
+		" updated_at = EXCLUDED.updated_at"
+		" RETURNING pg_notify('bench', workflow_id)",
+		"SELECT value FROM bench.event"
+		" WHERE workflow_id = 'wf-latency' AND key = 'key ' || $1",
+		true
+	},
+	{
+		"stream", NULL,
+		"SELECT wf_write_stream('s', to_jsonb($1::int), 'wf-latency')",
+		"SELECT value FROM wf_read_stream('wf-latency', 's', $1::bigint)",
+		true
+	},
+	{
+		"stream-listen", "LISTEN bench",
+		"INSERT INTO bench.stream_item (workflow_id, stream, item_no, value)"
+		" VALUES ('wf-latency', 's', nextval('bench.item_no_seq'),"
+		" to_jsonb($1::int)) RETURNING pg_notify('bench', workflow_id)",
+		"SELECT value FROM bench.stream_item"
+		" WHERE workflow_id = 'wf-latency' AND stream = 's'"
+		" AND item_no > $1::bigint ORDER BY item_no LIMIT 100",
+		true
 	}
 };
 
@@ -150,11 +193,13 @@ receiver_main(void *arg)
 	for (int i = 0; i < samples; i++)
 	{
 		PGresult   *result;
+		char		number[16];
 
+		snprintf(number, sizeof(number), "%d", i);
 		sem_post(&about_to_wait);
 		if (side->subscribe)
 			wait_for_notification(conn);
-		result = execute(conn, NULL);
+		result = execute(conn, side->asks ? number : NULL);
 		if (PQntuples(result) != 1 || atoi(PQgetvalue(result, 0, 0)) != i)
 		{
 			fprintf(stderr, "latency: message %d has not come\n", i);
@@ -208,7 +253,7 @@ main(int argc, char **argv)
 			side = &sides[i];
 	if (side == NULL || (samples = atoi(argv[2])) < 1)
 	{
-		fprintf(stderr, "usage: latency {recv|listen} SAMPLES\n");
+		fprintf(stderr, "usage: latency {recv|event|stream|listen|event-listen|stream-listen} SAMPLES\n");
 		return 2;
 	}
 
@@ -232,6 +277,8 @@ main(int argc, char **argv)
 	qsort(latencies, samples, sizeof(double), compare);
 	printf("%.1f %.1f\n", latencies[samples / 2],
 		   latencies[(int) (samples * 0.99)]);
+	for (int i = 0; i < 100; i += i < 90 ? 5 : 1)
+		printf("%d %.1f\n", i, latencies[samples * i / 100]);
 	PQfinish(receiver);
 	PQfinish(sender);
 	return 0;

@@ -1,5 +1,5 @@
-# What all rows share: a server, the two sides' scripts, samples, the table.
-# Sourced by bench/run, whose settings it uses: rounds, seconds, here.
+# What all rows share: a server, the two sides' scripts, probes.  Sourced by
+# bench/run, whose settings it uses: rounds, seconds, here.
 
 # ------------------------------------------------------------------- server
 
@@ -7,7 +7,8 @@
 unset "${!PG@}"
 
 job=''
-base=${DWF_WORK:-$(mkdir -p ../.build && mktemp -d "${here%/*}/.build/bench.XXXXXX")}
+base=${DWF_WORK:-${here%/*}/.build/bench}			# for what stays
+mkdir -p "$base"
 work=$(mktemp -d "$base/run.XXXXXX")
 sockets=$(mktemp -d "${TMPDIR:-/tmp}/dwf.XXXXXX")	# a socket's path is short
 
@@ -23,7 +24,6 @@ leave() {
 		pg_ctl -D "$work/data" -m immediate -w stop >"$work/stop" 2>&1 ||
 		cat "$work/stop" >&2
 	rm -rf "$sockets" "$work"
-	[ -n "${DWF_WORK:-}" ] || rm -rf "$base"
 	exit $status
 }
 trap leave EXIT
@@ -84,6 +84,8 @@ create_tables() {
 		  FROM pg_class
 		 WHERE oid = 'durable_wf.message'::regclass AND reloptions IS NOT NULL
 		\gexec
+		CREATE TABLE bench.event (LIKE durable_wf.event INCLUDING ALL);
+		ALTER TABLE bench.event SET (fillfactor = 85);
 
 		CREATE FUNCTION bench.expect(message jsonb, want int) RETURNS void
 		LANGUAGE plpgsql AS $$
@@ -143,6 +145,16 @@ write_scripts() {
 		    ORDER BY message_id LIMIT 1000 FOR UPDATE SKIP LOCKED));
 	SQL
 
+	cat >thousand.ours <<-'SQL'
+		SELECT count(wf_send('wf-' || n % 100, jsonb_build_object('n', n)))
+		  FROM generate_series(1, 1000) n;
+	SQL
+	cat >thousand.theirs <<-'SQL'
+		INSERT INTO bench.message (message_id, workflow_id, door, key, payload)
+		SELECT nextval('bench.message_id_seq'), 'wf-' || n % 100, 'd', '',
+		       jsonb_build_object('n', n)
+		  FROM generate_series(1, 1000) n;
+	SQL
 	cat >many.ours <<-'SQL'
 		SELECT cardinality(wf_send_many(
 		  ARRAY (SELECT 'wf-' || n % 100 FROM generate_series(1, 100000) n),
@@ -161,6 +173,31 @@ write_scripts() {
 		echo "UPDATE bench.events_$side SET cents = cents + 1;" >"event.$side"
 	done
 
+	cat >set_event.ours <<-'SQL'
+		\set n random(0, 99)
+		\set k random(0, 99)
+		SELECT wf_set_event('key ' || :k, :message, 'wf-' || :n);
+	SQL
+	cat >set_event.theirs <<-'SQL'
+		\set n random(0, 99)
+		\set k random(0, 99)
+		INSERT INTO bench.event (workflow_id, key, value)
+		VALUES ('wf-' || :n, 'key ' || :k, :message)
+		ON CONFLICT (workflow_id, key) DO UPDATE
+		SET value = EXCLUDED.value, updated_at = EXCLUDED.updated_at;
+	SQL
+	cat >get_event.ours <<-'SQL'
+		\set n random(0, 99)
+		\set k random(0, 99)
+		SELECT wf_get_event('wf-' || :n, 'key ' || :k);
+	SQL
+	cat >get_event.theirs <<-'SQL'
+		\set n random(0, 99)
+		\set k random(0, 99)
+		SELECT value FROM bench.event
+		 WHERE workflow_id = 'wf-' || :n AND key = 'key ' || :k;
+	SQL
+
 	cat >idle <<-'SQL'
 		SELECT wf_recv(NULL, NULL, 'wf-' || :client_id % 100);
 	SQL
@@ -177,54 +214,52 @@ write_scripts() {
 	SQL
 }
 
-# Run a script with pgbench; leave transactions per second in $tps.
+# Run a script with pgbench; leave transactions per second in $tps, and in
+# $cpu how many microseconds of CPU the server took for each.
 #   tps SCRIPT PGBENCH-OPTION...
 tps() {
+	local before
+	before=$(server_cpu)
 	run_job pgbench -n -M prepared -j 2 -D n=0 \
 		-D message='{"order": 42, "state": "paid"}' -f "$@"
 	tps=$(sed -n 's/^tps = \([0-9.]*\).*/\1/p' "$work/out")
+	cpu=$(($(server_cpu) - before))
+	cpu=$(awk "BEGIN { print $cpu / $(processed) }")
 }
 
-# ------------------------------------------------------ samples and the table
-
-# The two sides, in an order that changes from round to round.
-sides() {
-	if (($1 % 2)); then echo ours theirs; else echo theirs ours; fi
+# How many transactions the last pgbench has made.
+processed() {
+	sed -n 's,.*actually processed: \([0-9]*\).*,\1,p' "$work/out"
 }
 
-# Keep a number.  Line n of a row's two files is round n of the two sides.
-#   record ROW SIDE NUMBER
-record() { echo "$3" >>"$work/$1.$2.samples"; }
+# ------------------------------------------------------------------- probes
 
-# The median of the numbers on standard input.
-median() {
-	sort -g | awk '{ v[NR] = $1 }
-		END { print (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 }'
+# CPU time of the whole server so far, in microseconds: of its processes, and
+# of those that have ended, whose time the postmaster has (in units of 10 ms).
+server_cpu() {
+	local postmaster children again='' us
+	read -r postmaster <"$work/data/postmaster.pid"
+	children=$(cat "/proc/$postmaster/task/$postmaster/children")
+	# no process may end between the two looks at it
+	until [ "$again" = "$children" ]; do
+		[ -z "$again" ] || children=$again
+		us=$(cat /proc/$postmaster/schedstat \
+			${children:+$(printf '/proc/%s/schedstat ' $children)} \
+			"/proc/$postmaster/stat" 2>/dev/null |
+			awk -v hz="$(getconf CLK_TCK)" 'NF > 3 { us += ($16 + $17) * 1e6 / hz; next }
+				{ us += $1 / 1000 } END { printf "%.0f\n", us }') || true
+		again=$(cat "/proc/$postmaster/task/$postmaster/children")
+	done
+	echo "$us"
 }
 
-# Print a line of the table.
-cells() { printf '| %s | %s | %s | %s | %s | %s | %s |\n' "$@"; }
-
-# Print a row from its samples; the ratio is taken round by round.
-#   row ROW WORK AGAINST UNIT TARGET, which is like '>= 0.95', or empty
-row() {
-	local ours=$work/$1.ours.samples theirs=$work/$1.theirs.samples
-	local unit=$4 operator limit ratio low high met='–'
-	read -r operator limit <<<"$5"
-	paste "$ours" "$theirs" | awk '{ print $1 / $2 }' | sort -g >"$work/ratios"
-	ratio=$(median <"$work/ratios")
-	low=$(head -n 1 "$work/ratios")
-	high=$(tail -n 1 "$work/ratios")
-	if [ -n "$operator" ]; then
-		met=$(awk "BEGIN { print ($ratio $operator $limit) ? \"yes\" : \"no\" }")
-	fi
-	cells "$2" "$3" "$(format "$(median <"$ours")") $unit" \
-		"$(format "$(median <"$theirs")") $unit" \
-		"$(printf '%.2f (%.2f..%.2f)' "$ratio" "$low" "$high")" "${5:-–}" "$met"
+# CPU time of our own processes in a database so far, in microseconds.
+our_cpu() {
+	sql -d postgres -c "SELECT pid FROM pg_stat_activity
+		WHERE datname = '$1' AND backend_type LIKE 'durable_wf%'" |
+		sed 's,.*,/proc/&/schedstat,' |
+		xargs awk '{ us += $1 / 1000 } END { printf "%.0f\n", us }'
 }
-
-# A number for people: no decimals when it is large.
-format() { awk "BEGIN { printf ($1 < 100 ? \"%.3g\" : \"%.0f\"), $1 }"; }
 
 # Milliseconds that the disk takes to make 8 kB durable.
 probe_disk() {
@@ -236,24 +271,31 @@ probe_disk() {
 
 # ------------------------------------------------------------ for several rows
 
-# Compile a program that stands here.
+# Compile a program that stands here, or elsewhere below.
+#   compile NAME [FILE]
 compile() {
 	run_job gcc -O2 -Wall -I"$(pg_config --includedir)" \
-		-I/usr/include/postgresql -o "$work/$1" "$here/$1.c" \
+		-I/usr/include/postgresql -o "$work/$1" "$here/${2:-$1.c}" \
 		-L"$(pg_config --libdir)" -lpq -pthread
 }
 
-# Put messages into the mailbox of one workflow, and the same elsewhere.
+# Put messages into the mailbox of one workflow, and the same elsewhere; or on
+# one side only.
+#   fill_mailboxes NUMBER [SIDE]
 fill_mailboxes() {
+	local ours=$1 theirs=$1
+	[ "${2:-ours}" = ours ] || ours=0
+	[ "${2:-theirs}" = theirs ] || theirs=0
 	empty_tables
-	sql -v count="$1" <<-'SQL' >/dev/null
+	sql -v ours="$ours" -v theirs="$theirs" <<-'SQL' >/dev/null
 		SELECT cardinality(wf_send_many(array_agg('wf-0'::text), array_agg(p)))
 		  FROM (SELECT jsonb_build_object('n', n)
-		          FROM generate_series(1, :count) n) AS x (p);
+		          FROM generate_series(1, :ours) n) AS x (p)
+		HAVING count(*) > 0;
 		INSERT INTO bench.message (message_id, workflow_id, door, key, payload)
 		SELECT nextval('bench.message_id_seq'), 'wf-0', 'd', '',
 		       jsonb_build_object('n', n)
-		  FROM generate_series(1, :count) n;
+		  FROM generate_series(1, :theirs) n;
 		VACUUM ANALYZE durable_wf.message;
 		VACUUM ANALYZE bench.message;
 		CHECKPOINT;
@@ -262,16 +304,6 @@ fill_mailboxes() {
 
 # A counter of wf_stat, or a sum of some, all doors together.
 counter() { sql -c "SELECT sum($1) FROM wf_stat"; }
-
-# Print a row about waiters whose target is 0.
-zero() { zero_of "1,000 blocked waiters, idle for $idle_seconds s: $1" "$2"; }
-
-# Print a row whose target is 0.
-zero_of() {
-	local met=no
-	[ "$2" != 0 ] || met=yes
-	cells "$1" – "$2" – – 0 $met
-}
 
 # Restart the server, with what is to be in its environment.
 restart_server() {

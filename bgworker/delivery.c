@@ -17,6 +17,8 @@
  */
 #include "bgworker/delivery.h"
 
+#include "commands/dbcommands.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -142,6 +144,21 @@ typedef struct Outcome
 	bool		is_left;		/* something that has is still in its queue */
 } Outcome;
 
+/* Objects from before 0.4.0 count no deliveries: say so, once */
+static void
+say_not_counted(void)
+{
+	static bool said = false;
+
+	if (said)
+		return;
+	said = true;
+	ereport(LOG,
+			(errmsg("durable_wf.max_deliveries has no effect in database \"%s\" yet",
+					get_database_name(MyDatabaseId)),
+			 errhint("Use ALTER EXTENSION durable_wf UPDATE.")));
+}
+
 /*
  * A piece of work: count the batch, move what has reached the limit.  The
  * argument takes the outcome.
@@ -154,9 +171,11 @@ count_batch(void *argument)
 	bool		must_look = look_at <= GetCurrentTimestamp();
 
 	outcome->looked = must_look;
-	/* objects from before 0.4.0 count no deliveries */
 	if (!OidIsValid(dwf_catalog_find_relation("delivery")))
+	{
+		say_not_counted();
 		return;
+	}
 
 	if (length > 0)
 	{

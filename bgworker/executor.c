@@ -9,6 +9,7 @@
  *	end			the body has returned: SUCCESS; it has raised an error: ERROR;
  *				it was suspended, and has written that itself: nothing
  *	discard		everything that the body may have left in the session
+ *				(discard.c)
  *
  * A workflow whose process has died is RUNNING and claimed by no process.  It
  * is run again, later each time; if its body crashes (crash.c) and gets no
@@ -21,10 +22,11 @@
 #include "bgworker/launcher.h"
 
 #include "access/xact.h"
-#include "commands/async.h"
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "nodes/parsenodes.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -33,8 +35,8 @@
 #include "tcop/tcopprot.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/jsonb.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
 #include "utils/snapmgr.h"
@@ -46,145 +48,58 @@
 #include "base/process_settings.h"
 #include "base/settings.h"
 #include "base/texts.h"
+#include "bgworker/discard.h"
+#include "bgworker/shown.h"
 #include "session/body_timeout.h"
 #include "session/guard.h"
 #include "session/journal.h"
+#include "session/kept_plans.h"
 #include "session/wait.h"
+#include "shared/address.h"
 #include "shared/claim.h"
 #include "shared/crash.h"
 #include "shared/executors.h"
 #include "shared/waiter.h"
+#include "store/probe.h"
 #include "store/statement.h"
 #include "store/store.h"
 #include "workflow/attach.h"
 #include "workflow/body.h"
 
-/* The role whose bodies are run here */
+/* The role whose bodies are run here, and where its work comes to */
 static Oid	role;
-
-/* The claimed workflow, in TopMemoryContext; NULL: none is claimed */
-static text *claimed = NULL;
-
-/* ----- what the log and pg_stat_activity show ----- */
-
-/* How the log calls the workflow that is executed; in TopMemoryContext */
-static char *shown_as = NULL;
-
-/* Error context callback: the workflow that runs here causes a message */
-static void
-show_workflow(void *arg)
-{
-	(void) arg;
-	if (shown_as)
-		errcontext("%s", shown_as);
-}
-
-/* Show the claimed workflow in all messages, until end_showing() */
-static void
-begin_showing(ErrorContextCallback *frame)
-{
-	char	   *name = psprintf("workflow \"%s\"", text_to_cstring(claimed));
-
-	shown_as = MemoryContextStrdup(TopMemoryContext, name);
-	frame->callback = show_workflow;
-	frame->arg = NULL;
-	frame->previous = error_context_stack;
-	error_context_stack = frame;
-}
-
-/* The claimed workflow is left */
-static void
-end_showing(const ErrorContextCallback *frame)
-{
-	error_context_stack = frame->previous;
-	pfree(shown_as);
-	shown_as = NULL;
-}
-
-/*
- * An error's context without the line of show_workflow(), which is the last
- * one, for the row of that workflow
- */
-static char *
-context_in_workflow(const ErrorData *error)
-{
-	char	   *context = pstrdup(error->context ? error->context : "");
-	char	   *last = strrchr(context, '\n');
-
-	last = last ? last + 1 : context;
-	if (shown_as && strcmp(last, shown_as) == 0)
-		*(last > context ? last - 1 : last) = '\0';
-	return context;
-}
-
-/* Show in pg_stat_activity that a statement is run, and for which workflow */
-static void
-report_statement(const char *sql)
-{
-	char	   *shown = shown_as ? psprintf("%s: %s", shown_as, sql) : NULL;
-
-	pgstat_report_activity(STATE_RUNNING, shown ? shown : sql);
-	if (shown)
-		pfree(shown);
-}
-
-/*
- * Run one statement as if a client had sent it, so that it may commit inside.
- * Outside of a transaction.  Raises what it raises.
- */
-static void
-execute_statement(const char *sql)
-{
-	List	   *parsed;
-	RawStmt    *statement;
-	List	   *analyzed;
-	List	   *planned;
-	Portal		portal;
-	QueryCompletion completion;
-	DestReceiver *receiver = CreateDestReceiver(DestNone);
-
-	/* plan it, in a transaction that the portal goes on with */
-	debug_query_string = sql;
-	report_statement(sql);
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	MemoryContextSwitchTo(MessageContext);
-
-	parsed = pg_parse_query(sql);
-	Assert(list_length(parsed) == 1);
-	PushActiveSnapshot(GetTransactionSnapshot());
-	statement = linitial_node(RawStmt, parsed);
-	analyzed = pg_analyze_and_rewrite_fixedparams(statement, sql, NULL, 0,
-												  NULL);
-	planned = pg_plan_queries(analyzed, sql, CURSOR_OPT_PARALLEL_OK, NULL);
-	PopActiveSnapshot();
-
-	/* run it as the active portal */
-	portal = CreatePortal("", true, true);
-	portal->visible = false;
-	PortalDefineQuery(portal, NULL, sql,
-					  CreateCommandTag(statement->stmt),
-					  planned, NULL);
-	PortalStart(portal, NULL, 0, InvalidSnapshot);
-	(void) DWF_PORTAL_RUN(portal, receiver, &completion);
-	receiver->rDestroy(receiver);
-	PortalDrop(portal, false);
-	CommitTransactionCommand();
-
-	/* report and forget it */
-	MemoryContextReset(MessageContext);
-	debug_query_string = NULL;
-	pgstat_report_stat(false);
-	pgstat_report_activity(STATE_IDLE, NULL);
-}
+static uint64 work_hash;
 
 /* ----- finding work ----- */
 
 /* Memory for finding work; reset when a body was claimed, or none was */
 static MemoryContext work_context;
 
-/* More of this role's work was due when it was claimed, by a hint */
+/* Memory for a claim and its run; reset when the next one is looked for */
+static MemoryContext claim_context;
+
+/* The claimed workflow, NULL if there is none, and what its run needs */
+static text *claimed = NULL;
+static DwfClaimed claim;
+
+/* More of this role's work was due when it was claimed, by a hint, or then */
 static bool more_is_due = false;
+static TimestampTz more_is_later = DT_NOEND;
+
+/* A body was run since the session was last discarded */
+static bool must_discard = false;
+
+/* Claim a body, as dwf_attach_body() does */
+static bool
+claim_body(text *workflow_id, bool *held)
+{
+	MemoryContext old = MemoryContextSwitchTo(claim_context);
+
+	if (dwf_attach_body(workflow_id, role, &claim, held))
+		claimed = dwf_texts_copy(workflow_id);
+	MemoryContextSwitchTo(old);
+	return claimed != NULL;
+}
 
 /*
  * Look for work, for the wait in claim_work(): claim the oldest workflow that
@@ -199,7 +114,8 @@ look_for_body(DwfWait *wait)
 	bool		is_gone;
 
 	/* do bodies of this role run at all? */
-	(void) dwf_process_reload();
+	if (dwf_process_reload())
+		dwf_kept_plans_reset();
 	if (dwf_setting_paused || dwf_body_refusal(role, &is_gone) != NULL)
 		return true;
 
@@ -209,10 +125,10 @@ look_for_body(DwfWait *wait)
 		bool		held;
 
 		CHECK_FOR_INTERRUPTS();
-		if (dwf_attach_pass(search.workflow_id, role, &held))
+		if (claim_body(search.workflow_id, &held))
 		{
-			claimed = dwf_texts_copy_to_top(search.workflow_id);
 			more_is_due = search.more;
+			more_is_later = search.later;
 			return true;
 		}
 		if (held)
@@ -238,13 +154,20 @@ claim_work(void)
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 
+	/* discard what the last body has left */
+	if (must_discard)
+		dwf_discard_session();
+	must_discard = false;
+
 	/* the wait's memory outlives the transactions in it */
+	MemoryContextReset(claim_context);
 	MemoryContextSwitchTo(work_context);
 
 	/* the address that stands for work of this role */
 	key.is_aid = true;			/* wf_waiters does not show it */
 	key.address.door = DWF_DOOR_WORK;
 	key.address.key = cstring_to_text(psprintf("%u", role));
+	work_hash = dwf_address_hash(&key.address);
 
 	/* wait there, looking for work at each wake */
 	dwf_wait_init_for_process(&wait, "durable_wf executor", role);
@@ -264,93 +187,134 @@ claim_work(void)
 
 /* ----- running it ----- */
 
+/* The CALL of a procedure with one argument, as the planner would make it */
+static PlannedStmt *
+plan_call(Oid procedure, DwfValue input)
+{
+	CallStmt   *call = makeNode(CallStmt);
+	PlannedStmt *plan = makeNode(PlannedStmt);
+	Const	   *argument = makeConst(JSONBOID, -1, InvalidOid, -1, input.value,
+									 input.isnull, false);
+
+	call->funcexpr = makeFuncExpr(procedure, get_func_rettype(procedure),
+								  list_make1(argument), InvalidOid,
+								  InvalidOid, COERCE_EXPLICIT_CALL);
+	plan->commandType = CMD_UTILITY;
+	plan->canSetTag = true;
+	plan->utilityStmt = (Node *) call;
+	return plan;
+}
+
 /*
- * The CALL of the claimed workflow's body; NULL if the workflow has ended, or
- * if its body has crashed too often, which ends it as ERROR.  Inside a
- * transaction.
+ * CALL the claimed workflow's body as if a client had sent the statement
+ * "sql", so that it may commit inside.  Returns false, and does not, if the
+ * workflow has ended since it was claimed or has another owner.  Outside of a
+ * transaction.  Raises what the body raises, or 42883 if there is none.
  */
+static bool
+execute_call(const char *sql)
+{
+	PlannedStmt *plan = NULL;
+
+	/* make the plan, in a transaction that the portal goes on with */
+	debug_query_string = sql;
+	dwf_shown_statement(sql);
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	MemoryContextSwitchTo(MessageContext);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (dwf_probe_accepts_now(claimed, role))
+		plan = plan_call(dwf_body_check(claim.body), claim.input);
+	PopActiveSnapshot();
+
+	/* run it as the active portal */
+	if (plan)
+	{
+		Portal		portal = CreatePortal("", true, true);
+		DestReceiver *receiver = CreateDestReceiver(DestNone);
+		QueryCompletion completion;
+
+		portal->visible = false;
+		PortalDefineQuery(portal, NULL, sql, CMDTAG_CALL, list_make1(plan),
+						  NULL);
+		PortalStart(portal, NULL, 0, InvalidSnapshot);
+		(void) DWF_PORTAL_RUN(portal, receiver, &completion);
+		receiver->rDestroy(receiver);
+		PortalDrop(portal, false);
+	}
+	CommitTransactionCommand();
+
+	/* report and forget it */
+	MemoryContextReset(MessageContext);
+	debug_query_string = NULL;
+	pgstat_report_stat(false);
+	pgstat_report_activity(STATE_IDLE, NULL);
+	return plan != NULL;
+}
+
+/* The CALL of the claimed body, as logs and statistics show it */
 static char *
 make_call(void)
 {
-	text	   *body;
-	DwfValue	input;
-	int			attempts;
+	MemoryContext old = MemoryContextSwitchTo(claim_context);
 	StringInfoData sql;
 
-	if (!dwf_store_body(claimed, &body, &input, &attempts))
-		return NULL;
-	if (attempts > dwf_setting_max_attempts)
-	{
-		(void) dwf_store_fail(claimed,
-							  psprintf("the workflow's body has crashed %d times in a row",
-									   attempts - 1), NULL, NULL);
-		return NULL;
-	}
-
-	/* write the statement */
-	if (attempts > 1)
-		dwf_journal_note_crash();
-	dwf_body_check(body);
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "CALL %s(", text_to_cstring(body));
-	if (input.isnull)
+	appendStringInfo(&sql, "CALL %s(", text_to_cstring(claim.body));
+	if (claim.input.isnull)
 		appendStringInfoString(&sql, "NULL");
 	else
 	{
-		Datum		json = DirectFunctionCall1(jsonb_out, input.value);
+		Datum		json = DirectFunctionCall1(jsonb_out, claim.input.value);
 
 		appendStringInfoString(&sql,
 							   quote_literal_cstr(DatumGetCString(json)));
 	}
 	appendStringInfoString(&sql, "::pg_catalog.jsonb)");
-	return MemoryContextStrdup(TopMemoryContext, sql.data);
+	MemoryContextSwitchTo(old);
+	return sql.data;
+}
+
+/* The body has crashed too often: end the workflow as ERROR */
+static void
+give_up(void)
+{
+	dwf_crash_enter(claimed);	/* which forgets the last crash */
+	dwf_crash_leave();
+	dwf_process_begin();
+	(void) dwf_store_fail(claimed,
+						  psprintf("the workflow's body has crashed %d times in a row",
+								   claim.attempts - 1), NULL, NULL);
+	dwf_process_commit();
 }
 
 /*
- * Run the body; raises what it raises.  From dwf_claim_set_body(true) on a
+ * Run the body, and return true if it has returned; false if it was not to be
+ * run any more.  Raises what it raises.  From dwf_claim_set_body(true) on a
  * cancel of the workflow interrupts this process; a cancel that has committed
- * before is seen by make_call(), whose snapshot is later.
+ * before is seen by execute_call(), whose snapshot is later.
  */
-static void
+static bool
 run_body(void)
 {
-	char	   *call;
+	ErrorContextCallback frame;
+	bool		was_run;
 
-	/* mark the run, then read the workflow */
+	/* mark the run, then look whether the workflow has ended */
 	dwf_crash_enter(claimed);
 	dwf_claim_set_body(true);
-	dwf_process_begin();
-	call = make_call();
-	dwf_process_commit();
+	if (claim.attempts > 1)
+		dwf_journal_note_crash();
 
 	/* CALL the body, watched */
-	if (call)
-	{
-		ErrorContextCallback frame;
-
-		dwf_body_timeout_start();
-		dwf_guard_begin(&frame);
-		execute_statement(call);
-		dwf_guard_end(&frame, claimed);
-		dwf_body_timeout_stop();
-		pfree(call);
-	}
+	dwf_body_timeout_start();
+	dwf_guard_begin(&frame);
+	was_run = execute_call(make_call());
+	dwf_guard_end(&frame, claimed);
+	dwf_body_timeout_stop();
 	dwf_claim_set_body(false);
 	dwf_crash_leave();
-}
-
-/*
- * Reset the settings that the body has left (read only, a lock_timeout, ...),
- * so that the end of the workflow can be written.  Without a snapshot: the
- * body may have set DEFERRABLE, with which to take one could block.  DISCARD
- * ALL follows later.
- */
-static void
-reset_settings(void)
-{
-	StartTransactionCommand();
-	ResetAllOptions();
-	CommitTransactionCommand();
+	return was_run;
 }
 
 /*
@@ -401,7 +365,7 @@ describe_error(const ErrorData *error)
 		appendStringInfo(&text, "DETAIL:  %s\n", error->detail);
 	if (error->hint)
 		appendStringInfo(&text, "HINT:  %s\n", error->hint);
-	appendStringInfoString(&text, context_in_workflow(error));
+	appendStringInfoString(&text, dwf_shown_error_context(error));
 	return text.data;
 }
 
@@ -436,9 +400,8 @@ fail(const ErrorData *error, bool was_interrupted)
 }
 
 /*
- * Run the claimed workflow to its end or its suspension, give the claim back,
- * and discard what the body has left.  Raises only if the end cannot be
- * written.
+ * Run the claimed workflow to its end or its suspension, and give the claim
+ * back.  Raises only if the end cannot be written.
  */
 static void
 run_claimed(void)
@@ -448,12 +411,18 @@ run_claimed(void)
 	volatile bool was_interrupted = false;
 	ErrorContextCallback frame;
 
-	begin_showing(&frame);
+	dwf_shown_begin(&frame, claimed);
 	PG_TRY();
 	{
-		run_body();
-		reset_settings();
-		succeed();
+		bool		has_returned = false;
+
+		if (claim.attempts > dwf_setting_max_attempts)
+			give_up();
+		else
+			has_returned = run_body();
+		dwf_discard_settings();
+		if (has_returned)
+			succeed();
 	}
 	PG_CATCH();
 	{
@@ -467,6 +436,8 @@ run_claimed(void)
 		AbortCurrentTransaction();
 		PortalErrorCleanup();
 		FlushErrorState();
+		MemoryContextReset(MessageContext);
+		debug_query_string = NULL;
 		was_interrupted = dwf_claim_is_interrupted();
 		dwf_claim_set_body(false);
 		dwf_crash_leave();
@@ -477,11 +448,10 @@ run_claimed(void)
 
 	/* write an error; a suspension is one by which the body was left */
 	MemoryContextSwitchTo(context);
+	if (error)
+		dwf_discard_settings();
 	if (error && !dwf_claim_is_suspending())
-	{
-		reset_settings();
 		fail(error, was_interrupted);
-	}
 	if (error)
 		FreeErrorData(error);
 
@@ -489,10 +459,9 @@ run_claimed(void)
 	dwf_claim_set_suspending(false);
 	dwf_claim_release();
 	QueryCancelPending = false;
-	end_showing(&frame);
-	pfree(claimed);
+	dwf_shown_end(&frame);
 	claimed = NULL;
-	execute_statement("DISCARD ALL");
+	must_discard = true;
 }
 
 /* An executor's main function; its argument is the database */
@@ -514,6 +483,9 @@ dwf_executor_main(Datum arg)
 										   ALLOCSET_DEFAULT_SIZES);
 	work_context = AllocSetContextCreate(TopMemoryContext, "durable_wf work",
 										 ALLOCSET_DEFAULT_SIZES);
+	claim_context = AllocSetContextCreate(TopMemoryContext,
+										  "durable_wf claim",
+										  ALLOCSET_DEFAULT_SIZES);
 
 	/* the role's settings are for its bodies, not for our statements */
 	dwf_process_settings_begin(true);
@@ -522,7 +494,7 @@ dwf_executor_main(Datum arg)
 	/* run bodies until there are none for a while */
 	while (claim_work())
 	{
-		dwf_executors_claim(more_is_due);
+		dwf_executors_claim(more_is_due, more_is_later, work_hash);
 		dwf_guard_watch_plpgsql();
 		run_claimed();
 		dwf_executors_end_run();

@@ -86,9 +86,9 @@ reap(void)
 }
 
 /*
- * Is the gateway's library installed?  A build without libmicrohttpd has none.
- * If the search path of libraries is not the default one, the answer is yes,
- * and the server finds the library, or says that it cannot.
+ * Is the gateway's library installed?  A build without a parser of HTTP has
+ * none.  If the search path of libraries is not the default one, the answer is
+ * yes, and the server finds the library, or says that it cannot.
  */
 static bool
 has_library(void)
@@ -105,7 +105,7 @@ has_library(void)
 			(errcode(ERRCODE_UNDEFINED_FILE),
 			 errmsg("there is no durable_wf gateway: library \"%s\" is not installed",
 					DWF_GATEWAY_LIBRARY),
-			 errhint("Build durable_wf where libmicrohttpd is installed, with its headers,"
+			 errhint("Build durable_wf where llhttp or http-parser is installed, with its headers,"
 					 " and reload the settings.")));
 	return false;
 }

@@ -4,7 +4,9 @@
  *	  Notify the sessions that listen, for the worker of their database.
  *
  * News are sent at once if the least gap since the last batch is over, else
- * when it is over.  That limits the rate; it is no period.
+ * when it is over.  That limits the rate; it is no period.  The gap is as long
+ * as it takes for the sessions that a batch wakes to stay within a small part
+ * of the CPUs, and durable_wf.notify_min_gap at least.
  *
  * A failure here concerns no workflow.  NOTIFY fails while the server's queue
  * of notifications is full, which a listening session causes that stays idle
@@ -18,6 +20,7 @@
 #include "bgworker/notifier.h"
 
 #include <math.h>
+#include <unistd.h>
 
 #include "commands/async.h"
 #include "common/hashfn.h"
@@ -31,6 +34,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "base/compat.h"
 #include "base/owner.h"
 #include "base/settings.h"
 #include "bgworker/attempt.h"
@@ -40,11 +44,15 @@
 #include "shared/news.h"
 #include "store/store.h"
 
-/* Each so many listening sessions add one more gap to the gap */
-#define SESSIONS_PER_GAP	100.0
+/*
+ * What a session that is woken takes of a CPU, in ms, and what part of all
+ * CPUs all of them may take
+ */
+#define WAKE_COST			0.036
+#define CPU_SHARE			0.015
 
 /* A batch ends after so many ms: other work waits for the worker, too */
-#define LONGEST_BATCH		50
+#define LONGEST_BATCH		20
 
 /* News that were not sent yet, so many bytes at most; and were some lost? */
 #define PENDING_MAX		(1024 * 1024)
@@ -53,6 +61,12 @@ static bool pending_resync = false;
 
 /* When the last batch was sent; zero before the first */
 static instr_time last_batch;
+
+/* How many sessions the last batch has told something, each perhaps twice */
+static int	told = 0;
+
+/* How many CPUs there are */
+static int	cpus = 1;
 
 static DwfAttempt telling = {
 	.purpose = "notify listeners",
@@ -85,6 +99,7 @@ make_payload(const DwfNews *news)
 typedef struct Listens
 {
 	DwfListen  *all;
+	bool	   *is_told;		/* for each: did the batch tell it anything? */
 	int			count;
 	int			first_workflow; /* listens for a role, hash 0, precede it */
 } Listens;
@@ -108,6 +123,7 @@ list_listens(Listens *listens)
 {
 	listens->all = dwf_listener_list(&listens->count);
 	qsort(listens->all, listens->count, sizeof(DwfListen), compare_listens);
+	listens->is_told = palloc0(Max(listens->count, 1) * sizeof(bool));
 	listens->first_workflow = 0;
 	while (listens->first_workflow < listens->count &&
 		   listens->all[listens->first_workflow].key.workflow_hash == 0)
@@ -133,11 +149,12 @@ find_listens(const Listens *listens, uint64 workflow_hash)
 	return low;
 }
 
-/* Notify a channel of news at a door, and count that */
+/* Notify the channel of a listen of news at a door, and count that */
 static void
-notify_channel(const char *channel, char door, const char *payload)
+notify_listen(const Listens *listens, int i, char door, const char *payload)
 {
-	Async_Notify(channel, payload);
+	Async_Notify(listens->all[i].channel, payload);
+	listens->is_told[i] = true;
 	dwf_counters_add(dwf_counters_subject(door), DWF_COUNT_NOTIFICATIONS, 1);
 }
 
@@ -172,12 +189,12 @@ notify_news(const Listens *listens, const DwfNews *news)
 	/* listeners for a role, then those for this workflow */
 	for (int i = 0; exists && i < listens->first_workflow; i++)
 		if (listens->all[i].key.role == life.owner)
-			notify_channel(listens->all[i].channel, news->door, payload);
+			notify_listen(listens, i, news->door, payload);
 	for (int i = first; i < listens->count &&
 		 listens->all[i].key.workflow_hash == hash; i++)
 		if (exists ? dwf_owner_allows(life.owner, listens->all[i].key.role)
 			: news->door == DWF_DOOR_LIFE)
-			notify_channel(listens->all[i].channel, news->door, payload);
+			notify_listen(listens, i, news->door, payload);
 }
 
 /*
@@ -188,17 +205,20 @@ static void
 notify_resync(const Listens *listens)
 {
 	for (int i = 0; i < listens->count; i++)
+	{
 		Async_Notify(listens->all[i].channel,
 					 "{\"workflow_id\": null, \"kind\": \"resync\", \"key\": null}");
+		listens->is_told[i] = true;
+	}
 	if (listens->count > 0)
 		dwf_counters_add(DWF_SUBJECT_ALL, DWF_COUNT_RESYNCS, 1);
 }
 
 /* Are these news not in this batch yet?  Equal hashes count as equal news. */
 static bool
-are_new(HTAB *seen, const char *news, int length)
+are_new(HTAB *seen, const DwfNews *news)
 {
-	uint64		hash = dwf_address_hash_bytes(news, length);
+	uint64		hash = dwf_news_hash(news);
 	bool		found;
 
 	(void) hash_search(seen, &hash, HASH_ENTER, &found);
@@ -246,10 +266,16 @@ notify_batch(void *argument)
 		DwfNews		news;
 		uint32		size = dwf_news_read(pending.data + *end, &news);
 
-		if (are_new(seen, pending.data + *end, size))
+		if (are_new(seen, &news))
 			notify_news(&listens, &news);
 		*end += size;
 	}
+
+	/* how many sessions it wakes */
+	told = 0;
+	for (int i = 0; i < listens.count; i++)
+		if (listens.is_told[i])
+			told += listens.all[i].sessions;
 }
 
 /* Forget the first bytes of the kept news */
@@ -277,36 +303,72 @@ dwf_notifier_init(void)
 	initStringInfo(&pending);
 	MemoryContextSwitchTo(old);
 	INSTR_TIME_SET_ZERO(last_batch);
+	cpus = Max((int) sysconf(_SC_NPROCESSORS_ONLN), 1);
 }
 
-/* Keep news for listeners; "resync": some were lost */
+/* May a session listen for these news? */
+static bool
+is_listened_for(const DwfNews *news)
+{
+	uint64		hash = dwf_address_workflow_hash(news->workflow_id,
+												 news->workflow_length);
+
+	return dwf_listener_wants(hash);
+}
+
+/*
+ * Keep those of these news for which a session may listen; "resync": some were
+ * lost.  A session that begins to listen after this reads the tables after
+ * that itself.
+ */
 void
 dwf_notifier_add(const char *news, uint32 length, bool resync)
 {
 	pending_resync |= resync;
 	if (telling.failures > 0 || pending.len + length > PENDING_MAX)
+	{
 		lose_news(true);
-	else
-		appendBinaryStringInfo(&pending, news, length);
+		return;
+	}
+	for (uint32 at = 0; at < length;)
+	{
+		DwfNews		one;
+		uint32		size = dwf_news_read(news + at, &one);
+
+		if (is_listened_for(&one))
+			appendBinaryStringInfo(&pending, news + at, size);
+		at += size;
+	}
+}
+
+/*
+ * The least gap between two batches, in ms: the setting, or longer if that
+ * keeps the sessions that are woken within their part of the CPUs.  A batch
+ * wakes all sessions that listen in this database or, with a newer server,
+ * those that it tells something.  With a setting of 0 there is no gap.
+ */
+static double
+least_gap(void)
+{
+	int			woken = DWF_NOTIFY_IS_TARGETED ? told :
+	(int) dwf_listener_sessions();
+
+	if (dwf_setting_notify_min_gap == 0)
+		return 0;
+	return Max(woken * WAKE_COST / (CPU_SHARE * cpus),
+			   dwf_setting_notify_min_gap);
 }
 
 /*
  * For how many milliseconds the next batch has to wait, by the monotonic
- * clock.
- *
- * A batch wakes all sessions that listen, which on two CPUs takes each of them
- * some 30 microseconds; each hundred of them adds a gap, so that all together
- * never take more than a small part of one CPU.
+ * clock
  */
 long
 dwf_notifier_time_left(void)
 {
-	double		gap = dwf_setting_notify_min_gap *
-	(1 + dwf_listener_sessions() / SESSIONS_PER_GAP);
-
 	if (INSTR_TIME_IS_ZERO(last_batch))
 		return 0;
-	return Max(0, (long) ceil(gap - milliseconds_since(last_batch)));
+	return Max(0, (long) ceil(least_gap() - milliseconds_since(last_batch)));
 }
 
 /* Is there anything to send? */

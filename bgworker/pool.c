@@ -44,6 +44,7 @@
 #include "bgworker/room.h"
 #include "shared/address.h"
 #include "shared/executors.h"
+#include "shared/saturation.h"
 #include "shared/waiter.h"
 #include "store/catalog.h"
 #include "store/store.h"
@@ -245,14 +246,21 @@ warn_no_slot(void)
 	warned_no_slot = true;
 }
 
-/* Wake an executor of a role that waits for work; false if none does */
-static bool
-wake_executor(Oid role)
+/* The hash of the address that work of a role comes to */
+static uint64
+work_hash(Oid role)
 {
 	DwfAddress	work = {.door = DWF_DOOR_WORK};
 
 	work.key = cstring_to_text(psprintf("%u", role));
-	return dwf_waiter_wake(dwf_address_hash(&work), work.door, 1) > 0;
+	return dwf_address_hash(&work);
+}
+
+/* Wake an executor of a role that waits for work; false if none does */
+static bool
+wake_executor(Oid role)
+{
+	return dwf_waiter_wake(work_hash(role), DWF_DOOR_WORK, 1) > 0;
 }
 
 /*
@@ -315,20 +323,33 @@ serve_role(Oid role)
 		return DT_NOEND;
 	if (trouble && now < trouble->try_after)
 	{
-		dwf_room_make(executors, role, DWF_LACKS_TIME);
+		(void) dwf_room_make(executors, role, DWF_LACKS_TIME);
 		return trouble->try_after;
 	}
 	if (!dwf_room_exists(executors, role))
 	{
-		dwf_room_make(executors, role, DWF_LACKS_ROOM);
+		if (dwf_room_make(executors, role, DWF_LACKS_ROOM))
+			dwf_saturation_add(work_hash(role));
 		return TimestampTzPlusMilliseconds(now, NO_ROOM_GAP);
 	}
 	if (!dwf_pool_lacks_slot && start_executor(role))
 		return DT_NOEND;
-	dwf_room_make(executors, role, DWF_LACKS_SLOT);
+	(void) dwf_room_make(executors, role, DWF_LACKS_SLOT);
 	warn_no_slot();
 	dwf_pool_lacks_slot = true;
 	return TimestampTzPlusMilliseconds(now, NO_SLOT_GAP);
+}
+
+/* Tell all executors when the next look is */
+static void
+plan_look(TimestampTz next)
+{
+	ListCell   *cell;
+
+	foreach(cell, executors)
+	{
+		dwf_executors_plan(((DwfExecutor *) lfirst(cell))->cell, next);
+	}
 }
 
 /*
@@ -340,10 +361,13 @@ TimestampTz
 dwf_pool_start(void)
 {
 	TimestampTz next = DT_NOEND;
+	bool		must_look_again;
 	ListCell   *cell;
 
 	dwf_pool_lacks_slot = false;
+	plan_look(DT_NOEND);
 	dwf_room_begin(executors);
+	dwf_saturation_begin();
 	dwf_process_begin();
 	if (OidIsValid(dwf_catalog_find_relation("wait")))
 		foreach(cell, dwf_store_roles_with_work(&next))
@@ -353,7 +377,12 @@ dwf_pool_start(void)
 		next = Min(next, again);
 	}
 	dwf_process_commit();
-	return dwf_room_end(executors) ? DT_NOBEGIN : next;
+	must_look_again = dwf_room_end(executors);
+	must_look_again |= dwf_saturation_end();
+	if (must_look_again)
+		return DT_NOBEGIN;
+	plan_look(next);
+	return next;
 }
 
 /* End all executors, and wait until they are gone; blocks for that time */

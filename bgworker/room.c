@@ -245,11 +245,30 @@ ask_running(List *executors, Oid role, DwfLack lack)
 	}
 }
 
+/* Does an executor rest or idle that was not asked to give way? */
+static bool
+one_could_give_way(List *executors)
+{
+	ListCell   *cell;
+
+	foreach(cell, executors)
+	{
+		uint64		state = ((DwfExecutor *) lfirst(cell))->state;
+
+		if ((state & (DWF_EXECUTOR_RESTS | DWF_EXECUTOR_IDLE)) &&
+			!(state & (DWF_EXECUTOR_WANTED | DWF_EXECUTOR_MUST_LEAVE)))
+			return true;
+	}
+	return false;
+}
+
 /*
  * Work of a role is due, and no executor of the role was woken or started:
- * have executors give way.  The head has the rules.
+ * have executors give way.  The head has the rules.  Returns whether the role
+ * is saturated: nothing can be done for more of its work either, before an
+ * executor has told the worker something.
  */
-void
+bool
 dwf_room_make(List *executors, Oid role, DwfLack lack)
 {
 	int			needed = lack == DWF_LACKS_TIME ? INT_MAX :
@@ -266,7 +285,7 @@ dwf_room_make(List *executors, Oid role, DwfLack lack)
 	if (one_looks(executors, role))
 	{
 		leave_asked(executors);
-		return;
+		return false;
 	}
 
 	/* idle ones of other roles leave */
@@ -275,7 +294,7 @@ dwf_room_make(List *executors, Oid role, DwfLack lack)
 	{
 		ask_some(executors, role, false, DWF_EXECUTOR_IDLE,
 				 DWF_EXECUTOR_MUST_LEAVE, needed);
-		return;
+		return false;
 	}
 
 	/* bodies that wait are suspended: one of the role, or others */
@@ -287,6 +306,8 @@ dwf_room_make(List *executors, Oid role, DwfLack lack)
 		ask_some(executors, role, false, DWF_EXECUTOR_RESTS,
 				 DWF_EXECUTOR_WANTED, needed - idle);
 	ask_running(executors, role, lack);
+	return lack == DWF_LACKS_ROOM && !must_look_again &&
+		!one_could_give_way(executors);
 }
 
 /*

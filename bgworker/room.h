@@ -36,7 +36,7 @@ typedef enum DwfLack
 
 extern bool dwf_room_exists(List *executors, Oid role);
 extern void dwf_room_begin(List *executors);
-extern void dwf_room_make(List *executors, Oid role, DwfLack lack);
+extern bool dwf_room_make(List *executors, Oid role, DwfLack lack);
 extern bool dwf_room_end(List *executors);
 
 #endif							/* DWF_ROOM_H */

@@ -24,39 +24,37 @@
  */
 #include "bgworker/suspended.h"
 
-#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "base/arrays.h"
 #include "base/settings.h"
 #include "bgworker/aside.h"
 #include "bgworker/attempt.h"
-#include "session/wakeup.h"
+#include "bgworker/inbox.h"
+#include "bgworker/piece.h"
 #include "shared/counters.h"
-#include "shared/listener.h"
+#include "shared/expected.h"
 #include "store/catalog.h"
 #include "store/store.h"
 
-/* So many workflows are served in one transaction */
-#define BATCH			256
+/* So many workflows are listed by news at a time; a pass finds more */
+#define LISTED_MAX		16384
 
 /* When to look again for what is due and was not found, in ms */
 #define NOT_FOUND_GAP	500
 
-/* So many workflows that fail in one piece are named in the log */
-#define NAMED_MAX		8
-
-/* News that were taken from the ring, and up to where they were handled */
-static StringInfoData news;
-static int	handled = 0;
+/* Workflows that were listed by news, but not served yet; of text */
+static List *listed = NIL;
 
 /* News lost before the running pass began, and since; where the pass is */
 static DwfLost passing;
 static DwfLost next_lost;
 static DwfWaitCursor cursor;
+
+/* Workflows were found that could not go on */
+static bool has_left = false;
 
 /* Do workflows run here?  If not, news that come meanwhile are lost. */
 static bool runs = false;
@@ -77,176 +75,10 @@ static DwfAttempt by_pass = {
 	.purpose = "look which workflows may go on",
 	.is_silent = true
 };
-static DwfAttempt listing = {.purpose = "look for workflows to serve"};
 static DwfAttempt whole = {.purpose = "look at the clock",.is_silent = true};
 static DwfAttempt looking = {.purpose = "look at the clock"};
-static DwfAttempt alone = {
-	.purpose = "serve a workflow",
-	.hint = "Other workflows go on; this one is tried again, later each time.",
-	.is_of_many = true
-};
-
-/* A piece of work: how its workflows are found, and what is done with them */
-typedef struct Piece
-{
-	DwfAttempt *attempt;
-	DwfIds		(*list) (struct Piece *piece);
-	void		(*serve) (struct Piece *piece, Datum ids);
-	int			end;			/* by news: where it ends in them */
-	DwfWaitCursor cursor;		/* by a pass: where its page ends */
-	int			count;			/* workflows that were found */
-	uint64		resumed;		/* workflows that go on */
-	List	   *left;			/* of text: found, their waits are locked */
-} Piece;
-
-/* ----- pieces ----- */
-
-/* Append ids to a list that outlives the transaction */
-static void
-keep_ids(List **list, DwfIds ids)
-{
-	Datum	   *values;
-	int			count;
-
-	if (ids.count == 0)
-		return;
-	count = dwf_arrays_read_texts(ids.array, &values, NULL);
-	for (int i = 0; i < count; i++)
-		dwf_aside_keep(list, DatumGetTextPP(values[i]));
-}
-
-/* Let these workflows go on; those whose waits are locked are left */
-static void
-resume(Piece *piece, Datum ids)
-{
-	DwfIds		left;
-	DwfIds		queues;
-
-	piece->resumed += dwf_store_resume(ids, &left, &queues);
-	keep_ids(&piece->left, left);
-	dwf_wakeup_note_queues(queues);
-}
-
-/* A piece of work: find its workflows and serve them */
-static void
-do_piece(void *argument)
-{
-	Piece	   *piece = argument;
-	DwfIds		ids = piece->list(piece);
-
-	piece->count = ids.count;
-	if (ids.count > 0)
-		piece->serve(piece, ids.array);
-}
-
-/* A piece of work: only find its workflows, into the list "left" */
-static void
-list_piece(void *argument)
-{
-	Piece	   *piece = argument;
-
-	keep_ids(&piece->left, piece->list(piece));
-}
-
-/* One workflow of a piece */
-typedef struct One
-{
-	Piece	   *piece;
-	text	   *id;
-} One;
-
-/* A piece of work: serve one workflow */
-static void
-serve_one(void *argument)
-{
-	One		   *one = argument;
-
-	one->piece->serve(one->piece, dwf_arrays_of_one_text(one->id));
-}
-
-/*
- * Serve these workflows one by one, and set those aside that fail; returns
- * false if too many are set aside.  Frees the list.
- */
-static bool
-serve_each(Piece *piece, List *ids)
-{
-	int			failures = 0;
-	bool		all_well = true;
-	ListCell   *cell;
-
-	foreach(cell, ids)
-	{
-		One			one = {piece, lfirst(cell)};
-
-		/* the log names each, but not at each repetition */
-		if (failures < NAMED_MAX && piece->attempt->failures <= 1)
-			alone.said = 0;
-		if (dwf_attempt(&alone, serve_one, &one, one.id))
-			continue;
-		failures++;
-		all_well &= dwf_aside_add(one.id);
-	}
-	list_free_deep(ids);
-	return all_well;
-}
-
-/*
- * Set those workflows aside whose waits are locked by another session; returns
- * false if too many are set aside
- */
-static bool
-set_left_aside(Piece *piece)
-{
-	bool		all_well = true;
-	ListCell   *cell;
-
-	foreach(cell, piece->left)
-	{
-		all_well &= dwf_aside_add(lfirst(cell));
-	}
-	list_free_deep(piece->left);
-	piece->left = NIL;
-	return all_well;
-}
-
-/*
- * Do a piece; if it fails, serve its workflows one by one.  Returns false if
- * that was not possible: then it is to be done again, when its attempt may be
- * made.
- */
-static bool
-serve(Piece *piece)
-{
-	List	   *ids;
-
-	if (!dwf_attempt(piece->attempt, do_piece, piece, NULL))
-	{
-		list_free_deep(piece->left);
-		piece->left = NIL;
-		if (!dwf_attempt(&listing, list_piece, piece, NULL))
-			return false;
-		ids = piece->left;
-		piece->left = NIL;
-		piece->count = list_length(ids);
-		if (!serve_each(piece, ids))
-			return false;
-		piece->attempt->failures = 0;
-	}
-	if (set_left_aside(piece))
-		return true;
-	dwf_attempt_fail(piece->attempt);
-	return false;
-}
 
 /* ----- by news ----- */
-
-/* Are there news that were taken from the ring and not handled yet? */
-bool
-dwf_suspended_has_news(void)
-{
-	return handled < news.len;
-}
 
 /* News were lost, these or, with NULL, any: a pass has to follow */
 static void
@@ -258,42 +90,61 @@ lose(const DwfLost *lost)
 		next_lost.any = next_lost.all = true;
 }
 
-/* Take news that were in the ring, and of which workflows some were lost */
+/*
+ * Take news that were in the ring, and of which addresses some were lost.  Of
+ * the news those are kept for which a suspended workflow may wait; a workflow
+ * that is suspended after this looks after that itself.
+ */
 void
 dwf_suspended_add(const char *more, uint32 length, const DwfLost *lost)
 {
-	Assert(!dwf_suspended_has_news());
-	resetStringInfo(&news);
-	handled = 0;
 	lose(lost);
 	if (!runs)
 		lose(NULL);
-	else if (dwf_listener_expects())	/* else none was ever suspended */
-		appendBinaryStringInfo(&news, more, length);
+	else
+		dwf_inbox_add(more, length, &next_lost);
+}
+
+/* Cut ids to so many; the others are listed, for later pieces */
+static void
+keep_rest(DwfIds *ids, int limit)
+{
+	Datum	   *found;
+
+	if (ids->count <= limit)
+		return;
+	(void) dwf_arrays_read_texts(ids->array, &found, NULL);
+	for (int i = limit; i < ids->count; i++)
+		dwf_aside_keep(&listed, DatumGetTextPP(found[i]));
+	ids->count = limit;
+	ids->array = dwf_arrays_of_text(found, limit);
 }
 
 /*
- * The workflows that wait for what the next news tell of.  Removes the waits
- * of workflows that have ended.
+ * The workflows that wait for what the next news tell of, of which the piece
+ * serves the first ones and later pieces the others.  Removes the waits of
+ * workflows that have ended.
  */
 static DwfIds
-list_by_news(Piece *piece)
+list_by_news(DwfPiece *piece)
 {
-	Datum		doors[BATCH];
-	Datum		targets[BATCH];
-	Datum		keys[BATCH];
-	Datum		ended[BATCH];
+	Datum		doors[DWF_PIECE_MAX];
+	Datum		targets[DWF_PIECE_MAX];
+	Datum		keys[DWF_PIECE_MAX];
+	Datum		ended[DWF_PIECE_MAX];
+	uint64		hashes[DWF_PIECE_MAX];
+	DwfNews		one;
+	DwfIds		ids;
 	int			count = 0;
 	int			nended = 0;
+	bool		is_all;
 
-	/* read up to BATCH news */
-	piece->end = handled;
-	while (piece->end < news.len && count < BATCH)
+	/* read some news */
+	dwf_inbox_begin(&piece->slice);
+	while (count < piece->limit && dwf_inbox_read(&piece->slice, &one))
 	{
-		DwfNews		one;
 		text	   *words;
 
-		piece->end += dwf_news_read(news.data + piece->end, &one);
 		doors[count] = CharGetDatum(one.door);
 		words = cstring_to_text_with_len(one.workflow_id, one.workflow_length);
 		targets[count] = PointerGetDatum(words);
@@ -301,61 +152,158 @@ list_by_news(Piece *piece)
 		keys[count] = PointerGetDatum(words);
 		if (one.door == DWF_DOOR_LIFE)
 			ended[nended++] = targets[count];
-		count++;
+		hashes[count++] = dwf_news_hash(&one);
 	}
 
-	/* ask for the workflows */
+	/* ask for the workflows; a pass finds those that are too many */
 	if (nended > 0)
 		dwf_store_forget_waits(dwf_arrays_of_text(ended, nended));
-	return dwf_store_waiters(dwf_arrays_of_char(doors, count),
-							 dwf_arrays_of_text(targets, count),
-							 dwf_arrays_of_text(keys, count), dwf_aside_ids());
+	ids = dwf_store_waiters(dwf_arrays_of_char(doors, count),
+							dwf_arrays_of_text(targets, count),
+							dwf_arrays_of_text(keys, count), dwf_aside_ids(),
+							list_length(listed) < LISTED_MAX ? LISTED_MAX :
+							piece->limit, &is_all);
+	for (int i = 0; !is_all && i < count; i++)
+		dwf_news_add_one_lost(&next_lost, hashes[i]);
+	keep_rest(&ids, piece->limit);
+	return ids;
+}
+
+/* The next workflows that were listed before */
+static DwfIds
+list_listed(DwfPiece *piece)
+{
+	Datum	   *found = palloc(piece->limit * sizeof(Datum));
+	DwfIds		ids;
+
+	ids.count = Min(list_length(listed), piece->limit);
+	for (int i = 0; i < ids.count; i++)
+		found[i] = PointerGetDatum(list_nth(listed, i));
+	ids.array = dwf_arrays_of_text(found, ids.count);
+	return ids;
+}
+
+/* Forget the first so many workflows that were listed before */
+static void
+forget_listed(int count)
+{
+	for (int i = 0; i < count; i++)
+		pfree(list_nth(listed, i));
+	listed = list_delete_first_n(listed, count);
+}
+
+/* Do a piece that lets workflows go on, and note whether all it found could */
+static bool
+serve(DwfPiece *piece)
+{
+	bool		done = dwf_piece_serve(piece);
+
+	has_left |= (uint64) piece->count > piece->resumed;
+	return done;
 }
 
 /*
- * Let those workflows go on that wait for what the next news tell of; returns
- * whether any does.  If that fails, the news are lost and a pass follows,
- * later each time.
+ * Do a piece of the work by news.  If that fails, the news are lost and a pass
+ * follows, later each time.
+ */
+static bool
+serve_by_news(DwfPiece *piece)
+{
+	piece->attempt = &by_news;
+	piece->serve = dwf_piece_resume;
+	piece->limit = dwf_piece_batch();
+	if (runs && dwf_attempt_may(&by_news) && serve(piece))
+		return true;
+	lose(NULL);
+	by_pass.failures = Max(by_pass.failures, by_news.failures);
+	by_pass.again_at = Max(by_pass.again_at, by_news.again_at);
+	return false;
+}
+
+/*
+ * Let those workflows go on that wait for what the next news of a queue tell
+ * of; returns whether any does
+ */
+static bool
+serve_queue(bool is_bulk)
+{
+	DwfPiece	piece = {.list = list_by_news,.slice.is_bulk = is_bulk};
+
+	if (serve_by_news(&piece))
+		dwf_inbox_forget(&piece.slice);
+	else
+		dwf_inbox_empty(is_bulk);
+	return piece.resumed > 0;
+}
+
+/*
+ * Let those workflows go on that come next in the list; returns whether any
+ * does
+ */
+static bool
+serve_listed(void)
+{
+	DwfPiece	piece = {.list = list_listed};
+
+	forget_listed(serve_by_news(&piece) ? piece.count : list_length(listed));
+	return piece.resumed > 0;
+}
+
+/* Must the clock come back to workflows, it is not known when?  True once. */
+bool
+dwf_suspended_has_left(void)
+{
+	bool		result = has_left;
+
+	has_left = false;
+	return result;
+}
+
+/* Are there news that were taken from the ring and not served yet? */
+bool
+dwf_suspended_has_news(void)
+{
+	return dwf_inbox_has(false) || dwf_inbox_has(true) || listed != NIL;
+}
+
+/*
+ * Serve a slice of the news of commits with few; and a slice of the others, or
+ * of the workflows that were too many for a slice.  Returns whether a workflow
+ * goes on.
  */
 bool
 dwf_suspended_news(void)
 {
-	Piece		piece = {.attempt = &by_news,.list = list_by_news,
-	.serve = resume};
+	bool		resumed = false;
 
-	if (!runs || !dwf_attempt_may(&by_news) || !serve(&piece))
-	{
-		lose(NULL);
-		handled = news.len;
-		by_pass.failures = Max(by_pass.failures, by_news.failures);
-		by_pass.again_at = Max(by_pass.again_at, by_news.again_at);
-	}
-	else
-		handled = piece.end;
-	return piece.resumed > 0;
+	if (dwf_inbox_has(false))
+		resumed |= serve_queue(false);
+	if (listed != NIL)
+		resumed |= serve_listed();
+	else if (dwf_inbox_has(true))
+		resumed |= serve_queue(true);
+	return resumed;
 }
 
 /* ----- by the clock ----- */
 
 /* The workflows whose wait has reached its deadline */
 static DwfIds
-list_due(Piece *piece)
+list_due(DwfPiece *piece)
 {
-	(void) piece;
-	return dwf_store_due_waiters(BATCH, dwf_aside_ids());
+	return dwf_store_due_waiters(piece->limit, dwf_aside_ids());
 }
 
 /* The workflows that have run out of time */
 static DwfIds
-list_overdue(Piece *piece)
+list_overdue(DwfPiece *piece)
 {
-	(void) piece;
-	return dwf_store_overdue(BATCH, dwf_aside_ids());
+	return dwf_store_overdue(piece->limit, dwf_aside_ids());
 }
 
 /* Cancel those of these workflows that have run out of time */
 static void
-end_overdue(Piece *piece, Datum ids)
+end_overdue(DwfPiece *piece, Datum ids)
 {
 	(void) piece;
 	dwf_store_end_overdue(ids);
@@ -363,10 +311,10 @@ end_overdue(Piece *piece, Datum ids)
 
 /* Do what a workflow set aside may need; it may go on without a reason */
 static void
-serve_aside(Piece *piece, Datum ids)
+serve_aside(DwfPiece *piece, Datum ids)
 {
 	dwf_store_end_overdue(ids);
-	resume(piece, ids);
+	dwf_piece_resume(piece, ids);
 }
 
 /* A piece of work: do workflows run here?  The argument: is this a copy? */
@@ -397,20 +345,6 @@ find_next(void *argument)
 	next->wait = dwf_store_next_deadline(without);
 }
 
-/* Try those workflows that were set aside, each alone */
-static void
-try_aside(Piece *piece)
-{
-	(void) serve_each(piece, dwf_aside_take());
-	(void) set_left_aside(piece);
-	if (dwf_aside_at() != DT_NOEND)
-		return;
-	if (alone.said != 0)
-		ereport(LOG,
-				(errmsg("durable_wf worker has served all workflows that it could not serve before")));
-	alone.failures = alone.said = 0;
-}
-
 /* When the workflows set aside are to be tried; or DT_NOEND */
 TimestampTz
 dwf_suspended_aside(void)
@@ -423,13 +357,13 @@ dwf_suspended_aside(void)
  * at once if there may be more; else at "next", which the tables have said
  */
 static TimestampTz
-next_moment(const Piece *piece, TimestampTz next)
+next_moment(const DwfPiece *piece, TimestampTz next)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
 	if (piece->attempt->failures > 0)
 		return piece->attempt->again_at;
-	if (piece->count == BATCH)
+	if (piece->count == piece->limit)
 		return now;
 	/* due, but this is a copy, and the worker does not know it yet */
 	if (next <= now && piece->count == 0)
@@ -441,8 +375,8 @@ next_moment(const Piece *piece, TimestampTz next)
 typedef struct ByClock
 {
 	bool		is_copy;
-	Piece		late;
-	Piece		due;
+	DwfPiece	late;
+	DwfPiece	due;
 	Moments		next;
 } ByClock;
 
@@ -455,8 +389,8 @@ do_all(void *argument)
 	find_out(&todo->is_copy);
 	if (!runs)
 		return;
-	do_piece(&todo->late);
-	do_piece(&todo->due);
+	dwf_piece_do(&todo->late);
+	dwf_piece_do(&todo->due);
 	find_next(&todo->next);
 }
 
@@ -474,9 +408,9 @@ do_each(ByClock *todo)
 	if (!runs)
 		return true;
 	if (dwf_attempt_may(&by_end))
-		(void) serve(&todo->late);
+		(void) dwf_piece_serve(&todo->late);
 	if (dwf_attempt_may(&by_clock))
-		(void) serve(&todo->due);
+		(void) dwf_piece_serve(&todo->due);
 	return dwf_attempt(&looking, find_next, &todo->next, NULL);
 }
 
@@ -488,20 +422,25 @@ bool
 dwf_suspended_by_clock(bool is_copy, TimestampTz *next)
 {
 	ByClock		todo = {.is_copy = is_copy,
-		.late = {.attempt = &by_end,.list = list_overdue,.serve = end_overdue},
-		.due = {.attempt = &by_clock,.list = list_due,.serve = resume},
+		.late = {.attempt = &by_end,.list = list_overdue,
+		.serve = end_overdue,.limit = dwf_piece_batch()},
+		.due = {.attempt = &by_clock,.list = list_due,
+		.serve = dwf_piece_resume,.limit = dwf_piece_batch()},
 	.next = {DT_NOEND, DT_NOEND}};
-	Piece		again = {.attempt = &alone,.serve = serve_aside};
+	DwfPiece	again = {.serve = serve_aside};
+	instr_time	begin;
 	bool		did_run = runs;
 	bool		is_well = by_end.failures == 0 && by_clock.failures == 0;
 
 	/* those set aside, then all that is due */
 	*next = DT_NOEND;
 	if (dwf_suspended_aside() <= GetCurrentTimestamp())
-		try_aside(&again);
+		dwf_piece_try_aside(&again);
+	INSTR_TIME_SET_CURRENT(begin);
 	if (is_well && dwf_attempt(&whole, do_all, &todo, NULL))
 	{
-		if (!set_left_aside(&todo.due))
+		dwf_piece_adapt(begin);
+		if (!dwf_piece_set_left_aside(&todo.due))
 			dwf_attempt_fail(&by_clock);
 	}
 	else if (!do_each(&todo))
@@ -525,12 +464,12 @@ dwf_suspended_by_clock(bool is_copy, TimestampTz *next)
  * over
  */
 static DwfIds
-list_page(Piece *piece)
+list_page(DwfPiece *piece)
 {
 	DwfIds		ids;
 
 	piece->cursor = cursor;
-	(void) dwf_store_wait_page(&piece->cursor, &passing, BATCH, &ids);
+	(void) dwf_store_wait_page(&piece->cursor, &passing, piece->limit, &ids);
 	return ids.count == 0 ? ids :
 		dwf_store_over_waiters(ids.array, dwf_aside_ids());
 }
@@ -556,15 +495,15 @@ dwf_suspended_next(void)
 bool
 dwf_suspended_lost(void)
 {
-	Piece		piece = {.attempt = &by_pass,.list = list_page,
-	.serve = resume};
+	DwfPiece	piece = {.attempt = &by_pass,.list = list_page,
+	.serve = dwf_piece_resume,.limit = dwf_piece_batch()};
 
 	/* begin: this pass covers what was lost until now */
 	if (!passing.any)
 	{
 		passing = next_lost;
 		memset(&next_lost, 0, sizeof(DwfLost));
-		if (dwf_listener_expects())
+		if (dwf_expected_any())
 			dwf_counters_add(DWF_SUBJECT_ALL, DWF_COUNT_RECONCILES, 1);
 	}
 
@@ -576,14 +515,4 @@ dwf_suspended_lost(void)
 			memset(&passing, 0, sizeof(DwfLost));
 	}
 	return piece.resumed > 0;
-}
-
-/* Initialise; what it allocates lives as long as the process */
-void
-dwf_suspended_init(void)
-{
-	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-
-	initStringInfo(&news);
-	MemoryContextSwitchTo(old);
 }

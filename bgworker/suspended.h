@@ -15,8 +15,8 @@
 #include "shared/news.h"
 
 
-extern void dwf_suspended_init(void);
 extern bool dwf_suspended_has_news(void);
+extern bool dwf_suspended_has_left(void);
 extern void dwf_suspended_add(const char *news, uint32 length,
 							  const DwfLost *lost);
 extern bool dwf_suspended_news(void);

@@ -33,15 +33,17 @@
 #include "base/settings.h"
 #include "bgworker/attempt.h"
 #include "bgworker/delivery.h"
+#include "bgworker/inbox.h"
 #include "bgworker/notifier.h"
 #include "bgworker/pool.h"
 #include "bgworker/suspended.h"
 #include "shared/address.h"
-#include "shared/claim.h"
+#include "shared/claims.h"
 #include "shared/listener.h"
 #include "shared/news.h"
 #include "shared/presence.h"
 #include "shared/returned.h"
+#include "shared/saturation.h"
 #include "shared/waiter.h"
 #include "shared/workers.h"
 #include "store/catalog.h"
@@ -171,6 +173,7 @@ worker_exit(int code, Datum arg)
 	(void) code;
 	(void) arg;
 	dwf_pool_abandon();
+	dwf_saturation_exit();
 	dwf_returned_end();			/* before another worker can begin */
 	dwf_workers_end();
 }
@@ -185,7 +188,7 @@ recheck_bodies(void *argument)
 	ListCell   *cell;
 
 	(void) argument;
-	foreach(cell, dwf_claim_list())
+	foreach(cell, dwf_claims_list())
 	{
 		DwfExecution *execution = lfirst(cell);
 		DwfAddress	address = {DWF_DOOR_LIFE, execution->workflow_id, NULL};
@@ -194,7 +197,7 @@ recheck_bodies(void *argument)
 		if (execution->is_body &&
 			(!dwf_store_life(execution->workflow_id, &life) ||
 			 life.finished || life.owner != execution->role))
-			dwf_claim_interrupt(dwf_address_hash(&address));
+			dwf_claims_interrupt(dwf_address_hash(&address));
 	}
 }
 
@@ -204,10 +207,12 @@ take_news(void)
 {
 	static char ring[DWF_RING_BYTES];
 	static DwfLost lost;
-	uint32		length = dwf_news_take(ring, &lost);
+	bool		urgent;
+	bool		resync;
+	uint32		length = dwf_news_take(ring, &lost, &urgent, &resync);
 
-	dwf_suspended_add(ring, length, &lost);
-	dwf_notifier_add(ring, length, lost.any);
+	dwf_suspended_add(ring, urgent ? length : 0, &lost);
+	dwf_notifier_add(ring, length, resync);
 }
 
 /*
@@ -244,7 +249,7 @@ begin_work(Oid database)
 		dwf_presence_is_held(database))
 		leave();
 	dwf_returned_begin();
-	dwf_suspended_init();
+	dwf_inbox_init();
 	dwf_notifier_init();
 }
 
@@ -316,8 +321,8 @@ dwf_worker_main(Datum arg)
 		said_copy = is_copy;
 
 		/* news: for suspended workflows at once, for listeners later */
-		if (orders.has_news && !dwf_suspended_has_news() &&
-			(dwf_listener_expects() || dwf_notifier_time_left() == 0))
+		if (orders.has_news &&
+			(orders.is_urgent || dwf_notifier_time_left() == 0))
 		{
 			take_news();
 			busy = true;
@@ -340,7 +345,8 @@ dwf_worker_main(Datum arg)
 
 		/* the clock: deadlines, timeouts, workflows set aside */
 		next_clock = Min(next_clock, dwf_suspended_aside());
-		if (orders.run || orders.check || next_clock <= GetCurrentTimestamp())
+		if (orders.clock || orders.check || dwf_suspended_has_left() ||
+			next_clock <= GetCurrentTimestamp())
 		{
 			bool		resumed;
 

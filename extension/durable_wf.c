@@ -16,8 +16,10 @@
 #include "hook/closed_world.h"
 #include "log.h"
 #include "query.h"
+#include "session/arrival.h"
 #include "shared/shmem.h"
 #include "search.h"
+#include "store/direct.h"
 #include "utility.h"
 #include "xact.h"
 
@@ -51,6 +53,7 @@ _PG_init(void)
 	dwf_settings_define();
 	dwf_shmem_init();
 	dwf_xact_init();
+	dwf_direct_init(dwf_note_arrival);
 	dwf_search_init();
 	dwf_utility_init();
 	dwf_query_init();

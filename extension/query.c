@@ -11,7 +11,8 @@
  *						only (guard.c), which also explains what is refused
  *	object access		a function is made ready to be called: may a body call
  *						it (guard.c), does it take an advisory lock
- *						(session_lock.c), may a validator call it
+ *						(session_lock.c), does it set something
+ *						(kept_plans.c), may a validator call it
  *						(closed_functions.c); an object is created or changed:
  *						is it temporary, in a step (step_scope.c)
  *
@@ -27,6 +28,7 @@
 #include "hook/closed_functions.h"
 #include "hook/closed_world.h"
 #include "session/guard.h"
+#include "session/kept_plans.h"
 #include "session/session_lock.h"
 #include "session/step_scope.h"
 
@@ -63,6 +65,7 @@ object_access(ObjectAccessType access, Oid class, Oid object, int sub_object,
 	{
 		dwf_guard_check_function(object);
 		dwf_session_lock_note_function(object);
+		dwf_kept_plans_note_function(object);
 		dwf_closed_functions_check(object);
 	}
 	else

@@ -19,7 +19,8 @@
  *	UNLISTEN, DISCARD ALL	end what wf_listen began
  *	DISCARD ALL, RESET ALL	detach: a pool cleans the session for another
  *							client
- *	in a body				refused where it may not write (guard.c)
+ *	in a body				refused where it may not write (guard.c); SET
+ *							counts (kept_plans.c)
  *	in a step				refused if it would leave something (step_scope.c)
  *	in a hook's validator	refused, with few exceptions (closed_world.c)
  *
@@ -45,12 +46,14 @@
 #include "base/compat.h"
 #include "hook/closed_world.h"
 #include "session/guard.h"
+#include "session/kept_plans.h"
 #include "session/stash.h"
 #include "session/step_scope.h"
 #include "shared/claim.h"
 #include "shared/prepared.h"
 #include "shared/presence.h"
 #include "shared/waiter.h"
+#include "shared/watch.h"
 #include "shared/workers.h"
 #include "store/catalog.h"
 #include "store/store.h"
@@ -332,6 +335,7 @@ tell_prepared(bool commit, TransactionId own, bool lost,
 	else if (lost || before->has_notes || after->has_notes)
 	{
 		dwf_waiter_wake_database(false);
+		dwf_watch_wake_all();
 		dwf_workers_recheck();
 	}
 
@@ -449,6 +453,7 @@ process_utility(PlannedStmt *statement, const char *query_string,
 
 	in_step = dwf_step_scope_begin_utility(statement->utilityStmt, dest);
 	dwf_closed_world_check_command(statement->utilityStmt);
+	dwf_kept_plans_note_command(statement->utilityStmt);
 	run_guarded(statement, query_string, read_only_tree, context, params,
 				query_env, dest, completion);
 	if (in_step)

@@ -20,12 +20,14 @@
 #include "session/journal_open.h"
 #include "session/journal_taken.h"
 #include "session/journal_undone.h"
+#include "session/light_commit.h"
 #include "session/stash.h"
 #include "session/taken.h"
 #include "session/wakeup.h"
 #include "shared/claim.h"
 #include "shared/prepared.h"
 #include "shared/presence.h"
+#include "store/direct.h"
 #include "workflow/family.h"
 
 #include "shared/interest.h"
@@ -67,6 +69,7 @@ xact_callback(XactEvent event, void *arg)
 	{
 		dwf_client_check_commit();
 		dwf_family_check_commit();
+		dwf_light_commit_before();
 	}
 	dwf_taken_end_xact(event);	/* before another receiver takes it */
 	dwf_wakeup_end_xact(event);
@@ -76,6 +79,7 @@ xact_callback(XactEvent event, void *arg)
 
 	/* then each part ends what it has for the transaction */
 	dwf_client_end_xact();
+	dwf_light_commit_end_xact();
 	dwf_family_end_xact();
 	dwf_prepared_settle(event == XACT_EVENT_PREPARE);
 	dwf_interest_end_xact(event != XACT_EVENT_ABORT);
@@ -83,6 +87,7 @@ xact_callback(XactEvent event, void *arg)
 	dwf_journal_end_xact(event != XACT_EVENT_ABORT);
 	dwf_journal_open_end_xact(event != XACT_EVENT_ABORT);
 	dwf_journal_taken_end_xact();
+	dwf_direct_end_xact(event == XACT_EVENT_COMMIT);
 	dwf_claim_end_xact(event != XACT_EVENT_ABORT);
 }
 
@@ -101,6 +106,7 @@ subxact_callback(SubXactEvent event, SubTransactionId subid,
 	dwf_journal_end_subxact(subid);
 	dwf_journal_open_end_subxact(subid);
 	dwf_journal_taken_end_subxact(subid);
+	dwf_direct_end_subxact(subid);
 	dwf_claim_end_subxact(subid);
 }
 

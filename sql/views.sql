@@ -108,3 +108,29 @@ SELECT c.oid::regclass, a.grantee::regrole, a.privilege_type
         c.relnamespace = 'public'::regnamespace AND c.relname LIKE 'wf\_%')
    AND a.grantee <> c.relowner
  ORDER BY c.oid::regclass::text COLLATE "C";
+
+-- what is asked for one workflow looks at that one, whoever asks: no plan reads
+-- all workflows to apply a policy
+CREATE FUNCTION test.reads_all(query text) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    line text;
+BEGIN
+    FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
+        IF line LIKE '%hashed SubPlan%' THEN
+            RETURN true;
+        END IF;
+    END LOOP;
+    RETURN false;
+END $$;
+BEGIN;
+SET LOCAL enable_seqscan = off;
+SET LOCAL ROLE regress_dwf_bob;
+SELECT name FROM unnest(ARRAY['wf_streams', 'wf_mailbox', 'wf_dead_letters', 'wf_workflows']) name
+ WHERE test.reads_all(format('SELECT * FROM %s WHERE workflow_id = %L', name, 'x'));
+WITH t AS MATERIALIZED (
+    SELECT a.attrelid::regclass AS name
+      FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'workflow_id'
+     WHERE c.relnamespace = 'durable_wf'::regnamespace AND c.relkind = 'r')
+SELECT name FROM t WHERE test.reads_all(format('SELECT * FROM %s WHERE workflow_id = %L', name, 'x'));
+ROLLBACK;
+DROP FUNCTION test.reads_all;

@@ -42,6 +42,39 @@ SELECT test.try(call) FROM unnest(ARRAY[
   $$SELECT wf_get_event('wait', 'none', '178000000 years')$$
 ]) call;
 
+-- a deadline as a timeout: what is left until then, never negative; it is no
+-- timeout of another kind, so each function takes it
+SELECT deadline, wf_until(deadline)
+  FROM unnest(ARRAY['-infinity', '4713-11-24 BC', '2000-01-01', 'infinity', NULL]::timestamptz[]) deadline;
+SELECT wf_until(now()) AS over, wf_until(clock_timestamp() + '1 day') BETWEEN '23:59' AND '24:00' AS a_day,
+       wf_until(now() + '1 year') > '364 days' AS a_year, wf_until('294276-12-31 23:59:59.999999+00') > '200000 years' AS far,
+       wf_until(current_date) AS today, wf_until(deadline => '2000-01-01 00:00') AS named;
+SELECT test.try(call) FROM unnest(ARRAY[
+  $$SELECT wf_recv('none', wf_until('2000-01-01')) IS NULL$$,
+  $$SELECT wf_recv_any('{none}', wf_until('2000-01-01'))$$,
+  $$SELECT count(*) FROM wf_recv_many('none', 1, wf_until('2000-01-01'))$$,
+  $$SELECT wf_wait_any('[{"topic": "none"}]', wf_until('2000-01-01'))$$,
+  $$SELECT wf_get_event('wait', 'none', wf_until('2000-01-01'))$$,
+  $$SELECT wf_wait_for_event('none', wf_until('2000-01-01'))$$,
+  $$SELECT status FROM wf_result('wait', wf_until('2000-01-01'))$$,
+  $$SELECT count(*) FROM wf_read_stream('wait', 's', timeout => wf_until('2000-01-01'))$$,
+  $$SELECT wf_await_hook(wf_create_hook(), wf_until('2000-01-01'))$$,
+  $$SELECT wf_attach_next('wait none', wf_until('2000-01-01'))$$,
+  $$SELECT wf_start('wait', start_after => wf_until('2000-01-01'))$$,
+  $$CALL wf_recv('none', wf_until('2000-01-01'), NULL, NULL)$$,
+  $$CALL wf_recv('none', wf_until(clock_timestamp() + '10 ms'), NULL, NULL)$$
+]) call;
+DO $$
+DECLARE
+    deadline timestamptz = clock_timestamp() + '50 ms';
+BEGIN
+    ASSERT wf_recv('none', wf_until(deadline)) IS NULL;
+    ASSERT clock_timestamp() >= deadline;
+END $$;
+-- the usual mistake is told what to pass
+SELECT wf_recv('none', '2000-01-01' - now());
+SELECT wf_start('wait-late', start_after => '2000-01-01' - now());
+
 -- a long one is waited for, and so is none at all: until the statement's own
 -- time is up; after that nobody is left waiting, and all works on
 SET statement_timeout = '50 ms';

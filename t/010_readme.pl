@@ -7,8 +7,8 @@
 # a line <!-- terminal 2 -->, for the last block of that terminal, which was
 # waiting until now.  A block without a "text" must not fail.
 #
-# Each file has a fresh database.  That of docs/webhooks.md is the gateway's; a
-# build without it leaves that file out.
+# Each file has a fresh database.  Those of docs/webhooks.md and docs/streams.md
+# are the gateway's in turn; a build without it leaves these files out.
 
 use strict;
 use warnings;
@@ -22,7 +22,8 @@ use Test::More;
 
 my $top = dirname(dirname(abs_path(__FILE__)));
 my ($libdir) = run_command([ 'pg_config', '--pkglibdir' ]);
-my @files = grep { !/webhooks/ || glob "$libdir/durable_wf_gateway.*" }
+my $has_gateway = () = glob "$libdir/durable_wf_gateway.*";
+my @files = grep { !/webhooks|streams/ || $has_gateway }
   ("$top/README.md", glob "$top/docs/*.md");
 
 my $node = PostgreSQL::Test::Cluster->new('main');
@@ -32,7 +33,7 @@ $node->append_conf(
 shared_preload_libraries = 'durable_wf'
 max_worker_processes = 24
 durable_wf.http_port = ${\PostgreSQL::Test::Cluster::get_free_port()}
-durable_wf.http_database = 'docs_webhooks_md'
+durable_wf.max_deliveries = 2
 });
 $node->start;
 
@@ -224,6 +225,11 @@ foreach my $file (@files)
 
 	cmp_ok($examples, '>', 5, "$name has examples");
 	$node->safe_psql('postgres', qq{CREATE DATABASE "$database"});
+	if ($file =~ /webhooks|streams/)
+	{
+		$node->append_conf('postgresql.conf', "durable_wf.http_database = '$database'");
+		$node->reload;
+	}
 	run_examples($name, $database, @blocks);
 
 	# a link to a file leads to one

@@ -204,7 +204,7 @@ rule('SQL is in store/ only',
 		\%code, grep { !m{call_hint} } @elsewhere));
 rule('SPI runs statements in store/ only',
 	places(qr/\bSPI_(?:exec\w*|prepare\w*|cursor\w*|keepplan|getbinval|getvalue)\b/,
-		\%bare, grep { $_ ne 'extension/workflow/step.c' } @elsewhere));
+		\%bare, grep { !m{^extension/workflow/step(?:_plans)?\.c$} } @elsewhere));
 rule('versions are in compat.h only',
 	places(qr/\bPG_VERSION_NUM\b/, \%bare, grep { $_ ne 'extension/base/compat.h' } @sources));
 rule('the latches of others are set in shared/ only',

@@ -12,6 +12,7 @@ use DurableWf qw(start_node set sql poll until_true session kill_backend
 use DurableWf::Listener
   qw(listens until_listens listener ask heard resynced);
 use Test::More;
+use Time::HiRes qw(time);
 
 my $node = start_node(
 	'main',
@@ -83,6 +84,29 @@ SQL
 	like(($node->psql('postgres', 'SET durable_wf.notify_min_gap = 0'))[2],
 		qr/cannot be changed now/, 'gap: not by a session');
 	$listener->quit;
+}
+
+# The gap follows from what the sessions that listen take of the CPUs.
+{
+	my @listeners = map { listener(undef, 'w') } 1 .. 8;
+	my $batches = q{SELECT notifications FROM wf_stat WHERE door = 'message'};
+	my $sender = session();
+	my $gap = 8 * 0.036 / (0.015 * `getconf _NPROCESSORS_ONLN`);
+	my ($before, $from);
+
+	# all hear of one workflow by one channel: each batch is one notification
+	set('notify_min_gap', '1ms');
+	poll(q{SELECT current_setting('durable_wf.notify_min_gap') = '1ms'});
+	heard($_) foreach @listeners;
+	$before = sql($batches);
+	$from = time;
+	$sender->query_safe(q{SELECT wf_send('w', '1', 'gap')}) foreach 1 .. 300;
+	my $most = 1000 * (time - $from) / $gap + 2;
+	cmp_ok(sql($batches) - $before, '<=', $most, 'gap: as long as the CPUs need');
+	$sender->quit;
+	$_->quit foreach @listeners;
+	set('notify_min_gap', '10ms');
+	poll(q{SELECT current_setting('durable_wf.notify_min_gap') = '10ms'});
 }
 
 # The commit of a prepared transaction is told as a resync.

@@ -7,7 +7,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 use DurableWf qw(start_node set sql error_of poll session start outcome
-  kill_backend result suspended executors);
+  kill_backend result suspended executors waiter waits_for_lock);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -243,6 +243,54 @@ SQL
 	$holder->quit;
 }
 
+# A broadcast that is held up at one workflow does not miss another one that is
+# suspended meanwhile, nor one that was suspended and waits again.
+sql(<<'SQL');
+CREATE PROCEDURE hears(input jsonb) LANGUAGE plpgsql AS $$
+DECLARE
+    got jsonb;
+    timed_out boolean;
+BEGIN
+    CALL wf_wait_for_event('held up', NULL, NULL, got, timed_out);
+    CALL wf_wait_for_event('held up', NULL, NULL, got, timed_out);
+END $$;
+SELECT wf_start('a holds up');
+SQL
+foreach my $before ('executed', 'suspended')
+{
+	my $broadcast = session();
+	my $holder = session();
+	my $first = waiter(q{SELECT wf_wait_for_event('held up', '120 s', 'a holds up')});
+	my $id = "b $before";
+
+	$holder->query_safe(q{BEGIN; SELECT wf_notify('held up', '2')});
+	set('suspend_after', $before eq 'executed' ? '2 s' : '0');
+	sql("SELECT wf_start('$id', 'hears')");
+	suspended($id) if $before eq 'suspended';
+	poll("SELECT EXISTS (SELECT FROM wf_waiters WHERE workflow_id = '$id')");
+	start($broadcast, q{SELECT string_agg(workflow_id, ', ') FROM wf_notify('held up', '1')});
+	waits_for_lock("pid = $broadcast->{pid}");
+	if ($before eq 'suspended')
+	{
+		sql("SELECT wf_notify('held up', '0', '$id')");
+		poll("SELECT EXISTS (SELECT FROM wf_list_steps('$id') WHERE output IS NOT NULL)");
+	}
+	suspended($id);
+	$holder->query_safe('ROLLBACK');
+	is(outcome($broadcast), "a holds up, $id", "a broadcast that is held up finds a body that was $before");
+	outcome($first);
+	if ($before eq 'executed')
+	{
+		poll("SELECT EXISTS (SELECT FROM wf_list_steps('$id') WHERE output IS NOT NULL)");
+		poll("SELECT EXISTS (SELECT FROM wf_waiters WHERE workflow_id = '$id')");
+		sql("SELECT wf_notify('held up')");
+	}
+	like(result($id), qr/^SUCCESS/, '... which goes on');
+	$broadcast->quit;
+	$holder->quit;
+	$first->quit;
+}
+
 # Ping-pong: between the hot wait and the suspension nothing is lost.
 foreach my $suspend_after ('0', '1ms')
 {
@@ -327,6 +375,28 @@ set('max_attempts', 2);
 sql(q{SELECT wf_start('dies', 'runs', '["SELECT pg_terminate_backend(pg_backend_pid())"]')});
 is(result('dies'), "ERROR||the workflow's body has crashed 2 times in a row",
 	'crashes: not for ever');
+
+# Deadlines as timeouts: the one that is recorded counts, over a crash, and
+# whatever is left of it in a replay.
+sql(<<'SQL');
+CREATE PROCEDURE due(input jsonb) LANGUAGE plpgsql AS $$
+DECLARE
+    due timestamptz := input->>'due'; late jsonb; first jsonb; second jsonb; woke_at timestamptz;
+BEGIN
+    CALL public.wf_recv('go', public.wf_until('2000-01-01'), NULL, late);
+    CALL public.wf_recv('go', public.wf_until(due), NULL, first);
+    CALL public.wf_recv('go', public.wf_until(due), NULL, second);
+    CALL public.wf_sleep(public.wf_until(due), woke_at);
+    PERFORM public.wf_complete(jsonb_build_array(late, first, second, woke_at >= due, clock_timestamp() >= due));
+END $$;
+SELECT wf_start(id, 'due', jsonb_build_object('due', clock_timestamp() + '3 s')) FROM unnest('{due,due with news}'::text[]) id;
+SQL
+suspended($_) foreach 'due', 'due with news';
+$node->stop('immediate');
+$node->start;
+sql(q{SELECT wf_send('due with news', '"in time"', 'go')});
+is(result('due with news'), 'SUCCESS|[null, "in time", null, true, true]|', 'until a moment: what came before it');
+is(result('due'), 'SUCCESS|[null, null, null, true, true]|', 'until a moment: over a crash');
 
 # Paused, and a copy.
 set('paused', 'on');

@@ -262,6 +262,8 @@ PERFORM wf_complete(wf_step('state', $s$SELECT jsonb_build_object(
   'name', current_setting('application_name'), 'read_only', current_setting('default_transaction_read_only'),
   'prepared', (SELECT count(*) FROM pg_prepared_statements), 'cursors', (SELECT count(*) FROM pg_cursors WHERE is_holdable),
   'locks', (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()),
+  'listens', (SELECT count(*) FROM pg_listening_channels()),
+  'literal', extract(epoch FROM '2/1/2024'::timestamptz),
   'temporary', (SELECT count(*) FROM pg_class WHERE relname = 'temporary' AND pg_table_is_visible(oid)))$s$))
 SQL
 my $litter = <<'SQL';
@@ -270,6 +272,7 @@ SET session_replication_role = replica; SET my.own = 'mine'; SET durable_wf.work
 SET statement_timeout = '1h'; SET application_name = 'litter'; SET default_transaction_read_only = off;
 SET default_transaction_isolation = 'repeatable read'; EXECUTE 'PREPARE p AS SELECT 1';
 EXECUTE 'DECLARE c CURSOR WITH HOLD FOR SELECT 1'; PERFORM pg_advisory_lock(42);
+SET DateStyle = 'German';
 SET SESSION AUTHORIZATION alice
 SQL
 $litter =~ s/\n/ /g;
@@ -285,6 +288,60 @@ my $sleeper = suspended(begin("$calm; CALL wf_recv('t', NULL, NULL, got); PERFOR
 is(run($state), $clean, 'settings: nor by one that is suspended');
 sql("SELECT wf_send('$sleeper', '1', 't')");
 is(ended($sleeper), 'SUCCESS|"7MB"||', 'settings: which has its own again when it goes on');
+
+# Plans stay in the process, with the literals that were read for them; but none
+# that was made under a body's own settings, whichever way these were set.
+sql(q{CREATE FUNCTION moment() RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN extract(epoch FROM ''2/1/2024 00:00''::timestamptz) || '' '' || (SELECT ''2/1/2024''::date FROM written LIMIT 1); END'});
+my $moment = q{PERFORM wf_complete(jsonb_build_array(moment(), wf_step('s', 'SELECT extract(epoch FROM ''2/1/2024 00:00''::timestamptz)'), pg_backend_pid()))};
+my $german = q{["1704150000.000000 2024-01-02", 1704150000.000000, };
+my $own = run($moment);
+my ($executor) = $own =~ /, (\d+)\]/;
+unlike($own, qr/1704150000/, 'plans: a literal is read with the settings of the role');
+foreach (
+	q{SET DateStyle = German; SET TimeZone = 'Europe/Berlin'},
+	q{SET LOCAL DateStyle = German; SET LOCAL TimeZone = 'Europe/Berlin'},
+	q{PERFORM set_config('DateStyle', 'German', true), set_config('TimeZone', 'Europe/Berlin', true)},
+	q{t := set_config('DateStyle', 'German', false); t := set_config('TimeZone', 'Europe/Berlin', false)},
+	q{EXECUTE 'SET DateStyle = German'; EXECUTE 'SET TimeZone = ''Europe/Berlin'''})
+{
+	(my $iso = run("$_; $moment")) =~ s/02\.01\.2024/2024-01-02/;
+	is($iso, "SUCCESS|$german$executor]||", "plans: with those of the body: $_");
+	is(run($moment), $own, '... and after it as before');
+}
+sql(q{ALTER SYSTEM SET DateStyle = 'iso, dmy'; ALTER SYSTEM SET TimeZone = 'Europe/Berlin'; SELECT pg_reload_conf()});
+poll(q{SELECT current_setting('TimeZone') = 'Europe/Berlin'});
+is(run($moment), "SUCCESS|$german$executor]||", 'plans: a reload makes them anew');
+sql(q{ALTER SYSTEM RESET DateStyle; ALTER SYSTEM RESET TimeZone; SELECT pg_reload_conf()});
+
+# A command that steps run again and again has a plan that is kept, but follows
+# what it depends on; one of several statements is analysed as they are run.
+sql(q{CREATE TABLE changing (a int); INSERT INTO changing VALUES (1);
+	CREATE SCHEMA nearer; CREATE TABLE nearer.changing AS SELECT 'near' AS a});
+my $reads = q{PERFORM wf_complete(wf_step('s', 'SELECT a FROM changing WHERE $1 IS NULL OR a::text = $1::text'))};
+is(run($reads), 'SUCCESS|1||', "step plans: run $_") foreach 1 .. 7;
+is(run("SET search_path = nearer, public; $reads"), 'SUCCESS|"near"||', 'step plans: search_path');
+is(run($reads), 'SUCCESS|1||', '... and without it');
+sql(q{ALTER TABLE changing ALTER a TYPE text USING a || ' is text'});
+is(run($reads), 'SUCCESS|"1 is text"||', 'step plans: another type');
+sql(q{DROP TABLE changing});
+like(run($reads), qr/^ERROR\|\|42P01\|relation "changing" does not exist$/, 'step plans: a table that is gone');
+my $several = q{PERFORM wf_complete(wf_step('s', 'CREATE TEMP TABLE made ON COMMIT DROP AS SELECT 3 AS a; SELECT a FROM made;'))};
+is(run($several), 'SUCCESS|3||', "step plans: several statements, run $_") foreach 1 .. 3;
+my $quoted = q{PERFORM wf_complete(wf_step('s', ' select ''a;b'' || $1::text ; ', '4'))};
+is(run($quoted), 'SUCCESS|"a;b4"||', "step plans: a semicolon in a string, run $_") foreach 1 .. 3;
+is(run(q{FOR i IN 1 .. 200 LOOP PERFORM wf_step('s', 'SELECT ' || i / 2); END LOOP; PERFORM wf_complete(wf_step('s', 'SELECT 7'))}),
+	'SUCCESS|7||', 'step plans: more commands than there is room for');
+like(run(q{BEGIN PERFORM wf_step('s', 'SELECT $2'); EXCEPTION WHEN undefined_parameter THEN END; PERFORM wf_step('s', 'SELECT $2')}),
+	qr/^ERROR\|\|42P02\|/, 'step plans: an error of the analysis, twice');
+
+# Neither a sequence's last value nor what random() goes on from is left.
+is(run(q{PERFORM wf_step('s', 'SELECT nextval(''effect_n_seq''), setseed(0.5)'); PERFORM setseed(0.5)}),
+	'SUCCESS|||', 'a sequence and a seed');
+like(run(q{PERFORM wf_complete(wf_step('s', 'SELECT lastval()'))}), qr/^ERROR\|\|55000/, '... the value is unknown to the next body');
+my $random = q{PERFORM wf_complete(wf_step('s', 'SELECT random()'))};
+is(run("PERFORM setseed(0.5); $random"), run("PERFORM setseed(0.5); $random"), '... a seed gives a body its numbers');
+run('PERFORM setseed(0.5)');
+isnt(run($random), run("PERFORM setseed(0.5); $random"), '... but not the next one');
 
 # A wait ends the transaction, hence SET LOCAL, in a replay as in the first run.
 my $local = begin(q{SET LOCAL work_mem = '7MB'; SET my.own = 'kept';

@@ -17,6 +17,7 @@ my $workflows = 200;
 my $rounds = $seconds;			# one takes about half a second, deaths aside
 my $node = start_node('main', {
 	max_worker_processes => 24, max_connections => 50,
+	'durable_wf.careful_time' => 0,
 	'durable_wf.max_executors' => 3, 'durable_wf.suspend_after' => '20ms',
 	'durable_wf.executor_idle_timeout' => '200ms' });
 my $executors = q{SELECT %s FROM pg_stat_activity WHERE backend_type = 'durable_wf executor'};

@@ -14,7 +14,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node = start_node('main', {
-	max_worker_processes => 20, restart_after_crash => 'on',
+	max_worker_processes => 28, restart_after_crash => 'on', 'durable_wf.max_executors' => 12,
 	'durable_wf.suspend_after' => '10ms', 'durable_wf.max_attempts' => 10 });
 
 sql(<<'SQL');
@@ -43,6 +43,15 @@ CREATE PROCEDURE gathers(input jsonb) LANGUAGE plpgsql AS $$
 DECLARE source int; value jsonb;
 BEGIN
     CALL wf_wait_any('[{"workflow_id": "gathered 1"}, {"workflow_id": "gathered 2"}]', NULL, NULL, source, value);
+    PERFORM wf_complete(jsonb_build_array(source, value));
+END $$;
+
+-- waits for one of a pair, once
+CREATE PROCEDURE either(input jsonb) LANGUAGE plpgsql AS $$
+DECLARE source int; value jsonb;
+BEGIN
+    PERFORM wf_create_hook('hook of ' || wf_current());
+    CALL wf_wait_any(input->'sources', (input->>'timeout')::interval, NULL, source, value);
     PERFORM wf_complete(jsonb_build_array(source, value));
 END $$;
 
@@ -160,6 +169,94 @@ $node->stop('immediate');
 $node->start;
 sql(q{SELECT wf_send('restart', '"end"', 'b')});
 is(result('restart'), 'SUCCESS|[[7, "end"]]|', 'suspended over a crash of the server');
+
+# ----------------------------------------------------- each pair of doors
+
+# A pair waits, suspended; the server crashes; both come in one transaction;
+# it crashes again when one of them is taken, and that is not committed.  Then
+# the same one is taken, and the other is left.  "%" stands for the workflow.
+my %pairs = (
+	'message, message' => {
+		sources => '[{"topic": "b"}, {"topic": "a"}]',
+		news => q{wf_send('%', '"a"', 'a'), wf_send('%', '"b"', 'b')},
+		got => '[1, "b"]', left => 'message a 1' },
+	'event, message' => {
+		sources => '[{"workflow_id": "of %", "key": "k"}, {"topic": "a"}]',
+		news => q{wf_send('%', '"a"', 'a'), wf_set_event('k', '"k"', 'of %')},
+		got => '[1, "k"]', left => 'message a 1' },
+	'message, event' => {
+		sources => '[{"topic": "a"}, {"workflow_id": "of %", "key": "k"}]',
+		news => q{wf_set_event('k', '"k"', 'of %'), wf_send('%', '"a"', 'a')},
+		got => '[1, "a"]', left => '' },
+	'event id, hook' => {
+		sources => '[{"event_id": "id of %"}, {"token": "hook of %"}]',
+		news => q{wf_resume_hook('hook of %', '"h"') FROM wf_notify('id of %', '"n"')},
+		got => '[1, "n"]', left => 'hook hook of % 1' },
+	'hook, timer' => {
+		sources => '[{"token": "hook of %"}]', timeout => '1 h',
+		news => q{wf_resume_hook('hook of %', '"h"'), wf_resume_hook('hook of %', '"h2"')},
+		got => '[1, "h"]', left => 'hook hook of % 1' },
+	'result, cancel' => {
+		sources => '[{"topic": "a"}, {"workflow_id": "of %"}]',
+		news => q{wf_cancel('of %')},
+		got => '[2, {"error": null, "output": null, "status": "CANCELLED"}]', left => '' },
+	'stream, end' => {
+		sources => '[{"workflow_id": "of %", "stream": "s"}, {"workflow_id": "of %"}]',
+		news => q{wf_write_stream('s', '"i"', 'of %'), wf_cancel('of %')},
+		got => '[1, {"ended": false, "value": "i", "item_no": 1}]', left => '' },
+	'end, message' => {
+		sources => '[{"workflow_id": "of %", "stream": "s"}, {"topic": "a"}]',
+		news => q{wf_send('%', '"a"', 'a'), wf_close_stream('s', 'of %')},
+		got => '[1, {"ended": true, "value": null, "item_no": null}]', left => 'message a 1' });
+
+# The text for one pair.
+sub of_pair
+{
+	my ($id, $text) = @_;
+
+	return $text =~ s/%/$id/gr;
+}
+
+foreach my $id (sort keys %pairs)
+{
+	my $input = sprintf '{"sources": %s, "timeout": %s}', of_pair($id, $pairs{$id}{sources}),
+	  $pairs{$id}{timeout} ? qq{"$pairs{$id}{timeout}"} : 'null';
+
+	sql("SELECT wf_start('of $id'), wf_start('$id', 'either', '$input')");
+}
+sql(q{SELECT wf_start('ended by both', 'either', '{"sources": [{"workflow_id": "of ended"}], "timeout": null}') FROM wf_start('of ended')});
+sql(q{SELECT wf_start('in time', 'either', '{"sources": [{"token": "hook of in time"}, {"topic": "a"}], "timeout": "1 s"}')});
+suspended($_) foreach keys %pairs, 'ended by both';
+$node->stop('immediate');
+$node->start;
+suspended($_) foreach keys %pairs, 'ended by both';
+
+# time decides, and what comes after it is left; so does the end of both
+is(result('in time'), 'SUCCESS|[null, null]|', 'hook against timer: the timer, over a crash');
+sql(q{BEGIN; SELECT wf_cancel('of ended'); SELECT wf_cancel('ended by both'); COMMIT});
+is(result('ended by both'), 'CANCELLED||', 'result against cancel: it is cancelled');
+
+my $guard = session();
+$guard->query_safe('SELECT pg_advisory_lock(2)');
+foreach my $id (sort keys %pairs)
+{
+	my $news = of_pair($id, $pairs{$id}{news});
+
+	# what is rolled back decides nothing
+	sql("BEGIN; SELECT $news; ROLLBACK");
+	sql("SELECT $news");
+}
+my $all = keys %pairs;
+poll("SELECT count(*) = $all FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = 2");
+$node->stop('immediate');
+eval { $guard->quit };
+$node->start;
+foreach my $id (sort keys %pairs)
+{
+	is(result($id), "SUCCESS|$pairs{$id}{got}|", "$id: which was taken");
+	is(left($id), of_pair($id, $pairs{$id}{left}), "$id: what is left");
+}
+is(sql(q{SELECT wf_get_event('of message, event', 'k')}), '"k"', 'the event that lost is there');
 
 # ------------------------------------------------------ attached sessions
 

@@ -39,6 +39,7 @@ sub start_node
 		shared_preload_libraries => 'durable_wf',
 		log_statement => 'none',
 		autovacuum => 'off',
+		'durable_wf.debug_direct' => $ENV{DWF_DIRECT} || 'on',
 		%{ $settings || {} });
 
 	$node->init(%init);

@@ -1,5 +1,7 @@
 # Two sessions wait for each other, over and over.  Sourced by bench/run.
 
+place[pingpong]=230
+
 # Two sessions a pair, each waits for the other's message: every wake-up
 # counts.  One that is lost would leave its pair asleep until the statement
 # timeout, an error.  (A timeout of wf_recv would not do: it looks once more.)
@@ -19,15 +21,14 @@ pingpong() {
 		[ "$received" != "$total" ] || [ "$left" != 0 ]; then
 		die "$received of $total messages were received, $left are left"
 	fi
-	cells "$pairs pairs, $((pairs * each)) ping-pongs" – \
-		"$(format "$(awk "BEGIN { print $tps / 2 }")") rounds/s" – – \
-		'0 wake-ups lost' yes
+	fact "$pairs pairs, $((pairs * each)) ping-pongs, none lost: rounds" \
+		"$(awk "BEGIN { print $tps / 2 }")" /s ''
 }
 
 bench_pingpong() {
-	local pairs
+	local pairs given=("${arguments_pingpong[@]}")
 	empty_tables
-	for pairs in $pingpong_pairs; do
-		pingpong "$pairs" "$pingpong_rounds"
+	for pairs in ${given[0]:-4 8}; do
+		pingpong "$pairs" "${given[1]:-$(usually 50000 5000)}"
 	done
 }

@@ -1,5 +1,7 @@
 # Few, many and very many suspended workflows side by side.  Sourced by bench/run.
 
+place[suspended]=70
+
 # A database in which so many SQL workflows are suspended.  A hundred of them
 # have come there by themselves; the others are copies of their rows.  Then the
 # server is started anew, so that its worker knows them as it would any.
@@ -48,6 +50,8 @@ create_suspended() {
 # the top and answers.  Prints p50 and p99, in microseconds.
 #   ask DATABASE NUMBER ROUND
 ask() {
+	local samples
+	samples=$(usually 100 30)
 	sql -d "$1" <<-SQL
 		SET synchronous_commit = off;
 		CREATE TEMP TABLE took (us float8);
@@ -56,7 +60,7 @@ ask() {
 		    asked timestamptz;
 		    got jsonb;
 		BEGIN
-		    FOR i IN 1 .. $suspended_samples LOOP
+		    FOR i IN 1 .. $samples LOOP
 		        PERFORM pg_sleep(0.02);		-- it is suspended, and all is quiet
 		        PERFORM wf_send('wf-' || 1 + (hashint4(i + 1000 * $3) & 65535)::bigint * ($2 - 1) / 65535,
 		                        to_jsonb(i), 'question');
@@ -75,26 +79,22 @@ ask() {
 	SQL
 }
 
-# CPU time of our processes in a database so far, in milliseconds.
-cpu_time() {
-	sql -d postgres -c "SELECT pid FROM pg_stat_activity
-		WHERE datname = '$1' AND backend_type LIKE 'durable_wf%'" |
-		sed 's,.*,/proc/&/stat,' |
-		xargs awk -v hz="$(getconf CLK_TCK)" '{ n += $14 + $15 }
-			END { print n * 1000 / hz }'
-}
-
 # Few, many and very many suspended workflows side by side.
 bench_suspended() {
-	local round number p50 p99 bytes before first=${populations%% *} side
+	local round number p50 p99 bytes before side
+	local populations idle_seconds first
+	populations=$(usually '1000 10000 100000 1000000' '100 1000 10000')
+	idle_seconds=$(usually 5 2)
+	first=${populations%% *}
+	plot suspended 'A suspended workflow is asked, and has answered' \
+		'suspended workflows in the database' 'µs' 'set logscale x' \
+		'set yrange [0:]'
 	for number in $populations; do
 		create_suspended "suspended_$number" "$number"
 		say "suspended: $number are"
 	done
-	cat >>"$work/data/postgresql.conf" <<-CONF
-		durable_wf.suspend_after = '5ms'
-	CONF
-	run_job pg_ctl -D "$work/data" -l "$work/log" -w -t 60 restart
+	sql -c "ALTER SYSTEM SET durable_wf.suspend_after = '5ms'"
+	restart_server
 	for number in $populations; do
 		ask "suspended_$number" "$number" 999 >/dev/null
 	done
@@ -103,26 +103,41 @@ bench_suspended() {
 			IFS='|' read -r p50 p99 < <(ask "suspended_$number" "$number" "$round")
 			echo "$p50" >>"$work/p50.$number"
 			echo "$p99" >>"$work/p99.$number"
+			point suspended p50 "$number" "$p50"
+			point suspended p99 "$number" "$p99"
 		done
 		say "suspended: round $round of $rounds"
 	done
 	for number in $populations; do
 		for side in p50 p99; do
-			cp "$work/$side.$number" "$work/suspended_$side.ours.samples"
-			cp "$work/$side.$first" "$work/suspended_$side.theirs.samples"
-			row "suspended_$side" "$number suspended: commit → the body has answered, $side" \
-				"$first suspended" µs ''
+			cp "$work/$side.$number" "$work/$number.$side.ours.samples"
+			cp "$work/$side.$first" "$work/$number.$side.theirs.samples"
 		done
+		if [ "$number" = "$first" ]; then
+			value "$number.p50" "$number suspended: commit → the body has answered, p50" \
+				µs '<= 1200'
+			value "$number.p99" "$number suspended: the same, p99" µs ''
+			continue
+		fi
+		row "$number.p50" "$number suspended: the same, p50" "$first suspended" µs '<= 1.2'
+		row "$number.p99" "$number suspended: the same, p99" "$first suspended" µs ''
 	done
 
 	sleep 11				# their executors have left
 	for number in $populations; do
 		bytes=$(sql -d "suspended_$number" -c "SELECT round(sum(pg_total_relation_size(c)) / $number)
 			FROM unnest('{durable_wf.workflow,durable_wf.wait,durable_wf.step}'::regclass[]) c")
-		before=$(cpu_time "suspended_$number")
+		before=$(our_cpu "suspended_$number")
 		sleep "$idle_seconds"
-		cells "$number suspended: bytes each, tables and indexes" – "$bytes" – – – –
-		zero_of "$number suspended, idle for $idle_seconds s: ms of CPU" \
-			"$(awk "BEGIN { print $(cpu_time "suspended_$number") - $before }")"
+		[ "$number" != "${populations##* }" ] ||
+			fact "$number suspended: bytes each, tables and indexes" "$bytes" - ''
+		fact "$number suspended, idle for $idle_seconds s: CPU" \
+			$((($(our_cpu "suspended_$number") - before) / 1000)) ms '= 0'
+	done
+
+	sql -c 'ALTER SYSTEM RESET durable_wf.suspend_after'
+	restart_server
+	for number in $populations; do
+		sql -d postgres -c "DROP DATABASE suspended_$number WITH (FORCE)"
 	done
 }

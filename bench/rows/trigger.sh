@@ -1,5 +1,7 @@
 # Our trigger functions against PL/pgSQL triggers.  Sourced by bench/run.
 
+place[trigger]=210
+
 # Tables whose rows send when they are updated: by our trigger functions, and
 # by the triggers that one would write instead.  Each row goes to one of 100
 # workflows; as an event, under a key of its own.
@@ -9,8 +11,6 @@ create_triggers() {
 		CREATE TABLE bench.sends_theirs (LIKE bench.sends_ours);
 		CREATE TABLE bench.events_ours (LIKE bench.sends_ours);
 		CREATE TABLE bench.events_theirs (LIKE bench.sends_ours);
-		CREATE TABLE bench.event (LIKE durable_wf.event INCLUDING ALL);
-		ALTER TABLE bench.event SET (fillfactor = 85);
 
 		CREATE FUNCTION bench.send() RETURNS trigger LANGUAGE plpgsql AS $$
 		BEGIN
@@ -53,16 +53,18 @@ fill_source() {
 
 # Milliseconds of one statement that updates 100,000 rows with a trigger each.
 bench_trigger() {
-	local round side
+	local round side rounds=$((rounds < 3 ? rounds : 3))
 	create_triggers
 	for round in $(seq "$rounds"); do
 		for side in $(sides "$round"); do
 			fill_source "sends_$side"
 			tps "trigger.$side" -c 1 -t 1
 			record trigger "$side" "$(awk "BEGIN { print 1000 / $tps }")"
+			record trigger.cpu "$side" "$cpu"
 			fill_source "events_$side"
 			tps "event.$side" -c 1 -t 1
 			record event "$side" "$(awk "BEGIN { print 1000 / $tps }")"
+			record event.cpu "$side" "$cpu"
 		done
 		say "trigger: round $round of $rounds"
 	done

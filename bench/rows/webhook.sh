@@ -1,5 +1,7 @@
 # POSTs: the gateway against Node's http with a pool of node-postgres.  Sourced by bench/run.
 
+place[webhook]=999
+
 . "$here/gateway.sh"
 
 # 5,000 connections that have had an answer and do nothing.

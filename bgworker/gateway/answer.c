@@ -198,8 +198,7 @@ try_response(DwfConn *conn, Jsonb *response)
 	PG_CATCH();
 	{
 		FreeErrorData(dwf_transaction_take_error(context));
-		if (conn->state != DWF_CONN_WRITING)
-			dwf_conn_answer_status(conn, 500);
+		dwf_conn_answer_status(conn, 500);
 	}
 	PG_END_TRY();
 }
@@ -328,7 +327,7 @@ dwf_answer_settle(DwfTask *task)
 			break;
 		case DWF_FATE_ASIDE:
 			task->conn->owner = task->request->owner;
-			dwf_conn_set_state(task->conn, DWF_CONN_ASIDE);
+			dwf_conn_enter(task->conn, DWF_CONN_ASIDE);
 			break;
 		case DWF_FATE_ACCEPTED:
 			dwf_conn_answer_status(task->conn, 202);
@@ -404,10 +403,14 @@ void
 dwf_answer_drop_gone(void)
 {
 	int64		request_ids[GONE_MAX];
-	int			count = dwf_conn_drop_gone(request_ids, GONE_MAX);
+	int			count;
 
-	if (count > 0 && dwf_server_is_open)
-		note_gone(request_ids, count);
+	while (dwf_conn_count(DWF_CONN_GONE) > 0)
+	{
+		count = dwf_conn_drop_gone(request_ids, GONE_MAX);
+		if (count > 0 && dwf_server_is_open)
+			note_gone(request_ids, count);
+	}
 }
 
 /*

@@ -3,16 +3,18 @@
  * gateway.c
  *	  The HTTP gateway: a background worker that resumes webhooks.
  *
- * One process and one thread.  It sleeps on one set of events: its latch, the
- * sockets that it listens on, libmicrohttpd's epoll descriptor, and that of
- * held clients that have gone away.  A round of its loop does
+ * One process and one thread.  It sleeps on one set of events: its latch, and
+ * an epoll descriptor that all sockets are behind.  A round of its loop does
  *
  *	orders		leave, look for the extension, read the settings
  *	read		dwf_server_run(): read from clients, write answers
+ *	ask			whether there are webhooks for large bodies (ask.c)
  *	resume		webhooks with all complete requests, in one transaction
  *				(resume.c)
+ *	follow		streams for their readers (follow.c)
  *	validate	give requests to helpers, take their answers (validate.c)
- *	answer		held requests whose responses have come (answer.c)
+ *	answer		held requests whose responses have come, or whose clients have
+ *				left (answer.c)
  *	cut			connections that are too slow (conn.c)
  *
  * and the next round follows at once if there was something to do.  While a
@@ -39,8 +41,9 @@
 #include "base/process_settings.h"
 #include "base/settings.h"
 #include "bgworker/gateway/answer.h"
+#include "bgworker/gateway/ask.h"
 #include "bgworker/gateway/conn.h"
-#include "bgworker/gateway/held.h"
+#include "bgworker/gateway/follow.h"
 #include "bgworker/gateway/resume.h"
 #include "bgworker/gateway/server.h"
 #include "bgworker/gateway/sockets.h"
@@ -53,27 +56,11 @@ PG_MODULE_MAGIC;
 
 extern PGDLLEXPORT void dwf_gateway_main(Datum arg);
 
-/* The latch, the postmaster, two epoll descriptors, the listening sockets */
-#define EVENTS_MAX	(4 + DWF_LISTEN_MAX)
-
 /* How long statistics are kept before they are reported, in ms */
 #define STATISTICS_DELAY	1000
 
-/* What an event's user data points to: the meaning of the event */
-typedef enum Watched
-{
-	WATCH_LATCH,
-	WATCH_CLIENTS,
-	WATCH_GONE,
-	WATCH_LISTEN
-} Watched;
-
-static const Watched watched[] = {
-	WATCH_LATCH, WATCH_CLIENTS, WATCH_GONE, WATCH_LISTEN
-};
-
-/* The set of events; made anew when the sockets change */
-static WaitEventSet *events = NULL;
+/* The set of events */
+static WaitEventSet *events;
 
 /* This process leaves by an order, or since its settings have changed */
 static bool on_purpose = false;
@@ -81,6 +68,30 @@ static bool on_purpose = false;
 /* The settings at its start; when they change, another gateway is needed */
 static char *my_database;
 static char *my_role;
+
+/* ----- what is watched ----- */
+
+/* Make the set of events: the latch, the postmaster, the sockets */
+static void
+watch(void)
+{
+	events = DWF_CREATE_WAIT_EVENT_SET(3);
+	AddWaitEventToSet(events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL,
+					  NULL);
+	AddWaitEventToSet(events, WL_SOCKET_READABLE, dwf_server_fd(), NULL,
+					  NULL);
+}
+
+/* Sleep until an event; the next round finds out which */
+static void
+sleep_on_events(long timeout)
+{
+	WaitEvent	happened;
+
+	(void) WaitEventSetWait(events, timeout, &happened, 1,
+							dwf_compat_wait_event("DurableWfGateway"));
+}
 
 /* ----- the beginning and the end ----- */
 
@@ -176,50 +187,11 @@ begin_work(Oid database)
 		leave();
 	dwf_server_is_open = find_extension(database);
 	dwf_server_start();
+	watch();
 	if (dwf_server_is_open)
-		dwf_answer_watch();
-}
-
-/* ----- what is watched ----- */
-
-/* Make the set of events anew, since no event can be removed from one */
-static void
-watch(void)
-{
-	if (events)
-		FreeWaitEventSet(events);
-
-	/* the latch, the postmaster, the connections, the sockets */
-	events = DWF_CREATE_WAIT_EVENT_SET(EVENTS_MAX);
-	AddWaitEventToSet(events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch,
-					  unconstify(Watched *, &watched[WATCH_LATCH]));
-	AddWaitEventToSet(events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL,
-					  NULL);
-	AddWaitEventToSet(events, WL_SOCKET_READABLE, dwf_server_fd(), NULL,
-					  unconstify(Watched *, &watched[WATCH_CLIENTS]));
-	AddWaitEventToSet(events, WL_SOCKET_READABLE, dwf_held_gone_fd(), NULL,
-					  unconstify(Watched *, &watched[WATCH_GONE]));
-	for (int i = 0; i < dwf_sockets_count; i++)
-		AddWaitEventToSet(events, WL_SOCKET_READABLE, dwf_sockets_fds[i], NULL,
-						  unconstify(Watched *, &watched[WATCH_LISTEN]));
-}
-
-/* Sleep until an event; accept connections, let gone clients go */
-static void
-sleep_on_events(long timeout)
-{
-	WaitEvent	happened[EVENTS_MAX];
-	int			count = WaitEventSetWait(events, timeout, happened, EVENTS_MAX,
-										 dwf_compat_wait_event("DurableWfGateway"));
-
-	for (int i = 0; i < count; i++)
 	{
-		const Watched *what = happened[i].user_data;
-
-		if (what && *what == WATCH_LISTEN)
-			dwf_server_accept(happened[i].fd);
-		else if (what && *what == WATCH_GONE)
-			dwf_answer_drop_gone();
+		dwf_answer_watch();
+		dwf_follow_start();
 	}
 }
 
@@ -306,15 +278,18 @@ dwf_gateway_main(Datum arg)
 
 		/* orders and sockets */
 		take_orders();
-		if (dwf_sockets_open(&retry_after) || events == NULL)
-			watch();
+		if (dwf_sockets_open(&retry_after))
+			dwf_server_watch_sockets();
 
 		/* read, resume, validate, answer */
 		dwf_server_run();
-		busy = dwf_resume_ready();
+		busy = dwf_ask_tokens();
+		busy |= dwf_resume_ready();
+		busy |= dwf_follow_streams();
 		MemoryContextSwitchTo(context);
 		MemoryContextReset(context);
 		busy |= dwf_validate_tend(&validate_after);
+		dwf_answer_drop_gone();
 		dwf_answer_note_late();
 		busy |= dwf_answer_held(&answer_after);
 

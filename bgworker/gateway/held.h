@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * held.h
- *	  The held requests by their ids, and whether their clients are there.
+ *	  The held requests by their ids.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,7 +16,5 @@ extern void dwf_held_start(void);
 extern void dwf_held_add(DwfConn *conn, int64 request_id);
 extern void dwf_held_forget(DwfConn *conn);
 extern DwfConn *dwf_held_find(int64 request_id);
-extern int	dwf_held_gone_fd(void);
-extern int	dwf_held_gone(DwfConn **gone, int max);
 
 #endif							/* DWF_HELD_H */

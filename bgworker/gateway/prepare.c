@@ -23,7 +23,6 @@
 
 #include "base/encoding.h"
 #include "bgworker/gateway/json_syntax.h"
-#include "bgworker/gateway/server.h"
 #include "bgworker/gateway/text.h"
 #include "bgworker/gateway/transaction.h"
 #include "hook/http_request.h"
@@ -134,7 +133,8 @@ read_headers(DwfHttpRequest *request)
  * jsonb can hold it.  Raises when out of memory.
  */
 bool
-dwf_prepare_request(DwfWebhookRequest *task, DwfConn *conn)
+dwf_prepare_request(DwfWebhookRequest *task, const char *token,
+					const DwfIncoming *incoming)
 {
 	DwfHttpRequest request = {0};
 	StringInfoData json;
@@ -142,16 +142,19 @@ dwf_prepare_request(DwfWebhookRequest *task, DwfConn *conn)
 	bool		is_json;
 
 	/* read the request */
-	task->token = cstring_to_text(conn->token);
-	request.method = conn->method;
+	task->token = cstring_to_text(token);
+	request.method = dwf_incoming_method(incoming);
 	request.base_url = dwf_http_base_url();
 	request.received_at =
 		JsonEncodeDateTime(NULL, TimestampTzGetDatum(GetCurrentTimestamp()),
 						   TIMESTAMPTZOID, NULL);
-	request.target = conn->target;
-	request.nheaders = dwf_server_headers(conn, &request.headers);
-	request.body = conn->body ? conn->body : "";
-	request.body_length = conn->body_length;
+	request.target = dwf_request_path(dwf_incoming_target(incoming));
+	request.nheaders = incoming->nheaders;
+	request.headers = palloc((incoming->nheaders + 1) *
+							 sizeof(DwfHttpHeader));
+	dwf_incoming_headers(incoming, request.headers);
+	request.body = incoming->body ? incoming->body : "";
+	request.body_length = incoming->body_length;
 	read_headers(&request);
 	is_json = read_body(&request);
 	task->has_key = dwf_request_has_header(&request, "idempotency-key");

@@ -10,9 +10,10 @@
 
 #include "postgres.h"
 
-#include "bgworker/gateway/conn.h"
+#include "bgworker/gateway/incoming.h"
 #include "hook/webhook.h"
 
-extern bool dwf_prepare_request(DwfWebhookRequest *task, DwfConn *conn);
+extern bool dwf_prepare_request(DwfWebhookRequest *task, const char *token,
+								const DwfIncoming *incoming);
 
 #endif							/* DWF_PREPARE_H */

@@ -39,8 +39,15 @@ dwf_request_path(const char *target)
 	return target;
 }
 
+/* Does a target begin with a path? */
+static bool
+begins_with(const char *target, const char *path)
+{
+	return strncmp(target, path, strlen(path)) == 0;
+}
+
 /*
- * What a target is for.  A webhook's token is decoded into "token", of
+ * What a target is for.  The token is decoded into "token", of
  * DWF_TOKEN_MAX + 1 bytes.  Tokens are ASCII; a target whose token cannot be
  * one has no route.
  */
@@ -49,15 +56,27 @@ dwf_request_route(const char *target, char *token)
 {
 	size_t		path = strcspn(target, "?#");
 	size_t		length = 0;
+	size_t		at;
+	DwfRoute	route;
 
 	/* by path */
 	if (path == strlen("/healthz") && strncmp(target, "/healthz", path) == 0)
 		return DWF_ROUTE_HEALTH;
-	if (strncmp(target, DWF_WEBHOOK_PATH, strlen(DWF_WEBHOOK_PATH)) != 0)
+	if (begins_with(target, DWF_WEBHOOK_PATH))
+	{
+		route = DWF_ROUTE_WEBHOOK;
+		at = strlen(DWF_WEBHOOK_PATH);
+	}
+	else if (begins_with(target, DWF_STREAM_PATH))
+	{
+		route = DWF_ROUTE_STREAM;
+		at = strlen(DWF_STREAM_PATH);
+	}
+	else
 		return DWF_ROUTE_NONE;
 
 	/* decode the token */
-	for (size_t at = strlen(DWF_WEBHOOK_PATH); at < path; at++)
+	for (; at < path; at++)
 	{
 		int			c = (unsigned char) target[at];
 
@@ -77,7 +96,7 @@ dwf_request_route(const char *target, char *token)
 		token[length++] = (char) c;
 	}
 	token[length] = '\0';
-	return length > 0 ? DWF_ROUTE_WEBHOOK : DWF_ROUTE_NONE;
+	return length > 0 ? route : DWF_ROUTE_NONE;
 }
 
 /* ----- strings ----- */

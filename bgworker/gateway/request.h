@@ -17,6 +17,9 @@
 #define DWF_WEBHOOK_PATH	"/.well-known/workflow/v1/webhook/"
 #define DWF_TOKEN_MAX		512
 
+/* ... and that of a stream */
+#define DWF_STREAM_PATH		"/.well-known/workflow/v1/stream/"
+
 /* A header of a request */
 typedef struct DwfHttpHeader
 {
@@ -47,6 +50,7 @@ typedef enum DwfRoute
 {
 	DWF_ROUTE_NONE,
 	DWF_ROUTE_WEBHOOK,
+	DWF_ROUTE_STREAM,
 	DWF_ROUTE_HEALTH
 } DwfRoute;
 

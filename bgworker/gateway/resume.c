@@ -52,12 +52,18 @@
 #include "bgworker/gateway/transaction.h"
 #include "hook/webhook.h"
 
-/* How many requests one transaction takes, and about how many bytes */
+/*
+ * How many requests one transaction takes, and about how many bytes of bodies:
+ * what is read and written in some ten milliseconds
+ */
 #define TOGETHER_MAX	256
-#define TOGETHER_BYTES	(16 * 1024 * 1024)
+#define TOGETHER_BYTES	(512 * 1024)
 
 /* The time for one call in ms, without its validator's */
 #define CALL_TIMEOUT	2000
+
+/* ... and more for a large body: a slow disk takes that many bytes in a ms */
+#define BYTES_PER_MS	2000
 
 /* After so many requests in a row without a lock a table seems to be locked */
 #define LOCKED_MAX		3
@@ -109,8 +115,8 @@ resume(DwfWebhookRequest *requests, int count)
 }
 
 /* Raise 42501 unless the gateway's role may call wf_resume_webhook() */
-static void
-check_privilege(void)
+void
+dwf_resume_check_privilege(void)
 {
 	if (!dwf_compat_can_execute(function, GetUserId()))
 		ereport(ERROR,
@@ -156,7 +162,7 @@ resume_together(DwfWebhookRequest *requests, int count)
 	PG_TRY();
 	{
 		dwf_transaction_begin(CALL_TIMEOUT);
-		check_privilege();
+		dwf_resume_check_privilege();
 		resume(requests, count);
 		dwf_transaction_commit(is_any_taken(requests, count));
 		dwf_transaction_is_locked = false;
@@ -268,7 +274,7 @@ resume_apart(DwfTask *tasks, int count)
 	PG_TRY();
 	{
 		dwf_transaction_begin(0);	/* each request has a time of its own */
-		check_privilege();
+		dwf_resume_check_privilege();
 		resume_each(tasks, count);
 		dwf_transaction_commit(true);
 	}
@@ -285,11 +291,32 @@ resume_apart(DwfTask *tasks, int count)
 /* ----- alone ----- */
 
 /*
- * Resume one webhook that has a validator, in a transaction of its own; called
- * in helpers.  An error sets the task's status, a validator's the refusal too.
+ * Resume one webhook inside a transaction, as wf_resume_webhook() does.  A
+ * large request is tried as one of many first, which copies it less often; it
+ * is left alone there if the hook has a validator.
+ */
+static void
+resume_one(DwfWebhookRequest *request, bool is_large, DwfWebhookTrace *trace)
+{
+	if (is_large)
+	{
+		dwf_webhook_resume_many(request, 1);
+		if (request->fate != DWF_FATE_ASIDE)
+			return;
+	}
+	request->response = dwf_webhook_resume(request->token,
+										   JsonbPGetDatum(request->request),
+										   true, trace);
+	request->fate = DWF_FATE_RESPONSE;
+}
+
+/*
+ * Resume one webhook that has a validator, or with a large request, of so many
+ * bytes, in a transaction of its own; called in helpers.  An error sets the
+ * task's status, a validator's the refusal too.
  */
 void
-dwf_resume_alone(DwfTask *task)
+dwf_resume_alone(DwfTask *task, Size bytes)
 {
 	MemoryContext context = CurrentMemoryContext;
 	DwfWebhookTrace trace = {0};
@@ -297,15 +324,12 @@ dwf_resume_alone(DwfTask *task)
 	/* resume it in a transaction of its own */
 	PG_TRY();
 	{
-		dwf_transaction_begin(CALL_TIMEOUT + dwf_setting_validator_timeout);
-		check_privilege();
+		dwf_transaction_begin(CALL_TIMEOUT + dwf_setting_validator_timeout +
+							  (int) (bytes / BYTES_PER_MS));
+		dwf_resume_check_privilege();
 		MemoryContextSwitchTo(context);
 		PushActiveSnapshot(GetTransactionSnapshot());
-		task->request->response =
-			dwf_webhook_resume(task->request->token,
-							   JsonbPGetDatum(task->request->request), true,
-							   &trace);
-		task->request->fate = DWF_FATE_RESPONSE;
+		resume_one(task->request, bytes > DWF_CONN_LARGE, &trace);
 		PopActiveSnapshot();
 		dwf_transaction_commit(true);
 		dwf_transaction_is_locked = false;
@@ -415,11 +439,12 @@ dwf_resume_ready(void)
 	requests = palloc0(nconns * sizeof(DwfWebhookRequest));
 	for (int i = 0; i < nconns && bytes < TOGETHER_BYTES; i++)
 	{
-		bytes += conns[i]->body_length;
+		bytes += conns[i]->incoming.body_length;
 		tasks[count].conn = conns[i];
 		tasks[count].status = 0;
 		tasks[count].request = &requests[count];
-		if (dwf_prepare_request(&requests[count], conns[i]))
+		if (dwf_prepare_request(&requests[count], conns[i]->token,
+								&conns[i]->incoming))
 			count++;
 		else
 			dwf_conn_answer_status(conns[i], 400);

@@ -13,7 +13,8 @@
 #include "bgworker/gateway/answer.h"
 
 extern bool dwf_resume_begin(void);
-extern void dwf_resume_alone(DwfTask *task);
+extern void dwf_resume_check_privilege(void);
+extern void dwf_resume_alone(DwfTask *task, Size bytes);
 extern bool dwf_resume_ready(void);
 
 #endif							/* DWF_RESUME_H */

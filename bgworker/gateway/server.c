@@ -1,11 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * server.c
- *	  libmicrohttpd: accept connections, read and check requests.
+ *	  Accept connections, read requests and check them.
  *
- * Callbacks run inside libmicrohttpd, which no error may leave by a jump.  So
- * they call no function of PostgreSQL that could raise one, and use malloc().
- * The one exception is FATAL, which does not come back.
+ * All sockets are in one epoll set, whose descriptor the main loop watches
+ * beside its latch.  Connections are there for edges: the set tells once that
+ * a socket has bytes or room, which the connection notes until a call says
+ * that it has none any more.  So no socket is added or changed after it was
+ * accepted, and one that is not read from, since its request is being worked
+ * on, wakes nobody.
+ *
+ * A round reads once from each connection that has something to do: one that
+ * sends much delays no other for long.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,28 +20,29 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <microhttpd.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/durable_wf.h"
 #include "base/settings.h"
+#include "bgworker/gateway/reading.h"
+#include "bgworker/gateway/sockets.h"
 
-/* The memory of a connection, for headers; a request with more gets a 431 */
-#define HEADERS_MAX		(32 * 1024)
+/* How much is read at once: of a head, of a body or what is thrown away */
+#define READ_HEAD		(8 * 1024)
+#define READ_BODY		(256 * 1024)
 
-/* A body's buffer is kept for the next request up to this size */
-#define BODY_KEPT		(16 * 1024)
-
-/* So much of a body is read beyond the limit, before the connection ends */
-#define TOO_LARGE_READ	(4 * 1024 * 1024)
+/* So much of a client is thrown away before the connection is cut */
+#define CLOSING_BYTES	(128 * 1024 * 1024)
 
 /* How long /healthz answers 503 after a failure, in ms */
 #define UNHEALTHY		10000
 
-/* How many connections are accepted in a row */
+/* How many connections are accepted, and how many events taken, in a row */
 #define ACCEPT_MAX		64
+#define EVENTS_MAX		512
 
 /* Descriptors that the process needs beside its connections' */
 #define OTHER_FILES		1200
@@ -45,155 +52,17 @@ bool		dwf_server_is_open = false;
 /* When dwf_server_note_failure() was called last, by dwf_conn_now(); or 0 */
 static int64 failed_at = 0;
 
-static struct MHD_Daemon *http = NULL;
+/* The epoll set, and whether it may have more events than were taken */
+static int	epoll_fd = -1;
+static bool has_more_events = false;
 
 /* So many connections the limit of open files allows */
 static int	files_max;
 
-/* ----- callbacks ----- */
+/* What was just read */
+static char input[READ_BODY];
 
-/* Callback: a connection begins, or ends */
-static void
-connection_changed(void *arg, struct MHD_Connection *connection,
-				   void **context, enum MHD_ConnectionNotificationCode code)
-{
-	DwfConn    *conn = *context;
-
-	(void) arg;
-	if (code == MHD_CONNECTION_NOTIFY_STARTED)
-	{
-		const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-
-		*context = dwf_conn_new(connection, info->connect_fd);
-	}
-	else if (conn)
-	{
-		dwf_conn_free(conn);
-		*context = NULL;
-	}
-}
-
-/* Callback: a request line is in; the result is the request's context */
-static void *
-request_begins(void *arg, const char *target,
-			   struct MHD_Connection *connection)
-{
-	const union MHD_ConnectionInfo *info =
-	MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-	DwfConn    *conn = info->socket_context;
-
-	(void) arg;
-	if (conn == NULL)
-		return NULL;
-	free(conn->target);
-	conn->target = strdup(dwf_request_path(target));
-	conn->is_begun = conn->is_too_large = false;
-	conn->body_length = 0;
-	if (conn->state == DWF_CONN_IDLE)
-		dwf_conn_enter(conn, DWF_CONN_READING);
-	conn->is_fresh = false;
-	return conn->target ? conn : NULL;
-}
-
-/* Callback: a request has ended, its answer was sent or the client has gone */
-static void
-request_ends(void *arg, struct MHD_Connection *connection, void **context,
-			 enum MHD_RequestTerminationCode code)
-{
-	DwfConn    *conn = *context;
-
-	(void) arg;
-	(void) connection;
-	(void) code;
-	if (conn == NULL)
-		return;
-	if (conn->body_size > BODY_KEPT)
-	{
-		free(conn->body);
-		conn->body = NULL;
-		conn->body_size = 0;
-	}
-	conn->body_length = 0;
-	dwf_conn_enter(conn, DWF_CONN_IDLE);
-	*context = NULL;
-}
-
-/* What a request's headers say of its body, and errors in them */
-typedef struct Framing
-{
-	int			lengths;		/* headers Content-Length */
-	int			hosts;			/* headers Host */
-	bool		is_chunked;
-	bool		is_malformed;
-	bool		is_encoded;		/* by a content coding */
-	unsigned long long length;
-} Framing;
-
-/* Is a header's name a token of RFC 9110? */
-static bool
-is_token(const char *name, size_t length)
-{
-	for (size_t i = 0; i < length; i++)
-		if (name[i] <= ' ' || name[i] >= 0x7f ||
-			strchr("\"(),/:;<=>?@[\\]{}", name[i]))
-			return false;
-	return length > 0;
-}
-
-/* Is a header's value one line, without control characters? */
-static bool
-is_line(const char *value, size_t length)
-{
-	for (size_t i = 0; i < length; i++)
-	{
-		unsigned char c = value[i];
-
-		if ((c < ' ' && c != '\t') || c == 0x7f)
-			return false;
-	}
-	return true;
-}
-
-/* Is a name another one, upper and lower case alike? */
-static bool
-is_named(const char *name, size_t length, const char *other)
-{
-	return length == strlen(other) && pg_strncasecmp(name, other, length) == 0;
-}
-
-/* Callback for one header: note what it says of the body */
-static enum MHD_Result
-note_framing(void *arg, enum MHD_ValueKind kind, const char *name,
-			 size_t name_length, const char *value, size_t length)
-{
-	Framing    *framing = arg;
-
-	(void) kind;
-	if (name == NULL || value == NULL)
-		return MHD_YES;
-
-	/* is it well-formed, and does it concern the body? */
-	framing->is_malformed |= !is_token(name, name_length) ||
-		!is_line(value, length);
-	if (is_named(name, name_length, "Content-Length"))
-	{
-		framing->lengths++;
-		framing->length = strtoull(value, NULL, 10);
-	}
-	else if (is_named(name, name_length, "Transfer-Encoding"))
-	{
-		framing->is_malformed |= framing->is_chunked ||
-			!is_named(value, length, "chunked");
-		framing->is_chunked = true;
-	}
-	else if (is_named(name, name_length, "Content-Encoding"))
-		framing->is_encoded |= length > 0 &&
-			!is_named(value, length, "identity");
-	else if (is_named(name, name_length, "Host"))
-		framing->is_malformed |= framing->hosts++ > 0;
-	return MHD_YES;
-}
+/* ----- checks ----- */
 
 /* Note for /healthz that a round of requests has failed */
 void
@@ -223,200 +92,278 @@ is_method(const char *method, const char *const *methods)
 }
 
 /*
- * The headers of a request are in: check them.  Returns 0 if the request is
- * taken, else the status of its answer.  "has_body" takes whether a body is to
- * come.
+ * The head of a request is in: check it.  Returns 0 if the request is taken,
+ * else the status of its answer.
  */
 static int
-look_at_request(DwfConn *conn, bool *has_body)
+look_at_head(DwfConn *conn)
 {
 	static const char *const methods[] = {
 		"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", NULL
 	};
 	static const char *const health_methods[] = {"GET", "HEAD", NULL};
-	Framing		framing = {0};
-	DwfRoute	route = dwf_request_route(conn->target, conn->token);
+	static const char *const stream_methods[] = {
+		"GET", "HEAD", "OPTIONS", NULL
+	};
+	const DwfIncoming *incoming = &conn->incoming;
+	const char *method = dwf_incoming_method(incoming);
+	const char *target = dwf_request_path(dwf_incoming_target(incoming));
+	DwfRoute	route = dwf_request_route(target, conn->token);
 
-	/*
-	 * Two lengths, or a header that another server may read as a length and
-	 * this one does not, are a way to smuggle requests past a proxy: the 400
-	 * closes the connection.
-	 */
-	(void) MHD_get_connection_values_n(conn->connection, MHD_HEADER_KIND,
-									   note_framing, &framing);
-	*has_body = framing.is_chunked || framing.length > 0;
-	if (framing.is_malformed || framing.lengths > 1 ||
-		(framing.lengths > 0 && framing.is_chunked))
-		return 400;
-
+	conn->route = route;
 	/* is there such a path, and does it take the method and the body? */
 	if (route == DWF_ROUTE_NONE)
 		return 404;
-	if (!is_method(conn->method,
-				   route == DWF_ROUTE_HEALTH ? health_methods : methods))
+	if (!is_method(method, route == DWF_ROUTE_HEALTH ? health_methods :
+				   route == DWF_ROUTE_STREAM ? stream_methods : methods))
 		return 405;
-	if (framing.length > (unsigned long long) dwf_setting_http_max_body)
+	if (incoming->left > (uint64) dwf_setting_http_max_body ||
+		(route == DWF_ROUTE_STREAM && dwf_incoming_has_body(incoming)))
 		return 413;
 	if (route == DWF_ROUTE_HEALTH)
 		return dwf_server_is_open && !is_unhealthy() ? 200 : 503;
-	if (framing.is_encoded)
+	if (route == DWF_ROUTE_STREAM && strcmp(method, "OPTIONS") == 0)
+		return 204;
+	if (incoming->is_encoded)
 		return 415;
 	return dwf_server_is_open ? 0 : 503;
 }
 
+/* ----- reading ----- */
+
 /*
- * Append a part of a body; returns false if the connection is to be closed:
- * there is no memory, or the body is too large by more than TOO_LARGE_READ.
- * One that is too large by less is read to its end, since a client that is
- * still sending when the connection closes may lose the answer.
+ * May a body be large?  Then its token is looked for before it is read, so
+ * that a stranger costs neither memory nor time.
  */
 static bool
-append_body(DwfConn *conn, const char *data, size_t length)
+may_be_large(const DwfIncoming *incoming)
 {
-	size_t		needed = conn->body_length + length;
-	size_t		max = (size_t) dwf_setting_http_max_body;
+	return incoming->is_chunked || incoming->left > DWF_CONN_LARGE;
+}
 
-	/* too large: count it, keep nothing */
-	if (needed > max)
-	{
-		conn->is_too_large = true;
-		conn->body_length = needed;
-		if (needed - max <= TOO_LARGE_READ)
-			return true;
-		dwf_conn_say(conn->fd, 413);
+/*
+ * The head of a request is in, and the request may be taken: let the body
+ * come; may close the connection, returning false
+ */
+static bool
+let_body_come(DwfConn *conn, bool is_all_taken)
+{
+	DwfIncoming *incoming = &conn->incoming;
+
+	dwf_incoming_go_on(incoming, dwf_setting_http_max_body);
+	return !incoming->expects_continue || !is_all_taken ||
+		incoming->phase >= DWF_PHASE_COMPLETE || dwf_conn_continue(conn);
+}
+
+/* The token of a request was found: read its body; may close the connection */
+void
+dwf_server_let_come(DwfConn *conn)
+{
+	conn->is_large = true;
+	dwf_conn_enter(conn, DWF_CONN_READING);
+	if (let_body_come(conn, conn->rest == NULL))
+		dwf_conn_add_work(conn);
+}
+
+/*
+ * Answer a request at once, one for a stream as browsers want it; may close
+ * the connection
+ */
+static void
+answer_at_once(DwfConn *conn, int status)
+{
+	const DwfIncoming *incoming = &conn->incoming;
+	bool		has_head = incoming->phase > DWF_PHASE_HEADERS &&
+	incoming->phase != DWF_PHASE_REFUSED;
+
+	if (!has_head || conn->route != DWF_ROUTE_STREAM)
+		dwf_conn_answer_status(conn, status);
+	else if (status == 204)
+		dwf_conn_answer(conn, dwf_reading_preflight(incoming));
+	else
+		dwf_conn_answer(conn, dwf_reading_refuse(incoming, status));
+}
+
+/*
+ * A request is complete: for the main loop, for a helper, or for a stream
+ */
+static void
+hand_over(DwfConn *conn)
+{
+	if (conn->route == DWF_ROUTE_STREAM)
+		dwf_conn_enter(conn, DWF_CONN_OPENING);
+	else if (conn->is_large && conn->incoming.body_length > DWF_CONN_LARGE)
+		dwf_conn_enter(conn, DWF_CONN_ASIDE);
+	else
+		dwf_conn_enter(conn, DWF_CONN_READY);
+}
+
+/*
+ * Keep bytes that a request has not taken, for the next one; false if there is
+ * no memory
+ */
+static bool
+keep_rest(DwfConn *conn, const char *bytes, size_t length)
+{
+	Assert(conn->rest == NULL);
+	if (length == 0)
+		return true;
+	conn->rest = malloc(length);
+	if (conn->rest == NULL)
 		return false;
-	}
-
-	/* make room, then copy */
-	if (needed > conn->body_size)
-	{
-		size_t		size = Max(needed, Max(1024, conn->body_size * 2));
-		char	   *body = realloc(conn->body, size);
-
-		if (body == NULL)
-		{
-			dwf_conn_say(conn->fd, 503);
-			return false;
-		}
-		conn->body = body;
-		conn->body_size = size;
-	}
-	memcpy(conn->body + conn->body_length, data, length);
-	conn->body_length = needed;
+	memcpy(conn->rest, bytes, length);
+	conn->rest_length = length;
 	return true;
 }
 
-/* Callback: a request's headers are in, a part of its body, or all of it */
-static enum MHD_Result
-handle_request(void *arg, struct MHD_Connection *connection, const char *url,
-			   const char *method, const char *version, const char *data,
-			   size_t *data_size, void **context)
-{
-	DwfConn    *conn = *context;
-
-	(void) arg;
-	(void) url;
-	(void) version;
-	if (conn == NULL || conn->is_cut)
-		return MHD_NO;
-
-	/* the headers */
-	if (!conn->is_begun)
-	{
-		bool		has_body;
-
-		conn->is_begun = true;
-		conn->method = method;
-		conn->status = look_at_request(conn, &has_body);
-
-		/* to answer before a request is complete closes the connection */
-		return conn->status == 0 || !has_body ||
-			dwf_conn_answer_now(conn, conn->status) ? MHD_YES : MHD_NO;
-	}
-
-	/* a part of the body */
-	if (*data_size > 0)
-	{
-		if (!append_body(conn, data, *data_size))
-			return MHD_NO;
-		*data_size = 0;
-		return MHD_YES;
-	}
-
-	/* all of it: refuse the request, or suspend it for the main loop */
-	if (conn->is_too_large)
-		conn->status = 413;
-	if (conn->status != 0)
-		return dwf_conn_answer_now(conn, conn->status) ? MHD_YES : MHD_NO;
-	MHD_suspend_connection(connection);
-	dwf_conn_enter(conn, DWF_CONN_READY);
-	return MHD_YES;
-}
-
-/* Callback: libmicrohttpd has found its state broken; end the process */
+/*
+ * Let a request take bytes that were read; may close the connection.  A
+ * complete request is handed over.
+ */
 static void
-server_is_broken(void *arg, const char *file, unsigned int line,
-				 const char *reason)
+take(DwfConn *conn, const char *bytes, size_t length)
 {
-	(void) arg;
-	ereport(FATAL,
-			(errcode(ERRCODE_INTERNAL_ERROR),
-			 errmsg("libmicrohttpd: %s (%s:%u)", reason ? reason : "broken",
-					file, line)));
+	DwfIncoming *incoming = &conn->incoming;
+	size_t		taken = dwf_incoming_take(incoming, bytes, length);
+	int			status = 0;
+
+	/* the head, then what is there of the body */
+	if (conn->state == DWF_CONN_IDLE && dwf_incoming_is_begun(incoming))
+		dwf_conn_enter(conn, DWF_CONN_READING);
+	if (incoming->phase == DWF_PHASE_HEAD_IN)
+	{
+		status = look_at_head(conn);
+		if (!dwf_incoming_has_body(incoming))
+			dwf_incoming_go_on(incoming, 0);
+		else if (status == 0 && may_be_large(incoming))
+			dwf_conn_enter(conn, DWF_CONN_ASKED);
+		else if (status == 0)
+		{
+			if (!let_body_come(conn, taken == length))
+				return;
+			taken += dwf_incoming_take(incoming, bytes + taken,
+									   length - taken);
+		}
+	}
+	if (incoming->phase == DWF_PHASE_REFUSED)
+		status = incoming->status;
+
+	/* is it complete, or to be answered at once? */
+	if (!keep_rest(conn, bytes + taken, length - taken))
+		dwf_conn_close(conn);
+	else if (status != 0)
+		answer_at_once(conn, status);
+	else if (incoming->phase == DWF_PHASE_COMPLETE)
+		hand_over(conn);
 }
 
-/* ----- headers ----- */
-
-/* The headers of a request, while they are collected */
-typedef struct Collector
+/*
+ * Receive bytes, at most "size"; returns how many.  0: none are there now.
+ * -1: none will come.
+ */
+static ssize_t
+receive(DwfConn *conn, size_t size, int flags)
 {
-	DwfHttpHeader *headers;
-	int			count;
-	int			size;
-} Collector;
+	ssize_t		length;
 
-/* Callback for one header: count it */
-static enum MHD_Result
-count_header(void *arg, enum MHD_ValueKind kind, const char *name,
-			 const char *value)
-{
-	(void) kind;
-	(void) name;
-	(void) value;
-	((Collector *) arg)->size++;
-	return MHD_YES;
+	if (!conn->is_readable)
+		return conn->has_ended ? -1 : 0;
+	length = recv(conn->fd, input, size, MSG_DONTWAIT | flags);
+	if (length > 0)
+	{
+		conn->is_readable = length == (ssize_t) size;
+		if (conn->is_readable || conn->has_ended)
+			dwf_conn_add_work(conn);
+		return length;
+	}
+	if (length == 0 || (errno != EAGAIN && errno != EWOULDBLOCK &&
+						errno != EINTR))
+		return -1;
+	conn->is_readable = errno == EINTR;
+	if (conn->is_readable)
+		dwf_conn_add_work(conn);
+	return conn->has_ended && !conn->is_readable ? -1 : 0;
 }
 
-/* Callback for one header: collect it */
-static enum MHD_Result
-collect_header(void *arg, enum MHD_ValueKind kind, const char *name,
-			   const char *value)
+/* Read from a connection that waits for a request; may close it */
+static void
+read_request(DwfConn *conn)
 {
-	Collector  *collector = arg;
-	DwfHttpHeader *header = &collector->headers[collector->count];
+	bool		in_body = conn->incoming.phase == DWF_PHASE_DATA;
+	ssize_t		length;
 
-	(void) kind;
-	if (collector->count == collector->size)
-		return MHD_NO;
-	header->name = name ? name : "";
-	header->value = value ? value : "";
-	header->order = collector->count++;
-	return MHD_YES;
+	/* what has come after the last request */
+	if (conn->rest)
+	{
+		char	   *rest = conn->rest;
+
+		conn->rest = NULL;
+		if (conn->is_readable || conn->has_ended)
+			dwf_conn_add_work(conn);
+		take(conn, rest, conn->rest_length);
+		free(rest);
+		return;
+	}
+
+	/* what has come now */
+	length = receive(conn, in_body ? READ_BODY : READ_HEAD, 0);
+	if (length < 0)
+		dwf_conn_close(conn);
+	else if (length > 0)
+		take(conn, input, length);
 }
 
-/* List the headers of a complete request, palloc'd; returns their number */
-int
-dwf_server_headers(DwfConn *conn, DwfHttpHeader **headers)
+/* Throw away what comes after the last answer; may close the connection */
+static void
+throw_away(DwfConn *conn)
 {
-	Collector	collector = {0};
+	ssize_t		length = receive(conn, READ_BODY, MSG_TRUNC);
 
-	(void) MHD_get_connection_values(conn->connection, MHD_HEADER_KIND,
-									 count_header, &collector);
-	collector.headers = palloc(Max(collector.size, 1) * sizeof(DwfHttpHeader));
-	(void) MHD_get_connection_values(conn->connection, MHD_HEADER_KIND,
-									 collect_header, &collector);
-	*headers = collector.headers;
-	return collector.count;
+	if (length > 0)
+		conn->thrown_away += length;
+	if (length < 0 || conn->thrown_away > CLOSING_BYTES)
+		dwf_conn_close(conn);
+}
+
+/* Do what there is to do for a connection; may close it */
+static void
+serve(DwfConn *conn)
+{
+	switch (conn->state)
+	{
+		case DWF_CONN_IDLE:
+		case DWF_CONN_READING:
+			if (conn->is_broken)
+				dwf_conn_close(conn);
+			else
+				read_request(conn);
+			break;
+		case DWF_CONN_STREAM:
+		case DWF_CONN_FULL:
+			if (conn->has_ended)
+				dwf_conn_close(conn);
+			else if (conn->is_writable && conn->state == DWF_CONN_FULL)
+				dwf_conn_write(conn);
+			break;
+		case DWF_CONN_WRITING:
+			if (conn->is_broken)
+				dwf_conn_close(conn);
+			else if (conn->is_writable)
+				dwf_conn_write(conn);
+			break;
+		case DWF_CONN_CLOSING:
+			if (conn->is_broken)
+				dwf_conn_close(conn);
+			else
+				throw_away(conn);
+			break;
+		case DWF_CONN_HELD:
+			if (conn->has_ended)
+				dwf_conn_enter(conn, DWF_CONN_GONE);
+			break;
+		default:				/* the request is being worked on */
+			break;
+	}
 }
 
 /* ----- the server ----- */
@@ -448,86 +395,134 @@ raise_file_limit(void)
 				 errhint("Raise the limit of open files of the server (LimitNOFILE of its systemd unit).")));
 }
 
-/* Start libmicrohttpd, without sockets yet; FATAL when that fails */
+/* Prepare for connections, without sockets yet; FATAL when that fails */
 void
 dwf_server_start(void)
 {
 	raise_file_limit();
 	dwf_conn_start();
-
-	/* all waits are the main loop's: no listening socket, no timeout */
-	MHD_set_panic_func(server_is_broken, NULL);
-	http = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET |
-							MHD_ALLOW_SUSPEND_RESUME,
-							0, NULL, NULL, handle_request, NULL,
-							MHD_OPTION_URI_LOG_CALLBACK, request_begins, NULL,
-							MHD_OPTION_NOTIFY_COMPLETED, request_ends, NULL,
-							MHD_OPTION_NOTIFY_CONNECTION, connection_changed,
-							NULL,
-							MHD_OPTION_CONNECTION_LIMIT, 1000000U,
-							MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-							(size_t) HEADERS_MAX,
-							MHD_OPTION_CONNECTION_TIMEOUT, 0U,
-							MHD_OPTION_STRICT_FOR_CLIENT, 1,
-							MHD_OPTION_END);
-	if (http == NULL)
+	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (epoll_fd < 0)
 		ereport(FATAL,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not start libmicrohttpd: %m")));
+				(errcode_for_file_access(),
+				 errmsg("could not watch connections: %m")));
 }
 
 /* The descriptor that is readable when dwf_server_run() has something to do */
 int
 dwf_server_fd(void)
 {
-	return MHD_get_daemon_info(http, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+	return epoll_fd;
+}
+
+/* Watch the sockets that the gateway listens on; those it did already, too */
+void
+dwf_server_watch_sockets(void)
+{
+	for (int i = 0; i < dwf_sockets_count; i++)
+	{
+		struct epoll_event event = {.events = EPOLLIN};
+
+		event.data.ptr = &dwf_sockets_fds[i];
+		(void) epoll_ctl(epoll_fd, EPOLL_CTL_ADD, dwf_sockets_fds[i], &event);
+	}
+}
+
+/* Add a connection that was accepted; returns false if that is not possible */
+static bool
+add_connection(int fd)
+{
+	struct epoll_event event = {0};
+	DwfConn    *conn = dwf_conn_new(fd);
+
+	if (conn == NULL)
+		return false;
+	event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+	event.data.ptr = conn;
+	if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0)
+		dwf_conn_close(conn);
+	return true;
 }
 
 /* Accept connections from a socket; those without room get a 503 */
-void
-dwf_server_accept(int listen_fd)
+static void
+accept_from(int listen_fd)
 {
 	for (int i = 0; i < ACCEPT_MAX; i++)
 	{
-		struct sockaddr_storage address;
-		socklen_t	length = sizeof(address);
-		int			fd = accept4(listen_fd, (struct sockaddr *) &address,
-								 &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int			fd = accept4(listen_fd, NULL, NULL,
+								 SOCK_NONBLOCK | SOCK_CLOEXEC);
 		int			on = 1;
 
 		if (fd < 0)
 			return;
-
-		/* is there room for it? */
-		if (!dwf_conn_make_room(Min(dwf_setting_http_max_connections,
-									files_max)))
-		{
-			dwf_conn_say(fd, 503);
-			close(fd);
-			continue;
-		}
-
-		/* give it to libmicrohttpd, which closes it if that fails */
 		(void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-		(void) MHD_add_connection(http, fd, (struct sockaddr *) &address,
-								  length);
+		if (!dwf_conn_make_room(Min(dwf_setting_http_max_connections,
+									files_max)) ||
+			!add_connection(fd))
+		{
+			dwf_conn_say(fd);
+			close(fd);
+		}
 	}
 }
 
-/* Run libmicrohttpd: read and write what does not block */
+/* Is this one of the sockets that the gateway listens on? */
+static bool
+is_listening(const void *pointer)
+{
+	const int  *fd = pointer;
+
+	return fd >= dwf_sockets_fds && fd < dwf_sockets_fds + DWF_LISTEN_MAX;
+}
+
+/* Note what has happened to a connection's socket */
+static void
+note_event(DwfConn *conn, uint32 events)
+{
+	conn->is_readable |= (events & EPOLLIN) != 0;
+	conn->is_writable |= (events & EPOLLOUT) != 0;
+	conn->has_ended |= (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+	conn->is_broken |= (events & (EPOLLHUP | EPOLLERR)) != 0;
+	dwf_conn_add_work(conn);
+}
+
+/* Take events of sockets, and accept connections when all are noted */
+static void
+take_events(void)
+{
+	struct epoll_event events[EVENTS_MAX];
+	int			count = epoll_wait(epoll_fd, events, EVENTS_MAX, 0);
+
+	has_more_events = count == EVENTS_MAX;
+	for (int i = 0; i < count; i++)
+		if (!is_listening(events[i].data.ptr))
+			note_event(events[i].data.ptr, events[i].events);
+	for (int i = 0; i < count; i++)
+		if (is_listening(events[i].data.ptr))
+			accept_from(*(int *) events[i].data.ptr);
+}
+
+/* Read and write what does not block, once from each connection */
 void
 dwf_server_run(void)
 {
-	dwf_conn_has_resumed = false;
-	(void) MHD_run(http);
+	int			left;
+
+	take_events();
+	for (left = dwf_conn_work_count(); left > 0; left--)
+	{
+		DwfConn    *conn = dwf_conn_take_work();
+
+		if (conn == NULL)
+			break;
+		serve(conn);
+	}
 }
 
 /* Has dwf_server_run() something to do that no descriptor tells of? */
 bool
 dwf_server_has_more(void)
 {
-	unsigned long long timeout;
-
-	return dwf_conn_has_resumed ||
-		(MHD_get_timeout(http, &timeout) == MHD_YES && timeout == 0);
+	return has_more_events || dwf_conn_work_count() > 0;
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * server.h
- *	  libmicrohttpd: accept connections, read and check requests.
+ *	  Accept connections, read requests and check them.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,10 +17,10 @@ extern bool dwf_server_is_open;
 
 extern void dwf_server_start(void);
 extern int	dwf_server_fd(void);
-extern void dwf_server_accept(int listen_fd);
+extern void dwf_server_watch_sockets(void);
 extern void dwf_server_run(void);
+extern void dwf_server_let_come(DwfConn *conn);
 extern bool dwf_server_has_more(void);
-extern int	dwf_server_headers(DwfConn *conn, DwfHttpHeader **headers);
 extern void dwf_server_note_failure(void);
 
 #endif							/* DWF_SERVER_H */

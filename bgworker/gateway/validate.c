@@ -1,13 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * validate.c
- *	  Resume webhooks that have validators, in helpers.
+ *	  Resume webhooks that have validators, or large requests, in helpers.
  *
  * A validator is code of a hook's owner.  It may hang, and one that ignores
  * its time limit ends the session that it runs in (validator.c).  So it does
  * not run in the gateway but in a helper, a background worker that is started
- * when there is a request for it and ends after a while without.  A helper has
- * one request at a time:
+ * when there is a request for it and ends after a while without.  A request
+ * with a large body goes to a helper, too, since all others would wait while
+ * it is parsed and written.  A helper has one request at a time:
  *
  *	IDLE --given a request-> SENDING --all of it sent-> WAITING --answer-> IDLE
  *	any --gone-> (none); its request gets a 503, but no answer if it may have
@@ -44,17 +45,13 @@
 #include "base/process_settings.h"
 #include "bgworker/gateway/answer.h"
 #include "bgworker/gateway/conn.h"
-#include "bgworker/gateway/prepare.h"
+#include "bgworker/gateway/helper.h"
 #include "bgworker/gateway/refusal.h"
-#include "bgworker/gateway/resume.h"
 #include "bgworker/gateway/transaction.h"
 #include "bgworker/gateway/turn.h"
 
-/* How many helpers there are at most, and the size of what they share */
+/* How many helpers there are at most */
 #define HELPERS_MAX		3
-#define QUEUE_BYTES		((Size) 65536)
-#define DOUBT_BYTES		MAXALIGN(sizeof(bool))
-#define SEGMENT_BYTES	(DOUBT_BYTES + 2 * QUEUE_BYTES)
 
 /*
  * How long an idle helper stays, and when to try again after a failure, in ms
@@ -71,33 +68,12 @@ typedef struct Helper
 	shm_mq_handle *from;
 	volatile bool *is_in_doubt; /* in the segment */
 	DwfConn    *conn;			/* whose request it has, or NULL */
-	char	   *message;		/* to be sent to it, or NULL */
-	Size		length;
+	bool		is_sending;		/* the request, in these parts */
+	int			nparts;
+	shm_mq_iovec parts[3];
+	DwfHelperRequest header;
 	TimestampTz idle_since;
 } Helper;
-
-/* The arguments of a helper's main function beside the segment */
-typedef struct HelperStart
-{
-	Oid			database;
-	Oid			role;
-} HelperStart;
-
-/* What precedes the request's jsonb in a message to a helper ... */
-typedef struct RequestHeader
-{
-	char		token[DWF_TOKEN_MAX + 1];
-} RequestHeader;
-
-/*
- * ... and what precedes the response, or the refusal, in its answer (DwfTask)
- */
-typedef struct ResponseHeader
-{
-	int			status;
-	int			fate;
-	bool		is_refusal;
-} ResponseHeader;
 
 static Helper helpers[HELPERS_MAX];
 
@@ -107,8 +83,6 @@ static TimestampTz start_after = 0;
 /* The log says that there is no slot */
 static bool warned_no_slot = false;
 
-/* ----- in the gateway ----- */
-
 /* Answer a helper's request, and detach from it; it ends when it finds that */
 static void
 drop_helper(Helper *helper)
@@ -117,8 +91,6 @@ drop_helper(Helper *helper)
 		dwf_conn_hang_up(helper->conn);
 	else if (helper->conn)
 		dwf_conn_answer_status(helper->conn, 503);
-	if (helper->message)
-		pfree(helper->message);
 	shm_mq_detach(helper->to);
 	shm_mq_detach(helper->from);
 	dsm_detach(helper->segment);
@@ -134,16 +106,16 @@ make_queues(Helper *helper)
 	shm_mq	   *to;
 	shm_mq	   *from;
 
-	helper->segment = dsm_create(SEGMENT_BYTES,
+	helper->segment = dsm_create(DWF_HELPER_SEGMENT,
 								 DSM_CREATE_NULL_IF_MAXSEGMENTS);
 	if (helper->segment == NULL)
 		return false;
 	address = dsm_segment_address(helper->segment);
 	helper->is_in_doubt = (volatile bool *) address;
 	*helper->is_in_doubt = false;
-	address += DOUBT_BYTES;
-	to = shm_mq_create(address, QUEUE_BYTES);
-	from = shm_mq_create(address + QUEUE_BYTES, QUEUE_BYTES);
+	address += DWF_HELPER_DOUBT;
+	to = shm_mq_create(address, DWF_HELPER_QUEUE);
+	from = shm_mq_create(address + DWF_HELPER_QUEUE, DWF_HELPER_QUEUE);
 	shm_mq_set_sender(to, MyProc);
 	shm_mq_set_receiver(from, MyProc);
 	helper->to = shm_mq_attach(to, helper->segment, NULL);
@@ -156,7 +128,7 @@ static bool
 start_helper(Helper *helper)
 {
 	BackgroundWorker worker;
-	HelperStart start = {MyDatabaseId, GetUserId()};
+	DwfHelperStart start = {MyDatabaseId, GetUserId()};
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 
 	/* make the queues */
@@ -167,7 +139,7 @@ start_helper(Helper *helper)
 	}
 
 	/* start it; if there is no slot, free the queues again */
-	dwf_process_describe(&worker, "durable_wf_gateway", "dwf_validate_main",
+	dwf_process_describe(&worker, "durable_wf_gateway", "dwf_helper_main",
 						 "durable_wf validator");
 	worker.bgw_main_arg =
 		UInt32GetDatum(dsm_segment_handle(helper->segment));
@@ -286,38 +258,51 @@ is_with_helper(const DwfConn *conn)
 	return false;
 }
 
-/* Make the message of a request for a helper; a bad request gets a 400 */
+/*
+ * Give a request to a helper, as it came: to make a jsonb of a large one takes
+ * time.  Its parts are sent from where they are.
+ */
 static void
 give(Helper *helper, DwfConn *conn)
 {
-	DwfWebhookRequest request = {0};
-	RequestHeader header = {{0}};
-	Size		size;
+	const DwfIncoming *incoming = &conn->incoming;
+	DwfHelperRequest *header = &helper->header;
 
-	if (!dwf_prepare_request(&request, conn))
-	{
-		dwf_conn_answer_status(conn, 400);
-		return;
-	}
-	size = VARSIZE(request.request);
-	strlcpy(header.token, conn->token, sizeof(header.token));
-	helper->length = MAXALIGN(sizeof(header)) + size;
-	helper->message = MemoryContextAllocZero(TopMemoryContext, helper->length);
-	memcpy(helper->message, &header, sizeof(header));
-	memcpy(helper->message + MAXALIGN(sizeof(header)), request.request, size);
+	memset(header, 0, sizeof(DwfHelperRequest));
+	strlcpy(header->token, conn->token, sizeof(header->token));
+	header->nheaders = incoming->nheaders;
+	header->head_length = incoming->head_length;
+	header->body_length = incoming->body_length;
+	helper->parts[0].data = (char *) header;
+	helper->parts[0].len = sizeof(DwfHelperRequest);
+	helper->parts[1].data = incoming->head;
+	helper->parts[1].len = incoming->head_length;
+	helper->parts[2].data = incoming->body;
+	helper->parts[2].len = incoming->body_length;
+	helper->nparts = incoming->body_length > 0 ? 3 : 2;
+	helper->is_sending = true;
 	helper->conn = conn;
 	*helper->is_in_doubt = false;	/* it was of its last request */
-	dwf_conn_set_state(conn, DWF_CONN_CHECKED);
+	dwf_conn_enter(conn, DWF_CONN_CHECKED);
 }
 
-/* Answer all requests that wait for a helper, since none can be started */
+/*
+ * Answer all requests that wait for a helper, since none can be started.  A
+ * large one is taken without a helper, if its webhook has no validator.
+ */
 static void
 refuse_all(void)
 {
 	DwfConn    *conn;
 
 	while (dwf_conn_ready(DWF_CONN_ASIDE, &conn, 1) > 0)
-		dwf_conn_answer_status(conn, 503);
+	{
+		if (conn->is_large)
+			dwf_conn_enter(conn, DWF_CONN_READY);
+		else
+			dwf_conn_answer_status(conn, 503);
+		conn->is_large = false;
+	}
 }
 
 /* Give the requests that wait to helpers, by turns */
@@ -363,7 +348,7 @@ take_response(Helper *helper, const char *message, Size length)
 {
 	DwfWebhookRequest request = {0};
 	DwfTask		task = {.request = &request};
-	ResponseHeader header;
+	DwfHelperResponse header;
 
 	memcpy(&header, message, sizeof(header));
 	message += MAXALIGN(sizeof(header));
@@ -407,17 +392,13 @@ serve(Helper *helper, bool *busy)
 	void	   *message;
 
 	/* send what is left of its request */
-	if (helper->message)
+	if (helper->is_sending)
 	{
-		result = shm_mq_send(helper->to, helper->length, helper->message, true,
-							 true);
+		result = shm_mq_sendv(helper->to, helper->parts, helper->nparts, true,
+							  true);
 		if (result == SHM_MQ_DETACHED)
 			return false;
-		if (result == SHM_MQ_SUCCESS)
-		{
-			pfree(helper->message);
-			helper->message = NULL;
-		}
+		helper->is_sending = result != SHM_MQ_SUCCESS;
 	}
 
 	/* has it answered, or ended? */
@@ -475,7 +456,7 @@ dwf_validate_tend(long *timeout)
 			*timeout = RETRY_AFTER;
 	}
 	for (int i = 0; i < HELPERS_MAX; i++)
-		if (helpers[i].handle && helpers[i].message)
+		if (helpers[i].handle && helpers[i].is_sending)
 			(void) serve(&helpers[i], &busy);
 	return busy;
 }
@@ -502,95 +483,6 @@ dwf_validate_end(void)
 			continue;
 		(void) WaitForBackgroundWorkerShutdown(helpers[i].handle);
 		if (helpers[i].conn && !*helpers[i].is_in_doubt)
-			dwf_conn_set_state(helpers[i].conn, DWF_CONN_ASIDE);
+			dwf_conn_enter(helpers[i].conn, DWF_CONN_ASIDE);
 	}
-}
-
-/* ----- in a helper ----- */
-
-/*
- * Resume a webhook with the request of a message, and send what became of it
- */
-static shm_mq_result
-answer(shm_mq_handle *to, const char *message, Size length)
-{
-	ResponseHeader header = {0};
-	DwfWebhookRequest request = {0};
-	DwfTask		task = {.request = &request};
-	Size		size = length - MAXALIGN(sizeof(RequestHeader));
-	char		padding[MAXALIGN(sizeof(ResponseHeader))] = {0};
-	StringInfoData response;
-
-	/* read the message, resume */
-	request.token = cstring_to_text(((const RequestHeader *) message)->token);
-	request.request = palloc(size);
-	memcpy(request.request, message + MAXALIGN(sizeof(RequestHeader)), size);
-	dwf_resume_alone(&task);
-
-	/* the header, then a refusal or the response */
-	header.status = task.status;
-	header.fate = request.fate;
-	header.is_refusal = task.refusal != NULL;
-	memcpy(padding, &header, sizeof(header));
-	initStringInfo(&response);
-	appendBinaryStringInfo(&response, padding, sizeof(padding));
-	if (task.refusal)
-		dwf_refusal_write(task.refusal, &response);
-	else if (task.status == 0)
-		appendBinaryStringInfo(&response,
-							   DatumGetPointer(request.response),
-							   VARSIZE(DatumGetPointer(request.response)));
-	return shm_mq_send(to, response.len, response.data, false, true);
-}
-
-/* A helper's main function; its argument is the segment of the queues */
-void
-dwf_validate_main(Datum arg)
-{
-	HelperStart start;
-	dsm_segment *segment;
-	shm_mq	   *queue;
-	shm_mq_handle *from;
-	shm_mq_handle *to;
-	MemoryContext context;
-	Size		length;
-	void	   *message;
-
-	memcpy(&start, MyBgworkerEntry->bgw_extra, sizeof(start));
-	dwf_process_handle_signals();
-
-	/* attach to the queues, the other way round than make_queues() */
-	segment = dsm_attach(DatumGetUInt32(arg));
-	if (segment == NULL)
-		proc_exit(0);			/* the gateway has ended */
-	dsm_pin_mapping(segment);
-	dwf_transaction_is_in_doubt = dsm_segment_address(segment);
-	queue = (shm_mq *) ((char *) dsm_segment_address(segment) + DOUBT_BYTES);
-	shm_mq_set_receiver(queue, MyProc);
-	from = shm_mq_attach(queue, segment, NULL);
-	queue = (shm_mq *) ((char *) queue + QUEUE_BYTES);
-	shm_mq_set_sender(queue, MyProc);
-	to = shm_mq_attach(queue, segment, NULL);
-
-	/* connect as the gateway has */
-	BackgroundWorkerInitializeConnectionByOid(start.database, start.role, 0);
-	dwf_process_settings_begin(false);
-	if (!dwf_resume_begin())
-		proc_exit(0);
-	context = AllocSetContextCreate(TopMemoryContext, "durable_wf request",
-									ALLOCSET_DEFAULT_SIZES);
-
-	/* resume, until the gateway detaches */
-	while (shm_mq_receive(from, &length, &message, false) == SHM_MQ_SUCCESS)
-	{
-		(void) dwf_process_reload();
-		MemoryContextSwitchTo(context);
-		pgstat_report_activity(STATE_RUNNING, "running a validator");
-		if (answer(to, message, length) != SHM_MQ_SUCCESS)
-			break;
-		MemoryContextReset(context);
-		pgstat_report_stat(false);
-		pgstat_report_activity(STATE_IDLE, NULL);
-	}
-	proc_exit(0);
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * validate.h
- *	  Resume webhooks that have validators, in helpers.
+ *	  Resume webhooks that have validators, or large requests, in helpers.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,6 +12,5 @@
 
 extern bool dwf_validate_tend(long *timeout);
 extern void dwf_validate_end(void);
-extern PGDLLEXPORT void dwf_validate_main(Datum arg);
 
 #endif							/* DWF_VALIDATE_H */

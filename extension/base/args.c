@@ -114,7 +114,9 @@ dwf_args_is_positive(Interval *span, const char *name)
 	if (days < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s must not be negative", name)));
+				 errmsg("%s must not be negative", name),
+				 strcmp(name, "older_than") == 0 ? 0 :
+				 errhint("For a moment that may be over, pass wf_until(moment).")));
 	if (days > DWF_INTERVAL_DAYS_MAX || fabs(months) > DWF_INTERVAL_DAYS_MAX ||
 		fabs((double) span->day) > DWF_INTERVAL_DAYS_MAX)
 		ereport(ERROR,

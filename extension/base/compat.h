@@ -38,6 +38,17 @@
 #define DWF_NORETURN	pg_attribute_noreturn()
 #endif
 
+/*
+ * Does a NOTIFY wake only the sessions that listen to its channel?  Else it
+ * wakes all that listen in the database.  (From 19 on, by its release notes:
+ * not tried with a server of that version.)
+ */
+#if PG_VERSION_NUM >= 190000
+#define DWF_NOTIFY_IS_TARGETED	true
+#else
+#define DWF_NOTIFY_IS_TARGETED	false
+#endif
+
 /* The number of this process among ProcGlobal->allProcs */
 #if PG_VERSION_NUM >= 170000
 #define DWF_MY_PROC_NUMBER	MyProcNumber
@@ -59,6 +70,13 @@ dwf_compat_wait_event(const char *name)
 	return PG_WAIT_EXTENSION;
 #endif
 }
+
+/* Which file a table is in; another one after TRUNCATE and its like */
+#if PG_VERSION_NUM >= 160000
+#define DWF_FILE_OF(relation)	((Oid) (relation)->rd_locator.relNumber)
+#else
+#define DWF_FILE_OF(relation)	((relation)->rd_node.relNode)
+#endif
 
 /* Intervals can be infinite from 17 on; '-infinity' is caught as negative */
 static inline bool
@@ -175,6 +193,18 @@ dwf_compat_settings(int *count)
 #define DWF_CREATE_WAIT_EVENT_SET(n)	CreateWaitEventSet(NULL, n)
 #else
 #define DWF_CREATE_WAIT_EVENT_SET(n)	CreateWaitEventSet(TopMemoryContext, n)
+#endif
+
+/*
+ * Which indexes the update of a row has to write; needs the header of table
+ * access methods
+ */
+#if PG_VERSION_NUM >= 160000
+#define DwfUpdateIndexes	TU_UpdateIndexes
+#define DWF_UPDATES_INDEXES(indexes)	((indexes) != TU_None)
+#else
+#define DwfUpdateIndexes	bool
+#define DWF_UPDATES_INDEXES(indexes)	(indexes)
 #endif
 
 /* Bytes to be encoded, as pg_b64_encode() takes them */

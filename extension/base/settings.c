@@ -17,6 +17,7 @@ bool		dwf_setting_paused;
 int			dwf_setting_max_executors;
 int			dwf_setting_suspend_after;
 int			dwf_setting_executor_idle_timeout;
+int			dwf_setting_careful_time;
 int			dwf_setting_max_attempts;
 int			dwf_setting_step_timeout;
 int			dwf_setting_attach_keepalive;
@@ -24,6 +25,7 @@ int			dwf_setting_client_suspend_after;
 bool		dwf_setting_wait_in_transaction;
 int			dwf_setting_max_deliveries;
 int			dwf_setting_validator_timeout;
+bool		dwf_setting_debug_direct;
 int			dwf_setting_http_port;
 char	   *dwf_setting_http_listen_addresses;
 char	   *dwf_setting_http_database;
@@ -33,6 +35,8 @@ int			dwf_setting_http_max_body;
 int			dwf_setting_http_max_connections;
 int			dwf_setting_http_request_timeout;
 int			dwf_setting_http_response_timeout;
+char	   *dwf_setting_http_allowed_origins;
+int			dwf_setting_http_stream_heartbeat;
 
 /* Check hook: a workflow id is within its limit; '' is none */
 static bool
@@ -100,6 +104,19 @@ define_http_settings(void)
 							&dwf_setting_http_response_timeout, 30000, 1,
 							INT_MAX, PGC_SIGHUP, GUC_UNIT_MS,
 							NULL, NULL, NULL);
+
+	/* for readers of streams */
+	DefineCustomStringVariable("durable_wf.http_allowed_origins",
+							   "Whose web pages may read streams: origins such as https://shop.example.com, separated by commas; *: all.",
+							   NULL,
+							   &dwf_setting_http_allowed_origins, "",
+							   PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("durable_wf.http_stream_heartbeat",
+							"How long an open stream is silent before its readers get an empty comment; 0: for ever.",
+							NULL,
+							&dwf_setting_http_stream_heartbeat, 15000, 0,
+							INT_MAX, PGC_SIGHUP, GUC_UNIT_MS,
+							NULL, NULL, NULL);
 }
 
 /* Define the settings of executors and of the bodies that they run */
@@ -112,6 +129,13 @@ define_body_settings(void)
 							"A role that has none gets one beyond this number, so that others cannot keep it from running.",
 							&dwf_setting_max_executors, 4, 1, 1000,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("durable_wf.careful_time",
+							"How long after a crash or a start each claim of a body waits for the disk.",
+							"For tests: light_commit.c says what it is for.",
+							&dwf_setting_careful_time, 60000, 0, INT_MAX,
+							PGC_SIGHUP,
+							GUC_UNIT_MS | GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE,
+							NULL, NULL, NULL);
 	DefineCustomIntVariable("durable_wf.suspend_after",
 							"How long a body that waits keeps its executor.",
 							NULL,
@@ -181,6 +205,11 @@ dwf_settings_define(void)
 							NULL,
 							&dwf_setting_max_deliveries, 0, 0, INT_MAX,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("durable_wf.debug_direct",
+							 "Lets rows of mailboxes and events be written and read without statements.",
+							 "For developers: off makes each access run its statement, as it does where a table was changed.",
+							 &dwf_setting_debug_direct, true, PGC_SUSET,
+							 GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
 	define_body_settings();
 	define_http_settings();
 	MarkGUCPrefixReserved("durable_wf");

@@ -23,6 +23,7 @@ extern bool dwf_setting_paused;
 extern int	dwf_setting_max_executors;
 extern int	dwf_setting_suspend_after;
 extern int	dwf_setting_executor_idle_timeout;
+extern int	dwf_setting_careful_time;
 extern int	dwf_setting_max_attempts;
 extern int	dwf_setting_step_timeout;
 
@@ -39,6 +40,9 @@ extern bool dwf_setting_wait_in_transaction;
 /* How often a message may be given back by its receivers; 0: always */
 extern int	dwf_setting_max_deliveries;
 
+/* For developers: rows are accessed without statements where that can be */
+extern bool dwf_setting_debug_direct;
+
 /* The gateway; times in milliseconds, sizes in bytes */
 extern PGDLLEXPORT int dwf_setting_http_port;
 extern PGDLLEXPORT char *dwf_setting_http_listen_addresses;
@@ -49,6 +53,8 @@ extern PGDLLEXPORT int dwf_setting_http_max_body;
 extern PGDLLEXPORT int dwf_setting_http_max_connections;
 extern PGDLLEXPORT int dwf_setting_http_request_timeout;
 extern PGDLLEXPORT int dwf_setting_http_response_timeout;
+extern PGDLLEXPORT char *dwf_setting_http_allowed_origins;
+extern PGDLLEXPORT int dwf_setting_http_stream_heartbeat;
 
 extern void dwf_settings_define(void);
 

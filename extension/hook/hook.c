@@ -27,6 +27,7 @@
 #include "session/identity.h"
 #include "session/journal.h"
 #include "session/wait.h"
+#include "session/wakeup.h"
 #include "shared/address.h"
 #include "store/catalog.h"
 #include "store/store.h"
@@ -109,7 +110,7 @@ do_wf_await_hook(PG_FUNCTION_ARGS)
 	receive.queues = &queue;
 
 	/* Wait for a payload */
-	isnull = !dwf_mailbox_receive(&receive, &wait, NULL);
+	isnull = !dwf_mailbox_receive(&receive, &wait);
 	payload = isnull ? (Datum) 0 : receive.items[0].payload;
 
 	return dwf_args_return_value(fcinfo, payload, isnull);
@@ -145,17 +146,23 @@ do_wf_get_hook(PG_FUNCTION_ARGS)
 static bool
 dispose_stream_url(text *token)
 {
-	text	   *workflow_id;
+	DwfStreamUrl url;
 	DwfLife		life;
+	DwfAddress	address = {.door = DWF_DOOR_TURN};
 
-	while (!dwf_store_dispose_stream_url(token, GetUserId()))
+	while (!dwf_store_dispose_stream_url(token, GetUserId(), &url))
 	{
 		CHECK_FOR_INTERRUPTS();
-		workflow_id = dwf_store_find_stream_url(token, &life.owner);
-		if (workflow_id == NULL)
+		if (!dwf_store_find_stream_url(token, &url))
 			return false;
-		dwf_identity_check_owner(workflow_id, &life, GetUserId());
+		life.owner = url.owner;
+		dwf_identity_check_owner(url.workflow_id, &life, GetUserId());
 	}
+
+	/* the commit makes the gateway look, and send its readers away */
+	address.workflow_id = url.workflow_id;
+	address.key = url.stream;
+	dwf_wakeup_note_arrival(&address, dwf_address_hash(&address), 0, 0);
 	return true;
 }
 
@@ -198,6 +205,8 @@ Datum
 dwf_release_hooks(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	bool		was_open;
+	bool		is_open;
 	TupleDesc	desc;
 	Datum		workflow_id;
 	bool		isnull;
@@ -213,9 +222,15 @@ dwf_release_hooks(PG_FUNCTION_ARGS)
 
 	/* Release the hooks of an ended workflow; restore those of a live one */
 	desc = RelationGetDescr(trigger->tg_relation);
+	was_open = heap_attisnull(trigger->tg_trigtuple, DWF_WORKFLOW_FINISHED_AT,
+							  desc);
+	is_open = heap_attisnull(trigger->tg_newtuple, DWF_WORKFLOW_FINISHED_AT,
+							 desc);
+	if (was_open == is_open)
+		return PointerGetDatum(NULL);
 	workflow_id = heap_getattr(trigger->tg_newtuple, DWF_WORKFLOW_WORKFLOW_ID,
 							   desc, &isnull);
-	if (heap_attisnull(trigger->tg_newtuple, DWF_WORKFLOW_FINISHED_AT, desc))
+	if (is_open)
 		dwf_store_restore_hooks(DatumGetTextPP(workflow_id));
 	else
 		dwf_store_release_hooks(DatumGetTextPP(workflow_id));

@@ -5,7 +5,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "base/durable_wf.h"
+#include "hook/stream_url.h"
 
 #include "miscadmin.h"
 
@@ -42,4 +42,24 @@ do_wf_create_stream_url(PG_FUNCTION_ARGS)
 	values[0] = PointerGetDatum(token);
 	values[1] = PointerGetDatum(dwf_http_stream_url(token));
 	return dwf_args_return_row(fcinfo, values, nulls);
+}
+
+/* Find the stream that a token is for; false if there is none */
+bool
+dwf_stream_url_find(text *token, DwfStreamUrl *url)
+{
+	return dwf_store_find_stream_url(token, url);
+}
+
+/*
+ * Read items of a stream whose token was found: at most "limit" ones after
+ * "after".  The token is the authorisation, so the owner's privileges do.
+ * Neither items nor the end: there is nothing more now.
+ */
+void
+dwf_stream_url_read(const DwfStreamUrl *url, DwfStreamRead *read)
+{
+	read->workflow_id = url->workflow_id;
+	read->stream = url->stream;
+	(void) dwf_stream_look(read, url->owner);
 }

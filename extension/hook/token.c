@@ -51,6 +51,7 @@
 #include "base/owner.h"
 #include "base/texts.h"
 #include "hook/validator.h"
+#include "mailbox/mailbox.h"
 #include "session/identity.h"
 #include "shared/address.h"
 #include "store/probe.h"
@@ -374,52 +375,44 @@ dwf_token_validate(const DwfResume *resume, Datum payload)
 	return payload == (Datum) 0 ? dwf_args_json_null() : payload;
 }
 
-/* Deliver the payload of a resume alone */
-static void
-deliver_one(const DwfResume *resume)
-{
-	DwfAddress	address = {DWF_DOOR_HOOK, resume->hook.workflow_id,
-	resume->token};
-
-	dwf_store_deliver(resume->message_id, &address, resume->payload);
-}
-
 /*
- * Deliver the payloads of the resumes that are open and do not repeat a key:
- * one by the statement for one, more by one statement for all.
+ * Deliver the payloads of the resumes that are open and do not repeat a key
  */
 void
 dwf_token_deliver(const DwfResume *resumes, int count)
 {
-	int64	   *message_ids;
-	Datum	   *workflow_ids;
-	Datum	   *tokens;
-	Datum	   *payloads;
+	int64	   *message_ids = palloc(count * sizeof(int64));
+	DwfAddress *addresses = palloc(count * sizeof(DwfAddress));
+	Datum	   *payloads = palloc(3 * count * sizeof(Datum));
+	Datum	   *workflow_ids = payloads + count;
+	Datum	   *tokens = workflow_ids + count;
 	int			n = 0;
 
-	if (count == 1)
-	{
-		if (resumes->opened == DWF_OPENED && !resumes->is_repeated)
-			deliver_one(resumes);
-		return;
-	}
-
-	/* Make the statement's arrays */
-	message_ids = palloc(count * sizeof(int64));
-	workflow_ids = palloc(3 * count * sizeof(Datum));
-	tokens = workflow_ids + count;
-	payloads = tokens + count;
+	/* Collect what to deliver */
 	for (int i = 0; i < count; i++)
 	{
 		if (resumes[i].opened != DWF_OPENED || resumes[i].is_repeated)
 			continue;
 		message_ids[n] = resumes[i].message_id;
-		workflow_ids[n] = PointerGetDatum(resumes[i].hook.workflow_id);
-		tokens[n] = PointerGetDatum(resumes[i].token);
-		payloads[n] = resumes[i].payload;
-		n++;
+		addresses[n].door = DWF_DOOR_HOOK;
+		addresses[n].workflow_id = resumes[i].hook.workflow_id;
+		addresses[n].key = resumes[i].token;
+		payloads[n++] = resumes[i].payload;
 	}
-	if (n > 0)
-		dwf_store_deliver_payloads(n, message_ids, workflow_ids, tokens,
-								   payloads);
+	if (n == 0 ||
+		dwf_mailbox_put_many(n, message_ids, addresses, payloads, false))
+		return;
+
+	/* Deliver by a statement, which is another one for one payload */
+	if (n == 1)
+	{
+		dwf_store_deliver(message_ids[0], &addresses[0], payloads[0]);
+		return;
+	}
+	for (int i = 0; i < n; i++)
+	{
+		workflow_ids[i] = PointerGetDatum(addresses[i].workflow_id);
+		tokens[i] = PointerGetDatum(addresses[i].key);
+	}
+	dwf_store_deliver_payloads(n, message_ids, workflow_ids, tokens, payloads);
 }

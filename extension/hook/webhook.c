@@ -107,15 +107,17 @@ validate(const DwfResume *resume, Datum payload, DwfWebhookTrace *trace)
 	return payload;
 }
 
-/* Raise WF006 unless a live workflow has a webhook of this token */
-static void
-check_webhook(text *token)
+/* Has a live workflow a webhook of this token?  Takes its owner. */
+bool
+dwf_webhook_find(text *token, Oid *owner)
 {
 	DwfHook		hook;
 
 	if (!dwf_store_find_hook(token, &hook) || hook.has_ended ||
 		!hook.is_webhook)
-		dwf_identity_report_no_hook();
+		return false;
+	*owner = hook.owner;
+	return true;
 }
 
 /*
@@ -164,7 +166,10 @@ dwf_webhook_resume(text *token, Datum request, bool by_gateway,
 		dwf_args_check_name(key, "idempotency-key", DWF_KEY_MAX, false);
 	if (dwf_http_is_encoded(object))
 	{
-		check_webhook(token);
+		Oid			owner;
+
+		if (!dwf_webhook_find(token, &owner))
+			dwf_identity_report_no_hook();
 		return dwf_http_unsupported_response();
 	}
 
@@ -267,7 +272,6 @@ static Datum
 do_wf_await_response(PG_FUNCTION_ARGS)
 {
 	ResponseWait response = {0};
-	DwfWaitKey	keys[2] = {0};
 	DwfWait		wait;
 	int64		request_id;
 
@@ -286,15 +290,8 @@ do_wf_await_response(PG_FUNCTION_ARGS)
 						request_id)));
 
 	/* Wait for the answer, or for the end of the workflow */
-	keys[0].address.door = DWF_DOOR_RESPONSE;
-	keys[0].address.workflow_id = response.answer.workflow_id;
-	keys[0].address.key =
-		cstring_to_text(psprintf(INT64_FORMAT, request_id));
-	keys[1].address.door = DWF_DOOR_LIFE;
-	keys[1].address.workflow_id = response.answer.workflow_id;
-	keys[1].is_aid = true;
-	wait.keys = keys;
-	wait.nkeys = 2;
+	dwf_wait_at(&wait, DWF_DOOR_RESPONSE, response.answer.workflow_id,
+				cstring_to_text(psprintf(INT64_FORMAT, request_id)));
 	wait.look = look_for_answer;
 	wait.arg = &response;
 	(void) dwf_wait(&wait);

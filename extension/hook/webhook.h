@@ -48,6 +48,7 @@ extern PGDLLEXPORT void dwf_webhook_resume_many(DwfWebhookRequest *requests,
 extern PGDLLEXPORT Datum dwf_webhook_resume(text *token, Datum request,
 											bool by_gateway,
 											DwfWebhookTrace *trace);
+extern PGDLLEXPORT bool dwf_webhook_find(text *token, Oid *owner);
 extern Datum dwf_webhook_respond(const DwfResume *resume, bool by_gateway);
 
 #endif							/* DWF_WEBHOOK_H */

@@ -30,7 +30,8 @@ CREATE INDEX wait_deadline_idx ON durable_wf.wait (deadline) WHERE deadline IS N
 SELECT pg_catalog.pg_extension_config_dump('durable_wf.wait', '');
 ALTER TABLE durable_wf.wait ENABLE ROW LEVEL SECURITY;
 CREATE POLICY wait_owner ON durable_wf.wait
-    USING (workflow_id IN (SELECT w.workflow_id FROM durable_wf.workflow w));
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) wait.workflow_id));
 COMMENT ON POLICY wait_owner ON durable_wf.wait IS
 'the waits of the workflows that one may see';
 GRANT SELECT ON durable_wf.wait TO PUBLIC;

@@ -21,7 +21,8 @@ SELECT pg_catalog.pg_extension_config_dump('durable_wf.delivery', '');
 
 ALTER TABLE durable_wf.delivery ENABLE ROW LEVEL SECURITY;
 CREATE POLICY delivery_owner ON durable_wf.delivery
-    USING (workflow_id IN (SELECT w.workflow_id FROM durable_wf.workflow w));
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) delivery.workflow_id));
 COMMENT ON POLICY delivery_owner ON durable_wf.delivery IS
 'the counts of the workflows that one may see';
 GRANT SELECT ON durable_wf.delivery TO PUBLIC;
@@ -52,7 +53,8 @@ SELECT pg_catalog.pg_extension_config_dump('durable_wf.dead_letter', '');
 
 ALTER TABLE durable_wf.dead_letter ENABLE ROW LEVEL SECURITY;
 CREATE POLICY dead_letter_owner ON durable_wf.dead_letter
-    USING (workflow_id IN (SELECT w.workflow_id FROM durable_wf.workflow w));
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) dead_letter.workflow_id));
 COMMENT ON POLICY dead_letter_owner ON durable_wf.dead_letter IS
 'the dead letters of the workflows that one may see';
 GRANT SELECT ON durable_wf.dead_letter TO PUBLIC;

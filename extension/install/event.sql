@@ -18,7 +18,8 @@ SELECT pg_catalog.pg_extension_config_dump('durable_wf.event', '');
 
 ALTER TABLE durable_wf.event ENABLE ROW LEVEL SECURITY;
 CREATE POLICY event_owner ON durable_wf.event
-    USING (workflow_id IN (SELECT w.workflow_id FROM durable_wf.workflow w));
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) event.workflow_id));
 COMMENT ON POLICY event_owner ON durable_wf.event IS
 'the events of the workflows that one may see';
 GRANT SELECT ON durable_wf.event TO PUBLIC;

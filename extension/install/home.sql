@@ -33,14 +33,7 @@ CREATE TRIGGER note_home AFTER INSERT OR UPDATE OR DELETE ON durable_wf.home
 ALTER TABLE durable_wf.home ENABLE ALWAYS TRIGGER note_home;
 
 CREATE FUNCTION durable_wf.is_copy() RETURNS boolean
-    LANGUAGE sql STABLE PARALLEL SAFE AS
-$$
-SELECT pg_catalog.count(*) FILTER (WHERE w.is_here) OPERATOR(pg_catalog.=) 0
-    OR pg_catalog.count(*) FILTER (WHERE NOT w.is_here) OPERATOR(pg_catalog.>) 0
-  FROM (SELECT t.system_identifier OPERATOR(pg_catalog.=) h.system_identifier
-           AND t.database OPERATOR(pg_catalog.=) h.database AS is_here
-          FROM durable_wf.home t, durable_wf.here() h) w
-$$;
+    AS 'MODULE_PATHNAME', 'dwf_is_copy' LANGUAGE C STABLE PARALLEL SAFE;
 COMMENT ON FUNCTION durable_wf.is_copy() IS
 'have workflows of this database come from another one, and were not adopted?';
 

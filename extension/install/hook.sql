@@ -24,7 +24,8 @@ CREATE INDEX hook_workflow_id_idx ON durable_wf.hook (workflow_id);
 SELECT pg_catalog.pg_extension_config_dump('durable_wf.hook', '');
 ALTER TABLE durable_wf.hook ENABLE ROW LEVEL SECURITY;
 CREATE POLICY hook_owner ON durable_wf.hook
-    USING (workflow_id IN (SELECT w.workflow_id FROM durable_wf.workflow w));
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) hook.workflow_id));
 COMMENT ON POLICY hook_owner ON durable_wf.hook IS
 'the hooks of the workflows that one may see';
 GRANT SELECT ON durable_wf.hook TO PUBLIC;
@@ -58,7 +59,8 @@ COMMENT ON COLUMN durable_wf.released_hook.created_at IS 'when the transaction t
 SELECT pg_catalog.pg_extension_config_dump('durable_wf.released_hook', '');
 ALTER TABLE durable_wf.released_hook ENABLE ROW LEVEL SECURITY;
 CREATE POLICY released_hook_owner ON durable_wf.released_hook
-    USING (workflow_id IN (SELECT w.workflow_id FROM durable_wf.workflow w));
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) released_hook.workflow_id));
 COMMENT ON POLICY released_hook_owner ON durable_wf.released_hook IS
 'the hooks of the workflows that one may see';
 GRANT SELECT ON durable_wf.released_hook TO PUBLIC;
@@ -93,7 +95,8 @@ CREATE INDEX request_held_idx ON durable_wf.request (request_id)
 SELECT pg_catalog.pg_extension_config_dump('durable_wf.request', '');
 ALTER TABLE durable_wf.request ENABLE ROW LEVEL SECURITY;
 CREATE POLICY request_owner ON durable_wf.request
-    USING (workflow_id IN (SELECT w.workflow_id FROM durable_wf.workflow w));
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) request.workflow_id));
 COMMENT ON POLICY request_owner ON durable_wf.request IS
 'the requests to the workflows that one may see';
 GRANT SELECT ON durable_wf.request TO PUBLIC;
@@ -116,9 +119,8 @@ CREATE FUNCTION durable_wf.release_hooks() RETURNS trigger
 COMMENT ON FUNCTION durable_wf.release_hooks() IS
 'trigger function of durable_wf.workflow: a workflow that ends has no hooks any more, and one that lives again has them again';
 REVOKE ALL ON FUNCTION durable_wf.release_hooks() FROM PUBLIC;
-CREATE TRIGGER release_hooks AFTER UPDATE ON durable_wf.workflow
-    FOR EACH ROW WHEN ((OLD.finished_at IS NULL) OPERATOR(pg_catalog.<>) (NEW.finished_at IS NULL))
-    EXECUTE FUNCTION durable_wf.release_hooks();
+CREATE TRIGGER release_hooks AFTER UPDATE OF finished_at ON durable_wf.workflow
+    FOR EACH ROW EXECUTE FUNCTION durable_wf.release_hooks();
 
 CREATE FUNCTION @extschema@.wf_create_hook(
     token text DEFAULT NULL,

@@ -40,7 +40,8 @@ SELECT pg_catalog.pg_extension_config_dump('durable_wf.message', '');
 
 ALTER TABLE durable_wf.message ENABLE ROW LEVEL SECURITY;
 CREATE POLICY message_owner ON durable_wf.message
-    USING (workflow_id IN (SELECT w.workflow_id FROM durable_wf.workflow w));
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) message.workflow_id));
 COMMENT ON POLICY message_owner ON durable_wf.message IS
 'the mailboxes of the workflows that one may see';
 GRANT SELECT ON durable_wf.message TO PUBLIC;
@@ -68,7 +69,8 @@ SELECT pg_catalog.pg_extension_config_dump('durable_wf.idempotency', '');
 
 ALTER TABLE durable_wf.idempotency ENABLE ROW LEVEL SECURITY;
 CREATE POLICY idempotency_owner ON durable_wf.idempotency
-    USING (workflow_id IN (SELECT w.workflow_id FROM durable_wf.workflow w));
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) idempotency.workflow_id));
 COMMENT ON POLICY idempotency_owner ON durable_wf.idempotency IS
 'the keys of the workflows that one may see';
 GRANT SELECT ON durable_wf.idempotency TO PUBLIC;

@@ -32,7 +32,8 @@ SELECT pg_catalog.pg_extension_config_dump('durable_wf.step', '');
 
 ALTER TABLE durable_wf.step ENABLE ROW LEVEL SECURITY;
 CREATE POLICY step_owner ON durable_wf.step
-    USING (workflow_id IN (SELECT w.workflow_id FROM durable_wf.workflow w));
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) step.workflow_id));
 COMMENT ON POLICY step_owner ON durable_wf.step IS
 'the journals of the workflows that one may see';
 GRANT SELECT ON durable_wf.step TO PUBLIC;
@@ -147,6 +148,11 @@ CREATE FUNCTION @extschema@.wf_now() RETURNS timestamptz
     AS 'MODULE_PATHNAME', 'wf_now' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.wf_now() IS
 'The time, recorded once: a replay gets the same. WF008 when this session is not attached.';
+
+CREATE FUNCTION @extschema@.wf_until(deadline timestamptz) RETURNS interval
+    AS 'MODULE_PATHNAME', 'wf_until' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_until(timestamptz) IS
+'What is left until a moment, by this server''s clock, and 0 when it is over: a timeout that ends then, and is never negative. Null for infinity and for null: no end. It is no step and is not recorded, since a wait records its own deadline; decide by wf_now().';
 
 CREATE FUNCTION @extschema@.wf_random() RETURNS double precision
     AS 'MODULE_PATHNAME', 'wf_random' LANGUAGE C VOLATILE PARALLEL UNSAFE;

@@ -15,7 +15,8 @@ COMMENT ON COLUMN durable_wf.stream.closed_at IS 'when the transaction that clos
 SELECT pg_catalog.pg_extension_config_dump('durable_wf.stream', '');
 ALTER TABLE durable_wf.stream ENABLE ROW LEVEL SECURITY;
 CREATE POLICY stream_owner ON durable_wf.stream
-    USING (workflow_id IN (SELECT w.workflow_id FROM durable_wf.workflow w));
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) stream.workflow_id));
 COMMENT ON POLICY stream_owner ON durable_wf.stream IS
 'the streams of the workflows that one may see';
 GRANT SELECT ON durable_wf.stream TO PUBLIC;
@@ -39,7 +40,8 @@ COMMENT ON COLUMN durable_wf.stream_item.written_at IS 'when the transaction tha
 SELECT pg_catalog.pg_extension_config_dump('durable_wf.stream_item', '');
 ALTER TABLE durable_wf.stream_item ENABLE ROW LEVEL SECURITY;
 CREATE POLICY stream_item_owner ON durable_wf.stream_item
-    USING (workflow_id IN (SELECT w.workflow_id FROM durable_wf.workflow w));
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) stream_item.workflow_id));
 COMMENT ON POLICY stream_item_owner ON durable_wf.stream_item IS
 'the streams of the workflows that one may see';
 GRANT SELECT ON durable_wf.stream_item TO PUBLIC;
@@ -62,13 +64,14 @@ CREATE INDEX stream_url_workflow_idx ON durable_wf.stream_url (workflow_id);
 SELECT pg_catalog.pg_extension_config_dump('durable_wf.stream_url', '');
 ALTER TABLE durable_wf.stream_url ENABLE ROW LEVEL SECURITY;
 CREATE POLICY stream_url_owner ON durable_wf.stream_url
-    USING (workflow_id IN (SELECT w.workflow_id FROM durable_wf.workflow w));
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) stream_url.workflow_id));
 COMMENT ON POLICY stream_url_owner ON durable_wf.stream_url IS
 'the streams of the workflows that one may see';
 GRANT SELECT ON durable_wf.stream_url TO PUBLIC;
 
 -- Whoever reads has to know of an item, and that there will be none any more.
-CREATE TRIGGER note_arrival BEFORE INSERT ON durable_wf.stream_item
+CREATE TRIGGER note_arrival BEFORE INSERT OR UPDATE ON durable_wf.stream_item
     FOR EACH ROW EXECUTE FUNCTION durable_wf.note_arrival('stream_item');
 CREATE TRIGGER note_close BEFORE INSERT OR UPDATE ON durable_wf.stream
     FOR EACH ROW WHEN (NEW.closed_at IS NOT NULL)

@@ -4,7 +4,7 @@
  *	  What a workflow publishes: wf_set_event, wf_get_event.
  *
  * An event is read, not taken, so publishing it wakes all waiters for it.
- * One statement reads, in one snapshot, whether the workflow has ended and
+ * One look reads, in one snapshot, whether the workflow has ended and
  * what it has published: a value that was published just before the end is
  * never missed.
  *
@@ -18,6 +18,7 @@
 #include "session/journal.h"
 #include "session/wait.h"
 #include "shared/waiter.h"
+#include "store/direct.h"
 #include "store/store.h"
 
 /* wf_set_event(key, value, workflow_id) → void */
@@ -51,9 +52,14 @@ bool
 dwf_event_look(text *workflow_id, text *key, DwfValue * value, Oid role)
 {
 	DwfLife		life;
+	DwfDirectResult result;
 
 	value->isnull = true;
-	if (!dwf_store_event(workflow_id, key, value, &life))
+	result = dwf_direct_event(workflow_id, key, value, &life);
+	if (result == DWF_DIRECT_ASIDE)
+		result = dwf_store_event(workflow_id, key, value, &life) ?
+			DWF_DIRECT_DONE : DWF_DIRECT_NOTHING;
+	if (result == DWF_DIRECT_NOTHING)
 		return false;
 	dwf_identity_check_owner(workflow_id, &life, role);
 	return !value->isnull || life.finished;
@@ -75,7 +81,6 @@ static Datum
 do_wf_get_event(PG_FUNCTION_ARGS)
 {
 	EventWait	event = {0};
-	DwfWaitKey	keys[2] = {0};
 	DwfWait		wait;
 
 	/* Read the arguments */
@@ -86,14 +91,7 @@ do_wf_get_event(PG_FUNCTION_ARGS)
 	wait.deadline = dwf_args_deadline(fcinfo, 2, "timeout");
 
 	/* Wait for the event, or for the end of the workflow */
-	keys[0].address.door = DWF_DOOR_EVENT;
-	keys[0].address.workflow_id = event.workflow_id;
-	keys[0].address.key = event.key;
-	keys[1].address.door = DWF_DOOR_LIFE;
-	keys[1].address.workflow_id = event.workflow_id;
-	keys[1].is_aid = true;
-	wait.keys = keys;
-	wait.nkeys = 2;
+	dwf_wait_at(&wait, DWF_DOOR_EVENT, event.workflow_id, event.key);
 	wait.look = look_for_event;
 	wait.arg = &event;
 	(void) dwf_wait(&wait);

@@ -16,6 +16,7 @@
 
 #include "base/arrays.h"
 #include "base/settings.h"
+#include "session/arrival.h"
 #include "session/identity.h"
 #include "session/journal.h"
 #include "session/taken.h"
@@ -24,6 +25,7 @@
 #include "shared/queue_head.h"
 #include "shared/waiter.h"
 #include "store/catalog.h"
+#include "store/direct.h"
 #include "store/probe.h"
 
 /* The queue of a topic; of messages without a topic if "topic" is NULL */
@@ -38,20 +40,81 @@ dwf_mailbox_topic_queue(text *workflow_id, text *topic)
 	return queue;
 }
 
+/* Raise WF001, WF002, WF003 or 42501 unless the current user may deliver */
+static void
+check_destination(text *workflow_id)
+{
+	if (!dwf_probe_accepts(workflow_id, GetUserId()))
+		dwf_identity_check_live(workflow_id, GetUserId());
+}
+
+/* Write an item into a table that is open, after the note of its arrival */
+static void
+put_directly(DwfDirect *direct, int64 message_id, const DwfAddress *address,
+			 Datum payload)
+{
+	dwf_arrival_note_item(address, dwf_direct_relation(direct), message_id);
+	dwf_direct_deliver(direct, message_id, address, payload);
+}
+
+/*
+ * Put an item into a mailbox.  The caller has taken its id and looked after
+ * that whether the workflow accepts items.  Does not block.
+ */
+static void
+put(int64 message_id, const DwfAddress *address, Datum payload)
+{
+	DwfDirect	direct;
+
+	if (!dwf_direct_open_messages(&direct))
+	{
+		/* the table's trigger notes the arrival */
+		dwf_store_deliver(message_id, address, payload);
+		return;
+	}
+	put_directly(&direct, message_id, address, payload);
+	dwf_direct_close(&direct);
+}
+
 /*
  * Put an item into the mailbox of a workflow that the current user may act
- * on, and return its id.  The table's trigger notes the wake.
- * Raises WF001, WF002, WF003 and 42501.  Does not block.
+ * on, and return its id.  Raises WF001, WF002, WF003 and 42501.  Does not
+ * block.
  */
 int64
 dwf_mailbox_deliver(const DwfAddress *address, Datum payload)
 {
 	int64		message_id = dwf_store_next_message_id();
 
-	if (!dwf_probe_accepts(address->workflow_id, GetUserId()))
-		dwf_identity_check_live(address->workflow_id, GetUserId());
-	dwf_store_deliver(message_id, address, payload);
+	check_destination(address->workflow_id);
+	put(message_id, address, payload);
 	return message_id;
+}
+
+/*
+ * Put items into mailboxes, each as put() does; false if one statement
+ * has to do that for all.  If "check", raises WF001, WF002, WF003 and 42501
+ * for the first that its workflow does not accept from the current user, which
+ * undoes the others.  Does not block.
+ */
+bool
+dwf_mailbox_put_many(int count, const int64 *message_ids,
+					 const DwfAddress *addresses, const Datum *payloads,
+					 bool check)
+{
+	DwfDirect	direct;
+
+	if (!dwf_direct_open_messages(&direct))
+		return false;
+	for (int i = 0; i < count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (check)
+			check_destination(addresses[i].workflow_id);
+		put_directly(&direct, message_ids[i], &addresses[i], payloads[i]);
+	}
+	dwf_direct_close(&direct);
+	return true;
 }
 
 /* The queue at an address, as queue_head.c identifies it */
@@ -83,9 +146,11 @@ queue_start(const DwfAddress *address, DwfQueueId queue)
 	{
 		/* Read the bound after "ready": what lowered it before has ended */
 		int64		bound = dwf_queue_head_bound(queue);
+		int64		lowest;
 
-		dwf_queue_head_advance(queue, candidate,
-							   dwf_store_lowest(address, bound));
+		if (!dwf_direct_lowest(address, queue.hash, bound, &lowest))
+			lowest = dwf_store_lowest(address, bound);
+		dwf_queue_head_advance(queue, candidate, lowest);
 	}
 	return dwf_queue_head_bound(queue);
 }
@@ -101,8 +166,11 @@ take(DwfReceive *receive, int n, DwfQueueId queue, int64 from, int64 to)
 	int			note = dwf_wakeup_note_take(address);
 
 	/* Take them between the note and its settlement (I3) */
-	receive->count = dwf_store_take(address, from, to, receive->limit,
-									&receive->items);
+	receive->count = dwf_direct_take(address, queue.hash, from, to,
+									 receive->limit, &receive->items);
+	if (receive->count < 0)
+		receive->count = dwf_store_take(address, from, to, receive->limit,
+										&receive->items);
 	dwf_wakeup_settle_take(note, receive->count);
 	dwf_journal_note_taken(address, receive->items, receive->count);
 	receive->from = n;
@@ -117,6 +185,57 @@ take(DwfReceive *receive, int n, DwfQueueId queue, int64 from, int64 to)
 	return receive->count;
 }
 
+/* Queues of one workflow, as they are searched for the oldest item */
+typedef struct Search
+{
+	int			count;
+	const DwfAddress *queues;
+	uint64	   *hashes;
+	int64	   *start;			/* the ids at which to start */
+	Datum		doors;			/* arrays for the statement; 0: not made */
+	Datum		keys;
+} Search;
+
+/* Find the oldest item by a statement; see find_oldest() */
+static int
+find_oldest_by_statement(Search *search, int64 *message_id)
+{
+	int			n = search->count;
+	int			oldest;
+	Datum		start;
+
+	/* The doors and keys stay the same while the search goes on */
+	if (search->doors == (Datum) 0)
+	{
+		Datum	   *elements = palloc(n * sizeof(Datum));
+
+		for (int i = 0; i < n; i++)
+			elements[i] = CharGetDatum(search->queues[i].door);
+		search->doors = dwf_arrays_of_char(elements, n);
+		for (int i = 0; i < n; i++)
+			elements[i] = PointerGetDatum(search->queues[i].key);
+		search->keys = dwf_arrays_of_text(elements, n);
+		pfree(elements);
+	}
+	start = dwf_arrays_of_int8(search->start, n);
+	oldest = dwf_store_oldest(search->queues[0].workflow_id, search->doors,
+							  search->keys, start, message_id);
+	pfree(DatumGetPointer(start));
+	return oldest;
+}
+
+/* Find the number of the queue with the oldest item, and its id; -1: none */
+static int
+find_oldest(Search *search, int64 *message_id)
+{
+	int			oldest;
+
+	if (dwf_direct_oldest(search->queues, search->hashes, search->start,
+						  search->count, &oldest, message_id))
+		return oldest;
+	return find_oldest_by_statement(search, message_id);
+}
+
 /*
  * Take the oldest item of several queues; false if there is none to take.  The
  * oldest is found without a lock and then taken by its id, so that no item of
@@ -127,40 +246,32 @@ static bool
 take_oldest(DwfReceive *receive)
 {
 	int			n = receive->nqueues;
-	Datum	   *doors = palloc(n * sizeof(Datum));
-	Datum	   *keys = palloc(n * sizeof(Datum));
-	int64	   *start = palloc(n * sizeof(int64));
 	DwfQueueId *queues = palloc(n * sizeof(DwfQueueId));
-	Datum		door_array;
-	Datum		key_array;
+	Search		search = {.count = n,.queues = receive->queues};
 
-	/* Describe the queues to the statement */
+	/* Describe the queues */
+	search.hashes = palloc(n * sizeof(uint64));
+	search.start = palloc(n * sizeof(int64));
 	for (int i = 0; i < n; i++)
 	{
-		doors[i] = CharGetDatum(receive->queues[i].door);
-		keys[i] = PointerGetDatum(receive->queues[i].key);
 		queues[i] = queue_id(&receive->queues[i]);
-		start[i] = queue_start(&receive->queues[i], queues[i]);
+		search.hashes[i] = queues[i].hash;
+		search.start[i] = queue_start(&receive->queues[i], queues[i]);
 	}
-	door_array = dwf_arrays_of_char(doors, n);
-	key_array = dwf_arrays_of_text(keys, n);
 
 	/* Find the oldest and try to take it, until one is taken */
 	for (;;)
 	{
-		Datum		start_array = dwf_arrays_of_int8(start, n);
 		int64		message_id;
-		int			queue;
+		int			oldest;
 
 		CHECK_FOR_INTERRUPTS();
-		queue = dwf_store_oldest(receive->workflow_id, door_array, key_array,
-								 start_array, &message_id);
-		if (queue < 0)
+		oldest = find_oldest(&search, &message_id);
+		if (oldest < 0)
 			return false;
-		if (take(receive, queue, queues[queue], message_id, message_id) > 0)
+		if (take(receive, oldest, queues[oldest], message_id, message_id) > 0)
 			return true;
-		start[queue] = message_id + 1;
-		pfree(DatumGetPointer(start_array));
+		search.start[oldest] = message_id + 1;
 	}
 }
 
@@ -198,29 +309,23 @@ look_for_items(DwfWait *wait)
 /*
  * Receive from the queues of one workflow, acting as that workflow: wait for
  * the first item, and take up to "limit" items that are there.  False if the
- * deadline comes first.  "aid", if not NULL, is one more address whose wakes
- * end a sleep.
+ * deadline comes first.
  *
  * The caller has filled in the fields of "receive" above "count", and the
  * deadline of "wait".  Raises what dwf_mailbox_look() raises.  Blocks until
  * there is an item.
  */
 bool
-dwf_mailbox_receive(DwfReceive *receive, DwfWait *wait, const DwfWaitKey *aid)
+dwf_mailbox_receive(DwfReceive *receive, DwfWait *wait)
 {
-	DwfWaitKey *keys = palloc0((receive->nqueues + 1) * sizeof(DwfWaitKey));
-
 	Assert(receive->nqueues <= DWF_TOPICS_MAX);
 	Assert(receive->limit == 1 || receive->nqueues == 1);
 	dwf_store_require_writable(wait->function);
 
-	/* Wait at the queues, and at the aid */
+	/* Wait at the queues */
 	for (int i = 0; i < receive->nqueues; i++)
-		keys[wait->nkeys++].address = receive->queues[i];
-	if (aid)
-		keys[wait->nkeys++] = *aid;
-
-	wait->keys = keys;
+		dwf_wait_at(wait, receive->queues[i].door, receive->workflow_id,
+					receive->queues[i].key);
 	wait->acts_as = receive->workflow_id;
 	wait->look = look_for_items;
 	wait->arg = receive;

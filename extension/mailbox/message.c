@@ -136,6 +136,7 @@ send_batch(Batch *batch)
 	Datum	   *destinations = batch->destinations;
 	Datum	   *payloads = batch->payloads;
 	int64	   *ids;
+	DwfAddress *addresses;
 	Datum		destination_array;
 
 	/* Take an id for each */
@@ -157,6 +158,15 @@ send_batch(Batch *batch)
 			return;
 	}
 
+	/* Write the messages one by one, or else by one statement */
+	addresses = palloc(count * sizeof(DwfAddress));
+	for (int i = 0; i < count; i++)
+	{
+		addresses[i] = batch->queue;
+		addresses[i].workflow_id = DatumGetTextPP(destinations[i]);
+	}
+	if (dwf_mailbox_put_many(count, ids, addresses, payloads, true))
+		return;
 	destination_array = dwf_arrays_of_text(destinations, count);
 	if (dwf_store_deliver_many(dwf_arrays_of_int8(ids, count),
 							   destination_array,
@@ -306,7 +316,7 @@ do_wf_recv(PG_FUNCTION_ARGS)
 	receive.queues = &queue;
 
 	/* Wait for a message */
-	isnull = !dwf_mailbox_receive(&receive, &wait, NULL);
+	isnull = !dwf_mailbox_receive(&receive, &wait);
 	message = isnull ? (Datum) 0 : receive.items[0].payload;
 
 	return dwf_args_return_value(fcinfo, message, isnull);
@@ -386,7 +396,7 @@ do_wf_recv_any(PG_FUNCTION_ARGS)
 	collect_queues(fcinfo, 0, &receive);
 
 	/* Wait for a message of any of the topics */
-	if (dwf_mailbox_receive(&receive, &wait, NULL))
+	if (dwf_mailbox_receive(&receive, &wait))
 	{
 		DwfAddress *queue = &receive.queues[receive.from];
 
@@ -425,7 +435,7 @@ do_wf_recv_many(PG_FUNCTION_ARGS)
 
 	/* Wait for the first message, and return those that were taken */
 	InitMaterializedSRF(fcinfo, 0);
-	(void) dwf_mailbox_receive(&receive, &wait, NULL);
+	(void) dwf_mailbox_receive(&receive, &wait);
 	for (int i = 0; i < receive.count; i++)
 	{
 		Datum		values[2];

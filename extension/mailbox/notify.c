@@ -36,7 +36,6 @@ do_wf_wait_for_event(PG_FUNCTION_ARGS)
 {
 	DwfReceive	receive = {.limit = 1,.nqueues = 1};
 	DwfAddress	queue = {.door = DWF_DOOR_NOTIFY};
-	DwfWaitKey	broadcast = {{DWF_DOOR_BROADCAST, NULL, NULL}, true};
 	DwfWait		wait;
 	Datum		values[2];
 	bool		nulls[2] = {false, false};
@@ -50,12 +49,8 @@ do_wf_wait_for_event(PG_FUNCTION_ARGS)
 	queue.workflow_id = receive.workflow_id;
 	receive.queues = &queue;
 
-	/* A broadcast looks for waiters at its own address, by the wait's id */
-	broadcast.address.key = queue.key;
-	wait.wants_id = true;
-
 	/* Wait for a notification */
-	timed_out = !dwf_mailbox_receive(&receive, &wait, &broadcast);
+	timed_out = !dwf_mailbox_receive(&receive, &wait);
 	values[0] = timed_out ? (Datum) 0 : receive.items[0].payload;
 	nulls[0] = timed_out;
 	values[1] = BoolGetDatum(timed_out);

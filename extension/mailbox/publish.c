@@ -13,7 +13,7 @@
  * the tag taken, and its broadcast tries another wait of that workflow, if
  * there is one.  But the first item may have been received by then, which ends
  * the wait and frees the tag: so an answer is withdrawn if its wait is over
- * right after the insertion.
+ * right after the insertion, and the workflow is looked at once more.
  *
  *-------------------------------------------------------------------------
  */
@@ -24,11 +24,41 @@
 
 #include "base/texts.h"
 #include "mailbox/mailbox.h"
+#include "session/arrival.h"
 #include "session/identity.h"
 #include "shared/address.h"
 #include "shared/preloaded.h"
 #include "store/catalog.h"
+#include "store/direct.h"
 #include "store/store.h"
+
+/*
+ * Publish a value, directly or by a statement; false if the workflow does not
+ * accept it.  The note comes before the effect, and is counted after it, since
+ * a statement that takes over has a trigger that counts.
+ */
+static bool
+set_event(text *workflow_id, text *key, Datum value)
+{
+	DwfAddress	address = {DWF_DOOR_EVENT, workflow_id, key};
+	DwfDirect	direct;
+
+	(void) GetTopTransactionId();	/* before the look: README, I5 */
+	if (dwf_direct_open_events(&direct))
+	{
+		DwfDirectResult result;
+
+		dwf_arrival_note_event(&address, 0);
+		result = dwf_direct_set_event(&direct, workflow_id, key, value,
+									  GetUserId());
+		dwf_direct_close(&direct);
+		if (result == DWF_DIRECT_DONE)
+			dwf_arrival_note_event(&address, 1);
+		if (result != DWF_DIRECT_ASIDE)
+			return result == DWF_DIRECT_DONE;
+	}
+	return dwf_store_set_event(workflow_id, key, value, GetUserId());
+}
 
 /*
  * Publish a value under a key of a workflow that the current user may act on.
@@ -38,7 +68,7 @@
 void
 dwf_publish_event(text *workflow_id, text *key, Datum value)
 {
-	while (!dwf_store_set_event(workflow_id, key, value, GetUserId()))
+	while (!set_event(workflow_id, key, value))
 		dwf_identity_check_live(workflow_id, GetUserId());
 }
 
@@ -59,6 +89,20 @@ compare_waiters(const ListCell *a, const ListCell *b)
 	return (left->wait_id > right->wait_id) - (left->wait_id < right->wait_id);
 }
 
+/* The waiters at an address, and the suspended ones, in that order */
+static List *
+list_waiters(const DwfAddress *address)
+{
+	List	   *waiters = dwf_waiter_list_at(address);
+
+	if (OidIsValid(dwf_catalog_find_relation("wait")))
+		waiters = list_concat(waiters,
+							  dwf_store_suspended(address->key,
+												  address->workflow_id));
+	list_sort(waiters, compare_waiters);
+	return waiters;
+}
+
 /*
  * The waiters for an event id, suspended ones included, sorted by workflow,
  * then longest wait first.
@@ -66,33 +110,33 @@ compare_waiters(const ListCell *a, const ListCell *b)
 List *
 dwf_publish_waiters(text *event_id)
 {
-	List	   *waiters = dwf_waiter_list_broadcast(event_id);
+	DwfAddress	address = {DWF_DOOR_BROADCAST, NULL, event_id};
 
-	if (OidIsValid(dwf_catalog_find_relation("wait")))
-		waiters = list_concat(waiters, dwf_store_suspended(event_id));
-	list_sort(waiters, compare_waiters);
-	return waiters;
+	return list_waiters(&address);
 }
 
 /*
  * Answer one wait; returns the id of the item, or 0 if the wait has an answer,
- * is over, or is of a workflow that the current user may not act on.  Blocks
- * while another transaction answers the wait.
+ * is over, or is of a workflow that the current user may not act on.  "is_over"
+ * is set if it is over.  Blocks while another transaction answers the wait.
  */
 static int64
-answer(const DwfWaiterInfo *waiter, text *event_id, Datum payload)
+answer(const DwfWaiterInfo *waiter, text *event_id, Datum payload,
+	   bool *is_over)
 {
 	DwfAddress	address = {DWF_DOOR_NOTIFY, waiter->workflow_id, event_id};
 	int64		message_id = dwf_store_next_message_id();
 
 	/* Give the answer */
+	*is_over = false;
 	if (!dwf_store_answer(message_id, &address, payload, GetUserId(),
 						  waiter->wait_id))
 		return 0;
 
 	/* Withdraw it if the wait is over */
-	if (waiter->slot < 0 ? !dwf_store_is_suspended(waiter) :
-		!dwf_waiter_still_waits(waiter))
+	*is_over = waiter->slot < 0 ? !dwf_store_is_suspended(waiter) :
+		!dwf_waiter_still_waits(waiter);
+	if (*is_over)
 	{
 		dwf_store_withdraw(message_id, &address);
 		return 0;
@@ -100,15 +144,19 @@ answer(const DwfWaiterInfo *waiter, text *event_id, Datum payload)
 	return message_id;
 }
 
-/* The waiter of a workflow that waits longest for the event id, or NULL */
+/*
+ * The waiter of a workflow that waits longest for the event id, or NULL.  Does
+ * not read those of other workflows, of which there may be many.
+ */
 static DwfWaiterInfo *
 find_waiter(text *workflow_id, text *event_id)
 {
+	DwfAddress	address = {DWF_DOOR_NOTIFY, workflow_id, event_id};
 	ListCell   *cell;
 
 	if (!dwf_preloaded())
 		return NULL;
-	foreach(cell, dwf_publish_waiters(event_id))
+	foreach(cell, list_waiters(&address))
 	{
 		DwfWaiterInfo *waiter = lfirst(cell);
 
@@ -130,30 +178,81 @@ make_notified(text *workflow_id, int64 message_id, DwfWaiterInfo *waiter)
 	return notified;
 }
 
-/* Notify each workflow that waits for the event id, once */
-static List *
-broadcast(text *event_id, Datum payload)
+/*
+ * Is this workflow one of a sorted list of ids?  The caller asks for workflows
+ * in the same order, with *place 0 at first.
+ */
+static bool
+is_among(List *ids, int *place, text *workflow_id)
 {
-	List	   *notified = NIL;
+	int			order = 1;
+
+	while (*place < list_length(ids) &&
+		   (order = dwf_texts_compare(list_nth(ids, *place),
+									  workflow_id)) < 0)
+		(*place)++;
+	return order == 0;
+}
+
+/*
+ * Answer the first wait that can be answered of each workflow among these
+ * waiters, or only of those among "missed", unless that is NIL.  Adds what was
+ * notified to the list, and returns the workflows of which a wait was over,
+ * and that got no answer.
+ */
+static List *
+answer_waiters(List *waiters, List *missed, text *event_id, Datum payload,
+			   List **notified)
+{
+	List	   *missed_now = NIL;
 	text	   *served = NULL;
+	int			place = 0;
 	ListCell   *cell;
 
-	/* Answer the first wait of each workflow that can be answered */
-	foreach(cell, dwf_publish_waiters(event_id))
+	foreach(cell, waiters)
 	{
 		DwfWaiterInfo *waiter = lfirst(cell);
 		int64		message_id;
+		bool		is_over;
 
 		CHECK_FOR_INTERRUPTS();
 		if (served && dwf_texts_equal(served, waiter->workflow_id))
 			continue;
-		message_id = answer(waiter, event_id, payload);
+		if (missed && !is_among(missed, &place, waiter->workflow_id))
+			continue;
+
+		/* Note the workflow as missed until one of its waits has an answer */
+		message_id = answer(waiter, event_id, payload, &is_over);
+		if (is_over && (missed_now == NIL ||
+						!dwf_texts_equal(llast(missed_now),
+										 waiter->workflow_id)))
+			missed_now = lappend(missed_now, waiter->workflow_id);
 		if (message_id == 0)
 			continue;
 		served = waiter->workflow_id;
-		notified = lappend(notified,
-						   make_notified(served, message_id, waiter));
+		if (missed_now && dwf_texts_equal(llast(missed_now), served))
+			missed_now = list_delete_last(missed_now);
+		*notified = lappend(*notified,
+							make_notified(served, message_id, waiter));
 	}
+	return missed_now;
+}
+
+/*
+ * Notify each workflow that waits for the event id, once.  A wait that is over
+ * when its turn comes may go on under another id: a body's, when the body is
+ * suspended meanwhile.  So the workflows of such waits are looked at again.
+ */
+static List *
+broadcast(text *event_id, Datum payload)
+{
+	List	   *notified = NIL;
+	List	   *missed = NIL;
+
+	do
+		missed = answer_waiters(dwf_publish_waiters(event_id), missed,
+								event_id, payload, &notified);
+	while (missed != NIL);
 	return notified;
 }
 

@@ -22,10 +22,14 @@
 #include "utils/jsonb.h"
 
 #include "base/args.h"
+#include "session/arrival.h"
 #include "session/identity.h"
 #include "session/journal.h"
 #include "session/wait.h"
 #include "session/wakeup.h"
+#include "shared/address.h"
+#include "store/direct.h"
+#include "store/probe.h"
 #include "store/store.h"
 
 
@@ -37,14 +41,17 @@
  * another transaction has locked it.
  */
 static bool
-take_turn(text *workflow_id, text *stream)
+take_turn(DwfStreamTurn *turn, text *workflow_id, text *stream)
 {
-	DwfAddress	address = {DWF_DOOR_TURN, workflow_id, stream};
+	DwfAddress	note = {DWF_DOOR_TURN, workflow_id, stream};
+	DwfAddress	address = {DWF_DOOR_STREAM, workflow_id, stream};
 	DwfStreamState state;
 
-	dwf_wakeup_note_turn(&address);
-	while ((state = dwf_store_lock_stream(workflow_id, stream,
-										  GetUserId())) == DWF_STREAM_REFUSED)
+	turn->address = address;
+	turn->hash = dwf_address_hash(&address);
+	dwf_wakeup_note_turn(&note);
+	while ((state = dwf_store_lock_stream(turn, GetUserId())) ==
+		   DWF_STREAM_REFUSED)
 	{
 		CHECK_FOR_INTERRUPTS();
 		dwf_identity_check_live(workflow_id, GetUserId());
@@ -54,9 +61,9 @@ take_turn(text *workflow_id, text *stream)
 
 /* Take a turn to write; raises 55000 when the stream is closed */
 static void
-take_turn_to_write(text *workflow_id, text *stream)
+take_turn_to_write(DwfStreamTurn *turn, text *workflow_id, text *stream)
 {
-	if (!take_turn(workflow_id, stream))
+	if (!take_turn(turn, workflow_id, stream))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("stream \"%s\" of workflow \"%s\" is closed",
@@ -75,6 +82,26 @@ report_refused(text *workflow_id)
 					text_to_cstring(workflow_id))));
 }
 
+/*
+ * Append a value to a stream that this transaction has locked, directly or by
+ * a statement; its number, or 0 when the workflow has ended or is not the
+ * role's.  The note comes before the effect.
+ */
+static int64
+append(const DwfStreamTurn *turn, Datum value)
+{
+	DwfDirect	direct;
+	int64		item_no;
+
+	if (!dwf_direct_open_items(&direct))
+		return dwf_store_append(turn->address.workflow_id, turn->address.key,
+								value, GetUserId());
+	dwf_arrival_note_stream(&turn->address, turn->hash);
+	item_no = dwf_direct_append(&direct, turn, value);
+	dwf_direct_close(&direct);
+	return item_no;
+}
+
 /* wf_write_stream(stream, value, workflow_id) → bigint */
 DWF_JOURNALLED(wf_write_stream, 0);
 static Datum
@@ -83,11 +110,12 @@ do_wf_write_stream(PG_FUNCTION_ARGS)
 	text	   *stream = dwf_args_name(fcinfo, 0, "stream", DWF_KEY_MAX);
 	Datum		value = dwf_args_payload(fcinfo, 1);
 	text	   *workflow_id = dwf_identity_argument(fcinfo, 2);
+	DwfStreamTurn turn;
 	int64		item_no;
 
 	dwf_store_require_writable("wf_write_stream");
-	take_turn_to_write(workflow_id, stream);
-	item_no = dwf_store_append(workflow_id, stream, value, GetUserId());
+	take_turn_to_write(&turn, workflow_id, stream);
+	item_no = append(&turn, value);
 	if (item_no == 0)
 		report_refused(workflow_id);
 	PG_RETURN_INT64(item_no);
@@ -104,6 +132,7 @@ do_wf_write_stream_many(PG_FUNCTION_ARGS)
 	int			count = dwf_args_array(fcinfo, 1, "items", JSONBOID, &values,
 									   &nulls);
 	text	   *workflow_id;
+	DwfStreamTurn turn;
 	Datum		array;
 	int64		item_no;
 
@@ -119,7 +148,7 @@ do_wf_write_stream_many(PG_FUNCTION_ARGS)
 
 	array = PointerGetDatum(construct_array(values, count, JSONBOID, -1, false,
 											TYPALIGN_INT));
-	take_turn_to_write(workflow_id, stream);
+	take_turn_to_write(&turn, workflow_id, stream);
 	item_no = dwf_store_append_many(workflow_id, stream, array, GetUserId());
 	if (item_no == 0)
 		report_refused(workflow_id);
@@ -133,15 +162,43 @@ do_wf_close_stream(PG_FUNCTION_ARGS)
 {
 	text	   *stream = dwf_args_name(fcinfo, 0, "stream", DWF_KEY_MAX);
 	text	   *workflow_id = dwf_identity_argument(fcinfo, 1);
+	DwfStreamTurn turn;
 
 	dwf_store_require_writable("wf_close_stream");
-	if (take_turn(workflow_id, stream) &&
+	if (take_turn(&turn, workflow_id, stream) &&
 		!dwf_store_close_stream(workflow_id, stream, GetUserId()))
 		report_refused(workflow_id);
 	PG_RETURN_VOID();
 }
 
 /* ----- reading ----- */
+
+/*
+ * Is a stream closed, or has its workflow ended and no writer goes on?
+ * Returns false if there is no such workflow.
+ */
+static bool
+look_for_end(DwfStreamRead *read, Oid role, bool *is_over)
+{
+	DwfLife		life;
+	bool		closed;
+
+	/* most streams are those of a workflow that lives */
+	if (dwf_probe_accepts(read->workflow_id, role))
+	{
+		*is_over = dwf_store_stream_is_closed(read->workflow_id,
+											  read->stream);
+		return true;
+	}
+	if (!dwf_store_stream_state(read->workflow_id, read->stream, &life,
+								&closed))
+		return false;
+	dwf_identity_check_owner(read->workflow_id, &life, role);
+	*is_over = closed ||
+		(life.finished && !dwf_store_stream_has_writer(read->workflow_id,
+													   read->stream));
+	return true;
+}
 
 /*
  * Read items, or the end of the stream, without waiting, as this role; false
@@ -151,23 +208,20 @@ do_wf_close_stream(PG_FUNCTION_ARGS)
 bool
 dwf_stream_look(DwfStreamRead *read, Oid role)
 {
-	DwfLife		life;
-	bool		closed;
 	bool		is_over;
 
 	read->count = 0;
 	read->ended = false;
-	if (!dwf_store_stream_state(read->workflow_id, read->stream, &life,
-								&closed))
+	if (!look_for_end(read, role, &is_over))
 		return false;
-	dwf_identity_check_owner(read->workflow_id, &life, role);
-	is_over = closed ||
-		(life.finished && !dwf_store_stream_has_writer(read->workflow_id,
-													   read->stream));
 
-	read->count = dwf_store_read_stream(read->workflow_id, read->stream,
+	read->count = dwf_direct_read_items(read->workflow_id, read->stream,
 										read->after, read->limit,
 										&read->items);
+	if (read->count < 0)
+		read->count = dwf_store_read_stream(read->workflow_id, read->stream,
+											read->after, read->limit,
+											&read->items);
 	read->ended = read->count == 0 && is_over &&
 		!dwf_store_stream_has_more(read->workflow_id, read->stream,
 								   read->after);
@@ -273,8 +327,6 @@ static Datum
 do_wf_read_stream(PG_FUNCTION_ARGS)
 {
 	DwfStreamRead read = {0};
-	DwfWaitKey	keys[3] = {0};
-	const char	doors[] = {DWF_DOOR_STREAM, DWF_DOOR_TURN, DWF_DOOR_LIFE};
 	DwfWait		wait;
 
 	dwf_wait_init(&wait, fcinfo, "wf_read_stream");
@@ -286,16 +338,7 @@ do_wf_read_stream(PG_FUNCTION_ARGS)
 	if (!wait.is_call)
 		InitMaterializedSRF(fcinfo, 0);
 
-	for (int i = 0; i < (int) lengthof(doors); i++)
-	{
-		keys[i].address.door = doors[i];
-		keys[i].address.workflow_id = read.workflow_id;
-		if (doors[i] != DWF_DOOR_LIFE)
-			keys[i].address.key = read.stream;
-		keys[i].is_aid = i > 0;
-	}
-	wait.keys = keys;
-	wait.nkeys = lengthof(doors);
+	dwf_wait_at(&wait, DWF_DOOR_STREAM, read.workflow_id, read.stream);
 	wait.look = look_for_items;
 	wait.arg = &read;
 	(void) dwf_wait(&wait);

@@ -48,7 +48,6 @@ typedef struct AnyWait
 	text	   *workflow_id;	/* whose mailbox; NULL: no source needs one */
 	int			count;
 	Source		sources[DWF_SOURCES_MAX];
-	DwfWaitKey	keys[DWF_LINKS_MAX];
 	int			found;			/* the place in the list, from 1; 0: none */
 	DwfValue	value;
 } AnyWait;
@@ -296,56 +295,12 @@ resolve_sources(FunctionCallInfo fcinfo, AnyWait *any, Oid role)
 
 /* ----- the wait ----- */
 
-/* Are two texts the same, or both NULL? */
-static bool
-same_text(const text *a, const text *b)
-{
-	return a == b || dwf_texts_equal(a, b);
-}
-
-/* Add an address to the wait's keys, unless it is among them */
+/* Wait at the address of a source */
 static void
-add_key(DwfWait *wait, AnyWait *any, char door, text *workflow_id, text *key,
-		bool is_aid)
+wait_at_source(DwfWait *wait, const Source *source)
 {
-	DwfWaitKey *added = &any->keys[wait->nkeys];
-
-	for (int i = 0; i < wait->nkeys; i++)
-	{
-		DwfWaitKey *other = &any->keys[i];
-
-		if (other->address.door == door &&
-			same_text(other->address.workflow_id, workflow_id) &&
-			same_text(other->address.key, key))
-		{
-			other->is_aid &= is_aid;
-			return;
-		}
-	}
-	Assert(wait->nkeys < DWF_LINKS_MAX - 1);
-	added->address.door = door;
-	added->address.workflow_id = workflow_id;
-	added->address.key = key;
-	added->is_aid = is_aid;
-	wait->nkeys++;
-}
-
-/* Add what wakes a wait for a source to the wait's keys */
-static void
-add_source(DwfWait *wait, AnyWait *any, const DwfAddress *source)
-{
-	add_key(wait, any, source->door, source->workflow_id, source->key, false);
-	if (source->door == DWF_DOOR_NOTIFY)
-	{
-		/* a broadcast looks for waiters at its own address */
-		add_key(wait, any, DWF_DOOR_BROADCAST, NULL, source->key, true);
-		wait->wants_id = true;
-	}
-	if (source->door == DWF_DOOR_STREAM)
-		add_key(wait, any, DWF_DOOR_TURN, source->workflow_id, source->key,
-				true);
-	if (source->door == DWF_DOOR_STREAM || source->door == DWF_DOOR_EVENT)
-		add_key(wait, any, DWF_DOOR_LIFE, source->workflow_id, NULL, true);
+	dwf_wait_at(wait, source->address.door, source->address.workflow_id,
+				source->address.key);
 }
 
 /* The outcome of a workflow that has ended, as an object */
@@ -479,10 +434,9 @@ do_wf_wait_any(PG_FUNCTION_ARGS)
 	for (int i = 0; i < any->count; i++)
 		if (any->workflow_id &&
 			any->sources[i].address.workflow_id == any->workflow_id)
-			add_source(&wait, any, &any->sources[i].address);
+			wait_at_source(&wait, &any->sources[i]);
 	for (int i = 0; i < any->count; i++)
-		add_source(&wait, any, &any->sources[i].address);
-	wait.keys = any->keys;
+		wait_at_source(&wait, &any->sources[i]);
 	wait.acts_as = any->workflow_id;
 	wait.look = look_for_any;
 	wait.arg = any;

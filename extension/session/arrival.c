@@ -15,9 +15,12 @@
  *	hook		deleted: nothing arrives there any more
  *	request		answered, or deleted
  *
+ * Rows that are written without a statement (direct.c) fire no trigger: for
+ * them the writer calls dwf_arrival_note_item() and its like.
+ *
  *-------------------------------------------------------------------------
  */
-#include "base/durable_wf.h"
+#include "session/arrival.h"
 
 #include "access/htup_details.h"
 #include "access/xact.h"
@@ -26,8 +29,10 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "session/row_check.h"
 #include "session/wakeup.h"
 #include "shared/address.h"
+#include "shared/appends.h"
 #include "shared/queue_head.h"
 #include "shared/waiter.h"
 #include "store/catalog.h"
@@ -113,6 +118,30 @@ check_home(HeapTuple row, TupleDesc desc)
 	(void) heap_getattr(row, DWF_WORKFLOW_FINISHED_AT, desc, &is_live);
 	if (is_live && !dwf_statement_is_running())
 		dwf_home_note_foreign_row();
+}
+
+/*
+ * Does an update of a workflow end it or have it live again, or give it to
+ * another role?  Other changes concern nobody that waits.
+ */
+static bool
+changes_life(const TriggerData *trigger)
+{
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+	HeapTuple	before = trigger->tg_trigtuple;
+	HeapTuple	after = trigger->tg_newtuple;
+	bool		was_open;
+	bool		is_open;
+	Datum		was = heap_getattr(before, DWF_WORKFLOW_FINISHED_AT, desc,
+								   &was_open);
+	Datum		is = heap_getattr(after, DWF_WORKFLOW_FINISHED_AT, desc,
+								  &is_open);
+
+	if (was_open != is_open || (!is_open && was != is))
+		return true;
+	was = heap_getattr(before, DWF_WORKFLOW_OWNER, desc, &was_open);
+	is = heap_getattr(after, DWF_WORKFLOW_OWNER, desc, &is_open);
+	return was != is;
 }
 
 /*
@@ -252,10 +281,20 @@ dwf_note_arrival(PG_FUNCTION_ARGS)
 					 trigger->tg_trigger->tgargs[0], &address))
 		PG_RETURN_POINTER(row);
 
+	/* check the row of a workflow; most changes concern nobody */
+	if (address.door == DWF_DOOR_LIFE &&
+		!TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+		dwf_row_check_workflow(row, trigger->tg_relation);
+	if (address.door == DWF_DOOR_LIFE &&
+		TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) && !changes_life(trigger))
+		PG_RETURN_POINTER(row);
+
 	/* tell those that keep something about the row's queue or database */
 	hash = dwf_address_hash(&address);
 	if (dwf_door_is_queue(address.door))
 		report_item(row, trigger->tg_relation, hash);
+	else if (address.door == DWF_DOOR_STREAM)
+		(void) dwf_appends_note(hash);
 	else if (address.door == DWF_DOOR_LIFE &&
 			 TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 		check_home(row, RelationGetDescr(trigger->tg_relation));
@@ -274,4 +313,34 @@ dwf_note_arrival(PG_FUNCTION_ARGS)
 		!TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
 		note_work(row, RelationGetDescr(trigger->tg_relation));
 	PG_RETURN_POINTER(row);
+}
+
+/* Note, as the trigger does, that an item is about to be written */
+void
+dwf_arrival_note_item(const DwfAddress *address, Oid table, int64 message_id)
+{
+	DwfQueueId	queue = {dwf_address_hash(address), table};
+
+	Assert(dwf_door_is_queue(address->door));
+	dwf_queue_head_inserting(queue, message_id);
+	dwf_wakeup_note_arrival(address, queue.hash, 1, 0);
+}
+
+/* Note, as the trigger does, that a stream's item is about to be written */
+void
+dwf_arrival_note_stream(const DwfAddress *address, uint64 hash)
+{
+	Assert(address->door == DWF_DOOR_STREAM);
+	dwf_wakeup_note_arrival(address, hash, 1, 0);
+}
+
+/*
+ * Note, as the trigger does, that an event is about to be written.  It is not
+ * known yet by whom: the writer counts it when it has been written.
+ */
+void
+dwf_arrival_note_event(const DwfAddress *address, uint32 count)
+{
+	Assert(address->door == DWF_DOOR_EVENT);
+	dwf_wakeup_note_arrival(address, dwf_address_hash(address), count, 0);
 }

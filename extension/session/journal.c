@@ -23,7 +23,7 @@
  *		its attempts, too.
  *	J5	A replay must make the same calls: function and naming argument are
  *		compared, and WF004 is raised if they differ (journal_place.c).
- *	J6	Two sessions never write one journal: claim.c lets one session execute
+ *	J6	Two sessions never write one journal: claims.c lets one session execute
  *		a workflow, and the primary key refuses a second record of a number.
  *
  *-------------------------------------------------------------------------
@@ -46,6 +46,7 @@
 #include "session/journal_taken.h"
 #include "session/journal_undone.h"
 #include "session/leftover.h"
+#include "session/light_commit.h"
 #include "session/result.h"
 #include "shared/claim.h"
 #include "shared/progress.h"
@@ -176,6 +177,7 @@ execute(FunctionCallInfo fcinfo, int step_no)
 
 	/* make the call; it may write, and so may its record */
 	dwf_guard_leave();
+	dwf_light_commit_note_call(current_call->function);
 	dwf_journal_taken_end_xact();
 	PG_TRY();
 	{
@@ -486,10 +488,11 @@ dwf_journal_note_crash(void)
 
 /*
  * This session begins to execute a workflow, from the top.  No other session
- * does, so what is recorded now is all that there is to replay.
+ * does, so what is recorded now, up to the number "last_step", is all that
+ * there is to replay.
  */
 void
-dwf_journal_begin(text *workflow_id)
+dwf_journal_begin(text *workflow_id, int last_step)
 {
 	has_crashed = false;
 	last_no = 0;
@@ -497,5 +500,5 @@ dwf_journal_begin(text *workflow_id)
 	dwf_journal_undone_begin();
 	dwf_journal_open_begin();
 	dwf_journal_look_begin();
-	dwf_journal_place_begin(workflow_id);
+	dwf_journal_place_begin(last_step);
 }

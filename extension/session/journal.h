@@ -57,7 +57,7 @@ typedef struct DwfCall
 	extern Datum name(PG_FUNCTION_ARGS)
 
 extern Datum dwf_journal_call(const DwfCall *call, FunctionCallInfo fcinfo);
-extern void dwf_journal_begin(text *workflow_id);
+extern void dwf_journal_begin(text *workflow_id, int last_step);
 extern text *dwf_journal_require(const char *function);
 extern void dwf_journal_check_isolation(void);
 extern int	dwf_journal_take_number(const char *function, text *name);

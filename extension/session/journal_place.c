@@ -24,14 +24,17 @@ static int	recorded_to = 0;
 /* The detail of the error for a replay that has diverged, or NULL */
 static char *divergence = NULL;
 
-/* This session begins to execute a workflow, and no other session does */
+/*
+ * This session begins to execute a workflow, and no other session does; the
+ * journal goes as far as this number
+ */
 void
-dwf_journal_place_begin(text *workflow_id)
+dwf_journal_place_begin(int last_step)
 {
 	if (divergence)
 		pfree(divergence);
 	divergence = NULL;
-	recorded_to = dwf_store_last_step(workflow_id);
+	recorded_to = last_step;
 }
 
 /* Did the journal go as far as this number when the session attached? */

@@ -21,7 +21,7 @@ typedef enum DwfPlace
 								 * before */
 } DwfPlace;
 
-extern void dwf_journal_place_begin(text *workflow_id);
+extern void dwf_journal_place_begin(int last_step);
 extern DwfPlace dwf_journal_place(int step_no, const char *function,
 								  text *name, DwfRecord *recorded);
 extern bool dwf_journal_is_recorded(int step_no);

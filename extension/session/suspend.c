@@ -38,7 +38,7 @@
 #include "shared/address.h"
 #include "shared/claim.h"
 #include "shared/executors.h"
-#include "shared/listener.h"
+#include "shared/expected.h"
 #include "shared/waiter.h"
 #include "shared/workers.h"
 #include "store/store.h"
@@ -100,16 +100,17 @@ static void
 write_suspension(DwfWait *wait)
 {
 	text	   *workflow_id = dwf_claim_require(wait->function);
+	DwfAddress	life = {DWF_DOOR_LIFE, workflow_id, NULL};
 	int64		wait_id = 0;
 
 	if (wait->wants_id)
 		wait_id = dwf_waiter_new_id();
 
 	/* have the worker told of news, before the row shows what to look for */
-	dwf_listener_expect(workflow_id);
+	dwf_expected_add(dwf_address_hash(&life));
 	for (int i = 0; i < wait->nkeys; i++)
 		if (wait->keys[i].address.workflow_id)
-			dwf_listener_expect(wait->keys[i].address.workflow_id);
+			dwf_expected_add(dwf_address_hash(&wait->keys[i].address));
 
 	/* write the row, and a record in the journal that this call waits */
 	dwf_journal_note_wait();

@@ -6,9 +6,10 @@
  *	register; then: reset latch, test, look, sleep; unregister on every way out
  *
  * The first look comes before the registration, since most calls find what
- * they want.  After the registration the loop looks again: it sees what
- * arrived in between, and what arrives later signals the waiter's slot.  The
- * loop has no timeout but the caller's deadline and the moment that the look
+ * they want.  After the registration the loop looks again if something has
+ * arrived at its keys since before the first look: the counts of arrivals tell
+ * (W5 in waiter.c).  What arrives later signals the waiter's slot.  The loop
+ * has no timeout but the caller's deadline and the moment that the look
  * asks for, so nothing runs while nothing happens.
  *
  * Called as a function, a wait keeps the snapshot of the query that calls it.
@@ -51,7 +52,9 @@
 #include "shared/dismissal.h"
 #include "shared/listener.h"
 #include "shared/preloaded.h"
+#include "shared/waiter.h"
 #include "shared/workers.h"
+#include "store/probe.h"
 #include "store/store.h"
 
 /*
@@ -81,6 +84,77 @@ dwf_wait_init_for_process(DwfWait *wait, const char *name, Oid role)
 	wait->is_call = wait->may_commit = true;
 	wait->role = role;
 	wait->look_at = DWF_WAIT_FOREVER;
+}
+
+/* ----- what to wait for ----- */
+
+/* Are two texts the same, or both NULL? */
+static bool
+same_text(const text *a, const text *b)
+{
+	return a == b || dwf_texts_equal(a, b);
+}
+
+/* Add an address to the keys of a wait, unless it is among them */
+static void
+add_key(DwfWait *wait, char door, text *workflow_id, text *key, bool is_aid)
+{
+	DwfWaitKey *added;
+
+	for (int i = 0; i < wait->nkeys; i++)
+	{
+		DwfWaitKey *other = &wait->keys[i];
+
+		if (other->address.door == door &&
+			same_text(other->address.workflow_id, workflow_id) &&
+			same_text(other->address.key, key))
+		{
+			other->is_aid &= is_aid;
+			return;
+		}
+	}
+
+	Assert(wait->nkeys <= wait->keys_size &&
+		   wait->nkeys < DWF_LINKS_MAX - 1);
+	if (wait->keys_size == 0)
+		wait->keys = palloc((wait->keys_size = 4) * sizeof(DwfWaitKey));
+	else if (wait->nkeys == wait->keys_size)
+		wait->keys = repalloc(wait->keys,
+							  (wait->keys_size *= 2) * sizeof(DwfWaitKey));
+	added = &wait->keys[wait->nkeys++];
+	added->address.door = door;
+	added->address.workflow_id = workflow_id;
+	added->address.key = key;
+	added->is_aid = is_aid;
+}
+
+/*
+ * Wait at an address, and at those whose wakes can end a wait there, too.  A
+ * wait for several things calls this for each; the first is what it is shown
+ * to wait for.
+ */
+void
+dwf_wait_at(DwfWait *wait, char door, text *workflow_id, text *key)
+{
+	add_key(wait, door, workflow_id, key, false);
+	switch (door)
+	{
+		case DWF_DOOR_NOTIFY:
+			/* a broadcast looks for waiters at its own address, by their id */
+			add_key(wait, DWF_DOOR_BROADCAST, NULL, key, true);
+			wait->wants_id = true;
+			break;
+		case DWF_DOOR_STREAM:
+			add_key(wait, DWF_DOOR_TURN, workflow_id, key, true);
+			/* FALLTHROUGH */
+		case DWF_DOOR_EVENT:
+		case DWF_DOOR_RESPONSE:
+			/* nothing comes after the end of the workflow */
+			add_key(wait, DWF_DOOR_LIFE, workflow_id, NULL, true);
+			break;
+		default:
+			break;
+	}
 }
 
 /* Commit and go on in a new transaction, which holds nothing yet */
@@ -175,6 +249,44 @@ watched_workflow(const DwfWait *wait)
 /* ----- the loop ----- */
 
 /*
+ * What has arrived at the keys of this wait, the end of the workflow that it
+ * acts as among them
+ */
+static uint32
+count_arrivals(const DwfWait *wait)
+{
+	uint32		count = dwf_waiter_arrivals(wait->keys, wait->nkeys);
+	DwfWaitKey	life = {{DWF_DOOR_LIFE, wait->acts_as, NULL}, true};
+
+	if (wait->acts_as)
+		count += dwf_waiter_arrivals(&life, 1);
+	return count;
+}
+
+/* Note what has arrived before the first look */
+static void
+note_arrivals(DwfWait *wait)
+{
+	wait->has_looked = dwf_preloaded() && wait->deadline != DWF_WAIT_NEVER;
+	if (wait->has_looked)
+		wait->arrivals = count_arrivals(wait);
+}
+
+/*
+ * Is the first look, of what this session now is registered for, still good?
+ * Each look is good for one registration.
+ */
+static bool
+still_knows(DwfWait *wait, text *watched)
+{
+	bool		has_looked = wait->has_looked;
+
+	wait->has_looked = false;
+	return has_looked && watched == wait->acts_as &&
+		count_arrivals(wait) == wait->arrivals;
+}
+
+/*
  * Register for the caller's keys and for the end of the watched workflow.  The
  * caller unregisters on every way out.
  */
@@ -215,7 +327,7 @@ dwf_wait_look(DwfWait *wait, text *watched)
 {
 	if (wait->look(wait))
 		return true;
-	if (watched)
+	if (watched && !dwf_probe_accepts(watched, wait->role))
 		dwf_identity_check_live(watched, wait->role);
 	return false;
 }
@@ -241,7 +353,11 @@ wait_registered(DwfWait *wait, text *watched, TimestampTz until,
 	uint32		wait_event = dwf_compat_wait_event(wait->function);
 	MemoryContext context = CurrentMemoryContext;
 	MemoryContext look_context;
-	bool		first = true;
+	bool		first = !still_knows(wait, watched);
+
+	/* the first look was the last one: sleep in a new transaction */
+	if (!first && wait->may_commit)
+		dwf_wait_commit();
 
 	/* reset before each look: a wait of days may look often */
 	look_context = AllocSetContextCreate(context, "durable_wf look",
@@ -258,13 +374,13 @@ wait_registered(DwfWait *wait, text *watched, TimestampTz until,
 
 		/* look, if something can have changed */
 		signalled = dwf_waiter_take_signal();
+		dwf_dismissal_check();
 		expired = milliseconds_left(until) == 0 || gives_up(wait);
 		if (first || signalled || expired ||
 			milliseconds_left(wait->look_at) == 0)
 		{
 			bool		found;
 
-			dwf_dismissal_check();
 			MemoryContextReset(look_context);
 			wait->look_at = DWF_WAIT_FOREVER;
 			MemoryContextSwitchTo(look_context);
@@ -362,6 +478,7 @@ dwf_wait(DwfWait *wait)
 	}
 
 	/* most calls find what they want at once */
+	note_arrivals(wait);
 	found = dwf_wait_look(wait, wait->acts_as);
 	if (!found && wait->deadline != DWF_WAIT_NEVER)
 		found = in_body || dwf_suspend_is_wanted(wait) ?

@@ -33,12 +33,15 @@ struct DwfWait
 	text	   *current;		/* the session's current workflow, or NULL */
 	Oid			role;			/* whose rights count */
 
-	/* filled by the caller */
-	const DwfWaitKey *keys;		/* what to wait for, the purpose first */
+	/* filled by dwf_wait_at, or by the caller */
+	DwfWaitKey *keys;			/* what to wait for, the purpose first */
 	int			nkeys;			/* less than DWF_LINKS_MAX */
+	int			keys_size;		/* room for so many; of dwf_wait_at */
+	bool		wants_id;		/* a broadcast may answer this wait */
+
+	/* filled by the caller */
 	TimestampTz deadline;		/* stays as the caller has set it */
 	text	   *acts_as;		/* the workflow that it acts as, or NULL */
-	bool		wants_id;		/* a broadcast may answer this wait */
 	DwfLook		look;
 	void	   *arg;			/* for the look */
 	bool		(*gives_up) (void); /* unless NULL: is it to end before its
@@ -54,6 +57,13 @@ struct DwfWait
 	 */
 	TimestampTz ends_at;
 
+	/*
+	 * Set by dwf_wait before its look, for the registration that follows it:
+	 * what had arrived at its keys by then.
+	 */
+	bool		has_looked;
+	uint32		arrivals;
+
 	bool		is_suspended;	/* set by suspend.c: it is written down */
 };
 
@@ -62,6 +72,8 @@ extern void dwf_wait_init(DwfWait *wait, FunctionCallInfo fcinfo,
 						  const char *function);
 extern void dwf_wait_init_for_process(DwfWait *wait, const char *name,
 									  Oid role);
+extern void dwf_wait_at(DwfWait *wait, char door, text *workflow_id,
+						text *key);
 extern bool dwf_wait(DwfWait *wait);
 
 /* For suspend.c */

@@ -35,13 +35,16 @@
 #include "utils/memutils.h"
 
 #include "base/arrays.h"
-#include "shared/claim.h"
+#include "shared/claims.h"
 #include "shared/counters.h"
+#include "shared/expected.h"
 #include "shared/listener.h"
 #include "shared/news.h"
 #include "shared/preloaded.h"
 #include "shared/queue_head.h"
+#include "shared/saturation.h"
 #include "shared/waiter.h"
+#include "shared/watch.h"
 #include "shared/workers.h"
 #include "store/store.h"
 
@@ -61,7 +64,7 @@ typedef struct Note
 	uint16		workflow_length;
 	uint16		key_length;
 	Size		text_start;
-	uint64		workflow_hash;	/* as listeners know it; 0: there were none */
+	uint64		workflow_hash;	/* as listeners know it; 0: not kept */
 } Note;
 
 /* The stack; it lives in TopMemoryContext and is reused */
@@ -69,8 +72,15 @@ static Note *notes = NULL;
 static int	nnotes = 0;
 static int	max_notes = 0;
 
-/* The addresses of notes, kept only while there are listeners */
+/* The addresses of notes, kept only while something may want news of them */
 static StringInfo note_texts = NULL;
+
+/* May a session listen, or a workflow of this database be suspended? */
+static inline bool
+has_audience(void)
+{
+	return dwf_listener_any() || dwf_expected_any();
+}
 
 /* Make room for one more note.  May raise out of memory, before any effect. */
 static void
@@ -133,6 +143,14 @@ is_news(char door)
 		door != DWF_DOOR_GATEWAY;
 }
 
+/* Is this a door at which the gateway watches for readers of streams? */
+static inline bool
+concerns_streams(char door)
+{
+	return door == DWF_DOOR_STREAM || door == DWF_DOOR_TURN ||
+		door == DWF_DOOR_LIFE;
+}
+
 /* Push a note, or add to the topmost one if that is of the same kind */
 static Note *
 push_note(const DwfAddress *address, uint64 hash, uint32 count, bool is_take)
@@ -152,7 +170,7 @@ push_note(const DwfAddress *address, uint64 hash, uint32 count, bool is_take)
 	note = &notes[nnotes];
 	note->has_text = false;
 	note->workflow_hash = 0;
-	if (address->workflow_id && dwf_listener_any())
+	if (address->workflow_id && has_audience())
 		keep_address(note, address);
 	nnotes++;
 	note->hash = hash;
@@ -342,10 +360,12 @@ wake_notes(int bottom, bool takes)
 		woken = dwf_waiter_wake(notes[i].hash, notes[i].door,
 								notes[i].wakes_all ? PG_UINT64_MAX :
 								notes[i].count);
+		if (concerns_streams(notes[i].door))
+			dwf_watch_wake(notes[i].hash);
 		if (notes[i].interrupts)
-			dwf_claim_interrupt(notes[i].hash);
+			dwf_claims_interrupt(notes[i].hash);
 		else if (notes[i].door == DWF_DOOR_WORK && woken == 0 &&
-				 dwf_preloaded())
+				 dwf_preloaded() && !dwf_saturation_exists(notes[i].hash))
 			dwf_workers_ask_run();
 	}
 }
@@ -353,11 +373,19 @@ wake_notes(int bottom, bool takes)
 /* So many notes are put into the ring before it is unlocked for a moment */
 #define TOLD_AT_A_TIME	1024
 
+/* May a session listen for what is noted? */
+static inline bool
+is_listened_for(const Note *note)
+{
+	return note->workflow_hash == 0 ? dwf_listener_any() :
+		dwf_listener_wants(note->workflow_hash);
+}
+
 /*
  * Tell the worker of the notes of one kind, from "bottom" on, if a session may
- * listen for them or a workflow be suspended.  Of a note without texts, and of
- * one that does not fit into the ring, it is told that news were lost: then it
- * reads the tables.
+ * listen for them or a suspended workflow wait for them.  Of a note without
+ * texts, and of one that does not fit into the ring, it is told that news were
+ * lost: then it reads the tables.
  */
 static void
 tell_worker(int bottom, bool takes)
@@ -365,11 +393,12 @@ tell_worker(int bottom, bool takes)
 	DwfNewsRing *ring = NULL;
 	bool		is_full = false;
 
-	if (!dwf_listener_any())
+	if (!has_audience())
 		return;
 	for (int i = bottom; i < nnotes; i++)
 	{
 		const Note *note = &notes[i];
+		bool		is_expected;
 
 		/* let others have the ring in between */
 		if (ring && i % TOLD_AT_A_TIME == 0)
@@ -379,22 +408,23 @@ tell_worker(int bottom, bool takes)
 		}
 
 		/* skip what no listener and no suspended workflow waits for */
-		if (note->is_take != takes || !is_news(note->door) ||
-			(note->workflow_hash != 0 &&
-			 !dwf_listener_wants(note->workflow_hash)) ||
-			dwf_news_is_there(note->hash))
+		if (note->is_take != takes || !is_news(note->door))
+			continue;
+		is_expected = dwf_expected_has(note->hash);
+		if ((!is_expected && !is_listened_for(note)) ||
+			dwf_news_is_there(note->hash, is_expected))
 			continue;
 		if (ring == NULL && (ring = dwf_news_open()) == NULL)
 			return;				/* a worker begins with a resync */
 
 		/* put the news; from the first that does not fit, only say so */
 		if (!is_full && note->has_text &&
-			dwf_news_put(ring, note->hash, note->door,
+			dwf_news_put(ring, note->hash, is_expected, note->door,
 						 note_texts->data + note->text_start,
 						 note->workflow_length, note->key_length))
 			continue;
 		is_full = true;
-		dwf_news_lose(ring, note->workflow_hash);
+		dwf_news_lose(ring, note->hash, is_expected);
 	}
 	if (ring)
 		dwf_news_close(ring);
@@ -410,6 +440,16 @@ count_notes(void)
 			dwf_counters_add(dwf_counters_subject(notes[i].door),
 							 notes[i].is_take ? DWF_COUNT_RECEIVES
 							 : DWF_COUNT_SENDS, notes[i].count);
+}
+
+/* Has this transaction notes of arrivals? */
+bool
+dwf_wakeup_has_arrivals(void)
+{
+	for (int i = 0; i < nnotes; i++)
+		if (!notes[i].is_take)
+			return true;
+	return false;
 }
 
 /* Has this transaction notes, of arrivals or of takes? */

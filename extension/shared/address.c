@@ -46,25 +46,36 @@ hash_of(const char *bytes, int length, uint64 own_seed)
 							   own_seed);
 }
 
-/* The hash of a text, which may be NULL, likewise */
-static uint64
-hash_of_text(const text *value, uint64 own_seed)
+/* The bytes of a text, and how many; none of NULL */
+static const char *
+bytes_of(const text *value, int *length)
 {
-	if (value == NULL)
-		return hash_of("", 0, own_seed);
-	return hash_of(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value), own_seed);
+	*length = value ? VARSIZE_ANY_EXHDR(value) : 0;
+	return value ? VARDATA_ANY(value) : "";
+}
+
+/* The hash of an address in this database, from its parts */
+uint64
+dwf_address_hash_parts(char door, const char *id, int id_length,
+					   const char *key, int key_length)
+{
+	uint64		secret = seed ? *seed : 0;
+
+	return hash_combine64(hash_of(id, id_length, secret ^ MyDatabaseId),
+						  hash_of(key, key_length, secret + (uint8) door));
 }
 
 /* The hash of an address in this database */
 uint64
 dwf_address_hash(const DwfAddress *address)
 {
-	uint64		secret = seed ? *seed : 0;
+	int			id_length;
+	int			key_length;
+	const char *id = bytes_of(address->workflow_id, &id_length);
+	const char *key = bytes_of(address->key, &key_length);
 
-	return hash_combine64(hash_of_text(address->workflow_id,
-									   secret ^ MyDatabaseId),
-						  hash_of_text(address->key,
-									   secret + (uint8) address->door));
+	return dwf_address_hash_parts(address->door, id, id_length, key,
+								  key_length);
 }
 
 /* The hash of a workflow's id; never 0 */

@@ -20,7 +20,9 @@ typedef struct DwfAddress
 
 extern Size dwf_address_size(void);
 extern void dwf_address_init_shared(void);
-extern uint64 dwf_address_hash(const DwfAddress *address);
+extern PGDLLEXPORT uint64 dwf_address_hash(const DwfAddress *address);
+extern uint64 dwf_address_hash_parts(char door, const char *id, int id_length,
+									 const char *key, int key_length);
 extern uint64 dwf_address_workflow_hash(const char *id, int length);
 extern uint64 dwf_address_hash_bytes(const char *bytes, int length);
 

@@ -12,20 +12,6 @@
 
 #include "access/xact.h"
 #include "datatype/timestamp.h"
-#include "nodes/pg_list.h"
-#include "storage/lwlock.h"
-
-/* A workflow that a session of this database executes */
-typedef struct DwfExecution
-{
-	text	   *workflow_id;
-	int			pid;
-	bool		is_body;		/* the session is one of our executors, */
-	Oid			role;			/* ... which runs as that role */
-	TimestampTz since;
-	int			slot;			/* the session's */
-} DwfExecution;
-
 /* What this session executes, as far as this transaction knows */
 typedef enum DwfAttachmentState
 {
@@ -35,8 +21,6 @@ typedef enum DwfAttachmentState
 								 * the transaction has committed */
 } DwfAttachmentState;
 
-extern Size dwf_claim_size(void);
-extern void dwf_claim_init_shared(LWLockPadded *locks);
 extern DwfAttachmentState dwf_claim_state(void);
 extern bool dwf_claim_executes(text **workflow_id)
 			__attribute__((warn_unused_result));
@@ -47,14 +31,8 @@ extern bool dwf_claim_is_body(void);
 extern void dwf_claim_set_body(bool is_body);
 extern bool dwf_claim_is_suspending(void);
 extern void dwf_claim_set_suspending(bool is_suspending);
-extern void dwf_claim_interrupt(uint64 life_hash);
 extern bool dwf_claim_is_interrupted(void);
-extern int	dwf_claim_count(void);
-extern bool dwf_claim_exists(text *workflow_id);
-extern List *dwf_claim_list(void);
 extern bool dwf_claim_take(text *workflow_id, text *queue, int *holder_pid);
-extern void dwf_claim_evict(text *workflow_id);
-extern int	dwf_claim_await_release(text *workflow_id, int timeout);
 extern void dwf_claim_set_from_queue(void);
 extern bool dwf_claim_is_from_queue(void);
 extern void dwf_claim_end_at_commit(void);

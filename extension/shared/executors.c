@@ -29,8 +29,12 @@
 #include "miscadmin.h"
 #include "port/atomics.h"
 #include "storage/shmem.h"
+#include "utils/timestamp.h"
 
+#include "shared/address.h"
+#include "shared/saturation.h"
 #include "shared/slot.h"
+#include "shared/waiter.h"
 #include "shared/workers.h"
 
 /* A bit beside those of executors.h: the cell is not free */
@@ -43,10 +47,14 @@ typedef struct Cell
 {
 	pg_atomic_uint64 state;
 	pg_atomic_uint32 slot;		/* the executor's; set before CONNECTED */
+	pg_atomic_uint64 next_look; /* when the worker looks for work at the
+								 * latest: a TimestampTz */
 }			Cell;
 
 typedef struct Cells
 {
+	TimestampTz since;			/* the server has run without a crash; written
+								 * once */
 	pg_atomic_uint32 generation;	/* the last one that was given out */
 	Cell		cells[FLEXIBLE_ARRAY_MEMBER];	/* max_worker_processes */
 }			Cells;
@@ -74,12 +82,21 @@ dwf_executors_init_shared(void)
 							 &found);
 	if (found)
 		return;
+	shared->since = GetCurrentTimestamp();
 	pg_atomic_init_u32(&shared->generation, 0);
 	for (int i = 0; i < max_worker_processes; i++)
 	{
 		pg_atomic_init_u64(&shared->cells[i].state, 0);
 		pg_atomic_init_u32(&shared->cells[i].slot, 0);
+		pg_atomic_init_u64(&shared->cells[i].next_look, 0);
 	}
+}
+
+/* Since when has the server run, without a crash? */
+TimestampTz
+dwf_executors_since(void)
+{
+	return shared->since;
 }
 
 /* The cell of a name, whether that is valid still or not */
@@ -121,6 +138,16 @@ change(uint64 cell, uint32 clear, uint32 set, bool claims)
 
 /* ----- for the worker ----- */
 
+/*
+ * The worker looks for work again at that time, which it says after each look;
+ * DT_NOEND, a full barrier, while it looks
+ */
+void
+dwf_executors_plan(uint64 cell, TimestampTz next)
+{
+	(void) pg_atomic_exchange_u64(&cell_of(cell)->next_look, (uint64) next);
+}
+
 /* Take a cell; DWF_NO_CELL when each process of the server has one */
 uint64
 dwf_executors_take(void)
@@ -140,7 +167,12 @@ dwf_executors_take(void)
 		if ((old & TAKEN) == 0 &&
 			pg_atomic_compare_exchange_u64(state, &old,
 										   (uint64) generation << 32 | TAKEN))
-			return (uint64) generation << 32 | (uint32) i;
+		{
+			uint64		cell = (uint64) generation << 32 | (uint32) i;
+
+			dwf_executors_plan(cell, DT_NOEND);
+			return cell;
+		}
 	}
 	return DWF_NO_CELL;
 }
@@ -199,17 +231,39 @@ dwf_executors_tell(uint32 bit)
 }
 
 /*
- * This executor has claimed a body, and tells the worker, since more may be
- * due.  Unless it has seen more itself, it is not wanted any more: what it was
- * wanted for may be what it has claimed.
+ * Does it help to tell the worker of a claim?  If the executor was asked
+ * something, the worker has to decide anew, unless nothing has changed by the
+ * claim: the executor remains wanted, for the same work.  If it was not, it
+ * wakes an executor for what else is due, or else the worker starts one.  And
+ * the worker has to know when other work becomes due.
+ */
+static bool
+must_tell_claim(uint64 old, bool more, TimestampTz later, uint64 work_hash)
+{
+	if (my_cell == DWF_NO_CELL ||
+		later < (TimestampTz) pg_atomic_read_u64(&cell_of(my_cell)->next_look))
+		return true;
+	if ((old & DWF_EXECUTOR_ASKED) == 0)
+		return more && dwf_waiter_wake(work_hash, DWF_DOOR_WORK, 1) == 0;
+	return !more || (old & DWF_EXECUTOR_WANTED) == 0 ||
+		!dwf_saturation_exists(work_hash);
+}
+
+/*
+ * This executor has claimed a body of the role whose work has this address.
+ * "more" of it is due, or some is "later".  Unless there is more, the executor is not wanted any
+ * more: what it was wanted for may be what it has claimed.
  */
 void
-dwf_executors_claim(bool more)
+dwf_executors_claim(bool more, TimestampTz later, uint64 work_hash)
 {
-	(void) change(my_cell, DWF_EXECUTOR_IDLE | DWF_EXECUTOR_MUST_LEAVE |
-				  (more ? 0 : DWF_EXECUTOR_WANTED),
-				  DWF_EXECUTOR_CLAIMED | DWF_EXECUTOR_RUNS, true);
-	dwf_workers_ask_run();
+	uint64		old;
+
+	old = change(my_cell, DWF_EXECUTOR_IDLE | DWF_EXECUTOR_MUST_LEAVE |
+				 (more ? 0 : DWF_EXECUTOR_WANTED),
+				 DWF_EXECUTOR_CLAIMED | DWF_EXECUTOR_RUNS, true);
+	if (must_tell_claim(old, more, later, work_hash))
+		dwf_workers_ask_run();
 }
 
 /* The run of the body has ended: from now on this executor looks for work */

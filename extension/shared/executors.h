@@ -36,18 +36,21 @@
 #define DWF_NO_CELL	0
 
 extern Size dwf_executors_size(void);
+extern TimestampTz dwf_executors_since(void);
 extern void dwf_executors_init_shared(void);
 
 /* for the worker */
 extern uint64 dwf_executors_take(void);
 extern void dwf_executors_free(uint64 cell);
+extern void dwf_executors_plan(uint64 cell, TimestampTz next);
 extern uint64 dwf_executors_state(uint64 cell);
 extern bool dwf_executors_ask(uint64 cell, uint64 state, uint32 asked);
 
 /* for an executor */
 extern void dwf_executors_begin(uint64 cell);
 extern void dwf_executors_tell(uint32 bit);
-extern void dwf_executors_claim(bool more);
+extern void dwf_executors_claim(bool more, TimestampTz later,
+								uint64 work_hash);
 extern void dwf_executors_end_run(void);
 extern void dwf_executors_idle(void);
 extern bool dwf_executors_must_leave(void);

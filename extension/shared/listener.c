@@ -65,7 +65,6 @@ typedef struct Listening
 {
 	uint8		secret[32];		/* written once */
 	pg_atomic_uint32 nlistens;	/* interests of all sessions */
-	pg_atomic_uint32 nsuspended;	/* 1 when a workflow was ever suspended */
 	pg_atomic_uint32 filter[FILTER_SIZE];	/* interests, by key */
 	pg_atomic_uint32 sessions[DATABASES];	/* that listen, by database */
 } Listening;
@@ -114,7 +113,6 @@ dwf_listener_init_shared(LWLockPadded *locks)
 	if (!pg_strong_random(listening->secret, sizeof(listening->secret)))
 		elog(FATAL, "could not get random bytes");
 	pg_atomic_init_u32(&listening->nlistens, 0);
-	pg_atomic_init_u32(&listening->nsuspended, 0);
 	for (int i = 0; i < FILTER_SIZE; i++)
 		pg_atomic_init_u32(&listening->filter[i], 0);
 	for (int i = 0; i < DATABASES; i++)
@@ -269,39 +267,14 @@ dwf_listener_leave(const DwfListen *listen)
 	LWLockRelease(lock);
 }
 
-/*
- * A suspended workflow waits for news of this one.  The filter keeps that
- * until the server restarts: it costs a look at news that nothing waits for.
- */
-void
-dwf_listener_expect(text *workflow_id)
-{
-	pg_atomic_uint32 *counter =
-	filter_of(dwf_address_workflow_hash(VARDATA_ANY(workflow_id),
-										VARSIZE_ANY_EXHDR(workflow_id)));
-
-	if (pg_atomic_read_u32(counter) < PG_INT32_MAX)
-		pg_atomic_fetch_add_u32(counter, 1);
-	pg_atomic_write_u32(&listening->nsuspended, 1);
-	pg_memory_barrier();
-}
-
-/* Has any suspended workflow waited for news since the server started? */
-bool
-dwf_listener_expects(void)
-{
-	return pg_atomic_read_u32(&listening->nsuspended) > 0;
-}
-
-/* Can anything wait for news, a session that listens or a workflow? */
+/* Does any session listen in the server?  One read. */
 bool
 dwf_listener_any(void)
 {
-	return dwf_preloaded() && (pg_atomic_read_u32(&listening->nlistens) > 0 ||
-							   pg_atomic_read_u32(&listening->nsuspended) > 0);
+	return dwf_preloaded() && pg_atomic_read_u32(&listening->nlistens) > 0;
 }
 
-/* Can anything in this database wait for news of this workflow? */
+/* May a session of this database listen for news of this workflow? */
 bool
 dwf_listener_wants(uint64 workflow_hash)
 {
@@ -354,7 +327,10 @@ dwf_listener_list(int *count)
 	hash_seq_init(&scan, listens);
 	while ((shared = hash_seq_search(&scan)) != NULL)
 		if (shared->listen.key.database == MyDatabaseId)
-			list[(*count)++] = shared->listen;
+		{
+			list[*count] = shared->listen;
+			list[(*count)++].sessions = shared->sessions;
+		}
 	LWLockRelease(lock);
 	return list;
 }

@@ -33,6 +33,7 @@ typedef struct DwfListen
 {
 	DwfListenKey key;
 	char		channel[DWF_CHANNEL_SIZE];
+	int			sessions;		/* in a list: how many listen so */
 } DwfListen;
 
 extern Size dwf_listener_size(void);
@@ -42,8 +43,6 @@ extern void dwf_listener_channel(const DwfListenKey *key, char *channel);
 extern int	dwf_listener_enter(const DwfListen *listen);
 extern void dwf_listener_leave(const DwfListen *listen);
 extern void dwf_listener_count_session(bool listens_now);
-extern void dwf_listener_expect(text *workflow_id);
-extern bool dwf_listener_expects(void);
 extern bool dwf_listener_any(void);
 extern bool dwf_listener_wants(uint64 workflow_hash);
 extern uint32 dwf_listener_count(void);

@@ -16,7 +16,7 @@
 #define DWF_LOST_BITS		65536
 
 /*
- * The workflows of which news were lost: those whose hash (address.c) falls on
+ * The addresses of which news were lost: those whose hash (address.c) falls on
  * a bit that is set, or all
  */
 typedef struct DwfLost
@@ -30,6 +30,7 @@ typedef struct DwfLost
 typedef struct DwfNews
 {
 	char		door;
+	bool		is_bulk;		/* not among the first few of its commit */
 	uint16		workflow_length;
 	uint16		key_length;
 	char		workflow_id[DWF_WORKFLOW_ID_MAX];
@@ -43,22 +44,25 @@ extern Size dwf_news_size(void);
 extern void dwf_news_init_shared(LWLockPadded *locks);
 
 /* for backends */
-extern bool dwf_news_is_there(uint64 hash);
+extern bool dwf_news_is_there(uint64 hash, bool is_expected);
 extern DwfNewsRing *dwf_news_open(void);
-extern bool dwf_news_put(DwfNewsRing *ring, uint64 hash, char door,
-						 const char *texts, uint16 workflow_length,
-						 uint16 key_length);
-extern void dwf_news_lose(DwfNewsRing *ring, uint64 workflow_hash);
+extern bool dwf_news_put(DwfNewsRing *ring, uint64 hash, bool is_expected,
+						 char door, const char *texts,
+						 uint16 workflow_length, uint16 key_length);
+extern void dwf_news_lose(DwfNewsRing *ring, uint64 hash, bool is_expected);
 extern void dwf_news_close(DwfNewsRing *ring);
 extern void dwf_news_lose_all(void);
 
 /* for a worker */
 extern void dwf_news_begin(void);
 extern void dwf_news_end(void);
-extern bool dwf_news_are_there(void);
-extern uint32 dwf_news_take(char *copy, DwfLost *lost);
+extern bool dwf_news_are_there(bool *urgent);
+extern uint32 dwf_news_take(char *copy, DwfLost *lost, bool *urgent,
+							bool *resync);
 extern uint32 dwf_news_read(const char *copy, DwfNews *news);
-extern bool dwf_news_was_lost(const DwfLost *lost, uint64 workflow_hash);
+extern uint64 dwf_news_hash(const DwfNews *news);
+extern bool dwf_news_was_lost(const DwfLost *lost, uint64 hash);
+extern void dwf_news_add_one_lost(DwfLost *lost, uint64 hash);
 extern void dwf_news_add_lost(DwfLost *lost, const DwfLost *more);
 
 #endif							/* DWF_NEWS_H */

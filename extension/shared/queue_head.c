@@ -43,7 +43,7 @@
 
 #define HEAD_SETS		1024	/* a power of two */
 #define HEAD_WAYS		4		/* so many queues share a set */
-#define TAKES_TO_MOVE	64		/* a bound is worth moving after so many */
+#define TAKES_TO_MOVE	16		/* a bound is worth moving after so many */
 #define NO_BOUND		PG_INT64_MIN
 
 /* The head of one queue, or of none (an invalid table) */

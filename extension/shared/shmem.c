@@ -22,11 +22,13 @@
 #include "storage/shmem.h"
 
 #include "shared/address.h"
-#include "shared/claim.h"
+#include "shared/appends.h"
+#include "shared/claims.h"
 #include "shared/counters.h"
 #include "shared/crash.h"
 #include "shared/dismissal.h"
 #include "shared/executors.h"
+#include "shared/expected.h"
 #include "shared/horizon.h"
 #include "shared/listener.h"
 #include "shared/news.h"
@@ -36,7 +38,9 @@
 #include "shared/progress.h"
 #include "shared/queue_head.h"
 #include "shared/returned.h"
+#include "shared/saturation.h"
 #include "shared/waiter.h"
+#include "shared/watch.h"
 #include "shared/workers.h"
 
 #define LOCK_TRANCHE	"durable_wf"
@@ -61,18 +65,22 @@ static const Part parts[] = {
 	PART(address),
 	PART(counters),
 	PART_WITH_LOCKS(waiter, DWF_WAITER_LOCKS),
+	PART(watch),
 	PART(dismissal),
-	PART_WITH_LOCKS(claim, 1),
+	PART_WITH_LOCKS(claims, 1),
 	PART_WITH_LOCKS(listener, 1),
+	PART(expected),
 	PART_WITH_LOCKS(prepared, 1),
 	PART_WITH_LOCKS(workers, 1),
 	PART_WITH_LOCKS(news, 1),
 	PART_WITH_LOCKS(returned, 1),
 	PART(presence),
 	PART(queue_head),
+	PART(appends),
 	PART(horizon),
 	PART(executors),
 	PART(progress),
+	PART(saturation),
 	{.init = dwf_crash_init_shared},
 };
 

@@ -7,7 +7,7 @@
  * A slot is a number below dwf_slot_count(): the process's own among the
  * server's processes.  Each backend has one, so slots can neither run out nor
  * leak.  What is kept for each slot is in arrays, one of each part that keeps
- * something (waiter.c, claim.c, presence.c, dismissal.c, counters.c), so that
+ * something (waiter.c, claims.c, presence.c, dismissal.c, counters.c), so that
  * no part reads or writes what belongs to another one.
  *
  * This is the only file that sets the latch of another process.

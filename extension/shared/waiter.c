@@ -22,6 +22,13 @@
  *		topics, or a topic and an event, been signalled for one and found the
  *		other.  After its last link is gone no session can signal it, so no
  *		signal falls between the test and the leaving.
+ *	W5	bucket.arrivals counts each wake before bucket.nlinks is read.  So what
+ *		became visible after a session had read the counts and looked either
+ *		changes the counts before the session, now registered, reads them
+ *		again, or finds its link.  (A full barrier is between the steps of
+ *		both: count, read nlinks; register, read the counts.)
+ *	W6	Latches are set after the partition lock is released: the process that
+ *		wakes up may run at once, on this CPU, and want the lock to leave.
  *
  * Locks
  *
@@ -31,22 +38,20 @@
  *						one partition lock at a time, and takes no other lock
  *						under it.  Waking and leaving cannot fail; copying a
  *						link out may run out of memory, and the abort unlocks.
- *	a Waiter's fields	(but the atomics) the slot's process writes while it
+ *	a waiter's fields	(but the atomics) the slot's process writes while it
  *						has no link in a bucket.  A process that finds a link
  *						in a bucket may read the link's waiter for as long as
  *						it holds that bucket's partition lock.
  *
  *-------------------------------------------------------------------------
  */
-#include "shared/waiter.h"
+#include "shared/waiter_registry.h"
 
-#include "lib/ilist.h"
 #include "miscadmin.h"
-#include "port/atomics.h"
 #include "port/pg_bitutils.h"
 #include "storage/ipc.h"
 #include "storage/shmem.h"
-#include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "base/texts.h"
@@ -56,41 +61,10 @@
 
 #define BUCKETS_MIN	1024
 
-/* One thing that a session waits for, a member of its bucket's list */
-typedef struct Link
-{
-	dlist_node	node;			/* the bucket's partition lock */
-	uint64		hash;			/* this and the following as Waiter's fields */
-	int32		slot;
-	uint16		key_offset;		/* into the waiter's keys */
-	uint16		key_length;
-	char		door;
-	bool		shown;			/* users see it; an aid never is */
-} Link;
-
-/* A process that waits, or has waited */
-typedef struct Waiter
-{
-	pg_atomic_uint32 signalled; /* a wake was given and is not yet taken */
-	pg_atomic_uint32 dismissed; /* it must not wait any longer */
-	pg_atomic_uint64 wait_id;	/* names this wait for a broadcast; zero if
-								 * none can answer it, or when it is over */
-	int			pid;			/* this and the following: see "Locks" */
-	Oid			database;
-	Oid			role;
-	TimestampTz since;
-	TimestampTz deadline;
-	int			nlinks;
-	int			npurposes;		/* how many links are no aids */
-	int			workflow_length;
-	char		workflow_id[DWF_WORKFLOW_ID_MAX];
-	Link		links[DWF_LINKS_MAX];
-	char		keys[DWF_TOPIC_BYTES_MAX];
-} Waiter;
-
 typedef struct Bucket
 {
 	pg_atomic_uint32 nlinks;	/* zero: a sender finds no waiter */
+	pg_atomic_uint32 arrivals;	/* how many wakes there were; wraps around */
 	dlist_head	links;			/* longest waiting first; partition lock */
 } Bucket;
 
@@ -98,7 +72,8 @@ typedef struct Bucket
 typedef struct Registry
 {
 	pg_atomic_uint64 next_wait_id;	/* starts at the clock: never used yet */
-	Waiter		waiters[FLEXIBLE_ARRAY_MEMBER]; /* by slot */
+	pg_atomic_uint32 reconciles;	/* wakes of all; wraps around */
+	DwfWaiter	waiters[FLEXIBLE_ARRAY_MEMBER]; /* by slot */
 } Registry;
 
 static Registry *registry = NULL;
@@ -106,8 +81,15 @@ static Bucket *buckets = NULL;
 static uint32 nbuckets = 0;		/* a power of two */
 static LWLockPadded *partitions = NULL;
 
+/*
+ * The slots whose latches are to be set once a partition lock is released; in
+ * this process's memory, with room for all, since a wake must not allocate
+ */
+static int *slots_to_wake = NULL;
+static int	nslots_to_wake = 0;
+
 /* What this process has in the registry, or NULL */
-static Waiter *my_waiter = NULL;
+static DwfWaiter *my_waiter = NULL;
 static bool exit_callback_registered = false;
 
 /* A signal was taken and is not used up yet (W4) */
@@ -124,7 +106,7 @@ count_buckets(void)
 Size
 dwf_waiter_size(void)
 {
-	Size		waiters = mul_size(dwf_slot_count(), sizeof(Waiter));
+	Size		waiters = mul_size(dwf_slot_count(), sizeof(DwfWaiter));
 
 	return add_size(add_size(offsetof(Registry, waiters), waiters),
 					mul_size(count_buckets(), sizeof(Bucket)));
@@ -140,11 +122,15 @@ dwf_waiter_init_shared(LWLockPadded *locks)
 	buckets = (Bucket *) &registry->waiters[dwf_slot_count()];
 	nbuckets = count_buckets();
 	partitions = locks;
+	if (slots_to_wake == NULL)
+		slots_to_wake = MemoryContextAlloc(TopMemoryContext,
+										   dwf_slot_count() * sizeof(int));
 	if (found)
 		return;
 	/* no backend waits yet, and no bucket has a link */
 	memset(registry, 0, dwf_waiter_size());
 	pg_atomic_init_u64(&registry->next_wait_id, GetCurrentTimestamp());
+	pg_atomic_init_u32(&registry->reconciles, 0);
 	for (int i = 0; i < dwf_slot_count(); i++)
 	{
 		pg_atomic_init_u32(&registry->waiters[i].signalled, 0);
@@ -154,6 +140,7 @@ dwf_waiter_init_shared(LWLockPadded *locks)
 	for (uint32 b = 0; b < nbuckets; b++)
 	{
 		pg_atomic_init_u32(&buckets[b].nlinks, 0);
+		pg_atomic_init_u32(&buckets[b].arrivals, 0);
 		dlist_init(&buckets[b].links);
 	}
 }
@@ -175,8 +162,8 @@ lock_of(uint64 hash)
 }
 
 /* The waiter that a link belongs to */
-static inline Waiter *
-waiter_of(const Link *link)
+static inline DwfWaiter *
+waiter_of(const DwfLink *link)
 {
 	return &registry->waiters[link->slot];
 }
@@ -211,10 +198,10 @@ bytes_of(const text *value, int *length)
  * who do not see the link if there is no room for them.
  */
 static void
-describe_link(Waiter *waiter, const DwfWaitKey *key, text *workflow_id,
+describe_link(DwfWaiter *waiter, const DwfWaitKey *key, text *workflow_id,
 			  int *used)
 {
-	Link	   *link = &waiter->links[waiter->nlinks++];
+	DwfLink    *link = &waiter->links[waiter->nlinks++];
 	int			length;
 	const char *bytes = bytes_of(key->address.key, &length);
 	bool		has_room = *used + length <= DWF_TOPIC_BYTES_MAX;
@@ -234,7 +221,7 @@ describe_link(Waiter *waiter, const DwfWaitKey *key, text *workflow_id,
 
 /* Note which session waits for what; the first key's workflow is shown */
 static void
-describe_waiter(Waiter *waiter, const DwfWaitKey *keys, int nkeys,
+describe_waiter(DwfWaiter *waiter, const DwfWaitKey *keys, int nkeys,
 				TimestampTz deadline, Oid role, bool wants_id)
 {
 	const char *bytes = bytes_of(keys[0].address.workflow_id,
@@ -256,6 +243,26 @@ describe_waiter(Waiter *waiter, const DwfWaitKey *keys, int nkeys,
 		describe_link(waiter, &keys[i], keys[0].address.workflow_id, &used);
 }
 
+/*
+ * A number that changes with each arrival that wakes at one of these keys,
+ * whether or not a waiter is registered there.  A session that reads it, looks
+ * in vain, registers and finds it unchanged need not look again (W5).
+ */
+uint32
+dwf_waiter_arrivals(const DwfWaitKey *keys, int nkeys)
+{
+	uint32		arrivals = pg_atomic_read_u32(&registry->reconciles);
+
+	for (int i = 0; i < nkeys; i++)
+	{
+		uint64		hash = dwf_address_hash(&keys[i].address);
+
+		arrivals += pg_atomic_read_u32(&bucket_of(hash)->arrivals);
+	}
+	pg_memory_barrier();
+	return arrivals;
+}
+
 /* Is this session registered? */
 bool
 dwf_waiter_is_waiting(void)
@@ -273,7 +280,7 @@ void
 dwf_waiter_begin(const DwfWaitKey *keys, int nkeys, TimestampTz deadline,
 				 Oid role, bool wants_id)
 {
-	Waiter	   *waiter;
+	DwfWaiter  *waiter;
 
 	Assert(dwf_slot_mine() != DWF_NO_SLOT);
 	Assert(nkeys > 0 && nkeys <= DWF_LINKS_MAX);
@@ -293,7 +300,7 @@ dwf_waiter_begin(const DwfWaitKey *keys, int nkeys, TimestampTz deadline,
 	my_waiter = waiter;
 	for (int i = 0; i < waiter->nlinks; i++)
 	{
-		Link	   *link = &waiter->links[i];
+		DwfLink    *link = &waiter->links[i];
 		Bucket	   *bucket = bucket_of(link->hash);
 
 		LWLockAcquire(lock_of(link->hash), LW_EXCLUSIVE);
@@ -332,11 +339,11 @@ dwf_waiter_settle_signal(bool found)
 
 /* Pass on signals that a waiter did not use, for each of its queues */
 static void
-pass_on(Waiter *waiter, int signals)
+pass_on(DwfWaiter *waiter, int signals)
 {
 	for (int i = 0; i < waiter->nlinks; i++)
 	{
-		Link	   *link = &waiter->links[i];
+		DwfLink    *link = &waiter->links[i];
 		int			woken;
 
 		if (!dwf_door_serves_one(link->door))
@@ -354,7 +361,7 @@ pass_on(Waiter *waiter, int signals)
 void
 dwf_waiter_end(void)
 {
-	Waiter	   *waiter = my_waiter;
+	DwfWaiter  *waiter = my_waiter;
 	int			signals;
 
 	if (waiter == NULL)
@@ -364,7 +371,7 @@ dwf_waiter_end(void)
 	pg_atomic_write_u64(&waiter->wait_id, 0);
 	for (int i = 0; i < waiter->nlinks; i++)
 	{
-		Link	   *link = &waiter->links[i];
+		DwfLink    *link = &waiter->links[i];
 		Bucket	   *bucket = bucket_of(link->hash);
 
 		LWLockAcquire(lock_of(link->hash), LW_EXCLUSIVE);
@@ -384,6 +391,32 @@ dwf_waiter_end(void)
 }
 
 /* ----- wake ----- */
+
+/*
+ * Have a slot's latch set by set_latches(); its signal is published.  There is
+ * room for each slot once; a waiter that takes a signal and gets another one
+ * while its bucket is walked may use up another's.
+ */
+static void
+note_latch(int slot)
+{
+	if (nslots_to_wake < dwf_slot_count())
+		slots_to_wake[nslots_to_wake++] = slot;
+	else
+		dwf_slot_set_latch(slot);
+}
+
+/*
+ * Set the latches that were noted.  If a slot has another process by now, that
+ * finds its latch set for nothing.
+ */
+static void
+set_latches(void)
+{
+	for (int i = 0; i < nslots_to_wake; i++)
+		dwf_slot_set_latch(slots_to_wake[i]);
+	nslots_to_wake = 0;
+}
 
 /* How many waiters of a role may still be signalled */
 typedef struct Quota
@@ -429,14 +462,15 @@ dwf_waiter_wake(uint64 hash, char door, uint64 arrivals)
 	if (!dwf_preloaded())
 		return 0;
 	bucket = bucket_of(hash);
+	pg_atomic_fetch_add_u32(&bucket->arrivals, 1);	/* a full barrier (W5) */
 	if (pg_atomic_read_u32(&bucket->nlinks) == 0)
 		return 0;
 
 	LWLockAcquire(lock_of(hash), LW_SHARED);
 	dlist_foreach(iter, &bucket->links)
 	{
-		Link	   *link = dlist_container(Link, node, iter.cur);
-		Waiter	   *waiter = waiter_of(link);
+		DwfLink    *link = dlist_container(DwfLink, node, iter.cur);
+		DwfWaiter  *waiter = waiter_of(link);
 		Quota	   *quota = NULL;
 
 		if (link->hash != hash)
@@ -453,49 +487,76 @@ dwf_waiter_wake(uint64 hash, char door, uint64 arrivals)
 		if (pg_atomic_exchange_u32(&waiter->signalled, 1) != 0)
 			continue;
 
-		/* the signal is published, so the latch may be set, and only now */
-		dwf_slot_set_latch(link->slot);
+		note_latch(link->slot);
 		if (quota)
 			quota->left--;
 		woken++;
 	}
 	LWLockRelease(lock_of(hash));
+	set_latches();
 
 	dwf_counters_add(dwf_counters_subject(door), DWF_COUNT_WAKES, woken);
 	return woken;
 }
 
+/* The waiter that a slot's process has, or has had */
+DwfWaiter *
+dwf_waiter_of_slot(int slot)
+{
+	return &registry->waiters[slot];
+}
+
 /* Visit each link of this database, under its partition lock */
-static void
-visit_database(void (*visit) (Link *link, void *arg), void *arg)
+void
+dwf_waiter_visit_database(DwfVisitLink visit, void *arg)
 {
 	for (uint32 b = 0; b < nbuckets; b++)
 	{
-		Bucket	   *bucket = &buckets[b];
 		dlist_iter	iter;
 
-		if (pg_atomic_read_u32(&bucket->nlinks) == 0)
+		if (pg_atomic_read_u32(&buckets[b].nlinks) == 0)
 			continue;
 		LWLockAcquire(lock_of(b), LW_SHARED);
-		dlist_foreach(iter, &bucket->links)
+		dlist_foreach(iter, &buckets[b].links)
 		{
-			Link	   *link = dlist_container(Link, node, iter.cur);
+			DwfLink    *link = dlist_container(DwfLink, node, iter.cur);
 
 			if (waiter_of(link)->database == MyDatabaseId)
-				visit(link, arg);
+				visit(link, waiter_of(link), arg);
 		}
 		LWLockRelease(lock_of(b));
+		set_latches();
 	}
 }
 
-/* Signal a link's waiter; if the bool says so, it must not wait any longer */
+/* Visit each link at the address with this hash, longest waiting first */
+void
+dwf_waiter_visit_address(uint64 hash, DwfVisitLink visit, void *arg)
+{
+	dlist_iter	iter;
+
+	LWLockAcquire(lock_of(hash), LW_SHARED);
+	dlist_foreach(iter, &bucket_of(hash)->links)
+	{
+		DwfLink    *link = dlist_container(DwfLink, node, iter.cur);
+
+		if (link->hash == hash)
+			visit(link, waiter_of(link), arg);
+	}
+	LWLockRelease(lock_of(hash));
+}
+
+/*
+ * Signal a link's waiter; if the bool says so, it must not wait any longer.
+ * Of two links of a waiter in one bucket the second finds it signalled.
+ */
 static void
-signal_link(Link *link, void *dismiss)
+signal_link(DwfLink *link, DwfWaiter *waiter, void *dismiss)
 {
 	if (*(bool *) dismiss)
-		pg_atomic_write_u32(&waiter_of(link)->dismissed, 1);
-	pg_atomic_write_u32(&waiter_of(link)->signalled, 1);
-	dwf_slot_set_latch(link->slot);
+		pg_atomic_write_u32(&waiter->dismissed, 1);
+	if (pg_atomic_exchange_u32(&waiter->signalled, 1) == 0)
+		note_latch(link->slot);
 }
 
 /*
@@ -508,8 +569,9 @@ dwf_waiter_wake_database(bool dismiss)
 {
 	if (!dwf_preloaded())
 		return;
-	pg_memory_barrier();		/* as before dwf_waiter_wake() */
-	visit_database(signal_link, &dismiss);
+	/* a full barrier, as in dwf_waiter_wake() */
+	pg_atomic_fetch_add_u32(&registry->reconciles, 1);
+	dwf_waiter_visit_database(signal_link, &dismiss);
 	if (!dismiss)
 		dwf_counters_add(DWF_SUBJECT_ALL, DWF_COUNT_RECONCILES, 1);
 }
@@ -520,80 +582,4 @@ dwf_waiter_is_dismissed(void)
 {
 	Assert(my_waiter != NULL);
 	return pg_atomic_read_u32(&my_waiter->dismissed) != 0;
-}
-
-/* ----- look at the registry ----- */
-
-/* Copy one link out; the caller holds its partition lock */
-static DwfWaiterInfo *
-copy_link(const Link *link)
-{
-	Waiter	   *waiter = waiter_of(link);
-	DwfWaiterInfo *info = palloc(sizeof(DwfWaiterInfo));
-
-	info->slot = link->slot;
-	info->pid = waiter->pid;
-	info->role = waiter->role;
-	info->wait_id = (int64) pg_atomic_read_u64(&waiter->wait_id);
-	info->since = waiter->since;
-	info->deadline = waiter->deadline;
-	info->door = link->door;
-	info->workflow_id = cstring_to_text_with_len(waiter->workflow_id,
-												 waiter->workflow_length);
-	info->key = cstring_to_text_with_len(waiter->keys + link->key_offset,
-										 link->key_length);
-	return info;
-}
-
-/* Add a copy of a link to a list, if users are to see it */
-static void
-list_link(Link *link, void *list)
-{
-	if (link->shown)
-		*(List **) list = lappend(*(List **) list, copy_link(link));
-}
-
-/* Everything that sessions of this database wait for, as DwfWaiterInfo */
-List *
-dwf_waiter_list(void)
-{
-	List	   *found = NIL;
-
-	visit_database(list_link, &found);
-	return found;
-}
-
-/* The sessions of this database that wait for an event id, longest first */
-List *
-dwf_waiter_list_broadcast(text *event_id)
-{
-	DwfAddress	address = {DWF_DOOR_BROADCAST, NULL, event_id};
-	uint64		hash = dwf_address_hash(&address);
-	List	   *found = NIL;
-	dlist_iter	iter;
-
-	LWLockAcquire(lock_of(hash), LW_SHARED);
-	dlist_foreach(iter, &bucket_of(hash)->links)
-	{
-		Link	   *link = dlist_container(Link, node, iter.cur);
-		DwfWaiterInfo *info;
-
-		if (link->hash != hash)
-			continue;
-		info = copy_link(link);
-		if (info->wait_id != 0) /* else the wait has just ended */
-			found = lappend(found, info);
-	}
-	LWLockRelease(lock_of(hash));
-	return found;
-}
-
-/* Does this wait, which a broadcast can answer, still go on? */
-bool
-dwf_waiter_still_waits(const DwfWaiterInfo *info)
-{
-	Waiter	   *waiter = &registry->waiters[info->slot];
-
-	return info->wait_id != 0 &&
-		pg_atomic_read_u64(&waiter->wait_id) == (uint64) info->wait_id;
 }

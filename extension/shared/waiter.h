@@ -55,6 +55,7 @@ extern int64 dwf_waiter_new_id(void);
 extern PGDLLEXPORT void dwf_waiter_begin(const DwfWaitKey *keys, int nkeys,
 										 TimestampTz deadline, Oid role,
 										 bool wants_id);
+extern uint32 dwf_waiter_arrivals(const DwfWaitKey *keys, int nkeys);
 extern bool dwf_waiter_is_waiting(void);
 extern PGDLLEXPORT bool dwf_waiter_take_signal(void);
 extern PGDLLEXPORT void dwf_waiter_settle_signal(bool found);
@@ -63,7 +64,7 @@ extern int	dwf_waiter_wake(uint64 hash, char door, uint64 arrivals);
 extern void dwf_waiter_wake_database(bool dismiss);
 extern bool dwf_waiter_is_dismissed(void);
 extern List *dwf_waiter_list(void);
-extern List *dwf_waiter_list_broadcast(text *event_id);
+extern List *dwf_waiter_list_at(const DwfAddress *address);
 extern bool dwf_waiter_still_waits(const DwfWaiterInfo *info);
 
 #endif							/* DWF_WAITER_H */

@@ -36,7 +36,7 @@ typedef struct Worker
 	Oid			owner;			/* of the extension in it */
 	bool		is_copy;		/* its workflows wait for wf_adopt() */
 	int			slot;			/* the worker's, or DWF_NO_SLOT */
-	DwfOrders	orders;			/* has_news is not used */
+	DwfOrders	orders;			/* has_news and is_urgent are not used */
 	TimestampTz next_clock;		/* it wakes up then at the latest; or
 								 * DT_NOEND, also while it finds out */
 } Worker;
@@ -162,7 +162,7 @@ dwf_workers_recheck(void)
 	worker = find_worker(MyDatabaseId);
 	if (worker)
 	{
-		worker->orders.recheck = worker->orders.run = true;
+		worker->orders.recheck = worker->orders.check = true;
 		dwf_slot_set_latch(worker->slot);
 	}
 	LWLockRelease(lock);
@@ -235,9 +235,9 @@ dwf_workers_ask_clock(TimestampTz deadline)
 
 	LWLockAcquire(lock, LW_EXCLUSIVE);
 	worker = find_worker(MyDatabaseId);
-	if (worker && !worker->orders.run && deadline < worker->next_clock)
+	if (worker && !worker->orders.clock && deadline < worker->next_clock)
 	{
-		worker->orders.run = true;
+		worker->orders.clock = true;
 		dwf_slot_set_latch(worker->slot);
 	}
 	LWLockRelease(lock);
@@ -542,9 +542,9 @@ dwf_workers_take_orders(DwfOrders *orders)
 	LWLockAcquire(lock, LW_EXCLUSIVE);
 	*orders = my_place->orders;
 	my_place->orders.check = my_place->orders.run = false;
-	my_place->orders.recheck = false;
+	my_place->orders.recheck = my_place->orders.clock = false;
 	LWLockRelease(lock);
-	orders->has_news = dwf_news_are_there();
+	orders->has_news = dwf_news_are_there(&orders->is_urgent);
 }
 
 /* ----- for the gateway ----- */

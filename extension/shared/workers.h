@@ -20,8 +20,11 @@ typedef struct DwfOrders
 	bool		leave;			/* the database is wanted without sessions */
 	bool		check;			/* is the extension still there? */
 	bool		run;			/* a body may have to run */
+	bool		clock;			/* something may be due before the time that
+								 * it has planned */
 	bool		recheck;		/* bodies that run may have been ended */
 	bool		has_news;		/* there is something in its ring, or lost */
+	bool		is_urgent;		/* ... for suspended workflows */
 } DwfOrders;
 
 /* What the gateway's main function is given beside its database */

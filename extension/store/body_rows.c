@@ -135,6 +135,15 @@ static DwfStatement suspended_query = {
 	1, {TEXTOID}, NULL
 };
 
+/* event id, workflow */
+static DwfStatement suspended_one_query = {
+	"SELECT a.workflow_id, a.wait_id, a.since, a.deadline"
+	" FROM durable_wf.wait a"
+	" WHERE a.target_id" EQ "$2 AND a.door" EQ "'n' AND a.key" EQ "$1"
+	" AND a.workflow_id" EQ "$2 AND a.wait_id IS NOT NULL",
+	2, {TEXTOID, TEXTOID}, NULL
+};
+
 /* id, wait id */
 static DwfStatement is_suspended_query = {
 	"SELECT FROM durable_wf.wait a"
@@ -314,12 +323,17 @@ dwf_store_unsuspend(text *workflow_id)
 	(void) dwf_statement_count(&unsuspend_query, values, NULL);
 }
 
-/* List the suspended workflows that wait for an event id: DwfWaiterInfo */
+/*
+ * List the suspended workflows that wait for an event id, or only this one:
+ * DwfWaiterInfo
+ */
 List *
-dwf_store_suspended(text *event_id)
+dwf_store_suspended(text *event_id, text *workflow_id)
 {
-	Datum		values[] = {PointerGetDatum(event_id)};
-	DwfRun		r = dwf_statement_run(&suspended_query, values, NULL);
+	Datum		values[] = {PointerGetDatum(event_id),
+	PointerGetDatum(workflow_id)};
+	DwfRun		r = dwf_statement_run(workflow_id ? &suspended_one_query :
+									  &suspended_query, values, NULL);
 	List	   *waiters = NIL;
 
 	for (uint64 i = 0; i < SPI_processed; i++)

@@ -27,7 +27,7 @@
 #define DWF_SCHEMA	"durable_wf"
 
 /* At most so many relations are kept; C code names fewer */
-#define RELATIONS_MAX	8
+#define RELATIONS_MAX	32
 
 /* A table, index or sequence of ours; "name" is a constant */
 typedef struct OurRelation
@@ -77,6 +77,19 @@ schema_changed(Datum arg, int cache, uint32 hash)
 	forget_relations();
 }
 
+/*
+ * Syscache callback: some function has changed, or a role or membership.  No
+ * answer depends on that, but what is kept by dwf_catalog_version() may.
+ */
+static void
+catalog_changed(Datum arg, int cache, uint32 hash)
+{
+	(void) arg;
+	(void) cache;
+	(void) hash;
+	forgotten++;
+}
+
 /* Register the callbacks; called before the first answer is kept */
 static void
 watch_catalogs(void)
@@ -87,6 +100,9 @@ watch_catalogs(void)
 		return;
 	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
 	CacheRegisterSyscacheCallback(NAMESPACEOID, schema_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(PROCOID, catalog_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHOID, catalog_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, catalog_changed, (Datum) 0);
 	watching = true;
 }
 
@@ -190,4 +206,15 @@ Oid
 dwf_catalog_owner(void)
 {
 	return our_relation("workflow").owner;
+}
+
+/*
+ * A number that changes with each relation, function, role and membership of a
+ * role that changes: what was read from the catalogs before is not to be used
+ * with another number.  The caller has asked for one of our relations before.
+ */
+uint64
+dwf_catalog_version(void)
+{
+	return forgotten;
 }

@@ -17,5 +17,6 @@ extern Oid	dwf_catalog_owner(void);
 extern bool dwf_catalog_is_ours(Relation table);
 extern Oid	dwf_catalog_find_relation(const char *name);
 extern Oid	dwf_catalog_relation(const char *name);
+extern uint64 dwf_catalog_version(void);
 
 #endif							/* DWF_CATALOG_H */

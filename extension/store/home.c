@@ -17,6 +17,8 @@
 #include "store/home.h"
 
 #include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "commands/trigger.h"
@@ -24,6 +26,8 @@
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #include "base/args.h"
 #include "shared/presence.h"
@@ -31,7 +35,12 @@
 #include "store/statement.h"
 
 PG_FUNCTION_INFO_V1(dwf_here);
+PG_FUNCTION_INFO_V1(dwf_is_copy);
 PG_FUNCTION_INFO_V1(dwf_note_home);
+
+/* Columns of durable_wf.home */
+#define HOME_SYSTEM_IDENTIFIER	1
+#define HOME_DATABASE			2
 
 /* Keeps a row of an unknown database until the transaction ends */
 static DwfStatement lock_home_query = {
@@ -42,11 +51,6 @@ static DwfStatement lock_home_query = {
 
 static DwfStatement mark_home_query = {
 	"INSERT INTO durable_wf.home (system_identifier, database) VALUES (0, 0)",
-	0, {0}, NULL
-};
-
-static DwfStatement is_copy_query = {
-	"SELECT WHERE durable_wf.is_copy()",
 	0, {0}, NULL
 };
 
@@ -91,11 +95,62 @@ mark_home(void)
 		(void) dwf_statement_count(&mark_home_query, NULL, NULL);
 }
 
-/* Does the table, which is there, say that this database is a copy? */
+/* Does a row of the table name this database? */
+static bool
+is_here(TupleTableSlot *row)
+{
+	bool		isnull;
+	Datum		system = slot_getattr(row, HOME_SYSTEM_IDENTIFIER, &isnull);
+	Datum		database = slot_getattr(row, HOME_DATABASE, &isnull);
+
+	return DatumGetInt64(system) == (int64) GetSystemIdentifier() &&
+		DatumGetObjectId(database) == MyDatabaseId;
+}
+
+/*
+ * Does the table, which is there, say that this database is a copy, as the
+ * snapshot shows it?
+ */
+static bool
+is_copy_in(Snapshot snapshot)
+{
+	Relation	home = table_open(dwf_catalog_relation("home"),
+								  AccessShareLock);
+	TupleTableSlot *row = table_slot_create(home, NULL);
+	TableScanDesc scan = table_beginscan(home, snapshot, 0, NULL);
+	int			here = 0;
+	int			elsewhere = 0;
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, row))
+	{
+		if (is_here(row))
+			here++;
+		else
+			elsewhere++;
+	}
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(row);
+	table_close(home, NoLock);
+	return here == 0 || elsewhere > 0;
+}
+
+/* Is this database a copy, as the transaction sees it now? */
 static bool
 is_copy(void)
 {
-	return dwf_statement_count(&is_copy_query, NULL, NULL) > 0;
+	Snapshot	snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	bool		result = is_copy_in(snapshot);
+
+	UnregisterSnapshot(snapshot);
+	return result;
+}
+
+/* durable_wf.is_copy() → boolean, as the statement that calls it sees it */
+Datum
+dwf_is_copy(PG_FUNCTION_ARGS)
+{
+	(void) fcinfo;
+	PG_RETURN_BOOL(is_copy_in(GetActiveSnapshot()));
 }
 
 /* Does this database have any workflow that has been committed? */

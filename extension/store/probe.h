@@ -10,6 +10,15 @@
 
 #include "base/durable_wf.h"
 
+#include "utils/snapshot.h"
+
+#include "store/store.h"
+
+extern bool dwf_probe_has_row(const char *table_name, const char *index,
+							  int column, text *workflow_id);
+extern bool dwf_probe_life(text *workflow_id, Snapshot snapshot,
+						   DwfLife *life);
 extern bool dwf_probe_accepts(text *workflow_id, Oid role);
+extern bool dwf_probe_accepts_now(text *workflow_id, Oid role);
 
 #endif							/* DWF_PROBE_H */

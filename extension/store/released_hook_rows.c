@@ -25,6 +25,7 @@
 #include "utils/builtins.h"
 
 #include "store/catalog.h"
+#include "store/probe.h"
 #include "store/store_sql.h"
 
 #define COLUMNS \
@@ -153,12 +154,21 @@ are_kept(void)
 	return OidIsValid(dwf_catalog_find_relation("released_hook"));
 }
 
-/* Release the hooks of a workflow that has just ended.  Does not block. */
+/*
+ * Release the hooks of a workflow that has just ended.  Does not block.  Most
+ * have had none; then a look at two indexes is all.
+ */
 void
 dwf_store_release_hooks(text *workflow_id)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id)};
 
+	if (are_kept() &&
+		!dwf_probe_has_row("hook", "hook_workflow_id_idx",
+						   DWF_HOOK_WORKFLOW_ID, workflow_id) &&
+		!dwf_probe_has_row("request", "request_pkey",
+						   DWF_REQUEST_WORKFLOW_ID, workflow_id))
+		return;
 	(void) dwf_statement_count_latest(are_kept() ? &release_query :
 									  &release_old_query, values);
 }

@@ -17,7 +17,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "shared/claim.h"
+#include "shared/claims.h"
 #include "shared/crash.h"
 #include "shared/listener.h"
 #include "store/store_sql.h"
@@ -30,13 +30,6 @@
  * behind them
  */
 #define HELD_MANY	100
-
-/* When a body is run again if its process dies, later after each crash */
-#define DUE_AGAIN \
-	"(pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+)" \
-	" ('1 s'::pg_catalog.interval OPERATOR(pg_catalog.*)" \
-	" pg_catalog.power(2::pg_catalog.float8," \
-	" LEAST(w.attempts, 9)::pg_catalog.float8)))"
 
 /*
  * id, role, whether its body has crashed, or the session that executed it.
@@ -376,22 +369,32 @@ is_held(Datum xmax)
 		TransactionIdIsInProgress(xid);
 }
 
-/* Is a row of a page, from that number on, due and executed by no session? */
-static bool
-follows(uint64 row, TimestampTz now)
+/*
+ * Note what a page shows behind the row that was found, from that number on:
+ * is more due that no session executes, or may be, since more rows may follow
+ * the page; and else, when does the first of the others become due?
+ */
+static void
+look_behind(DwfSearch *search, uint64 row, TimestampTz now, bool at_end)
 {
+	search->more = false;
+	search->later = DT_NOEND;
 	for (; row < SPI_processed; row++)
 	{
 		bool		isnull;
-		Datum		due = dwf_statement_column(row, 2, &isnull);
+		Datum		column = dwf_statement_column(row, 2, &isnull);
+		TimestampTz due = DatumGetTimestampTz(column);
 		Datum		id = dwf_statement_column(row, 1, &isnull);
 
-		if (DatumGetTimestampTz(due) > now)
-			return false;
-		if (!dwf_claim_exists(DatumGetTextPP(id)))
-			return true;
+		if (dwf_claims_exists(DatumGetTextPP(id)))
+			continue;
+		if (due <= now)
+			search->more = true;
+		else
+			search->later = due;
+		return;
 	}
-	return false;
+	search->more = !at_end;
 }
 
 /*
@@ -427,12 +430,12 @@ search_page(DwfSearch *search, int limit, bool *found)
 		search->workflow_id = dwf_statement_copy_text(r, i, 1);
 
 		/* skip it if a session executes it, or seems to have locked it */
-		if (dwf_claim_exists(search->workflow_id))
+		if (dwf_claims_exists(search->workflow_id))
 			continue;
 		*found = !is_held(dwf_statement_column(i, 3, &isnull));
 		if (*found)
 		{
-			search->more = follows(i + 1, now);
+			look_behind(search, i + 1, now, at_end);
 			break;
 		}
 		dwf_store_search_held(search);
@@ -451,7 +454,7 @@ bool
 dwf_store_search(DwfSearch *search)
 {
 	bool		found = false;
-	int			limit = dwf_claim_count() + 2;
+	int			limit = dwf_claims_count() + 2;
 
 	if (search->workflow_id == NULL)
 		begin_search(search);

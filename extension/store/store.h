@@ -128,7 +128,8 @@ typedef struct DwfSearch
 	int			nheld;			/* how many were skipped since they are
 								 * locked, */
 	text	   *first_held;		/* ... and which is the first */
-	bool		more;			/* a hint: more were due behind it */
+	bool		more;			/* a hint: more were due behind it, or */
+	TimestampTz later;			/* ... the next one will be then */
 } DwfSearch;
 
 /* What a session needs to begin to execute a workflow */
@@ -138,6 +139,15 @@ typedef struct DwfTurn
 	text	   *queue;			/* or NULL */
 	DwfValue	input;
 } DwfTurn;
+
+/* What an executor gets of the body that it has claimed */
+typedef struct DwfClaimed
+{
+	text	   *body;
+	DwfValue	input;
+	int			attempts;		/* this one is among them */
+	int			last_step;		/* the highest number in the journal, or 0 */
+} DwfClaimed;
 
 /* A workflow's status and what came out of it */
 typedef struct DwfOutcome
@@ -239,6 +249,10 @@ extern DwfIds dwf_store_overdue(int limit, Datum aside);
 extern void dwf_store_end_overdue(Datum ids);
 extern TimestampTz dwf_store_next_timeout(Datum aside);
 
+/* claim_rows.c: an executor claims a body */
+extern bool dwf_store_claim(text *workflow_id, Oid role, bool has_crashed,
+							DwfClaimed *claimed);
+
 /* retry_rows.c: workflows that go back to a step */
 extern void dwf_store_forget_wait(text *workflow_id);
 extern bool dwf_store_go_back(text *workflow_id, Oid role);
@@ -267,12 +281,12 @@ extern void dwf_store_suspend(text *workflow_id, int step_no,
 							  const DwfWaitKey *keys, int nkeys,
 							  int64 wait_id, TimestampTz deadline);
 extern void dwf_store_unsuspend(text *workflow_id);
-extern List *dwf_store_suspended(text *event_id);
+extern List *dwf_store_suspended(text *event_id, text *workflow_id);
 extern bool dwf_store_is_suspended(const DwfWaiterInfo *waiter);
 
 /* wait_rows.c: suspended workflows whose wait may be over; for the worker */
 extern DwfIds dwf_store_waiters(Datum doors, Datum targets, Datum keys,
-								Datum aside);
+								Datum aside, int limit, bool *is_all);
 extern DwfIds dwf_store_due_waiters(int limit, Datum aside);
 extern TimestampTz dwf_store_next_deadline(Datum aside);
 extern DwfIds dwf_store_over_waiters(Datum ids, Datum aside);

@@ -34,6 +34,13 @@
 	"  AND GREATEST(s.started_at, s.completed_at)" \
 	"    OPERATOR(pg_catalog.>) w.updated_at)"
 
+/* When a body is run again if its process dies, later after each crash */
+#define DUE_AGAIN \
+	"(pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+)" \
+	" ('1 s'::pg_catalog.interval OPERATOR(pg_catalog.*)" \
+	" pg_catalog.power(2::pg_catalog.float8," \
+	" LEAST(w.attempts, 9)::pg_catalog.float8)))"
+
 /* So long after or before now ("+" or "-"), in UTC as dwf_portable_after() */
 #define FROM_NOW(sign, span) \
 	"pg_catalog.timezone('UTC', pg_catalog.timezone('UTC', pg_catalog.now())" \

@@ -19,10 +19,12 @@
 #include "store/stream_rows.h"
 
 #include "access/genam.h"
+#include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/multixact.h"
 #include "access/skey.h"
 #include "access/stratnum.h"
+#include "access/sysattr.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/transam.h"
@@ -31,6 +33,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
+#include "storage/bufmgr.h"
 #include "storage/procarray.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -131,13 +134,14 @@ static DwfStatement create_url_query = {
 static DwfStatement dispose_url_query = {
 	"DELETE FROM durable_wf.stream_url u USING durable_wf.workflow w"
 	" WHERE u.token" EQ "$1 AND w.workflow_id" EQ "u.workflow_id"
-	" AND " ROLE_MAY_ACT("$2"),
+	" AND " ROLE_MAY_ACT("$2")
+	" RETURNING u.workflow_id, u.stream",
 	2, {TEXTOID, OIDOID}, NULL
 };
 
 /* token */
 static DwfStatement find_url_query = {
-	"SELECT u.workflow_id, w.owner::pg_catalog.oid"
+	"SELECT u.workflow_id, u.stream, w.owner::pg_catalog.oid"
 	" FROM durable_wf.stream_url u"
 	" JOIN durable_wf.workflow w ON w.workflow_id" EQ "u.workflow_id"
 	" WHERE u.token" EQ "$1",
@@ -160,12 +164,95 @@ begin_scan(Relation table, text *workflow_id, text *stream, Snapshot snapshot)
 							  snapshot, 2, keys);
 }
 
+/* How many places are kept; a power of two */
+#define PLACES		256
+
+/* Where the row of a stream with this hash was last seen */
+typedef struct Place
+{
+	uint64		hash;
+	ItemPointerData tid;
+} Place;
+
+static Place places[PLACES];
+
+/* Has a row this text in this column? */
+static bool
+has_text(HeapTuple row, TupleDesc desc, AttrNumber column, text *value)
+{
+	bool		isnull;
+	Datum		datum = heap_getattr(row, column, desc, &isnull);
+
+	return DatumGetBool(DirectFunctionCall2Coll(texteq, C_COLLATION_OID, datum,
+												PointerGetDatum(value)));
+}
+
 /*
- * Lock a stream's row that was at this place, or its last version.  Blocks
- * while another transaction has it.  DWF_STREAM_REFUSED: it is gone.
+ * Is the row at the kept place the stream's?  As in probe.c, nothing has to be
+ * kept in step with the table.
+ */
+static bool
+is_at_place(Relation table, const Place *place, const DwfAddress *stream,
+			Snapshot snapshot)
+{
+	TupleDesc	desc = RelationGetDescr(table);
+	HeapTupleData row;
+	Buffer		buffer;
+	bool		found;
+
+	/* the place may be beyond the end of a table that has shrunk */
+	if (!ItemPointerIsValid(&place->tid) ||
+		ItemPointerGetBlockNumber(&place->tid) >=
+		RelationGetNumberOfBlocks(table))
+		return false;
+	row.t_self = place->tid;
+	if (!heap_fetch(table, snapshot, &row, &buffer, false))
+		return false;
+	found = has_text(&row, desc, DWF_STREAM_WORKFLOW_ID,
+					 stream->workflow_id) &&
+		has_text(&row, desc, DWF_STREAM_NAME, stream->key);
+	ReleaseBuffer(buffer);
+	return found;
+}
+
+/* Find where a stream's row is; false if there is none */
+static bool
+find_place(Relation table, Place *place, const DwfAddress *stream,
+		   Snapshot snapshot)
+{
+	SysScanDesc scan = begin_scan(table, stream->workflow_id, stream->key,
+								  snapshot);
+	HeapTuple	row = systable_getnext(scan);
+
+	if (HeapTupleIsValid(row))
+		place->tid = row->t_self;
+	else
+		ItemPointerSetInvalid(&place->tid);
+	systable_endscan(scan);
+	return ItemPointerIsValid(&place->tid);
+}
+
+/* Note in a turn which version of the row it has */
+static void
+note_version(DwfStreamTurn *turn, TupleTableSlot *slot)
+{
+	bool		isnull;
+
+	turn->tid = slot->tts_tid;
+	turn->xmin =
+		DatumGetTransactionId(slot_getsysattr(slot,
+											  MinTransactionIdAttributeNumber,
+											  &isnull));
+}
+
+/*
+ * Lock a stream's row that is at this place, or its last version.
+ * DWF_STREAM_REFUSED: it is gone.  DWF_STREAM_BUSY: another transaction has
+ * it, and the policy is not to wait.
  */
 static DwfStreamState
-lock_row(Relation table, ItemPointer tid, Snapshot snapshot)
+lock_row(Relation table, ItemPointer tid, Snapshot snapshot,
+		 LockWaitPolicy policy, DwfStreamTurn *turn)
 {
 	TupleTableSlot *slot = table_slot_create(table, NULL);
 	DwfStreamState state = DWF_STREAM_REFUSED;
@@ -174,11 +261,16 @@ lock_row(Relation table, ItemPointer tid, Snapshot snapshot)
 
 	result = table_tuple_lock(table, tid, snapshot, slot,
 							  GetCurrentCommandId(true),
-							  LockTupleNoKeyExclusive, LockWaitBlock,
+							  LockTupleNoKeyExclusive, policy,
 							  TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
 	if (result == TM_Ok)
+	{
+		note_version(turn, slot);
 		state = slot_attisnull(slot, DWF_STREAM_CLOSED_AT) ?
 			DWF_STREAM_OPEN : DWF_STREAM_CLOSED;
+	}
+	else if (result == TM_WouldBlock)
+		state = DWF_STREAM_BUSY;
 	else if (result != TM_Deleted)
 		elog(ERROR, "could not lock a stream: %d", (int) result);
 	ExecDropSingleTupleTableSlot(slot);
@@ -187,22 +279,26 @@ lock_row(Relation table, ItemPointer tid, Snapshot snapshot)
 
 /* Lock a stream that is there; DWF_STREAM_REFUSED: there is none */
 static DwfStreamState
-lock_present(text *workflow_id, text *stream)
+lock_present(DwfStreamTurn *turn, LockWaitPolicy policy)
 {
 	Relation	table = table_open(dwf_catalog_relation("stream"), RowShareLock);
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	SysScanDesc scan = begin_scan(table, workflow_id, stream, snapshot);
-	HeapTuple	row = systable_getnext(scan);
+	Place	   *place = &places[turn->hash & (PLACES - 1)];
 	DwfStreamState state = DWF_STREAM_REFUSED;
-	ItemPointerData tid;
 
-	if (HeapTupleIsValid(row))
-		tid = row->t_self;
-	else
-		ItemPointerSetInvalid(&tid);
-	systable_endscan(scan);
-	if (ItemPointerIsValid(&tid))
-		state = lock_row(table, &tid, snapshot);
+	if (place->hash != turn->hash)
+	{
+		place->hash = turn->hash;
+		ItemPointerSetInvalid(&place->tid);
+	}
+	if (is_at_place(table, place, &turn->address, snapshot) ||
+		find_place(table, place, &turn->address, snapshot))
+	{
+		/* locking may go on to another version */
+		ItemPointerData tid = place->tid;
+
+		state = lock_row(table, &tid, snapshot, policy, turn);
+	}
 	UnregisterSnapshot(snapshot);
 	table_close(table, NoLock);
 	return state;
@@ -210,25 +306,36 @@ lock_present(text *workflow_id, text *stream)
 
 /*
  * Lock a stream of a workflow that has not ended and that the role may act on,
- * and make it if there is none.  Blocks while another transaction has it.
- * DWF_STREAM_REFUSED: there is no such workflow, or another transaction has
- * just made the stream; nothing is locked.  That the workflow has not ended is
- * to be asked again with the lock, as dwf_store_append() does.
+ * and make it if there is none.  Blocks while another transaction has it, if
+ * the role may act on it.  DWF_STREAM_REFUSED: there is no such workflow, or
+ * another transaction has just made the stream.  That the workflow has not
+ * ended was asked with the lock.
  */
 DwfStreamState
-dwf_store_lock_stream(text *workflow_id, text *stream, Oid role)
+dwf_store_lock_stream(DwfStreamTurn *turn, Oid role)
 {
+	text	   *workflow_id = turn->address.workflow_id;
 	Datum		values[] = {PointerGetDatum(workflow_id),
-	PointerGetDatum(stream), ObjectIdGetDatum(role)};
+	PointerGetDatum(turn->address.key), ObjectIdGetDatum(role)};
 	DwfStreamState state;
 
 	/* before a look at the workflow: README, I5 */
 	(void) GetTopTransactionId();
+	ItemPointerSetInvalid(&turn->tid);
+
+	/* only those who may wait for their turn do; nobody else keeps it */
+	state = lock_present(turn, LockWaitSkip);
 	if (!dwf_probe_accepts(workflow_id, role))
 		return DWF_STREAM_REFUSED;
-	state = lock_present(workflow_id, stream);
+	if (state == DWF_STREAM_BUSY)
+	{
+		state = lock_present(turn, LockWaitBlock);
+		if (!dwf_probe_accepts(workflow_id, role))
+			return DWF_STREAM_REFUSED;
+	}
 	if (state == DWF_STREAM_REFUSED &&
-		dwf_statement_count_latest(&create_query, values) > 0)
+		dwf_statement_count_latest(&create_query, values) > 0 &&
+		dwf_probe_accepts(workflow_id, role))
 		state = DWF_STREAM_OPEN;
 	return state;
 }
@@ -303,6 +410,23 @@ dwf_store_stream_state(text *workflow_id, text *stream, DwfLife *life,
 	}
 	dwf_statement_done(r);
 	return found;
+}
+
+/* Is a stream closed?  As far as a statement would see it here. */
+bool
+dwf_store_stream_is_closed(text *workflow_id, text *stream)
+{
+	Relation	table = table_open(dwf_catalog_relation("stream"), AccessShareLock);
+	Snapshot	snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	SysScanDesc scan = begin_scan(table, workflow_id, stream, snapshot);
+	HeapTuple	row = systable_getnext(scan);
+	bool		closed = HeapTupleIsValid(row) &&
+	!heap_attisnull(row, DWF_STREAM_CLOSED_AT, RelationGetDescr(table));
+
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(table, NoLock);
+	return closed;
 }
 
 /* Does another transaction that has not ended hold this version of a row? */
@@ -407,33 +531,47 @@ are_there(void)
 	return OidIsValid(dwf_catalog_find_relation("stream_url"));
 }
 
-/* Take a token of a stream back; false if the role has no such token */
-bool
-dwf_store_dispose_stream_url(text *token, Oid role)
+/* Run a statement that returns the workflow and the stream of a token */
+static bool
+query_url(DwfStatement *statement, Datum *values, DwfStreamUrl *url)
 {
-	Datum		values[] = {PointerGetDatum(token), ObjectIdGetDatum(role)};
-
-	return are_there() &&
-		dwf_statement_count(&dispose_url_query, values, NULL) > 0;
-}
-
-/* The workflow whose stream a token is for, and its owner; or NULL */
-text *
-dwf_store_find_stream_url(text *token, Oid *owner)
-{
-	Datum		values[] = {PointerGetDatum(token)};
-	text	   *workflow_id = NULL;
 	DwfRun		r;
+	bool		found;
 	bool		isnull;
 
 	if (!are_there())
-		return NULL;
-	r = dwf_statement_run(&find_url_query, values, NULL);
-	if (SPI_processed > 0)
+		return false;
+	r = dwf_statement_run(statement, values, NULL);
+	found = SPI_processed > 0;
+	if (found)
 	{
-		workflow_id = DatumGetTextP(dwf_statement_copy_column(r, 0, 1).value);
-		*owner = DatumGetObjectId(dwf_statement_column(0, 2, &isnull));
+		url->workflow_id = dwf_statement_copy_text(r, 0, 1);
+		url->stream = dwf_statement_copy_text(r, 0, 2);
+		if (statement == &find_url_query)
+			url->owner = DatumGetObjectId(dwf_statement_column(0, 3,
+															   &isnull));
 	}
 	dwf_statement_done(r);
-	return workflow_id;
+	return found;
+}
+
+/*
+ * Take a token of a stream back; false if the role has no such token.  The
+ * owner is not filled in.
+ */
+bool
+dwf_store_dispose_stream_url(text *token, Oid role, DwfStreamUrl *url)
+{
+	Datum		values[] = {PointerGetDatum(token), ObjectIdGetDatum(role)};
+
+	return query_url(&dispose_url_query, values, url);
+}
+
+/* Find the stream that a token is for; false if there is none */
+bool
+dwf_store_find_stream_url(text *token, DwfStreamUrl *url)
+{
+	Datum		values[] = {PointerGetDatum(token)};
+
+	return query_url(&find_url_query, values, url);
 }

@@ -24,13 +24,13 @@
 
 #include "base/arrays.h"
 #include "shared/address.h"
-#include "shared/listener.h"
+#include "shared/expected.h"
 #include "shared/news.h"
 #include "store/catalog.h"
 #include "store/store_sql.h"
 
-/* A page: how many waits are read before the worker does other work */
-#define PAGE	2048
+/* So many waits are read for each workflow that a page may list */
+#define PAGE_FACTOR		8
 
 /*
  * Is this database no copy?  The worker may not know yet that it is one; but a
@@ -46,16 +46,25 @@
  */
 #define BY_INDEX	" OFFSET 0"
 
-/* doors, targets, keys, ids to leave out */
+/*
+ * doors, targets, keys, ids to leave out, limit for each of the addresses.
+ * The first workflow of each address comes first, then the second ones.
+ */
 static DwfStatement waiters_query = {
-	"SELECT pg_catalog.array_agg(DISTINCT a.workflow_id)"
-	" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2),"
-	"   pg_catalog.unnest($3)) AS n (door, target_id, key)"
-	" CROSS JOIN LATERAL (SELECT a.workflow_id FROM durable_wf.wait a"
-	"   WHERE a.target_id" EQ "n.target_id AND a.door" EQ "n.door"
-	"   AND a.key" EQ "n.key" BY_INDEX ") a"
-	" WHERE NOT a.workflow_id" EQ "ANY ($4)",
-	4, {CHARARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}, NULL
+	"SELECT pg_catalog.array_agg(w.workflow_id ORDER BY w.turn),"
+	" pg_catalog.max(w.last)"
+	" FROM (SELECT a.workflow_id, pg_catalog.min(a.turn) AS turn,"
+	"     pg_catalog.max(a.turn) AS last"
+	"   FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2),"
+	"     pg_catalog.unnest($3)) AS n (door, target_id, key)"
+	"   CROSS JOIN LATERAL (SELECT a.workflow_id,"
+	"       pg_catalog.row_number() OVER () AS turn"
+	"     FROM durable_wf.wait a"
+	"     WHERE a.target_id" EQ "n.target_id AND a.door" EQ "n.door"
+	"     AND a.key" EQ "n.key LIMIT $5) a"
+	"   WHERE NOT a.workflow_id" EQ "ANY ($4)"
+	"   GROUP BY a.workflow_id) w",
+	5, {CHARARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4OID}, NULL
 };
 
 /* now, limit, ids to leave out */
@@ -78,7 +87,8 @@ static DwfStatement next_deadline_query = {
 
 /* id and position to go on after, limit */
 static DwfStatement page_query = {
-	"SELECT a.workflow_id, a.position, a.target_id FROM durable_wf.wait a"
+	"SELECT a.workflow_id, a.position, a.door, a.target_id, a.key"
+	" FROM durable_wf.wait a"
 	" WHERE ROW(a.workflow_id, a.position) OPERATOR(pg_catalog.>) ROW($1, $2)"
 	" ORDER BY a.workflow_id, a.position LIMIT $3",
 	3, {TEXTOID, INT4OID, INT4OID}, NULL
@@ -222,14 +232,23 @@ dwf_store_list_ids(DwfStatement *statement, Datum *values)
 
 /*
  * List workflows that wait at one of these addresses, except those in "aside".
- * Doors, targets and keys are arrays of one length.
+ * Doors, targets and keys are arrays of one length.  "is_all" is false if
+ * there may be more, since an address has reached its limit.
  */
 DwfIds
-dwf_store_waiters(Datum doors, Datum targets, Datum keys, Datum aside)
+dwf_store_waiters(Datum doors, Datum targets, Datum keys, Datum aside,
+				  int limit, bool *is_all)
 {
-	Datum		values[] = {doors, targets, keys, aside};
+	Datum		values[] = {doors, targets, keys, aside,
+	Int32GetDatum(limit)};
+	DwfRun		r = dwf_statement_run(&waiters_query, values, NULL);
+	DwfIds		ids = column_ids(r, 1);
+	bool		isnull;
 
-	return dwf_store_list_ids(&waiters_query, values);
+	*is_all = DatumGetInt64(dwf_statement_column(0, 2, &isnull)) < limit;
+	*is_all |= isnull;
+	dwf_statement_done(r);
+	return ids;
 }
 
 /* List workflows whose deadline has come, except those in "aside" */
@@ -264,22 +283,26 @@ dwf_store_over_waiters(Datum ids, Datum aside)
 							  &over_query : &over_old_query, values);
 }
 
-/* May news about this workflow have been lost? */
+/*
+ * May news of this address have been lost?  If all news was lost, have the
+ * worker be told of news there from now on.
+ */
 static bool
-was_lost(const DwfLost *lost, text *workflow_id)
+was_lost(const DwfLost *lost, const DwfAddress *address)
 {
-	uint64		hash;
+	uint64		hash = dwf_address_hash(address);
 
-	hash = dwf_address_workflow_hash(VARDATA_ANY(workflow_id),
-									 VARSIZE_ANY_EXHDR(workflow_id));
+	if (lost->all)
+		dwf_expected_add(hash);
 	return dwf_news_was_lost(lost, hash);
 }
 
 /*
- * Read the next page of all waits.  List at most "limit" workflows that wait
+ * Read the next page of all waits: "limit" of them if all news was lost, else
+ * more.  List at most "limit" workflows that wait
  * for something about which news may have been lost.  If all news was lost,
- * have the worker be told about the targets of these waits from now on.  False
- * at the end of the table; then the cursor is at the beginning again.
+ * have the worker be told about these waits from now on.  False at the end of
+ * the table; then the cursor is at the beginning again.
  */
 bool
 dwf_store_wait_page(DwfWaitCursor *cursor, const DwfLost *lost, int limit,
@@ -287,9 +310,10 @@ dwf_store_wait_page(DwfWaitCursor *cursor, const DwfLost *lost, int limit,
 {
 	text	   *after = cstring_to_text_with_len(cursor->workflow_id,
 												 cursor->length);
+	int			page = lost->all ? limit : limit * PAGE_FACTOR;
 	Datum		values[] = {PointerGetDatum(after),
 		Int32GetDatum(cursor->length > 0 ? cursor->position : -1),
-	Int32GetDatum(PAGE)};
+	Int32GetDatum(page)};
 	Datum	   *found = palloc(limit * sizeof(Datum));
 	DwfRun		r = dwf_statement_run(&page_query, values, NULL);
 	MemoryContext old = MemoryContextSwitchTo(r.caller_context);
@@ -302,22 +326,23 @@ dwf_store_wait_page(DwfWaitCursor *cursor, const DwfLost *lost, int limit,
 		bool		isnull;
 		Datum		column = dwf_statement_column(i, 1, &isnull);
 		text	   *id = DatumGetTextPP(column);
-		text	   *target;
+		DwfAddress	life = {DWF_DOOR_LIFE, id, NULL};
+		DwfAddress	address;
+		bool		concerned;
 
-		column = dwf_statement_column(i, 3, &isnull);
-		target = DatumGetTextPP(column);
+		address.door = DatumGetChar(dwf_statement_column(i, 3, &isnull));
+		column = dwf_statement_column(i, 4, &isnull);
+		address.workflow_id = DatumGetTextPP(column);
+		column = dwf_statement_column(i, 5, &isnull);
+		address.key = DatumGetTextPP(column);
 		cursor->position = DatumGetInt32(dwf_statement_column(i, 2, &isnull));
 		cursor->length = VARSIZE_ANY_EXHDR(id);
 		memcpy(cursor->workflow_id, VARDATA_ANY(id), cursor->length);
 
 		/* expect before the caller looks whether the wait is over */
-		if (lost->all)
-		{
-			dwf_listener_expect(id);
-			if (VARSIZE_ANY_EXHDR(target) > 0)
-				dwf_listener_expect(target);
-		}
-		if (was_lost(lost, id) || was_lost(lost, target))
+		concerned = was_lost(lost, &life);
+		concerned |= was_lost(lost, &address);
+		if (concerned)
 			found[count++] =
 				PointerGetDatum(cstring_to_text_with_len(cursor->workflow_id,
 														 cursor->length));
@@ -326,7 +351,7 @@ dwf_store_wait_page(DwfWaitCursor *cursor, const DwfLost *lost, int limit,
 	ids->array = dwf_arrays_of_text(found, count);
 
 	/* a page that was read to its end and is not full is the last one */
-	if (i == SPI_processed && SPI_processed < PAGE)
+	if (i == SPI_processed && SPI_processed < (uint64) page)
 		cursor->length = 0;
 	MemoryContextSwitchTo(old);
 	dwf_statement_done(r);

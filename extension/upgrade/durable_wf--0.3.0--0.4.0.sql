@@ -60,7 +60,8 @@ COMMENT ON COLUMN durable_wf.released_hook.created_at IS 'when the transaction t
 SELECT pg_catalog.pg_extension_config_dump('durable_wf.released_hook', '');
 ALTER TABLE durable_wf.released_hook ENABLE ROW LEVEL SECURITY;
 CREATE POLICY released_hook_owner ON durable_wf.released_hook
-    USING (workflow_id IN (SELECT w.workflow_id FROM durable_wf.workflow w));
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) released_hook.workflow_id));
 COMMENT ON POLICY released_hook_owner ON durable_wf.released_hook IS
 'the hooks of the workflows that one may see';
 GRANT SELECT ON durable_wf.released_hook TO PUBLIC;
@@ -372,7 +373,8 @@ COMMENT ON COLUMN durable_wf.stream.closed_at IS 'when the transaction that clos
 SELECT pg_catalog.pg_extension_config_dump('durable_wf.stream', '');
 ALTER TABLE durable_wf.stream ENABLE ROW LEVEL SECURITY;
 CREATE POLICY stream_owner ON durable_wf.stream
-    USING (workflow_id IN (SELECT w.workflow_id FROM durable_wf.workflow w));
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) stream.workflow_id));
 COMMENT ON POLICY stream_owner ON durable_wf.stream IS
 'the streams of the workflows that one may see';
 GRANT SELECT ON durable_wf.stream TO PUBLIC;
@@ -396,7 +398,8 @@ COMMENT ON COLUMN durable_wf.stream_item.written_at IS 'when the transaction tha
 SELECT pg_catalog.pg_extension_config_dump('durable_wf.stream_item', '');
 ALTER TABLE durable_wf.stream_item ENABLE ROW LEVEL SECURITY;
 CREATE POLICY stream_item_owner ON durable_wf.stream_item
-    USING (workflow_id IN (SELECT w.workflow_id FROM durable_wf.workflow w));
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) stream_item.workflow_id));
 COMMENT ON POLICY stream_item_owner ON durable_wf.stream_item IS
 'the streams of the workflows that one may see';
 GRANT SELECT ON durable_wf.stream_item TO PUBLIC;
@@ -419,13 +422,14 @@ CREATE INDEX stream_url_workflow_idx ON durable_wf.stream_url (workflow_id);
 SELECT pg_catalog.pg_extension_config_dump('durable_wf.stream_url', '');
 ALTER TABLE durable_wf.stream_url ENABLE ROW LEVEL SECURITY;
 CREATE POLICY stream_url_owner ON durable_wf.stream_url
-    USING (workflow_id IN (SELECT w.workflow_id FROM durable_wf.workflow w));
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) stream_url.workflow_id));
 COMMENT ON POLICY stream_url_owner ON durable_wf.stream_url IS
 'the streams of the workflows that one may see';
 GRANT SELECT ON durable_wf.stream_url TO PUBLIC;
 
 -- Whoever reads has to know of an item, and that there will be none any more.
-CREATE TRIGGER note_arrival BEFORE INSERT ON durable_wf.stream_item
+CREATE TRIGGER note_arrival BEFORE INSERT OR UPDATE ON durable_wf.stream_item
     FOR EACH ROW EXECUTE FUNCTION durable_wf.note_arrival('stream_item');
 CREATE TRIGGER note_close BEFORE INSERT OR UPDATE ON durable_wf.stream
     FOR EACH ROW WHEN (NEW.closed_at IS NOT NULL)
@@ -591,7 +595,8 @@ SELECT pg_catalog.pg_extension_config_dump('durable_wf.delivery', '');
 
 ALTER TABLE durable_wf.delivery ENABLE ROW LEVEL SECURITY;
 CREATE POLICY delivery_owner ON durable_wf.delivery
-    USING (workflow_id IN (SELECT w.workflow_id FROM durable_wf.workflow w));
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) delivery.workflow_id));
 COMMENT ON POLICY delivery_owner ON durable_wf.delivery IS
 'the counts of the workflows that one may see';
 GRANT SELECT ON durable_wf.delivery TO PUBLIC;
@@ -622,7 +627,8 @@ SELECT pg_catalog.pg_extension_config_dump('durable_wf.dead_letter', '');
 
 ALTER TABLE durable_wf.dead_letter ENABLE ROW LEVEL SECURITY;
 CREATE POLICY dead_letter_owner ON durable_wf.dead_letter
-    USING (workflow_id IN (SELECT w.workflow_id FROM durable_wf.workflow w));
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) dead_letter.workflow_id));
 COMMENT ON POLICY dead_letter_owner ON durable_wf.dead_letter IS
 'the dead letters of the workflows that one may see';
 GRANT SELECT ON durable_wf.dead_letter TO PUBLIC;
@@ -681,6 +687,53 @@ SELECT m.workflow_id,
  GROUP BY m.workflow_id, m.door, m.key;
 COMMENT ON COLUMN @extschema@.wf_mailbox.deliveries IS
 'how often receivers have given back the oldest of them, while durable_wf.max_deliveries is set';
+
+-- ----- executors: what each look asks is answered in C
+
+CREATE OR REPLACE FUNCTION durable_wf.is_copy() RETURNS boolean
+    AS 'MODULE_PATHNAME', 'dwf_is_copy' LANGUAGE C STABLE PARALLEL SAFE;
+-- ----- policies: EXISTS, so that to look at one workflow costs no scan of all
+
+ALTER POLICY event_owner ON durable_wf.event
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) event.workflow_id));
+ALTER POLICY hook_owner ON durable_wf.hook
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) hook.workflow_id));
+ALTER POLICY idempotency_owner ON durable_wf.idempotency
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) idempotency.workflow_id));
+ALTER POLICY message_owner ON durable_wf.message
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) message.workflow_id));
+ALTER POLICY request_owner ON durable_wf.request
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) request.workflow_id));
+ALTER POLICY step_owner ON durable_wf.step
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) step.workflow_id));
+ALTER POLICY wait_owner ON durable_wf.wait
+    USING (EXISTS (SELECT FROM durable_wf.workflow w
+                    WHERE w.workflow_id OPERATOR(pg_catalog.=) wait.workflow_id));
+
+-- ----- a deadline instead of a timeout
+
+CREATE FUNCTION @extschema@.wf_until(deadline timestamptz) RETURNS interval
+    AS 'MODULE_PATHNAME', 'wf_until' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_until(timestamptz) IS
+'What is left until a moment, by this server''s clock, and 0 when it is over: a timeout that ends then, and is never negative. Null for infinity and for null: no end. It is no step and is not recorded, since a wait records its own deadline; decide by wf_now().';
+ALTER TABLE durable_wf.workflow
+    DROP CONSTRAINT workflow_workflow_id_check,
+    DROP CONSTRAINT workflow_status_check,
+    DROP CONSTRAINT workflow_finished_at_check;
+DROP TRIGGER note_change ON durable_wf.workflow;
+CREATE TRIGGER note_change BEFORE UPDATE OF workflow_id, owner, status, finished_at
+    ON durable_wf.workflow
+    FOR EACH ROW EXECUTE FUNCTION durable_wf.note_arrival('workflow');
+ALTER TABLE durable_wf.workflow ENABLE ALWAYS TRIGGER note_change;
+DROP TRIGGER release_hooks ON durable_wf.workflow;
+CREATE TRIGGER release_hooks AFTER UPDATE OF finished_at ON durable_wf.workflow
+    FOR EACH ROW EXECUTE FUNCTION durable_wf.release_hooks();
 
 -- Default privileges may have given more on the new tables than we want: a role
 -- that can put a trigger on them has the rights of their owner at the next call.

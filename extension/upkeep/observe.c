@@ -14,7 +14,7 @@
 
 #include "base/args.h"
 #include "base/owner.h"
-#include "shared/claim.h"
+#include "shared/claims.h"
 #include "shared/counters.h"
 #include "shared/listener.h"
 #include "shared/preloaded.h"
@@ -105,7 +105,7 @@ dwf_executions(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 
 	/* Return a row for each execution of a workflow of the user */
-	foreach(cell, dwf_claim_list())
+	foreach(cell, dwf_claims_list())
 	{
 		DwfExecution *execution = lfirst(cell);
 		Datum		values[6];

@@ -28,8 +28,11 @@
 #include "base/restricted.h"
 #include "session/identity.h"
 #include "session/journal.h"
+#include "session/light_commit.h"
 #include "session/wakeup.h"
 #include "shared/claim.h"
+#include "shared/claims.h"
+#include "shared/crash.h"
 #include "shared/preloaded.h"
 #include "shared/waiter.h"
 #include "store/store.h"
@@ -111,7 +114,7 @@ dwf_attach_try(text *workflow_id, Oid role, bool *ended)
 	/* no other session executes it now, so the journal is complete */
 	if (dwf_store_attach(workflow_id, role))
 	{
-		dwf_journal_begin(workflow_id);
+		dwf_journal_begin(workflow_id, dwf_store_last_step(workflow_id));
 		dwf_client_note_taken();
 	}
 	else
@@ -139,11 +142,42 @@ dwf_attach_pass(text *workflow_id, Oid role, bool *held)
 		return false;
 	if (dwf_store_attach_free(workflow_id, role))
 	{
-		dwf_journal_begin(workflow_id);
+		dwf_journal_begin(workflow_id, dwf_store_last_step(workflow_id));
 		return true;
 	}
 	dwf_claim_pass_by();
 	*held = dwf_store_life(workflow_id, &life) && !life.finished;
+	return false;
+}
+
+/*
+ * Attach this process, an executor, to a workflow to run its body; *claimed
+ * gets what that needs.  Returns false if another session executes it, if its
+ * body is not due any more, or if another transaction has its row locked:
+ * *held.  Does not block for that.
+ */
+bool
+dwf_attach_body(text *workflow_id, Oid role, DwfClaimed *claimed,
+				bool *held)
+{
+	int			holder_pid;
+	bool		has_crashed;
+	DwfLife		life;
+
+	*held = false;
+	if (!dwf_claim_take(workflow_id, NULL, &holder_pid))
+		return false;
+	has_crashed = dwf_crash_is_noted(workflow_id);
+	if (dwf_store_claim(workflow_id, role, has_crashed, claimed))
+	{
+		if (claimed->attempts == 1 && !has_crashed)
+			dwf_light_commit_note_claim();
+		dwf_journal_begin(workflow_id, claimed->last_step);
+		return true;
+	}
+	dwf_claim_pass_by();
+	*held = dwf_store_life(workflow_id, &life) && !life.finished &&
+		life.owner == role && strcmp(life.status, DWF_STATUS_WAITING) != 0;
 	return false;
 }
 
@@ -170,7 +204,7 @@ wf_attach(PG_FUNCTION_ARGS)
 	holder_pid = dwf_attach_try(workflow_id, GetUserId(), &ended);
 	if (holder_pid != 0 && takeover)
 	{
-		dwf_claim_evict(workflow_id);
+		dwf_claims_evict(workflow_id);
 		holder_pid = dwf_attach_try(workflow_id, GetUserId(), &ended);
 	}
 	if (holder_pid != 0)

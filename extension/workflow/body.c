@@ -31,7 +31,7 @@
 #include "base/owner.h"
 #include "base/portable.h"
 #include "base/settings.h"
-#include "shared/claim.h"
+#include "shared/claims.h"
 #include "shared/preloaded.h"
 #include "store/store.h"
 
@@ -200,11 +200,11 @@ dwf_body_resolve(text *name, Oid role)
 }
 
 /*
- * The body of a workflow is about to be run by its owner, the current user.
- * Raise 0A000 or 42501 if it cannot be any more, since it has been changed
- * after the start.  If it has been dropped, the CALL will raise.
+ * The body of a workflow is about to be run by its owner, the current user:
+ * find its procedure.  Raises 42883 if it has been dropped since the start,
+ * 0A000 or 42501 if it cannot be run any more since it has been changed.
  */
-void
+Oid
 dwf_body_check(text *body)
 {
 	Oid			procedure = look_up_procedure(body);
@@ -213,7 +213,12 @@ dwf_body_check(text *body)
 	const char *fault;
 
 	if (!OidIsValid(procedure))
-		return;
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("procedure %s(jsonb) does not exist",
+						text_to_cstring(body)),
+				 errdetail("It has been dropped, or renamed, since the workflow was started."),
+				 errhint("Create it again, and let the workflow go on with wf_retry().")));
 
 	/* it must still be fit for a body, and the user must have EXECUTE */
 	tuple = procedure_row(procedure);
@@ -230,6 +235,7 @@ dwf_body_check(text *body)
 				 errhint("Put back what it was, and let the workflow go on with wf_retry().")));
 	check_privilege((Form_pg_proc) GETSTRUCT(tuple), GetUserId());
 	ReleaseSysCache(tuple);
+	return procedure;
 }
 
 /*
@@ -282,7 +288,7 @@ dwf_waits_for(PG_FUNCTION_ARGS)
 
 	if (!dwf_preloaded() || !dwf_store_life(workflow_id, &life) ||
 		life.finished || !dwf_owner_allows(life.owner, GetUserId()) ||
-		dwf_claim_exists(workflow_id))
+		dwf_claims_exists(workflow_id))
 		PG_RETURN_NULL();
 	if (dwf_setting_paused)
 		PG_RETURN_TEXT_P(cstring_to_text("waits: workflows are paused"));

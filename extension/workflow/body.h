@@ -12,7 +12,7 @@
 
 extern text *dwf_body_resolve(text *name, Oid role);
 extern const char *dwf_body_refusal(Oid role, bool *is_gone);
-extern void dwf_body_check(text *body);
+extern Oid	dwf_body_check(text *body);
 extern void dwf_body_check_owner(text *body, Oid role);
 
 #endif							/* DWF_BODY_H */

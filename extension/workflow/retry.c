@@ -27,7 +27,7 @@
 #include "session/journal.h"
 #include "session/journal_taken.h"
 #include "session/wakeup.h"
-#include "shared/claim.h"
+#include "shared/claims.h"
 #include "store/store.h"
 
 /* For so many ms a retry waits for a session that leaves an ended workflow */
@@ -64,7 +64,7 @@ check_can_go_back(text *workflow_id)
 						text_to_cstring(workflow_id)),
 				 errdetail("Its status is %s.", life.status),
 				 errhint("Cancel it first, with wf_cancel().")));
-	pid = dwf_claim_await_release(workflow_id, LEAVE_TIME);
+	pid = dwf_claims_await_release(workflow_id, LEAVE_TIME);
 	if (pid != 0)
 		report_executed(workflow_id, pid);
 }
@@ -137,7 +137,7 @@ go_back(text *workflow_id, int from_step)
 	check_can_go_back(workflow_id);
 	while (!dwf_store_go_back(workflow_id, GetUserId()))
 		check_can_go_back(workflow_id);
-	pid = dwf_claim_await_release(workflow_id, 0);
+	pid = dwf_claims_await_release(workflow_id, 0);
 	if (pid != 0)
 		report_executed(workflow_id, pid);
 

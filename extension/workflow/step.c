@@ -43,6 +43,7 @@
 #include "shared/claim.h"
 #include "shared/waiter.h"
 #include "store/store.h"
+#include "workflow/step_plans.h"
 
 PG_FUNCTION_INFO_V1(wf_patched);
 
@@ -97,6 +98,7 @@ run_command(Step *step, MemoryContext context)
 	SPIExecuteOptions options = {0};
 	Datum		output = (Datum) 0;
 	bool		pushed_snapshot = !ActiveSnapshotSet();
+	SPIPlanPtr	plan;
 	DwfFirstRow *row;
 	int			result;
 
@@ -111,7 +113,9 @@ run_command(Step *step, MemoryContext context)
 	options.params->params[0].isnull = step->args.isnull;
 	options.params->params[0].pflags = PARAM_FLAG_CONST;
 	options.params->params[0].ptype = JSONBOID;
-	result = SPI_execute_extended(step->command, &options);
+	plan = dwf_claim_is_body() ? dwf_step_plans_find(step->command) : NULL;
+	result = plan ? SPI_execute_plan_extended(plan, &options) :
+		SPI_execute_extended(step->command, &options);
 	if (result < 0)
 	{
 		step->is_wrong = true;
@@ -239,13 +243,9 @@ look_for_nothing(DwfWait *wait)
 static void
 sleep_until_deadline(DwfWait *wait)
 {
-	DwfWaitKey	key = {0};
 	text	   *workflow_id = dwf_claim_require(wait->function);
 
-	key.address.door = DWF_DOOR_TIMER;
-	key.address.workflow_id = workflow_id;
-	wait->keys = &key;
-	wait->nkeys = 1;
+	dwf_wait_at(wait, DWF_DOOR_TIMER, workflow_id, NULL);
 	wait->acts_as = workflow_id;
 	wait->look = look_for_nothing;
 	(void) dwf_wait(wait);

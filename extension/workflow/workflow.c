@@ -401,7 +401,6 @@ static Datum
 do_wf_result(PG_FUNCTION_ARGS)
 {
 	ResultWait	result = {0};
-	DwfWaitKey	key = {0};
 	DwfWait		wait;
 	Datum		values[3];
 	bool		nulls[3];
@@ -412,10 +411,7 @@ do_wf_result(PG_FUNCTION_ARGS)
 	wait.deadline = dwf_args_deadline(fcinfo, 1, "timeout");
 
 	/* wait for the workflow's end */
-	key.address.door = DWF_DOOR_LIFE;
-	key.address.workflow_id = result.workflow_id;
-	wait.keys = &key;
-	wait.nkeys = 1;
+	dwf_wait_at(&wait, DWF_DOOR_LIFE, result.workflow_id, NULL);
 	wait.look = look_for_end;
 	wait.arg = &result;
 	(void) dwf_wait(&wait);

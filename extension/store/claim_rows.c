@@ -1,0 +1,84 @@
+/*-------------------------------------------------------------------------
+ *
+ * claim_rows.c
+ *	  The tables as C functions: an executor claims a body.
+ *
+ * One statement writes that the body is being run and returns what the run
+ * needs.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "store/store.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+
+#include "store/store_sql.h"
+
+/*
+ * Is f, whose id was found a while ago, still work of role $2 that is due?
+ * Said so that no index of work fits it, since the row is found by its id.
+ */
+#define IS_DUE_WORK \
+	"CASE WHEN f.body IS NULL OR f.finished_at IS NOT NULL" \
+	" OR f.status" EQ "'WAITING' THEN false" \
+	" WHEN f.owner::pg_catalog.oid" EQ "$2 THEN f.due_at" \
+	"   OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp()" \
+	" ELSE false END"
+
+/*
+ * id, role, whether the body has crashed.  attempts is 1 and the number of
+ * crashes in a row, not counting those before the body's last progress.  The
+ * crash of its first run counts even if the claim was lost with it: then the
+ * row is as the start has written it.
+ */
+static DwfStatement claim_query = {
+	"UPDATE durable_wf.workflow w SET status = 'RUNNING',"
+	" attempts = CASE WHEN w.attempts" EQ "0 AND NOT"
+	"     ($3 AND w.updated_at" EQ "w.created_at) THEN 1"
+	"   WHEN w.attempts" EQ "0 THEN 2"
+	"   WHEN " GOT_FURTHER " THEN 1"
+	"   WHEN $3 THEN w.attempts OPERATOR(pg_catalog.+) 1"
+	"   ELSE w.attempts END,"
+	" due_at = " DUE_AGAIN ","
+	" updated_at = pg_catalog.now()"
+	" WHERE w.workflow_id" EQ "ANY (ARRAY("
+	"   SELECT f.workflow_id FROM durable_wf.workflow f"
+	"   WHERE f.workflow_id" EQ "$1 AND " IS_DUE_WORK
+	"   FOR NO KEY UPDATE SKIP LOCKED))"
+	" RETURNING w.body, w.input, w.attempts,"
+	" (SELECT s.step_no FROM durable_wf.step s"
+	"   WHERE s.workflow_id" EQ "w.workflow_id"
+	"   ORDER BY s.step_no DESC LIMIT 1)",
+	3, {TEXTOID, OIDOID, BOOLOID}, NULL
+};
+
+/*
+ * Note that this process begins to run a body of a role, whose last run has
+ * crashed or not.  False if the body is not due any more, or if another
+ * transaction has locked its row.  Does not block.  What *claimed gets is in
+ * the current memory context.
+ */
+bool
+dwf_store_claim(text *workflow_id, Oid role, bool has_crashed,
+				DwfClaimed *claimed)
+{
+	Datum		values[] = {PointerGetDatum(workflow_id),
+	ObjectIdGetDatum(role), BoolGetDatum(has_crashed)};
+	DwfRun		r = dwf_statement_run(&claim_query, values, NULL);
+	bool		found = SPI_processed > 0;
+	bool		isnull;
+
+	if (found)
+	{
+		claimed->body = dwf_statement_copy_text(r, 0, 1);
+		claimed->input = dwf_statement_copy_column(r, 0, 2);
+		claimed->attempts = DatumGetInt32(dwf_statement_column(0, 3, &isnull));
+		claimed->last_step =
+			DatumGetInt32(dwf_statement_column(0, 4, &isnull));
+		if (isnull)
+			claimed->last_step = 0;
+	}
+	dwf_statement_done(r);
+	return found;
+}

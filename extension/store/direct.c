@@ -1,0 +1,304 @@
+/*-------------------------------------------------------------------------
+ *
+ * direct.c
+ *	  Rows of our tables without a statement: which tables are fit for that.
+ *
+ * To send and to receive is most of what this extension does, and to start and
+ * to end the executor for a row costs as much as the row.  So the rows of some
+ * tables are written, read and deleted by the access methods of tables and
+ * indexes, as the server treats its own catalogs.
+ *
+ * That is the same as the statement only while a table is as our script has
+ * made it.  Whatever somebody has added (a trigger, a rule, a CHECK, a column,
+ * an index, a child) or changed (the engine, a type, a default, the owner, the
+ * privileges, FORCE ROW LEVEL SECURITY), and a hook that checks permissions,
+ * is the executor's task.  Therefore:
+ *
+ *	D1	Each access begins with dwf_direct_open(), which locks the table and
+ *		then tests what the relcache says.  While the lock is held no other
+ *		session can change what was tested.
+ *	D2	Whatever is not so, and whatever is rare (a lock that is not free at
+ *		once, a row that another transaction has changed), makes the access
+ *		step aside before it has had an effect.  The caller then runs the
+ *		statement.
+ *	D3	An access leaves what the statement leaves: the command is counted,
+ *		its effects are visible to the next one, the statistics and the WAL
+ *		(hence logical decoding) come from the same functions of the server.
+ *	D4	No function runs but ours and the server's, so the access need not
+ *		become the tables' owner.  The caller does the work of our trigger
+ *		before it writes.
+ *
+ * The setting durable_wf.debug_direct = off makes each access step aside.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "store/direct.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/executor.h"
+#include "nodes/primnodes.h"
+#include "rewrite/rewriteHandler.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "base/settings.h"
+#include "store/catalog.h"
+
+/* Our trigger function */
+static PGFunction trigger_function = NULL;
+
+/* Name the trigger function whose work the callers do; at load */
+void
+dwf_direct_init(PGFunction note_arrival)
+{
+	trigger_function = note_arrival;
+}
+
+/* ----- what is tested once, and again when the catalogs have changed ----- */
+
+/* Is a column's default now()? */
+static bool
+has_default_now(Relation table, AttrNumber column)
+{
+	Node	   *value = build_column_default(table, column);
+
+	return value && IsA(value, FuncExpr) &&
+		castNode(FuncExpr, value)->funcid == F_NOW;
+}
+
+/* Are the columns as we have made them? */
+static bool
+has_our_columns(Relation table, const DwfDirectTable *made)
+{
+	TupleDesc	desc = RelationGetDescr(table);
+
+	for (int i = 0; i < made->natts; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(desc, i);
+
+		if (column->atttypid != made->types[i] || column->attisdropped ||
+			column->attidentity != '\0' ||
+			column->attnotnull == (column->attnum == made->nullable))
+			return false;
+	}
+	return made->moment == 0 || has_default_now(table, made->moment);
+}
+
+/* Is the trigger that the table has the one that we have made? */
+static bool
+is_our_trigger(const Trigger *trigger, const DwfDirectTable *made)
+{
+	FmgrInfo	function;
+
+	if (trigger->tgtype != made->trigger_type || trigger->tgnattr != 0 ||
+		trigger->tgnargs != 1 || strcmp(trigger->tgargs[0], made->name) != 0)
+		return false;
+	fmgr_info(trigger->tgfoid, &function);
+	return function.fn_addr == trigger_function;
+}
+
+/* Is this the index of the primary key that we have made? */
+static bool
+is_our_pkey(Relation index, const DwfDirectTable *made)
+{
+	Form_pg_index form = index->rd_index;
+
+	if (index->rd_rel->relam != BTREE_AM_OID || !form->indisunique ||
+		!form->indimmediate || !form->indisvalid || form->indcheckxmin ||
+		form->indnatts != made->nkeys || form->indnkeyatts != made->nkeys)
+		return false;
+	for (int i = 0; i < made->nkeys; i++)
+		if (form->indkey.values[i] != made->keys[i] ||
+			(made->types[made->keys[i] - 1] == TEXTOID &&
+			 index->rd_indcollation[i] != C_COLLATION_OID))
+			return false;
+	return true;
+}
+
+/* Has this index only rows where the column that may be null is not? */
+static bool
+is_our_tag_index(Oid oid, const DwfDirectTable *made)
+{
+	Relation	index = index_open(oid, AccessShareLock);
+	List	   *predicate = RelationGetIndexPredicate(index);
+	NullTest   *test = predicate ? linitial(predicate) : NULL;
+	bool		is_ours = list_length(predicate) == 1 && IsA(test, NullTest) &&
+	test->nulltesttype == IS_NOT_NULL && IsA(test->arg, Var) &&
+	castNode(Var, test->arg)->varattno == made->nullable;
+
+	index_close(index, AccessShareLock);
+	return is_ours;
+}
+
+/* May the role that our statements run as do with this table what it wants? */
+static bool
+is_owner_free(Relation table)
+{
+	const AclMode all = ACL_SELECT | ACL_INSERT | ACL_UPDATE | ACL_DELETE;
+	Oid			owner = dwf_catalog_owner();
+
+	return table->rd_rel->relowner == owner &&
+		pg_class_aclmask(RelationGetRelid(table), owner, all,
+						 ACLMASK_ALL) == all;
+}
+
+/* Has the table, beside its primary key, the index of tags and no other? */
+static bool
+has_our_tag_index(Relation table, const DwfDirectTable *made)
+{
+	Oid			other = InvalidOid;
+	int			count = 0;
+	ListCell   *cell;
+
+	/* a copy, since to open an index may have the relcache entry made anew */
+	foreach(cell, RelationGetIndexList(table))
+		if (lfirst_oid(cell) != table->rd_pkindex)
+	{
+		other = lfirst_oid(cell);
+		count++;
+	}
+	return count == 1 && is_our_tag_index(other, made);
+}
+
+/* Test what takes long to test */
+static bool
+is_as_made(const DwfDirect *direct, const DwfDirectTable *made)
+{
+	Relation	table = direct->table;
+
+	return is_owner_free(table) && has_our_columns(table, made) &&
+		is_our_pkey(direct->pkey, made) &&
+		(made->trigger_type == 0 ||
+		 is_our_trigger(&table->trigdesc->triggers[0], made)) &&
+		(!made->has_tag_index || has_our_tag_index(table, made));
+}
+
+/* Test it, unless that was done and the catalogs have not changed since */
+static bool
+is_known(const DwfDirect *direct, DwfDirectTable *made)
+{
+	Oid			relation = RelationGetRelid(direct->table);
+	uint64		as_of = dwf_catalog_version();
+
+	if (made->relation == relation && made->as_of == as_of)
+		return true;
+	if (!is_as_made(direct, made))
+		return false;
+	made->relation = relation;
+	made->as_of = as_of;
+	return true;
+}
+
+/* ----- what is tested at each access ----- */
+
+/* Has the table no trigger but ours, and does that fire in each session? */
+static bool
+has_our_triggers(Relation table, const DwfDirectTable *made)
+{
+	const TriggerDesc *triggers = table->trigdesc;
+
+	if (made->is_only_read)
+		return true;
+	if (made->trigger_type == 0)
+		return triggers == NULL;
+	return triggers && triggers->numtriggers == 1 &&
+		triggers->triggers[0].tgenabled == TRIGGER_FIRES_ALWAYS &&
+		triggers->triggers[0].tgqual == NULL;
+}
+
+/* Has the table as many indexes as we have made, and a primary key? */
+static bool
+has_our_indexes(Relation table, const DwfDirectTable *made)
+{
+	if (!table->rd_indexvalid)
+		list_free(RelationGetIndexList(table));
+	return OidIsValid(table->rd_pkindex) &&
+		list_length(table->rd_indexlist) == made->nindexes;
+}
+
+/*
+ * Would the executor do nothing with this table but what we do?  (Distributed
+ * tables of Citus and hypertables of TimescaleDB have triggers of theirs.)
+ */
+static bool
+is_plain(Relation table, const DwfDirectTable *made)
+{
+	Form_pg_class class = table->rd_rel;
+	const TupleConstr *constraints = RelationGetDescr(table)->constr;
+
+	return class->relkind == RELKIND_RELATION &&
+		class->relam == HEAP_TABLE_AM_OID &&
+		class->relnatts == made->natts &&
+		!class->relispartition && !class->relhassubclass &&
+		!class->relhasrules && !class->relforcerowsecurity &&
+		(constraints == NULL ||
+		 (constraints->num_check == 0 &&
+		  !constraints->has_generated_stored)) &&
+		has_our_triggers(table, made) && has_our_indexes(table, made) &&
+		ExecutorCheckPerms_hook == NULL;
+}
+
+/*
+ * Open a table and its primary key, if an access may go on as at the head of
+ * this file; else false.  A lock that is not free at once is the statement's,
+ * which knows how long to wait.
+ */
+bool
+dwf_direct_open(DwfDirect *direct, DwfDirectTable *made, LOCKMODE mode)
+{
+	Oid			relation;
+
+	if (!dwf_setting_debug_direct)
+		return false;
+	relation = dwf_catalog_relation(made->name);
+	if (!ConditionalLockRelationOid(relation, mode))
+		return false;
+
+	direct->table = table_open(relation, NoLock);
+	if (is_plain(direct->table, made) &&
+		ConditionalLockRelationOid(direct->table->rd_pkindex, mode))
+	{
+		direct->pkey = index_open(direct->table->rd_pkindex, NoLock);
+		if (is_known(direct, made))
+			return true;
+		index_close(direct->pkey, NoLock);
+	}
+	table_close(direct->table, NoLock);
+	return false;
+}
+
+/* Close both; the locks stay until the transaction ends, as a statement's */
+void
+dwf_direct_close(DwfDirect *direct)
+{
+	index_close(direct->pkey, NoLock);
+	table_close(direct->table, NoLock);
+}
+
+/* The OID of the table */
+Oid
+dwf_direct_relation(const DwfDirect *direct)
+{
+	return RelationGetRelid(direct->table);
+}
+
+/*
+ * Push the snapshot that a statement of ours would have here: it shows what
+ * this session has done so far.  The caller pops it.
+ */
+Snapshot
+dwf_direct_push_snapshot(void)
+{
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	return GetActiveSnapshot();
+}

@@ -1,0 +1,1 @@
+DELETE FROM plain_queue WHERE ctid = ANY (ARRAY(SELECT ctid FROM plain_queue WHERE workflow_id = 'recv' AND door = 'm' AND key = 'topic' ORDER BY message_id LIMIT 1 FOR UPDATE SKIP LOCKED)) RETURNING payload;

@@ -1,0 +1,1 @@
+SELECT wf_get_event('event', 'key 50', '0');

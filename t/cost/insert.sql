@@ -1,0 +1,1 @@
+INSERT INTO plain_message (workflow_id, door, key, payload) VALUES ('send', 'm', 'topic', '{"a": 1}');

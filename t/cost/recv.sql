@@ -1,0 +1,1 @@
+SELECT wf_recv('topic', '0', 'recv');

@@ -1,0 +1,1 @@
+SELECT wf_send('send', '{"a": 1}', 'topic');

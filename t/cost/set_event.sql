@@ -1,0 +1,1 @@
+SELECT wf_set_event('key 50', '{"a": 1}', 'event');

@@ -1,0 +1,1 @@
+SELECT wf_write_stream('stream', '{"a": 1}', 'send');

@@ -279,8 +279,7 @@ make_call(void)
 static void
 give_up(void)
 {
-	dwf_crash_enter(claimed);	/* which forgets the last crash */
-	dwf_crash_leave();
+	dwf_crash_forget(claimed);
 	dwf_process_begin();
 	(void) dwf_store_fail(claimed,
 						  psprintf("the workflow's body has crashed %d times in a row",

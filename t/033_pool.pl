@@ -58,7 +58,7 @@ def run(workflow_id):
     sent = one("SELECT wf_get_step('mail')")
     if sent is None:
         world.cursor().execute("INSERT INTO outside VALUES (%s) RETURNING attempt", (workflow_id,))
-        time.sleep(0.005)
+        time.sleep(0.02)
         cursor.execute("SELECT wf_save_step('mail', %s)", (json.dumps("sent"),))
     # a transaction of several statements
     cursor.execute("BEGIN")

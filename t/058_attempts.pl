@@ -13,7 +13,7 @@ use Test::More;
 
 my $node = start_node('main', {
 	max_worker_processes => 24, restart_after_crash => 'on',
-	'durable_wf.max_attempts' => 3 });
+	'durable_wf.careful_time' => 0, 'durable_wf.max_attempts' => 3 });
 
 sql(<<'SQL');
 CREATE EXTENSION durable_wf;

@@ -46,7 +46,6 @@
 #include "session/journal_taken.h"
 #include "session/journal_undone.h"
 #include "session/leftover.h"
-#include "session/light_commit.h"
 #include "session/result.h"
 #include "shared/claim.h"
 #include "shared/progress.h"
@@ -177,7 +176,6 @@ execute(FunctionCallInfo fcinfo, int step_no)
 
 	/* make the call; it may write, and so may its record */
 	dwf_guard_leave();
-	dwf_light_commit_begin_call(current_call->function);
 	dwf_journal_taken_end_xact();
 	PG_TRY();
 	{
@@ -190,7 +188,6 @@ execute(FunctionCallInfo fcinfo, int step_no)
 	PG_CATCH();
 	{
 		/* keep what the caller sees of the error, for the next commit */
-		dwf_light_commit_end_call();
 		row = make_row(step_no);
 		current_call = NULL;
 		(void) dwf_journal_set_in_command(false);
@@ -207,7 +204,6 @@ execute(FunctionCallInfo fcinfo, int step_no)
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	dwf_light_commit_end_call();
 	dwf_guard_enter();
 	return result;
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * light_commit.h
- *	  Commits of an executor that need not wait for the disk.
+ *	  Claims of executors that need not wait for the disk.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,8 +10,6 @@
 
 #include "base/durable_wf.h"
 
-extern void dwf_light_commit_begin_call(const char *function);
-extern void dwf_light_commit_end_call(void);
 extern void dwf_light_commit_note_claim(void);
 extern void dwf_light_commit_before(void);
 extern void dwf_light_commit_end_xact(void);

@@ -442,16 +442,6 @@ count_notes(void)
 							 : DWF_COUNT_SENDS, notes[i].count);
 }
 
-/* Has this transaction notes of arrivals? */
-bool
-dwf_wakeup_has_arrivals(void)
-{
-	for (int i = 0; i < nnotes; i++)
-		if (!notes[i].is_take)
-			return true;
-	return false;
-}
-
 /* Has this transaction notes, of arrivals or of takes? */
 bool
 dwf_wakeup_has_notes(void)

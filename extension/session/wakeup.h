@@ -29,7 +29,6 @@ typedef struct DwfNotes
 #define DWF_WAKES_ALL	1		/* all, also where an arrival serves one */
 #define DWF_INTERRUPTS	2		/* interrupt the executor of the workflow */
 
-extern bool dwf_wakeup_has_arrivals(void);
 extern bool dwf_wakeup_has_notes(void);
 extern void dwf_wakeup_swap(DwfNotes *notes);
 extern void dwf_wakeup_end_xact(XactEvent event);

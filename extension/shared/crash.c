@@ -310,11 +310,15 @@ forget(uint64 hash)
 	}
 }
 
-/* The last crash of a workflow has been counted, and the workflow has ended */
+/*
+ * The crashes of a workflow count no more: they were counted, and it has
+ * ended, or it begins anew.  Cannot fail.
+ */
 void
 dwf_crash_forget(text *workflow_id)
 {
-	forget(hash_of(workflow_id));
+	if (marks)
+		forget(hash_of(workflow_id));
 }
 
 /*

@@ -12,6 +12,7 @@
 
 extern void dwf_crash_init_shared(void);
 extern void dwf_crash_watch(void);
+extern void dwf_crash_forget(text *workflow_id);
 extern void dwf_crash_enter(text *workflow_id);
 extern void dwf_crash_leave(void);
 extern void dwf_crash_note(void);

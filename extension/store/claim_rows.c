@@ -28,15 +28,14 @@
 
 /*
  * id, role, whether the body has crashed.  attempts is 1 and the number of
- * crashes in a row, not counting those before the body's last progress.  The
- * crash of its first run counts even if the claim was lost with it: then the
- * row is as the start has written it.
+ * crashes in a row, not counting those before the body's last progress.  Of a
+ * body that was not claimed since its start, its resumption or its retry, 0, a
+ * crash says that its claim was lost with it.
  */
 static DwfStatement claim_query = {
 	"UPDATE durable_wf.workflow w SET status = 'RUNNING',"
-	" attempts = CASE WHEN w.attempts" EQ "0 AND NOT"
-	"     ($3 AND w.updated_at" EQ "w.created_at) THEN 1"
-	"   WHEN w.attempts" EQ "0 THEN 2"
+	" attempts = CASE WHEN w.attempts" EQ "0 AND $3 THEN 2"
+	"   WHEN w.attempts" EQ "0 THEN 1"
 	"   WHEN " GOT_FURTHER " THEN 1"
 	"   WHEN $3 THEN w.attempts OPERATOR(pg_catalog.+) 1"
 	"   ELSE w.attempts END,"

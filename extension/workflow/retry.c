@@ -28,6 +28,7 @@
 #include "session/journal_taken.h"
 #include "session/wakeup.h"
 #include "shared/claims.h"
+#include "shared/crash.h"
 #include "store/store.h"
 
 /* For so many ms a retry waits for a session that leaves an ended workflow */
@@ -192,5 +193,6 @@ do_wf_retry(PG_FUNCTION_ARGS)
 		go_on(workflow_id);
 	if (!dwf_store_restore_taken_hooks(workflow_id, &holder))
 		dwf_identity_report_token(&holder);
+	dwf_crash_forget(workflow_id);
 	PG_RETURN_VOID();
 }

@@ -417,6 +417,16 @@ SELECT * FROM publish();
 SELECT * FROM trip();
 ROLLBACK;
 
+-- a transaction that only reads
+CREATE TEMP TABLE changes (id int);
+CREATE TRIGGER publish AFTER INSERT ON changes FOR EACH ROW EXECUTE FUNCTION wf_trigger_set_event('direct', 'k');
+BEGIN READ ONLY;
+\set VERBOSITY sqlstate
+INSERT INTO changes VALUES (1);
+\set VERBOSITY default
+ROLLBACK;
+DROP TABLE changes;
+
 -- a publication that needs to know which row is updated
 BEGIN;
 CREATE PUBLICATION more FOR TABLE durable_wf.event;

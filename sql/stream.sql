@@ -183,6 +183,14 @@ SELECT (SELECT count(*) FROM wf_streams WHERE workflow_id LIKE 'str%'),
        (SELECT count(*) FROM durable_wf.stream_url WHERE workflow_id LIKE 'str%');
 SET SESSION AUTHORIZATION regress_dwf_alice;
 
+-- a stream's token that another role has taken for a hook is the owner's still
+SELECT token FROM wf_create_stream_url('s', wf_start('other-str')) \gset
+SET SESSION AUTHORIZATION regress_dwf_bob;
+SELECT wf_create_hook(:'token', workflow_id => wf_start('other-str-bob')) = :'token' AS taken;
+SET SESSION AUTHORIZATION regress_dwf_alice;
+SELECT wf_dispose_hook(:'token');
+SELECT wf_cancel('other-str');
+
 -- bad arguments
 SELECT call, test.try(call) FROM unnest(ARRAY[
   $$SELECT wf_write_stream('s', '1')$$, $$SELECT wf_close_stream('s')$$, $$SELECT wf_create_stream_url('s')$$,

@@ -418,5 +418,29 @@ foreach my $call (q{wf_set_event('k', '1')}, q{wf_step('s', 'SELECT 1')})
 	like(slurp_file($node->logfile, $offset), qr/HINT:.*let RETURN follow that/, '... says what is missing');
 }
 
+# A step's command is read anew where its literals stand for a moment, or are
+# read with settings that a function has SET for itself.
+sql(<<'SQL');
+CREATE TABLE literals (workflow_id text DEFAULT wf_current(), n timestamptz, read_at timestamptz DEFAULT now(), d date);
+CREATE FUNCTION dates() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN PERFORM wf_step('dates', $q$INSERT INTO literals (d) VALUES ('1/2/2024')$q$); END $$;
+CREATE FUNCTION dmy_dates() RETURNS void LANGUAGE plpgsql SET datestyle = 'ISO, DMY' AS $$
+BEGIN PERFORM wf_step('dates', $q$INSERT INTO literals (d) VALUES ('1/2/2024')$q$); END $$;
+CREATE PROCEDURE reads_literals(input jsonb) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM wf_step('now', $q$INSERT INTO literals (n) VALUES ('now')$q$);
+    IF input->>0 = 'dmy' THEN PERFORM dmy_dates(); ELSE PERFORM dates(); END IF;
+END $$;
+SQL
+foreach my $run (1 .. 6)
+{
+	my $style = $run =~ /[2356]/ ? 'dmy' : 'mdy';
+
+	sql(qq{SELECT wf_start('literals $run', 'reads_literals', '["$style"]')});
+	like(ended("literals $run"), qr/^SUCCESS/, "literals of run $run");
+	is(sql("SELECT string_agg(CASE WHEN d IS NULL THEN (n = read_at)::text ELSE to_char(d, 'YYYY-MM-DD') END, ' ' ORDER BY d NULLS FIRST) FROM literals WHERE workflow_id = 'literals $run'"),
+		$style eq 'dmy' ? 'true 2024-02-01' : 'true 2024-01-02', '... are read anew');
+}
+
 $node->stop;
 done_testing();

@@ -38,8 +38,8 @@ typedef struct Found
 static Size
 size_of(const DwfConn *conn)
 {
-	return conn->incoming.is_chunked ? DWF_CONN_LARGE :
-		(Size) conn->incoming.left;
+	return Min(DWF_CONN_LARGE, conn->incoming.is_chunked ? DWF_CONN_LARGE :
+			   (Size) conn->incoming.left);
 }
 
 /*

@@ -59,11 +59,19 @@
 /* So much memory all large bodies may have together, or two of the largest */
 #define LARGE_BYTES		((Size) 256 * 1024 * 1024)
 
+/*
+ * ... and what readers of streams have not taken yet, of items that are larger
+ * than KEPT_SMALL
+ */
+#define KEPT_BYTES		((Size) 256 * 1024 * 1024)
+#define KEPT_SMALL		((Size) 128 * 1024)
+
 /* The connections of each state, in the order of entry, and their numbers */
 dlist_head	dwf_conn_lists[DWF_CONN_STATES];
 static int	counts[DWF_CONN_STATES];
 static int	nconns = 0;
 static Size reserved = 0;		/* for large bodies */
+static Size kept = 0;			/* of large items, for readers */
 
 /* Those with something to do, and how many they are */
 static dlist_head work;
@@ -140,6 +148,30 @@ dwf_conn_new(int fd)
 	return conn;
 }
 
+/* May so much be kept of an answer, for which the socket has no room? */
+bool
+dwf_conn_may_keep(DwfConn *conn, Size bytes)
+{
+	if (!conn->is_begun || bytes <= KEPT_SMALL)
+		return true;
+	if (kept + bytes > KEPT_BYTES && kept > 0)
+		return false;
+	conn->kept = bytes;
+	kept += bytes;
+	return true;
+}
+
+/* Free what is left of an answer */
+void
+dwf_conn_free_rest(DwfConn *conn)
+{
+	kept -= conn->kept;
+	conn->kept = 0;
+	free(conn->out);
+	conn->out = NULL;
+	conn->out_length = conn->out_sent = 0;
+}
+
 /* Free the request, and what is left of its answer */
 void
 dwf_conn_free_request(DwfConn *conn)
@@ -154,9 +186,7 @@ dwf_conn_free_request(DwfConn *conn)
 	dwf_incoming_free(&conn->incoming);
 	dwf_conn_unreserve(conn);
 	conn->is_large = false;
-	free(conn->out);
-	conn->out = NULL;
-	conn->out_length = conn->out_sent = 0;
+	dwf_conn_free_rest(conn);
 }
 
 /* Close a connection, and free it */

@@ -71,6 +71,7 @@ struct DwfConn
 	char	   *out;
 	size_t		out_length;
 	size_t		out_sent;
+	Size		kept;			/* so much of a stream is in it */
 
 	size_t		thrown_away;	/* bytes, while CLOSING */
 	int64		request_id;		/* while HELD or GONE, else 0 */
@@ -109,6 +110,8 @@ extern int	dwf_conn_work_count(void);
 extern bool dwf_conn_reserve(DwfConn *conn, Size bytes);
 extern void dwf_conn_unreserve(DwfConn *conn);
 extern void dwf_conn_free_request(DwfConn *conn);
+extern bool dwf_conn_may_keep(DwfConn *conn, Size bytes);
+extern void dwf_conn_free_rest(DwfConn *conn);
 extern void dwf_conn_want(DwfConn *conn);
 extern void dwf_conn_want_no_more(DwfConn *conn);
 

@@ -57,6 +57,8 @@ keep_rest(DwfConn *conn, const struct iovec *parts, int count, size_t all,
 		  size_t sent)
 {
 	Assert(conn->out == NULL);
+	if (!dwf_conn_may_keep(conn, all - sent))
+		return false;			/* the reader comes again */
 	conn->out = malloc(all - sent);
 	if (conn->out == NULL)
 		return false;
@@ -118,9 +120,7 @@ end_writing(DwfConn *conn)
 		end_answer(conn);
 		return;
 	}
-	free(conn->out);
-	conn->out = NULL;
-	conn->out_length = conn->out_sent = 0;
+	dwf_conn_free_rest(conn);
 	dwf_conn_enter(conn, DWF_CONN_STREAM);
 	dwf_conn_want(conn);
 }

@@ -107,8 +107,9 @@ end_slow(DwfConn *conn)
 		dwf_conn_answer_status(conn, 504);
 	else if (conn->state == DWF_CONN_STREAM)
 		send_heartbeat(conn);
-	else if (conn->state == DWF_CONN_ASIDE ||
-			 conn->state == DWF_CONN_ASKED || conn->state == DWF_CONN_OPENING)
+	else if (conn->state == DWF_CONN_OPENING)
+		dwf_conn_answer(conn, dwf_reading_refuse(&conn->incoming, 503));
+	else if (conn->state == DWF_CONN_ASIDE || conn->state == DWF_CONN_ASKED)
 		dwf_conn_answer_status(conn, 503);
 	else if (conn->state == DWF_CONN_READING &&
 			 dwf_incoming_is_begun(&conn->incoming))

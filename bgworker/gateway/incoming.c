@@ -105,6 +105,9 @@ dwf_incoming_forget(DwfIncoming *in)
 	free(in->body);
 	in->body = NULL;
 	in->body_length = in->body_size = 0;
+	free(in->line);
+	in->line = NULL;
+	in->line_length = in->line_size = 0;
 	if (method == NULL)
 		return;
 	free(in->head);

@@ -199,10 +199,35 @@ dwf_reading_begin(const DwfIncoming *incoming, bool is_lines)
 	return &reply;
 }
 
-/* A plain answer to a request for a stream */
+/* Is the client an EventSource of a browser? */
+static bool
+is_event_source(const DwfIncoming *incoming)
+{
+	const char *accept = dwf_incoming_header(incoming, "accept");
+
+	return strcmp(dwf_incoming_method(incoming), "GET") == 0 &&
+		accept && pg_strcasecmp(accept, "text/event-stream") == 0;
+}
+
+/*
+ * A plain answer to a request for a stream.  An EventSource never comes again
+ * after a status that is not 200, so it gets an empty stream for "not now".
+ */
 const DwfReply *
 dwf_reading_refuse(const DwfIncoming *incoming, int status)
 {
+	static const char retry[] = "retry: 1000\n\n";
+	const DwfReply later = {
+		.status = 200,.body = retry,.body_length = sizeof(retry) - 1
+	};
+
+	if (status == 503 && is_event_source(incoming))
+	{
+		begin(incoming, &later);
+		add("Content-Type", "text/event-stream; charset=utf-8");
+		add("Cache-Control", "no-store");
+		return &reply;
+	}
 	begin(incoming, dwf_reply_plain(status));
 	if (status == 405)
 		add("Allow", "GET, HEAD, OPTIONS");

@@ -266,7 +266,8 @@ dwf_reply_head(const DwfReply *reply, const DwfReplyTo *to, char *head)
 		if (!to->is_http_1_0)
 			write_string(&w, "Transfer-Encoding: chunked\r\n");
 	}
-	else if (reply->status != 204 && reply->status != 304)
+	else if (reply->status != 204 && reply->status != 304 &&
+			 !(to->is_head && reply->body_length == 0))
 	{
 		snprintf(line, sizeof(line), "Content-Length: %zu\r\n",
 				 allows_body(reply->status) ? reply->body_length : 0);

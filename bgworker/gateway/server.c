@@ -342,7 +342,7 @@ serve(DwfConn *conn)
 			break;
 		case DWF_CONN_STREAM:
 		case DWF_CONN_FULL:
-			if (conn->has_ended)
+			if (conn->is_broken || (conn->has_ended && conn->follows))
 				dwf_conn_close(conn);
 			else if (conn->is_writable && conn->state == DWF_CONN_FULL)
 				dwf_conn_write(conn);

@@ -173,6 +173,7 @@ do_wf_dispose_hook(PG_FUNCTION_ARGS)
 {
 	DwfAddress	address = {.door = DWF_DOOR_HOOK};
 	DwfHook		hook;
+	DwfStreamUrl url;
 	DwfLife		life;
 
 	address.key = dwf_args_name(fcinfo, 0, "token", DWF_KEY_MAX);
@@ -185,7 +186,8 @@ do_wf_dispose_hook(PG_FUNCTION_ARGS)
 		if (address.workflow_id)
 			break;
 		CHECK_FOR_INTERRUPTS();
-		if (!dwf_store_find_hook(address.key, &hook) || hook.has_ended)
+		if (!dwf_store_find_hook(address.key, &hook) || hook.has_ended ||
+			dwf_store_find_stream_url(address.key, &url))
 			PG_RETURN_BOOL(dispose_stream_url(address.key));
 		life.owner = hook.owner;
 		dwf_identity_check_owner(hook.workflow_id, &life, GetUserId());

@@ -34,6 +34,7 @@
  */
 #include "shared/crash.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -236,10 +237,13 @@ hash_of(text *workflow_id)
 static void
 handle_terminate(int signal, siginfo_t *info, void *context)
 {
+	int			save_errno = errno;
+
 	(void) context;
 	if (info->si_pid != MyProcPid)
 		told_to_end = true;
 	die(signal);
+	errno = save_errno;			/* from 17 on die() does not keep it */
 }
 
 /* SIGQUIT: another process has crashed, so what runs here has not */

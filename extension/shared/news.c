@@ -175,12 +175,15 @@ bool
 dwf_news_is_there(uint64 hash, bool is_expected)
 {
 	DwfNewsRing *ring = last_ring;
+	uint64		batch;
 
 	if (ring == NULL || ring->database != MyDatabaseId)
 		return false;
-	return tag_of(hash, pg_atomic_read_u64(&ring->batch)) ==
+	/* one batch throughout: the next one may be urgent where this is not */
+	batch = pg_atomic_read_u64(&ring->batch);
+	return tag_of(hash, batch) ==
 		pg_atomic_read_u64(&ring->recent[hash % RECENT_SIZE]) &&
-		(!is_expected || is_urgent(ring));
+		(!is_expected || pg_atomic_read_u64(&ring->urgent) == batch);
 }
 
 /*

@@ -51,6 +51,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/settings.h"
+#include "shared/claim.h"
 #include "store/catalog.h"
 
 /* Our trigger function */
@@ -258,6 +259,9 @@ dwf_direct_open(DwfDirect *direct, DwfDirectTable *made, LOCKMODE mode)
 	Oid			relation;
 
 	if (!dwf_setting_debug_direct)
+		return false;
+	/* the statement refuses to write, but in a body (statement.c) */
+	if (mode != AccessShareLock && XactReadOnly && !dwf_claim_is_body())
 		return false;
 	relation = dwf_catalog_relation(made->name);
 	if (!ConditionalLockRelationOid(relation, mode))

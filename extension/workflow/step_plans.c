@@ -24,7 +24,14 @@
 
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
+#include "miscadmin.h"
+#include "parser/parse_expr.h"
+#include "parser/parser.h"
+#include "pgtime.h"
+#include "utils/array.h"
 #include "utils/memutils.h"
+#include "utils/pg_locale.h"
+#include "utils/xml.h"
 
 /* So many plans are kept, of commands of at most so many bytes */
 #define PLANS_MAX		64
@@ -63,6 +70,47 @@ is_plannable(const char *command, size_t length)
 		if (pg_strncasecmp(command, words[i], strlen(words[i])) == 0)
 			return true;
 	return false;
+}
+
+/* May a literal stand for the moment when it is read?  now() may stay. */
+static bool
+names_moment(const char *command)
+{
+	static const char *const words[] = {
+		"now", "today", "tomorrow", "yesterday"
+	};
+
+	for (; *command != '\0'; command++)
+		for (int i = 0; i < (int) lengthof(words); i++)
+		{
+			size_t		length = strlen(words[i]);
+
+			if (pg_strncasecmp(command, words[i], length) == 0 &&
+				(i > 0 || command[length] != '('))
+				return true;
+		}
+	return false;
+}
+
+/*
+ * A hash of the settings that literals are read with.  The SET clause of a
+ * function that calls wf_step() changes them, unseen by kept_plans.c.
+ */
+static uint64
+reading_settings(void)
+{
+	int			values[] = {
+		DateStyle, DateOrder, IntervalStyle, Array_nulls, xmloption,
+		standard_conforming_strings, Transform_null_equals
+	};
+	const char *zone = pg_get_timezone_name(session_timezone);
+	uint64		hash = hash_bytes_extended((const unsigned char *) values,
+										   sizeof(values), 0);
+
+	hash = hash_bytes_extended((const unsigned char *) locale_monetary,
+							   strlen(locale_monetary), hash);
+	return hash_bytes_extended((const unsigned char *) zone, strlen(zone),
+							   hash);
 }
 
 /* Has the command been run not long ago?  Remember it in any case. */
@@ -112,7 +160,7 @@ dwf_step_plans_find(const char *command)
 {
 	size_t		length = strlen(command);
 	uint64		hash = hash_bytes_extended((const unsigned char *) command,
-										   length, 0);
+										   length, reading_settings());
 	StepPlan   *oldest = &plans[0];
 
 	for (int i = 0; i < PLANS_MAX; i++)
@@ -128,7 +176,8 @@ dwf_step_plans_find(const char *command)
 		if (kept->used < oldest->used)
 			oldest = kept;
 	}
-	if (!is_plannable(command, length) || !was_seen(hash))
+	if (!is_plannable(command, length) || names_moment(command) ||
+		!was_seen(hash))
 		return NULL;
 	return keep_plan(oldest, command, hash);
 }

@@ -152,6 +152,8 @@ export class Worker {
     this.#runs.delete(run);
     switch (kind) {
       case 'lost':
+        if (this.#stopping.signal.aborted)
+          await session.leave();
         session.sever();
         throw error;
       case 'mismatch':                // the code was changed: until it is mended
@@ -196,10 +198,10 @@ export class Worker {
     pause(toMs(drainTimeout, this.#options.drainTimeout), limit.signal).then(() => {
       if (limit.signal.aborted)
         return;
-      for (const [run, session] of this.#runs) {
-        session.sever();
+      for (const run of this.#runs.keys())
         run.abandon(new Error('stopped'));
-      }
+      for (const session of this.#idle)     // there is no connection to cancel by
+        session.sever();
     });
     await this.stopped;
     limit.abort();

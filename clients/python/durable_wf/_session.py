@@ -4,6 +4,7 @@ time. _run.py has another one for tests, in memory (testing.py)."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from datetime import datetime, timezone
 from typing import Any, Callable, Optional, Sequence
@@ -65,6 +66,11 @@ class Session:
     async def detach(self, seconds: float = 0) -> None:
         """Leave it unfinished; it is due again after that."""
         await self._texts("SELECT wf_detach(%s::interval)", (interval_of(seconds),))
+
+    async def leave(self) -> None:
+        """Leave it, if that takes no longer than a second, so that it counts as no crash."""
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(self.detach(), 1)
 
     async def call(self, op: Op, limit: Optional[Limit] = None) -> Any:
         """Make a journalled call; one that waits has a limit."""

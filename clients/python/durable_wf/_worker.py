@@ -153,6 +153,8 @@ class Worker:
         kind, error = await execute(session, attached, code, self._runs, self._on_news)
         named = f'workflow "{attached.workflow_id}" ({attached.queue})'
         if kind == "lost":
+            if self._stopping.is_set():
+                await session.leave()
             raise error
         if kind == "mismatch":        # the code was changed: until it is mended
             logger.error("%s is not what it was: %s", named, error)
@@ -183,8 +185,7 @@ class Worker:
         done, _ = await asyncio.wait([self.stopped],
                                      timeout=None if seconds == float("inf") else seconds)
         if not done:
-            for run, session in list(self._runs.items()):
-                await session.close()
+            for run in list(self._runs):
                 run.abandon(RuntimeError("stopped"))
             await self.stopped
 

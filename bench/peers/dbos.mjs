@@ -1,10 +1,12 @@
-// DBOS: a workflow that receives, and workflows of one step.
+// DBOS: a workflow that receives, workflows of one step, those that publish an
+// event, and those that wait.
 
 import { randomUUID } from 'node:crypto';
 import { DBOS } from '@dbos-inc/dbos-sdk';
 import pg from 'pg';
 
-let taken;
+const nothing = () => {};			// until told; also of what is recovered
+let taken = nothing, published = nothing, waits = nothing;
 const receiver = DBOS.registerWorkflow(async () => {
 	for (;;) {
 		const message = await DBOS.recv('peers', 3600);
@@ -14,6 +16,15 @@ const receiver = DBOS.registerWorkflow(async () => {
 }, { name: 'receiver' });
 const oneStep = DBOS.registerWorkflow(
 	async n => DBOS.runStep(async () => n, { name: 'step' }), { name: 'oneStep' });
+const publisher = DBOS.registerWorkflow(async n => {
+	await DBOS.recv('peers', 3600);
+	published();
+	await DBOS.setEvent('event', n);
+}, { name: 'publisher' });
+const waiter = DBOS.registerWorkflow(async () => {
+	waits();
+	await DBOS.recv('peers', 3600);
+}, { name: 'waiter' });
 
 export async function open() {
 	const id = randomUUID();
@@ -33,6 +44,18 @@ export async function open() {
 		async workflow(n) {
 			const handle = await DBOS.startWorkflow(oneStep)(n);
 			await handle.getResult();
+		},
+		async event(publish) {
+			published = publish;
+			const handle = await DBOS.startWorkflow(publisher)(1);
+			return {
+				publish: () => DBOS.send(handle.workflowID, null, 'peers'),
+				event: DBOS.getEvent(handle.workflowID, 'event'),
+			};
+		},
+		async waiting(begun) {
+			waits = begun;
+			await DBOS.startWorkflow(waiter)();
 		},
 		async close() {
 			if (receiving) {

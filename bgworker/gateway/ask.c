@@ -34,12 +34,16 @@ typedef struct Found
 	Oid			owner;
 } Found;
 
-/* How much memory a body needs, at first if it comes in chunks */
+/*
+ * How much memory a body needs at first: what is only announced takes none, so
+ * that announcements of one owner do not hold up others
+ */
 static Size
 size_of(const DwfConn *conn)
 {
-	return Min(DWF_CONN_LARGE, conn->incoming.is_chunked ? DWF_CONN_LARGE :
-			   (Size) conn->incoming.left);
+	if (conn->incoming.is_chunked)
+		return DWF_CONN_LARGE;
+	return Min(DWF_CONN_LARGE, (Size) conn->incoming.left);
 }
 
 /*

@@ -73,8 +73,8 @@ read_life(HeapTuple row, TupleDesc desc, DwfLife *life, bool with_status)
  * accepted the invalidation that the truncation has sent.  The caller has
  * locked the table since, which accepts it and keeps the next one away.
  */
-static bool
-has_block(Relation table, BlockNumber block)
+bool
+dwf_probe_has_block(Relation table, BlockNumber block)
 {
 	SMgrRelation smgr = RelationGetSmgr(table);
 	BlockNumber seen = smgr->smgr_cached_nblocks[MAIN_FORKNUM];
@@ -111,16 +111,17 @@ static bool
 look_at_place(LifeSearch * search, Snapshot snapshot)
 {
 	Relation	table = search->table;
+	ItemPointer tid = &search->place->tid;
 	HeapTupleData row;
 	Buffer		buffer;
 	bool		found;
 
 	/* the place may be beyond the end of a table that has shrunk */
-	if (!ItemPointerIsValid(&search->place->tid) ||
+	if (!ItemPointerIsValid(tid) ||
 		table->rd_rel->relam != HEAP_TABLE_AM_OID ||
-		!has_block(table, ItemPointerGetBlockNumber(&search->place->tid)))
+		!dwf_probe_has_block(table, ItemPointerGetBlockNumber(tid)))
 		return false;
-	row.t_self = search->place->tid;
+	row.t_self = *tid;
 	if (!heap_fetch(table, snapshot, &row, &buffer, false))
 		return false;
 	found = is_row_of(&row, RelationGetDescr(table), search->workflow_id);

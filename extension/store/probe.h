@@ -10,10 +10,13 @@
 
 #include "base/durable_wf.h"
 
+#include "storage/block.h"
+#include "utils/relcache.h"
 #include "utils/snapshot.h"
 
 #include "store/store.h"
 
+extern bool dwf_probe_has_block(Relation table, BlockNumber block);
 extern bool dwf_probe_has_row(const char *table_name, const char *index,
 							  int column, text *workflow_id);
 extern bool dwf_probe_life(text *workflow_id, Snapshot snapshot,

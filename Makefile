@@ -50,7 +50,7 @@ TAP_TESTS = 1
 
 # The server's headers count as system headers, so that a strict compiler
 # speaks of our own code only.
-PG_CPPFLAGS = -isystem $(includedir_server) -I$(top)/extension -I$(top)
+PG_CPPFLAGS = -isystem $(includedir_server) -I$(top)/extension -I$(top) -DDWF_VERSION='"$(EXTVERSION)"'
 ifeq ($(HTTP_PARSER),llhttp)
 PG_CPPFLAGS += -DDWF_LLHTTP
 endif

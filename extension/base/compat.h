@@ -32,8 +32,8 @@
 #endif
 
 /*
- * Setting lc_monetary.  Its header, utils/pg_locale.h, includes one of ICU,
- * which the packages of PostgreSQL do not bring.
+ * Setting lc_monetary.  Its header in core includes one of ICU, which the
+ * packages of PostgreSQL do not bring.
  */
 extern PGDLLIMPORT char *locale_monetary;
 

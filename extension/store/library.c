@@ -4,13 +4,13 @@
  *	  The version of this library, and that of the objects in the database.
  *
  * A library works with the objects of each earlier version: the server is
- * restarted first, ALTER EXTENSION UPDATE comes later.  An earlier library does
- * not know what later objects are for, and would leave undone what they rely
- * on.  So the first look at our schema in a session, which is kept
- * (catalog.c), compares the versions.  So do the scripts of our extension: they
- * begin with a call of durable_wf.library_version(), which the libraries before
- * 0.4.0 do not have.  (The server enters the new version in its catalog before
- * it runs a script.)
+ * restarted first, ALTER EXTENSION UPDATE comes later.  An earlier library
+ * does not know what later objects are for, and would leave undone what they
+ * rely on.  So the first look at our schema in a session, which is kept
+ * (catalog.c), compares the versions.  So do the scripts of our extension:
+ * they begin with a call of durable_wf.library_version(), which the libraries
+ * before 0.4.0 do not have.  (The server enters the new version in its catalog
+ * before it runs a script.)
  *
  *-------------------------------------------------------------------------
  */
@@ -53,7 +53,7 @@ extension_version(void)
 	return version;
 }
 
-/* Is version "a" later than "b"?  Numbers with dots, what follows is ignored. */
+/* Is version "a" later than "b"?  Numbers with dots; the rest is ignored. */
 static bool
 is_later(const char *a, const char *b)
 {
@@ -94,8 +94,8 @@ dwf_library_check(void)
 }
 
 /*
- * durable_wf.library_version() → the version of this library; raises 55000 if
- * that of the objects is later
+ * durable_wf.library_version() → the version of this library; raises 55000
+ * if that of the objects is later
  */
 Datum
 dwf_library_version(PG_FUNCTION_ARGS)

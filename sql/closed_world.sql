@@ -215,7 +215,12 @@ END$$;
 
 -- ----- the seed of random(), also by a SET clause
 SET SESSION AUTHORIZATION regress_dwf_bob;
-CREATE FUNCTION regress_dwf_bob.seeds() RETURNS trigger LANGUAGE plpgsql SET seed = 0.1 AS 'BEGIN RETURN NULL; END';
+-- (PostgreSQL 16 and later refuse the clause)
+DO $$BEGIN
+    CREATE FUNCTION regress_dwf_bob.seeds() RETURNS trigger LANGUAGE plpgsql SET seed = 0.1 AS 'BEGIN RETURN NULL; END';
+EXCEPTION WHEN feature_not_supported THEN
+    CREATE FUNCTION regress_dwf_bob.seeds() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN SET seed = 0.1; RETURN NULL; END';
+END$$;
 CREATE TABLE regress_dwf_bob.seeded (i int);
 CREATE TRIGGER seeds AFTER INSERT ON regress_dwf_bob.seeded FOR EACH ROW EXECUTE FUNCTION regress_dwf_bob.seeds();
 RESET SESSION AUTHORIZATION;
@@ -308,15 +313,17 @@ CREATE TEMP TABLE mine (secret text);
 INSERT INTO mine VALUES ('secret');
 CREATE TEMP TABLE marks (i int);
 CREATE TEMP VIEW shows AS TABLE mine;
+CREATE TEMP VIEW looks AS SELECT 'secret' FROM regress_dwf_bob.marks;
 CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE sql AS 'SELECT 1';
-GRANT ALL ON mine, marks, shows TO PUBLIC;
+GRANT ALL ON mine, marks, shows, looks TO PUBLIC;
 SELECT * FROM test.guest('SELECT secret FROM mine', 'SELECT secret FROM pg_temp.mine', 'SELECT secret FROM shows',
-                         'INSERT INTO mine VALUES (1)', 'SELECT pg_temp.f()', 'EXPLAIN SELECT FROM mine');
+                         'SELECT FROM looks', 'INSERT INTO mine VALUES (1)', 'SELECT pg_temp.f()', 'EXPLAIN SELECT FROM mine');
 SELECT test.try('SELECT wf_resume_hook(''cw-reads'', ''1'')');
 DROP TABLE marks;
 SELECT wf_resume_hook('cw-reads', '1');
 TABLE mine;
 DROP TABLE mine CASCADE;
+DROP VIEW looks;
 DELETE FROM durable_wf.message WHERE workflow_id = 'cw';
 
 -- ----- large objects, sequences, the call stack

@@ -8,7 +8,7 @@ SET client_encoding = 'UTF8';
 CREATE EXTENSION durable_wf;
 SELECT wf_start('w');
 SELECT token FROM wf_create_webhook(workflow_id => 'w') \gset
-SELECT n, p->'body' AS body, length(coalesce(p->'body'->>'a', p->>'body')) AS length, p->>'body_error' AS body_error, p->>'body_base64' = encode(sent, 'base64') AS exact
+SELECT n, p->'body' AS body, length(coalesce(p->'body'->>'a', p->>'body')) AS length, regexp_replace(p->>'body_error', '^(character with|unsupported Unicode).*', 'the server''s words') AS body_error, p->>'body_base64' = encode(sent, 'base64') AS exact
   FROM (VALUES (1, 'application/json', '\x7b2261223a22c3a9227d'::bytea), (2, 'application/json', '\x7b2261223a22e9227d'), (3, 'application/json', '\xefbbbf7b2261223a22c3a9227d'),
                (4, 'application/json', '\x7b2261223a22e282ac227d'), (5, 'application/json', '{"a": "\\u00e9"}'), (6, 'application/json', '{"a": "\\u20ac"}'),
                (7, 'application/json; charset=iso-8859-1', '\x7b2261223a22c3a9227d'), (8, 'text/plain', '\xc3a9'), (9, NULL, '\xc3a9'),

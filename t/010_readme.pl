@@ -223,7 +223,9 @@ foreach my $file (@files)
 	# those in TypeScript and Python are run by t/node and t/python
 	my $examples = grep { $_->{mark} =~ /^(sql|ts|py)$/ } @blocks;
 
-	cmp_ok($examples, '>', 5, "$name has examples");
+	# reports of what was tried need none, nor do commands for a shell
+	cmp_ok($examples, '>', 5, "$name has examples")
+	  if $name !~ m{^docs/(compatibility|reliability|installing)};
 	$node->safe_psql('postgres', qq{CREATE DATABASE "$database"});
 	if ($file =~ /webhooks|streams/)
 	{

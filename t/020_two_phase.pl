@@ -428,7 +428,7 @@ BEGIN;
 SELECT wf_send('w', '1', 't') > 0;
 PREPARE TRANSACTION 'x';
 SQL
-		qr/55000: prepared transactions are disabled\nHINT:  Set max_prepared_transactions to a nonzero value/,
+		qr/55000: prepared transactions are disabled\nHINT:  Set "?max_prepared_transactions"? to a nonzero value/,
 		'none: the error is the server\'s');
 	sql(q{SELECT wf_send('w', '2', 't')});
 	is(outcome($waiter), '2', 'none: all else works');

@@ -39,8 +39,14 @@ CREATE FUNCTION sql_writes(t text) RETURNS void LANGUAGE sql AS
 $$ INSERT INTO written VALUES (t) $$;
 CREATE FUNCTION definer_writes(t text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS
 $$ BEGIN INSERT INTO written VALUES (t); END $$;
-CREATE FUNCTION set_writes(t text) RETURNS void LANGUAGE plpgsql SET transaction_read_only = off AS
-$$ BEGIN INSERT INTO written VALUES (t); END $$;
+-- (PostgreSQL 16 and later refuse the clause)
+DO $do$ BEGIN
+    CREATE FUNCTION set_writes(t text) RETURNS void LANGUAGE plpgsql SET transaction_read_only = off AS
+    $$ BEGIN INSERT INTO written VALUES (t); END $$;
+EXCEPTION WHEN feature_not_supported THEN
+    CREATE FUNCTION set_writes(t text) RETURNS void LANGUAGE plpgsql AS
+    $$ BEGIN SET transaction_read_only = off; INSERT INTO written VALUES (t); END $$;
+END $do$;
 CREATE FUNCTION default_writes(t text) RETURNS void LANGUAGE plpgsql SET default_transaction_read_only = off AS
 $$ BEGIN INSERT INTO written VALUES (t); END $$;
 CREATE PROCEDURE commits(t text) LANGUAGE plpgsql AS

@@ -31,6 +31,12 @@
 #include "varatt.h"
 #endif
 
+/*
+ * Setting lc_monetary.  Its header in core includes one of ICU, which the
+ * packages of PostgreSQL do not bring.
+ */
+extern PGDLLIMPORT char *locale_monetary;
+
 /* For functions that always raise, in front of the declaration */
 #if PG_VERSION_NUM >= 180000
 #define DWF_NORETURN	pg_noreturn

@@ -81,7 +81,10 @@ dwf_closed_world_leave(DwfClosedWorld *world)
 
 /* ----- relations ----- */
 
-/* Before a query: in a validator, raise 42501 if it uses a temporary table */
+/*
+ * Before a query: in a validator, raise 42501 if it uses a temporary table or
+ * view.  From PostgreSQL 16 on a view is there as what it was rewritten to.
+ */
 void
 dwf_closed_world_check_query(QueryDesc *query)
 {
@@ -93,7 +96,8 @@ dwf_closed_world_check_query(QueryDesc *query)
 	{
 		RangeTblEntry *entry = lfirst(cell);
 
-		if (entry->rtekind == RTE_RELATION &&
+		if ((entry->rtekind == RTE_RELATION ||
+			 (entry->rtekind == RTE_SUBQUERY && OidIsValid(entry->relid))) &&
 			isTempOrTempToastNamespace(get_rel_namespace(entry->relid)))
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

@@ -1,5 +1,21 @@
 \echo Use "ALTER EXTENSION durable_wf UPDATE TO '0.4.0'" to load this file. \quit
 
+-- The library has to be of this version.  A server that was not restarted since
+-- the files of this version came still has an earlier one.
+DO $check$
+BEGIN
+    CREATE FUNCTION durable_wf.library_version() RETURNS text
+        AS 'MODULE_PATHNAME', 'dwf_library_version' LANGUAGE C STABLE PARALLEL SAFE;
+    PERFORM durable_wf.library_version();
+EXCEPTION WHEN undefined_function THEN
+    RAISE object_not_in_prerequisite_state USING
+        MESSAGE = 'this version of durable_wf needs its library, and the server has loaded that of an earlier version',
+        HINT = 'Restart the server.';
+END $check$;
+COMMENT ON FUNCTION durable_wf.library_version() IS
+'The version of the library that this session uses; that of the objects is in pg_extension.
+Errors: 55000 the objects in this database are of a later version than the library.';
+
 -- What a body waits for that is due and cannot be run.
 
 CREATE FUNCTION durable_wf.waits_for(workflow_id text) RETURNS text

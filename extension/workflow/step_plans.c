@@ -30,7 +30,6 @@
 #include "pgtime.h"
 #include "utils/array.h"
 #include "utils/memutils.h"
-#include "utils/pg_locale.h"
 #include "utils/xml.h"
 
 /* So many plans are kept, of commands of at most so many bytes */

@@ -322,7 +322,7 @@ sub words_of
 }
 
 {
-	my @there = grep { -e "$top/$_" } qw(extension bgworker sql specs t expected bench demo docs .ci clients);
+	my @there = grep { -e "$top/$_" } qw(extension bgworker sql specs t expected bench storm demo docs .ci clients);
 	my @all = grep { !/\.(?:o|bc|so)$/ } files(qr/./, @there), map { basename($_) } grep { -f } glob("$top/*");
 	my @readmes = grep { /\.md$/ && $_ ne 'CHANGELOG.md' } @all;
 	my @commented = grep {

@@ -138,6 +138,14 @@ COMMENT ON FUNCTION @extschema@.wf_set_owner(text, text) IS
 owner: the exact name of a role.
 Errors: WF001 no such workflow; 42704 no such role; 42501 either role''s privileges are missing.';
 
+CREATE FUNCTION @extschema@.wf_reassign_owned(old_owner text, new_owner text) RETURNS bigint
+    AS 'MODULE_PATHNAME', 'wf_reassign_owned' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_reassign_owned(text, text) IS
+'Give all workflows of a role in this database to another role, finished ones included, and return how many: what REASSIGN OWNED, which knows objects only, does not do. Their hooks, validators and streams go along.
+old_owner: null means all roles that were dropped; only superusers may act on these. new_owner: it must be able to run the bodies of those that have not ended. The caller must have the privileges of both.
+Blocks while another transaction has changed one of them, or executes it in a step.
+Errors: 22023 bad argument; 42704 no such role; 42501 no privilege.';
+
 CREATE FUNCTION @extschema@.wf_result(workflow_id text, timeout interval DEFAULT '60 s')
     RETURNS @extschema@.wf_outcome
     AS 'MODULE_PATHNAME', 'wf_result' LANGUAGE C VOLATILE PARALLEL UNSAFE;

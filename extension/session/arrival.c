@@ -11,7 +11,8 @@
  *	message		an item arrives in its queue
  *	event		a value arrives
  *	workflow	a start, an end, a change of owner; work for an executor or for
- *				wf_attach_next
+ *				wf_attach_next.  A workflow that somebody deletes by hand takes
+ *				along what belongs to it, as with a foreign key
  *	hook		deleted: nothing arrives there any more
  *	request		answered, or deleted
  *
@@ -232,6 +233,18 @@ note_answer(HeapTuple row, TupleDesc desc)
 		dwf_wakeup_note_arrival(&gateway, dwf_address_hash(&gateway), 0, 0);
 }
 
+/*
+ * The row of a workflow is about to be deleted: delete what belongs to it,
+ * unless a statement of ours does both.  A subscriber is told of each row.
+ */
+static void
+drop_belongings(const DwfAddress *workflow)
+{
+	if (!dwf_statement_is_running() &&
+		SessionReplicationRole != SESSION_REPLICATION_ROLE_REPLICA)
+		dwf_store_drop_belongings(workflow->workflow_id);
+}
+
 /* Note what a row of "hook" or "request" ends; false for other tables */
 static bool
 note_end(HeapTuple row, TupleDesc desc, const char *table)
@@ -288,6 +301,10 @@ dwf_note_arrival(PG_FUNCTION_ARGS)
 	if (address.door == DWF_DOOR_LIFE &&
 		TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) && !changes_life(trigger))
 		PG_RETURN_POINTER(row);
+
+	if (address.door == DWF_DOOR_LIFE &&
+		TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+		drop_belongings(&address);
 
 	/* tell those that keep something about the row's queue or database */
 	hash = dwf_address_hash(&address);

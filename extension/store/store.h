@@ -225,14 +225,25 @@ extern bool dwf_store_life(text *workflow_id, DwfLife *life);
 extern bool dwf_store_outcome(text *workflow_id, DwfOutcome *outcome);
 extern bool dwf_store_finish(text *workflow_id, Oid role, const char *status,
 							 DwfValue output, DwfValue error);
-extern bool dwf_store_set_owner(text *workflow_id, Oid role, Oid owner);
 extern TransactionId dwf_store_prepared_xid(const char *gid);
-extern uint64 dwf_store_prune(Interval *older_than, int batch,
-							  TransactionId horizon, Oid role);
 extern bool dwf_store_set_event(text *workflow_id, text *key, Datum value,
 								Oid role);
 extern bool dwf_store_event(text *workflow_id, text *key, DwfValue * value,
 							DwfLife *life);
+
+/* prune_rows.c: workflows that are removed, and all that belongs to them */
+extern uint64 dwf_store_prune(Interval *older_than, int batch,
+							  TransactionId horizon, Oid role);
+extern bool dwf_store_delete(text *workflow_id, TransactionId horizon,
+							 Oid role);
+extern TransactionId dwf_store_changed_by(text *workflow_id);
+extern void dwf_store_drop_belongings(text *workflow_id);
+
+/* owner_rows.c: workflows get another owner; InvalidOid: dropped roles */
+extern bool dwf_store_set_owner(text *workflow_id, Oid role, Oid owner);
+extern List *dwf_store_bodies_of(Oid owner);
+extern uint64 dwf_store_reassign(Oid from, Oid owner);
+extern uint64 dwf_store_count_owned(Oid owner);
 
 /* run_rows.c: workflows to be executed, or that have run out of time */
 extern bool dwf_store_attach(text *workflow_id, Oid role);

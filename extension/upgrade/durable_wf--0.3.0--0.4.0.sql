@@ -870,3 +870,124 @@ COMMENT ON TABLE durable_wf.wait IS
 'what suspended workflows wait for, a row for each address';
 COMMENT ON COLUMN @extschema@.wf_waiters.suspended IS
 'a workflow that waits without a process';
+
+-- one workflow is removed; all of a role get another owner
+CREATE FUNCTION @extschema@.wf_delete(workflow_id text) RETURNS boolean
+    AS 'MODULE_PATHNAME', 'wf_delete' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_delete(text) IS
+'Remove a workflow that has ended, with all that belongs to it: messages, events, streams, steps, hooks, idempotency keys. Its id can be used again. False when there is no such workflow.
+Blocks while a transaction is open that may not have seen its end, and could still send to it: one that has written something, or whose snapshot is older.
+Errors: 22023 bad argument; 55000 it has not ended: wf_cancel() ends it; 55006 it has ended in this transaction; 42501 it belongs to another role; 25001 in REPEATABLE READ or SERIALIZABLE.';
+
+CREATE FUNCTION @extschema@.wf_reassign_owned(old_owner text, new_owner text) RETURNS bigint
+    AS 'MODULE_PATHNAME', 'wf_reassign_owned' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_reassign_owned(text, text) IS
+'Give all workflows of a role in this database to another role, finished ones included, and return how many: what REASSIGN OWNED, which knows objects only, does not do. Their hooks, validators and streams go along.
+old_owner: null means all roles that were dropped; only superusers may act on these. new_owner: it must be able to run the bodies of those that have not ended. The caller must have the privileges of both.
+Blocks while another transaction has changed one of them, or executes it in a step.
+Errors: 22023 bad argument; 42704 no such role; 42501 no privilege.';
+
+-- a schedule that pg_cron cannot run says so
+-- As the extension's owner, who may read the rules by which clients log in.
+CREATE FUNCTION durable_wf.cron_trouble(role name, OUT trouble text, OUT remedy text, OUT is_sure boolean)
+    RETURNS record
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
+    host text := coalesce(current_setting('cron.host', true), 'localhost');
+    is_socket boolean := host = '' OR host LIKE '/%';
+    address_of_host inet;
+    method text;
+BEGIN
+    is_sure := true;
+    IF NOT pg_has_role(session_user, role, 'MEMBER') THEN
+        RETURN;
+    ELSIF NOT (SELECT r.rolcanlogin FROM pg_roles r WHERE r.rolname = role) THEN
+        trouble := format('Jobs run in sessions of role "%s", which may not log in.', role);
+        remedy := format('ALTER ROLE %I LOGIN;', role);
+        RETURN;
+    ELSIF current_setting('cron.launch_active_jobs', true) = 'off' THEN
+        trouble := 'pg_cron starts no jobs while cron.launch_active_jobs is off.';
+        remedy := 'Turn it on, and reload the configuration.';
+        RETURN;
+    ELSIF current_setting('cron.use_background_workers', true) IS DISTINCT FROM 'off' THEN
+        RETURN;
+    END IF;
+
+    is_sure := false;
+    -- pg_cron is a client: the rule that it meets must not ask for a password
+    FOREACH address_of_host IN ARRAY CASE WHEN is_socket THEN ARRAY[NULL::inet]
+                                  WHEN host IN ('localhost', '::1', '127.0.0.1') THEN ARRAY['127.0.0.1', '::1']::inet[] END LOOP
+        SELECT r.auth_method INTO method
+          FROM pg_hba_file_rules() WITH ORDINALITY r
+         WHERE r.error IS NULL
+           AND CASE WHEN is_socket THEN r.type = 'local' ELSE r.type IN ('host', 'hostssl', 'hostnossl') END
+           AND (r.database && ARRAY['all', current_database()::text]
+                OR 'sameuser' = ANY (r.database) AND role = current_database())
+           AND EXISTS (SELECT FROM unnest(r.user_name) u (name)
+                        WHERE u.name IN ('all', role)
+                           OR u.name LIKE '+%' AND EXISTS (
+                               SELECT FROM pg_roles g
+                                WHERE g.rolname = substr(u.name, 2) AND pg_has_role(role, g.oid, 'MEMBER')))
+           AND (is_socket OR r.address IN ('all', 'samehost', 'samenet', 'localhost')
+                OR CASE WHEN r.address ~ '^[0-9.]+$' AND family(address_of_host) = 4 OR r.address ~ ':' AND family(address_of_host) = 6
+                        THEN (r.address::inet & r.netmask::inet) = (pg_catalog.host(address_of_host)::inet & r.netmask::inet) END)
+         ORDER BY r.ordinality LIMIT 1;
+        CONTINUE WHEN method = 'trust' OR method = 'peer' AND role = (SELECT r.rolname FROM pg_roles r WHERE r.oid = 10);
+        trouble := CASE WHEN method IS NULL OR method = 'reject'
+                        THEN format('pg_cron connects to "%s" as role "%s", which pg_hba.conf does not let in.', host, role)
+                        ELSE format('pg_cron connects to "%s" as role "%s"; there, pg_hba.conf asks for method "%s".', host, role, method) END;
+        remedy := 'Set cron.use_background_workers = on, and restart the server; or let pg_cron in by pg_hba.conf, or by a file .pgpass of the server''s user.';
+        RETURN;
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION durable_wf.cron_trouble(name) IS
+'why jobs of this role would not run in this database, and what to do; nulls if nothing is known, or the session''s user is no member of the role';
+CREATE OR REPLACE FUNCTION durable_wf.cron_schedule(job text, schedule text, command text)
+    RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
+    job_id bigint;
+    name text := job;
+    has_run boolean := false;
+    obstacle record;
+BEGIN
+    -- pg_cron cuts names at 63 bytes
+    IF octet_length(job) > 63 THEN
+        job := concat('durable_wf: ', md5(job));
+    END IF;
+    -- there, jobs of several databases meet: so their names tell which
+    PERFORM durable_wf.require_cron(format(
+        'SELECT cron.schedule_in_database(%L, %L, %L, %L, %L)',
+        concat(job, ' in ', current_database()), schedule, command,
+        current_database(), current_user));
+    EXECUTE 'SELECT cron.schedule($1, $2, $3)'
+       INTO job_id USING job, schedule, command;
+
+    -- say what stands in the way; but what has run will run
+    SELECT * INTO obstacle FROM durable_wf.cron_trouble(current_user);
+    IF NOT obstacle.is_sure THEN
+        EXECUTE 'SELECT EXISTS (SELECT FROM cron.job_run_details WHERE username = current_user AND status = ''succeeded'')'
+           INTO has_run;
+    END IF;
+    IF obstacle.trouble IS NOT NULL AND NOT has_run THEN
+        RAISE WARNING USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('job "%s" is scheduled, but pg_cron may be unable to run it', name),
+            DETAIL = obstacle.trouble,
+            HINT = obstacle.remedy;
+    END IF;
+    RETURN job_id;
+END $$;
+COMMENT ON FUNCTION durable_wf.cron_schedule(text, text, text) IS
+'cron.schedule(), or an error, or a warning, that says what to do';
+COMMENT ON FUNCTION @extschema@.wf_schedule(text, text, text, jsonb) IS
+'Start a workflow at each tick of a schedule, through pg_cron in the same database. Returns the number of pg_cron''s job, which is named durable_wf: <name>; the same name again replaces it. The workflows belong to the current user.
+name: 1 to 200 bytes. schedule: the five fields of cron, in the time zone that pg_cron uses (UTC unless told otherwise). body: a procedure as for wf_start(), found now, or null. input: what each workflow is started with, or null.
+A workflow''s id is the name, an @ and its tick in UTC, as nightly@2026-11-20T03:00Z: a tick that is run twice starts one workflow.
+Takes effect at commit; pg_cron notices within a minute. Does not block.
+Warns if pg_cron could not run it: the current user may not log in, or pg_cron, without cron.use_background_workers, would be asked for a password.
+Errors: 22023 bad argument or schedule; 42883, 0A000 the body is none; 42501 no right to use pg_cron; 55000 pg_cron is missing, or lives in another database: the hint holds the statement to run there.';

@@ -2,7 +2,7 @@
  *
  * workflow.c
  *	  Identity and life: wf_start, wf_status, wf_current, wf_complete,
- *	  wf_fail, wf_cancel, wf_set_owner, wf_result.
+ *	  wf_fail, wf_cancel, wf_result.
  *
  *	(none)  --wf_start-->  PENDING  --wf_complete-->  SUCCESS
  *	                                --wf_fail----->   ERROR
@@ -19,7 +19,6 @@
 
 #include "access/xact.h"
 #include "miscadmin.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
@@ -332,50 +331,6 @@ do_wf_cancel(PG_FUNCTION_ARGS)
 	if (children)
 		dwf_family_cancel(workflow_id, DatumGetTextPP(error.value));
 	PG_RETURN_BOOL(was_live);
-}
-
-/* Raise 42501 if a workflow has a body that this role cannot run */
-static void
-check_new_owner(text *workflow_id, Oid owner)
-{
-	text	   *body;
-	DwfValue	input;
-	int			attempts;
-
-	if (dwf_store_body(workflow_id, &body, &input, &attempts))
-		dwf_body_check_owner(body, owner);
-}
-
-/* wf_set_owner(workflow_id, owner) → void */
-DWF_JOURNALLED(wf_set_owner, 0);
-static Datum
-do_wf_set_owner(PG_FUNCTION_ARGS)
-{
-	text	   *workflow_id;
-	char	   *owner_name;
-	Oid			owner;
-	DwfLife		life;
-
-	workflow_id = dwf_args_name(fcinfo, 0, "workflow_id", DWF_WORKFLOW_ID_MAX);
-	dwf_args_require(fcinfo, 1, "owner");
-	owner_name = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	dwf_store_require_writable("wf_set_owner");
-
-	/* the current user must have the rights of both, old owner and new */
-	dwf_identity_check_exists(workflow_id, &life, GetUserId());
-	owner = dwf_owner_role(owner_name);
-	if (!dwf_owner_allows(owner, GetUserId()))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied to give a workflow to role \"%s\"",
-						owner_name),
-				 errdetail("Role \"%s\" does not have its privileges.",
-						   GetUserNameFromId(GetUserId(), false))));
-	check_new_owner(workflow_id, owner);
-
-	while (!dwf_store_set_owner(workflow_id, GetUserId(), owner))
-		dwf_identity_check_exists(workflow_id, &life, GetUserId());
-	PG_RETURN_VOID();
 }
 
 /* What wf_result waits for, and what its last look has seen */

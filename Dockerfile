@@ -15,7 +15,7 @@ RUN apt-get update \
  && apt-get install -y --no-install-recommends \
         gcc libc6-dev libhttp-parser-dev make "postgresql-server-dev-$PG_MAJOR"
 COPY . /src
-RUN make -C /src PG_CONFIG="/usr/lib/postgresql/$PG_MAJOR/bin/pg_config" \
+RUN make -j"$(nproc)" -C /src PG_CONFIG="/usr/lib/postgresql/$PG_MAJOR/bin/pg_config" \
         GATEWAY=yes with_llvm=no DESTDIR=/out install
 
 FROM server

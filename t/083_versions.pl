@@ -84,7 +84,10 @@ foreach my $earlier ('0.3.0', "$version-beta1", $version)
 }
 
 $node->safe_psql('postgres', 'CREATE DATABASE old');
+$offset = -s $node->logfile;
 sql_in('old', "CREATE EXTENSION durable_wf VERSION '0.3.0'");
+ok($node->wait_for_log(qr/LOG:  the objects of durable_wf in database "old" are of version 0\.3\.0, the library is of version \Q$version\E\n.*HINT:  Use ALTER EXTENSION durable_wf UPDATE\./, $offset),
+	'the log says what is to be updated');
 is(sql_in('old', "SELECT wf_start('w'), wf_send('w', '1', 't') > 0, wf_recv('t', '0', 'w'); SELECT wf_complete('2'::jsonb) FROM wf_attach('w'); SELECT status FROM wf_result('w')"),
 	"w|t|1\n\nSUCCESS", 'the objects of 0.3.0 work with this library');
 like(said_in($node, 'old', "SELECT wf_write_stream('s', '1', 'w')"), qr/ERROR:  42883: function wf_write_stream\(.*\) does not exist/,

@@ -20,6 +20,8 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/pg_extension.h"
+#include "commands/dbcommands.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
@@ -89,6 +91,21 @@ dwf_library_check(void)
 						version, DWF_VERSION),
 				 errhint("Install the library of version %s or later, and restart the server.",
 						 version)));
+	if (version)
+		pfree(version);
+}
+
+/* Say in the log that the objects in this database wait for their update */
+void
+dwf_library_say_later(void)
+{
+	char	   *version = extension_version();
+
+	if (version && is_later(DWF_VERSION, version))
+		ereport(LOG,
+				(errmsg("the objects of durable_wf in database \"%s\" are of version %s, the library is of version %s",
+						get_database_name(MyDatabaseId), version, DWF_VERSION),
+				 errhint("Use ALTER EXTENSION durable_wf UPDATE.")));
 	if (version)
 		pfree(version);
 }

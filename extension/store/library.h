@@ -11,5 +11,6 @@
 #include "base/durable_wf.h"
 
 extern void dwf_library_check(void);
+extern void dwf_library_say_later(void);
 
 #endif							/* DWF_LIBRARY_H */

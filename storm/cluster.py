@@ -223,6 +223,10 @@ class Cluster:
         run("pg_ctl", "promote", "-D", self.primary.data, "-w", "-t", str(PATIENCE))
         until(self.primary.ready, "the new primary writes")
 
+    def remove(self):
+        for server in (self.primary, self.standby):
+            shutil.rmtree(server.data, ignore_errors=True)
+
     def stop(self):
         for server in (self.primary, self.standby):
             if getattr(server, "process", None) and server.process.poll() is None:

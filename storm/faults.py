@@ -133,7 +133,7 @@ class Faults:
 
     def follow(self):
         """Make a standby, in the background: faults go on meanwhile."""
-        self.copying = threading.Thread(target=self.copy)
+        self.copying = threading.Thread(target=self.copy, daemon=True)
         self.copying.start()
 
     def copy(self):

@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import time
 import traceback
 
@@ -45,6 +46,7 @@ class Client:
 
     def main(self, phase):
         """Run until the phase says that it is over."""
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self.phase = phase
         self.ledger = self.plan.open_ledger(self)
         try:

@@ -5,6 +5,7 @@ again as a copy of the new one.  PostgreSQL's programs are found by PATH.
 """
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -41,7 +42,7 @@ durable_wf.http_base_url = 'http://127.0.0.1:{public}'
 durable_wf.suspend_after = '30ms'
 durable_wf.executor_idle_timeout = '2s'
 durable_wf.max_executors = 4
-durable_wf.max_attempts = 1000000
+durable_wf.max_attempts = 1000
 durable_wf.careful_time = '{careful_time}'
 """
 
@@ -125,7 +126,7 @@ class Server:
         try:
             db = psycopg2.connect(host=self.sockets, port=self.port, user="postgres",
                                   dbname="postgres", application_name="nemesis",
-                                  connect_timeout=30)
+                                  connect_timeout=30, options="-c client_min_messages=error")
         except psycopg2.OperationalError:
             return None
         try:
@@ -222,6 +223,20 @@ class Cluster:
         self.following = False
         run("pg_ctl", "promote", "-D", self.primary.data, "-w", "-t", str(PATIENCE))
         until(self.primary.ready, "the new primary writes")
+
+    def crashes(self):
+        """What the logs say of processes that failed by themselves."""
+        pattern = re.compile(r"TRAP:|PANIC:|was terminated by signal (4|6|7|8|11):|outside the valid range")
+        found = []
+        for server in (self.primary, self.standby):
+            if os.path.exists(server.log):
+                with open(server.log, errors="replace") as log:
+                    found += [line.strip() for line in log if pattern.search(line)]
+        return found
+
+    def remove(self):
+        for server in (self.primary, self.standby):
+            shutil.rmtree(server.data, ignore_errors=True)
 
     def stop(self):
         for server in (self.primary, self.standby):

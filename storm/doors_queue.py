@@ -180,16 +180,8 @@ class LightReceiver(Receiver):
     light = True
 
 
-class TwoPhase(Receiver):
-    """Sends and receives in transactions that are prepared first."""
-
-    door = "two-phase"
-
-    def act(self):
-        self.rng.choice((self.sends, self.receives))()
-
-    def gid(self):
-        return "gid-" + self.value()
+class Prepares(Client):
+    """Can do something in a transaction that is prepared first."""
 
     def there(self, gid):
         return bool(self.quietly("SELECT 1 FROM pg_prepared_xacts WHERE gid = %s", gid))
@@ -211,10 +203,9 @@ class TwoPhase(Receiver):
                 tried = True
                 self.drop()
 
-    def two_phases(self, op, begin, **what):
+    def two_phases(self, op, begin, wanted, **what):
         """Prepare what begin does, perhaps lose the session, and decide."""
-        gid, trail, seen = self.gid(), [], {}
-        wanted = self.rng.choice(("COMMIT", "COMMIT", "COMMIT", "ROLLBACK"))
+        gid, trail, seen = "gid-" + self.value(), [], {}
         self.connect()
         n = self.ledger.call(op, how="two-phase", gid=gid, wanted=wanted, **what)
         try:
@@ -231,6 +222,19 @@ class TwoPhase(Receiver):
         self.connect()
         committed = self.decide(gid, wanted, trail)
         self.ledger.answer(n, committed, trail=trail, **seen)
+        return committed
+
+
+class TwoPhase(Prepares, Receiver):
+    """Sends and receives in transactions that are prepared first."""
+
+    door = "two-phase"
+
+    def act(self):
+        self.rng.choice((self.sends, self.receives))()
+
+    def wanted(self):
+        return self.rng.choice(("COMMIT", "COMMIT", "COMMIT", "ROLLBACK"))
 
     def sends(self):
         queues = [self.queue() for _ in range(2)]
@@ -239,19 +243,25 @@ class TwoPhase(Receiver):
         def begin(seen):
             for queue, value in zip(queues, values):
                 self.send_sql(queue, value)
-        self.two_phases("send", begin, v=[[channel("m", *q), v] for q, v in zip(queues, values)])
+        self.two_phases("send", begin, self.wanted(),
+                        v=[[channel("m", *q), v] for q, v in zip(queues, values)])
 
     def receives(self):
         queue = self.queue()
-        self.two_phases("recv", lambda seen: self.take(seen, queue, 0),
-                        ch=[channel("m", *queue)], timeout=0, two_phase=True)
+        self.two_phases("recv", lambda seen: self.take(seen, queue, 0), self.wanted(),
+                        ch=[channel("m", *queue)], timeout=0)
 
 
-class Pong(Client):
-    """Answers each message of a partner, waiting for ever."""
+class Pong(Prepares):
+    """Answers each message of a partner, waiting for ever: a wake that is lost
+    is the end of the game."""
 
     door = "ping-pong"
     pair, mine, other = 0, "pong", "ping"
+
+    def main(self, phase):
+        self.heard = set()
+        super().main(phase)
 
     def run(self):
         # ends by what it is told, not by the clock
@@ -259,30 +269,27 @@ class Pong(Client):
             pass
         self.fence()
 
-    def names(self):
-        return "pp-%d" % self.pair
-
     def turn(self):
         value = self.hear()
         self.tell("bye" if value.startswith("bye") else None)
         return value.startswith("bye")
 
     def hear(self):
-        """Wait for the next item, in a transaction or not; return its value."""
-        ch = channel("m", self.names(), self.mine)
+        """Wait for the next item; return its value."""
+        name = "pp-%d" % self.pair
+        ch = channel("m", name, self.mine)
 
-        def once():
-            def work(seen):
-                self.sql("BEGIN")
-                row = self.one("SELECT wf_recv(%s, NULL, %s)", self.mine, self.names())
-                seen["got"] = [[ch, row[0]]]
-                self.sql("INSERT INTO storm_got VALUES (%s, %s, %s)", ch, row[0], self.name)
-                self.sql("COMMIT")
-                return seen
-            return self.noted("recv", work, ch=[ch], timeout=None, how="commit", evidence=True)
+        def work(seen):
+            self.sql("BEGIN")
+            row = self.one("SELECT wf_recv(%s, NULL, %s)", self.mine, name)
+            seen["got"] = [[ch, row[0]]]
+            self.sql("INSERT INTO storm_got VALUES (%s, %s, %s)", ch, row[0], self.name)
+            self.sql("COMMIT")
+            return seen
         while True:
             try:
-                value = once()["got"][0][1]
+                value = self.noted("recv", work, ch=[ch], timeout=None, how="commit",
+                                   evidence=True)["got"][0][1]
             except Lost:
                 self.drop()
                 # did that transaction commit?
@@ -293,17 +300,18 @@ class Pong(Client):
                 return value
 
     def tell(self, word):
-        value = (word or "") + self.value()
+        name, value = "pp-%d" % self.pair, (word or "") + self.value()
         key = self.plan.key(value)
-        item = [[channel("m", self.names(), self.other), value]]
-        self.until_acknowledged(lambda: self.noted(
-            "send", lambda seen: {"id": self.one("SELECT wf_send(%s, %s::jsonb, %s, %s)", self.names(),
-                                                 json.dumps(value), self.other, key)[0]},
-            how="keyed", key=key, v=item))
+        item = [[channel("m", name, self.other), value]]
 
-    def main(self, phase):
-        self.heard = set()
-        super().main(phase)
+        def send(seen):
+            return {"id": self.one("SELECT wf_send(%s, %s::jsonb, %s, %s)", name,
+                                   json.dumps(value), self.other, key)[0]}
+        if self.rng.random() < 0.3:
+            while not self.two_phases("send", send, "COMMIT", key=key, v=item):
+                pass
+        else:
+            self.until_acknowledged(lambda: self.noted("send", send, how="keyed", key=key, v=item))
 
 
 class Ping(Pong):
@@ -317,6 +325,18 @@ class Ping(Pong):
         self.hear()
         self.pause()
         return bye
+
+
+class Snatcher(Receiver):
+    """Takes what is meant for those that play ping-pong, and gives it back."""
+
+    door = "ping-pong"
+
+    def queue(self):
+        return ("pp-%d" % self.rng.randrange(self.plan.pairs), self.rng.choice(("ping", "pong")))
+
+    def act(self):
+        self.gives_back()
 
 
 class Notifier(Client):

@@ -133,6 +133,23 @@ class Starter(Client):
         self.until_acknowledged(lambda: self.noted("result", work, wf=workflow))
 
 
+class Canceller(Starter):
+    """Starts workflows that nobody feeds, and cancels them."""
+
+    door = "cancel"
+
+    def act(self):
+        workflow = "cx-" + self.value()
+        start = self.rng.choice((Starter.start, QueueStarter.start))
+        data = json.dumps({"kinds": ["recv"]})
+        self.until_acknowledged(lambda: self.noted(
+            "doom", lambda seen: self.sql(start, workflow, data) and None, wf=workflow))
+        self.pause()
+        self.until_acknowledged(lambda: self.noted("cancel", lambda seen: {
+            "done": self.one("SELECT wf_cancel(%s, 'no more')", workflow)[0]}, wf=workflow))
+        self.result(workflow)
+
+
 class QueueStarter(Starter):
     """Starts workflows that client processes execute."""
 
@@ -165,7 +182,7 @@ class Worker(Client):
             self.noted("finish", lambda seen: self.sql(
                 "SELECT wf_complete(%s::jsonb)", json.dumps({"got": got})) and None, wf=workflow)
         except Refused as error:
-            if error.code != "WF010":
+            if error.code != "WF010" and error.code not in cancelled(workflow):
                 self.ledger.answer(self.ledger.call("execute", wf=workflow), False,
                                    unexpected=str(error))
             if error.code not in ("WF010", "WF002", "WF003"):
@@ -198,7 +215,7 @@ class Worker(Client):
                 self.sql("INSERT INTO storm_effect VALUES (%s, %s, %s)", workflow, name, fresh)
                 self.sql("COMMIT")
                 return {"value": fresh}
-        if self.noted("step", work, wf=workflow, name=name) is None:
+        if self.noted("step", work, cancelled(workflow), wf=workflow, name=name) is None:
             raise Lost
 
     def wait(self, workflow, i, kind):
@@ -249,6 +266,12 @@ class Attached(Starter, Worker):
             except Lost:
                 self.drop()
         self.quietly("SELECT wf_detach()")
+
+
+def cancelled(workflow):
+    """What may be told to those that execute a workflow: WF002 if it is one
+    that is cancelled."""
+    return ("WF002",) if workflow.startswith("cx-") else ()
 
 
 def hash_of(*words):

@@ -79,10 +79,6 @@ class Evidence:
         """Tell whether a commit of that time that did not wait can be lost."""
         return any(f["t0"] - self.slack <= time <= f["t1"] for f in self.crashes)
 
-    def quiet(self, begin, end):
-        """Tell whether nothing failed in that time, nor shortly before it."""
-        return not any(f["t0"] < end and begin < f["t1"] + 5 for f in self.faults)
-
     # ----- what was sent -----
 
     def item(self, key):

@@ -133,7 +133,7 @@ class Faults:
 
     def follow(self):
         """Make a standby, in the background: faults go on meanwhile."""
-        self.copying = threading.Thread(target=self.copy)
+        self.copying = threading.Thread(target=self.copy, daemon=True)
         self.copying.start()
 
     def copy(self):
@@ -143,7 +143,7 @@ class Faults:
                 return
             except (RuntimeError, OSError) as error:
                 # a crash of the primary breaks the copy off
-                self.say("the copy has to be made again: %s" % str(error).strip()[-200:])
+                self.say("the copy has to be made again: %s" % str(error).strip().splitlines()[-1][-100:])
                 if self.cluster.following or self.cluster.standby.postmaster():
                     self.cluster.standby.stop("immediate")
                     self.cluster.standby.await_stopped()

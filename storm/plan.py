@@ -54,14 +54,14 @@ class Plan:
                  queue.TwoPhase, queue.TwoPhase]
         kinds += [numbered(queue.Ping, pair=i) for i in range(self.pairs)]
         kinds += [numbered(queue.Pong, pair=i) for i in range(self.pairs)]
-        kinds += [queue.Notifier]
+        kinds += [queue.Snatcher, queue.Notifier]
         kinds += [numbered(queue.Waiter, number=i) for i in range(self.waiters)]
         kinds += [numbered(news.Publisher, number=i) for i in range(self.registers)]
         kinds += [news.Looker, news.Writer, news.LightWriter, news.Reader, news.Reader,
                   news.Resumer, news.Awaiter, news.Awaiter, news.Poster, news.HttpReader]
         kinds += [workflow.Starter, workflow.Starter, workflow.QueueStarter, workflow.QueueStarter,
                   workflow.Worker, workflow.Worker, workflow.Worker, workflow.LightWorker,
-                  workflow.Attached]
+                  workflow.Attached, workflow.Canceller]
         return [kind(self, "c%02d" % i) for i, kind in enumerate(kinds, 1)]
 
     def set_up(self, server):

@@ -7,6 +7,9 @@ import subprocess
 MB = 1024 * 1024
 MOST = 120      # points of a line
 
+COLOURS = ("#1b6ca8", "#d1495b", "#3a7d44", "#edae49", "#6a4c93", "#00798c", "#8d6b4f", "#e36397",
+           "#5c5c5c", "#9bc53d", "#2b2d42", "#f26419", "#a06cd5", "#33a1fd")
+
 HEAD = """
 set terminal svg size 900,500 dynamic font 'sans,12' background 'white'
 set output '{path}'
@@ -34,7 +37,8 @@ def plot(directory, name, title, ylabel, lines):
         styles.append("'-' with lines lw 1.5 lt %d %s" % (
             number, "title '%s'" % label if label else "notitle"))
         data += ["%.2f %.3f" % (t / 60, value / MB) for t, value in thin(points)] + ["e"]
-    script = HEAD.format(path=path, title=title, ylabel=ylabel) + "plot " + ", ".join(styles) + "\n"
+    script = HEAD.format(path=path, title=title, ylabel=ylabel) + "".join(
+        "set linetype %d lc rgb '%s'\n" % pair for pair in enumerate(COLOURS, 1)) + "plot " + ", ".join(styles) + "\n"
     subprocess.run(["gnuplot"], input=script + "\n".join(data) + "\n", text=True, check=True)
 
 

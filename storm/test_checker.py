@@ -349,11 +349,11 @@ class Checker(unittest.TestCase):
         h.send("v", "m:q:c", at=at + 1)
         self.wrong(h, "late", "late:")
 
-    def test_woken_late_by_a_fault(self):
+    def test_woken_late_as_another_had_it(self):
         h = good()
         at = h.recv("v", ch="m:q:c", timeout=None, takes=40)
         h.send("v", "m:q:c", at=at + 1)
-        h.crash(at + 20, 10)
+        h.recv("v", ch="m:q:c", client="r2", back=True, at=at + 2, takes=35)
         self.fine(h)
 
     def test_unexpected_error(self):
@@ -458,6 +458,12 @@ class Checker(unittest.TestCase):
         h = good()
         h.op("b", "start", ok=None, wf="wf-2", kinds=["recv"])
         h.op("k", "finish", wf="wf-2")
+        self.wrong(h, "every workflow", "lost:")
+
+    def test_cancel_lost(self):
+        h = good()
+        h.op("b", "cancel", wf="cx-1", reply={"done": True})
+        h.final["workflows"].append(["cx-1", "WAITING", None, None])
         self.wrong(h, "every workflow", "lost:")
 
     def test_step_twice(self):

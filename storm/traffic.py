@@ -1,7 +1,6 @@
 """The clients of a run as processes."""
 
 import multiprocessing
-import os
 import time
 
 
@@ -37,15 +36,11 @@ class Traffic:
         for process in self.processes:
             process.join(max(0.1, end - time.monotonic()))
         late = [process.name for process in self.processes if process.is_alive()]
-        for process in self.processes:
-            if process.is_alive():
-                process.kill()
+        self.kill()
         late += ["%s (failed)" % p.name for p in self.processes if p.exitcode == 1]
         return late
 
-    def pids(self):
-        return [process.pid for process in self.processes]
-
-
-def alive(pid):
-    return os.path.exists("/proc/%d" % pid)
+    def kill(self):
+        """End the clients at once."""
+        for process in self.processes:
+            process.kill()

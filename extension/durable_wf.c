@@ -17,6 +17,7 @@
 #include "log.h"
 #include "query.h"
 #include "session/arrival.h"
+#include "session/trace.h"
 #include "shared/shmem.h"
 #include "search.h"
 #include "store/direct.h"
@@ -57,6 +58,7 @@ _PG_init(void)
 	dwf_search_init();
 	dwf_utility_init();
 	dwf_query_init();
+	dwf_trace_init();
 	dwf_log_init();
 	dwf_closed_world_init();
 	register_launcher();

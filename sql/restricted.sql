@@ -26,6 +26,7 @@ INSERT INTO regress_dwf_alice.calls VALUES
   ('f', 'wf_write_stream', 'SELECT wf_write_stream(''s'', ''1'')'), ('f', 'wf_write_stream_many', 'SELECT wf_write_stream_many(''s'', ''{1}'')'),
   ('f', 'wf_close_stream', 'SELECT wf_close_stream(''s'')'), ('f', 'wf_create_stream_url', 'SELECT token FROM wf_create_stream_url(''s'')'),
   ('f', 'wf_create_hook', 'SELECT wf_create_hook(''re-new'')'), ('f', 'wf_create_webhook', 'SELECT wf_create_webhook()'),
+  ('f', 'wf_received_traceparent', 'SELECT wf_received_traceparent()'),
   -- of a workflow that is named, of a token, of the role: as anywhere
   ('f', 'wf_until', 'SELECT wf_until(''-infinity'')'), ('f', 'wf_current', 'SELECT wf_current()'), ('f', 'wf_start', 'SELECT wf_start(''re-new'')'),
   ('f', 'wf_status', 'SELECT wf_status(''re-alice'')'), ('f', 'wf_cancel', 'SELECT wf_cancel(''re-new'')'),

@@ -107,6 +107,8 @@ static const CallForm forms[] = {
 	" ended"},
 	{"wf_reassign_owned",
 	"old_owner text, new_owner text", NULL},
+	{"wf_received_traceparent",
+	"[message_id bigint]", NULL},
 	{"wf_recv",
 		"[topic text, timeout interval, workflow_id text]",
 	"topic, timeout, workflow_id, message"},

@@ -386,6 +386,7 @@ dwf_token_deliver(const DwfResume *resumes, int count)
 	Datum	   *payloads = palloc(3 * count * sizeof(Datum));
 	Datum	   *workflow_ids = payloads + count;
 	Datum	   *tokens = workflow_ids + count;
+	text	  **traces = palloc(count * sizeof(text *));
 	int			n = 0;
 
 	/* Collect what to deliver */
@@ -397,14 +398,16 @@ dwf_token_deliver(const DwfResume *resumes, int count)
 		addresses[n].door = DWF_DOOR_HOOK;
 		addresses[n].workflow_id = resumes[i].hook.workflow_id;
 		addresses[n].key = resumes[i].token;
+		traces[n] = resumes[i].traceparent;
 		payloads[n++] = resumes[i].payload;
 	}
 	if (n == 0 ||
-		dwf_mailbox_put_many(n, message_ids, addresses, payloads, false))
+		dwf_mailbox_put_many(n, message_ids, addresses, payloads, traces,
+							 false))
 		return;
 
-	/* Deliver by a statement, which is another one for one payload */
-	if (n == 1)
+	/* Deliver by a statement, which is another one for one plain payload */
+	if (n == 1 && traces[0] == NULL)
 	{
 		dwf_store_deliver(message_ids[0], &addresses[0], payloads[0]);
 		return;
@@ -414,5 +417,6 @@ dwf_token_deliver(const DwfResume *resumes, int count)
 		workflow_ids[i] = PointerGetDatum(addresses[i].workflow_id);
 		tokens[i] = PointerGetDatum(addresses[i].key);
 	}
-	dwf_store_deliver_payloads(n, message_ids, workflow_ids, tokens, payloads);
+	dwf_store_deliver_payloads(n, message_ids, workflow_ids, tokens, payloads,
+							   traces);
 }

@@ -38,6 +38,7 @@ typedef struct DwfResume
 	/* filled by the caller, once the hook is open */
 	text	   *idempotency_key;	/* or NULL */
 	Datum		payload;		/* jsonb */
+	text	   *traceparent;	/* of the request, or NULL: the session's */
 
 	/* filled by dwf_token_claim_keys, which may also change message_id */
 	bool		is_repeated;	/* the key was used: nothing is delivered */

@@ -186,6 +186,7 @@ dwf_webhook_resume(text *token, Datum request, bool by_gateway,
 	/* Deliver it, unless its key is taken */
 	resume.idempotency_key = key;
 	resume.payload = payload;
+	resume.traceparent = dwf_http_traceparent(object);
 	dwf_token_claim_keys(&resume, 1);
 	dwf_token_deliver(&resume, 1);
 	return dwf_webhook_respond(&resume, by_gateway);

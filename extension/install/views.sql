@@ -10,7 +10,7 @@ SELECT w.workflow_id,
             ELSE w.error END AS error,
        w.attempts,
        w.created_at, w.updated_at, w.finished_at, w.error_state, w.error_context,
-       w.queue, a.attributes, w.parent_id, w.due_at, w.timeout_at
+       w.queue, a.attributes, w.parent_id, w.due_at, w.timeout_at, w.traceparent
   FROM durable_wf.workflow w
   LEFT JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) w.owner::pg_catalog.oid
   LEFT JOIN durable_wf.attributes a ON a.workflow_id OPERATOR(pg_catalog.=) w.workflow_id;

@@ -18,6 +18,7 @@ CREATE TABLE durable_wf.workflow (
     error_state text,
     error_context text,
     parent_id   text COLLATE "C",
+    traceparent text,
     CONSTRAINT workflow_pkey PRIMARY KEY (workflow_id)
 ) WITH (fillfactor = 85);
 
@@ -40,6 +41,7 @@ COMMENT ON COLUMN durable_wf.workflow.error_context IS 'its detail and hint, and
 COMMENT ON COLUMN durable_wf.workflow.due_at IS 'when it may begin to be executed';
 COMMENT ON COLUMN durable_wf.workflow.timeout_at IS 'when it is cancelled if it has not ended; null: never';
 COMMENT ON COLUMN durable_wf.workflow.parent_id IS 'the workflow whose body, or attached session, has started it; null: none. That one may be removed by now';
+COMMENT ON COLUMN durable_wf.workflow.traceparent IS 'the trace context that it was started with; null: none';
 
 CREATE INDEX workflow_queue_idx ON durable_wf.workflow (queue, due_at, workflow_id)
     WHERE queue IS NOT NULL AND finished_at IS NULL AND status <> 'WAITING';

@@ -165,7 +165,7 @@ send_batch(Batch *batch)
 		addresses[i] = batch->queue;
 		addresses[i].workflow_id = DatumGetTextPP(destinations[i]);
 	}
-	if (dwf_mailbox_put_many(count, ids, addresses, payloads, true))
+	if (dwf_mailbox_put_many(count, ids, addresses, payloads, NULL, true))
 		return;
 	destination_array = dwf_arrays_of_text(destinations, count);
 	if (dwf_store_deliver_many(dwf_arrays_of_int8(ids, count),

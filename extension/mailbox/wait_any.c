@@ -31,6 +31,7 @@
 #include "mailbox/stream.h"
 #include "session/identity.h"
 #include "session/journal.h"
+#include "session/trace.h"
 #include "session/wait.h"
 #include "shared/waiter.h"
 #include "store/store.h"
@@ -419,6 +420,7 @@ do_wf_wait_any(PG_FUNCTION_ARGS)
 	bool		nulls[2] = {true, true};
 
 	/* Read the arguments */
+	dwf_trace_forget();
 	dwf_wait_init(&wait, fcinfo, "wf_wait_any");
 	read_sources(fcinfo, any);
 	wait.deadline = dwf_args_deadline(fcinfo, 1, "timeout");

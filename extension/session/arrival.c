@@ -31,6 +31,7 @@
 #include "utils/timestamp.h"
 
 #include "session/row_check.h"
+#include "session/trace.h"
 #include "session/wakeup.h"
 #include "shared/address.h"
 #include "shared/appends.h"
@@ -234,6 +235,44 @@ note_answer(HeapTuple row, TupleDesc desc)
 }
 
 /*
+ * A message or a workflow is about to be inserted: have it take along the
+ * trace context of this session, unless it brings one.  An empty one is none:
+ * the row had its own when it was written first.  Returns the row to insert.
+ */
+static HeapTuple
+take_trace(HeapTuple row, TupleDesc desc, int column)
+{
+	text	   *own;
+	Datum		value = (Datum) 0;
+	bool		has_value;
+	bool		isnull;
+
+	if (desc->natts < column)
+		return row;				/* objects of before 0.4.0 */
+	has_value = row_text(row, desc, column, &own);
+	if (!has_value)
+		value = PointerGetDatum(dwf_trace_current());
+	if (has_value ? VARSIZE_ANY_EXHDR(own) > 0 : value == (Datum) 0)
+		return row;
+	isnull = has_value;
+	return heap_modify_tuple_by_cols(row, desc, 1, &column, &value, &isnull);
+}
+
+/* The same for the row of any table of ours */
+static HeapTuple
+insert_trace(HeapTuple row, const TriggerData *trigger)
+{
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+	const char *table = trigger->tg_trigger->tgargs[0];
+
+	if (strcmp(table, "message") == 0)
+		return take_trace(row, desc, DWF_MESSAGE_TRACEPARENT);
+	if (strcmp(table, "workflow") == 0)
+		return take_trace(row, desc, DWF_WORKFLOW_TRACEPARENT);
+	return row;
+}
+
+/*
  * The row of a workflow is about to be deleted: delete what belongs to it,
  * unless a statement of ours does both.  A subscriber is told of each row.
  */
@@ -288,6 +327,10 @@ dwf_note_arrival(PG_FUNCTION_ARGS)
 	if (note_end(row, RelationGetDescr(trigger->tg_relation),
 				 trigger->tg_trigger->tgargs[0]))
 		PG_RETURN_POINTER(row);
+
+	/* what is sent or started takes a trace along */
+	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+		row = insert_trace(row, trigger);
 
 	/* a null will violate a constraint; no receiver sees other doors */
 	if (!row_address(row, RelationGetDescr(trigger->tg_relation),

@@ -47,6 +47,7 @@
 #include "session/journal_undone.h"
 #include "session/leftover.h"
 #include "session/result.h"
+#include "session/trace.h"
 #include "shared/claim.h"
 #include "shared/progress.h"
 #include "store/probe.h"
@@ -237,6 +238,19 @@ dwf_journal_take_number(const char *function, text *name)
 	return last_no;
 }
 
+/*
+ * A replay returns what a call has returned, at this number; 0: its effects
+ * were undone.  What was received before is forgotten, as by the call.
+ */
+static void
+note_replayed(const char *function, int step_no)
+{
+	if (dwf_journal_taken_is_result(function))
+		dwf_trace_note_replayed(step_no);
+	else if (strcmp(function, "wf_step") == 0)
+		dwf_trace_forget();
+}
+
 /* Take the next number for a call: replay what is recorded, or execute it */
 static Datum
 journal_call(const DwfCall *call, FunctionCallInfo fcinfo)
@@ -267,12 +281,16 @@ journal_call(const DwfCall *call, FunctionCallInfo fcinfo)
 	/* replay a complete record */
 	found = place == DWF_PLACE_HAS_CALL;
 	if (found && recorded.completed_at != 0 && !recorded.error.isnull)
+	{
+		note_replayed(call->function, 0);
 		dwf_result_raise(recorded.error.value);
+	}
 	if (found && !recorded.result.isnull)
 	{
 		/* like the call then, end the transaction, its SET LOCAL and locks */
 		if (dwf_claim_is_body() && !recorded.is_undone)
 			commit_call(fcinfo, false);
+		note_replayed(call->function, recorded.is_undone ? 0 : step_no);
 		return dwf_result_decode(fcinfo, recorded.result.value);
 	}
 

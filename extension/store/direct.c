@@ -88,7 +88,8 @@ has_our_columns(Relation table, const DwfDirectTable *made)
 
 		if (column->atttypid != made->types[i] || column->attisdropped ||
 			column->attidentity != '\0' ||
-			column->attnotnull == (column->attnum == made->nullable))
+			column->attnotnull == (column->attnum == made->nullable ||
+								   column->attnum == made->also_nullable))
 			return false;
 	}
 	return made->moment == 0 || has_default_now(table, made->moment);
@@ -125,7 +126,7 @@ is_our_pkey(Relation index, const DwfDirectTable *made)
 	return true;
 }
 
-/* Has this index only rows where the column that may be null is not? */
+/* Has this index only rows where the first column that may be null is not? */
 static bool
 is_our_tag_index(Oid oid, const DwfDirectTable *made)
 {

@@ -40,10 +40,11 @@ typedef struct DwfDirectTable
 {
 	const char *name;
 	int			natts;
-	Oid			types[7];		/* of its columns */
-	AttrNumber	nullable;		/* the only column that may be null, or 0 */
-	bool		has_tag_index;	/* a second index has the rows where that is
-								 * not null */
+	Oid			types[8];		/* of its columns */
+	AttrNumber	nullable;		/* a column that may be null, or 0 */
+	AttrNumber	also_nullable;	/* another one, or 0 */
+	bool		has_tag_index;	/* a second index has the rows where the first
+								 * of these is not null */
 	AttrNumber	moment;			/* the column whose default is now(), or 0 */
 	int			nkeys;			/* columns of its primary key */
 	AttrNumber	keys[4];
@@ -67,7 +68,8 @@ extern Snapshot dwf_direct_push_snapshot(void);
 /* direct_message.c */
 extern bool dwf_direct_open_messages(DwfDirect *direct);
 extern void dwf_direct_deliver(DwfDirect *direct, int64 message_id,
-							   const DwfAddress *address, Datum payload);
+							   const DwfAddress *address, Datum payload,
+							   const text *traceparent);
 extern int	dwf_direct_take(const DwfAddress *queue, uint64 hash, int64 from,
 							int64 to, int limit, DwfItem **items);
 extern bool dwf_direct_lowest(const DwfAddress *queue, uint64 hash,

@@ -61,6 +61,13 @@ static DwfStatement attach_free_query = {
 
 /* id */
 static DwfStatement turn_query = {
+	"SELECT w.attempts, w.queue, w.input, w.traceparent"
+	" FROM durable_wf.workflow w WHERE w.workflow_id" EQ "$1",
+	1, {TEXTOID}, NULL
+};
+
+/* The same, for objects from before 0.4.0 */
+static DwfStatement turn_old_query = {
 	"SELECT w.attempts, w.queue, w.input FROM durable_wf.workflow w"
 	" WHERE w.workflow_id" EQ "$1",
 	1, {TEXTOID}, NULL
@@ -231,7 +238,9 @@ bool
 dwf_store_turn(text *workflow_id, DwfTurn *turn)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id)};
-	DwfRun		r = dwf_statement_run(&turn_query, values, NULL);
+	bool		is_new = dwf_store_knows_families();
+	DwfRun		r = dwf_statement_run(is_new ? &turn_query : &turn_old_query,
+									  values, NULL);
 	bool		found = SPI_processed > 0;
 	bool		isnull;
 
@@ -240,6 +249,7 @@ dwf_store_turn(text *workflow_id, DwfTurn *turn)
 		turn->attempts = DatumGetInt32(dwf_statement_column(0, 1, &isnull));
 		turn->queue = dwf_statement_copy_text(r, 0, 2);
 		turn->input = dwf_statement_copy_column(r, 0, 3);
+		turn->traceparent = is_new ? dwf_statement_copy_text(r, 0, 4) : NULL;
 	}
 	dwf_statement_done(r);
 	return found;

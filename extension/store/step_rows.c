@@ -63,6 +63,13 @@ static DwfStatement read_record_query = {
 	2, {TEXTOID, INT4OID}, NULL
 };
 
+/* id, number; not in objects before 0.4.0 */
+static DwfStatement taken_query = {
+	"SELECT s.taken FROM durable_wf.step s"
+	" WHERE s.workflow_id" EQ "$1 AND s.step_no" EQ "$2",
+	2, {TEXTOID, INT4OID}, NULL
+};
+
 /* Read the highest number in a journal, 0 if it is empty */
 int
 dwf_store_last_step(text *workflow_id)
@@ -147,4 +154,22 @@ dwf_store_read_record(text *workflow_id, int step_no, DwfRecord *record)
 	}
 	dwf_statement_done(r);
 	return found;
+}
+
+/* What a step has taken, as journal_taken.c has it; null if nothing */
+DwfValue
+dwf_store_taken(text *workflow_id, int step_no)
+{
+	Datum		values[] = {PointerGetDatum(workflow_id),
+	Int32GetDatum(step_no)};
+	DwfValue	taken = {.isnull = true};
+	DwfRun		r;
+
+	if (!dwf_store_knows_families())
+		return taken;
+	r = dwf_statement_run(&taken_query, values, NULL);
+	if (SPI_processed > 0)
+		taken = dwf_statement_copy_column(r, 0, 1);
+	dwf_statement_done(r);
+	return taken;
 }

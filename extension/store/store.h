@@ -24,6 +24,7 @@
 #define DWF_MESSAGE_WORKFLOW_ID		2
 #define DWF_MESSAGE_DOOR			3
 #define DWF_MESSAGE_KEY				4
+#define DWF_MESSAGE_TRACEPARENT		8
 #define DWF_EVENT_WORKFLOW_ID		1	/* of stream, stream_item, too */
 #define DWF_EVENT_KEY				2
 #define DWF_STREAM_WORKFLOW_ID		1
@@ -36,6 +37,7 @@
 #define DWF_WORKFLOW_FINISHED_AT	12
 #define DWF_WORKFLOW_DUE_AT			13
 #define DWF_WORKFLOW_OWNER			2
+#define DWF_WORKFLOW_TRACEPARENT	18
 #define DWF_HOOK_TOKEN				1
 #define DWF_HOOK_WORKFLOW_ID		2
 #define DWF_REQUEST_WORKFLOW_ID		1
@@ -138,6 +140,7 @@ typedef struct DwfTurn
 	int			attempts;		/* this one included */
 	text	   *queue;			/* or NULL */
 	DwfValue	input;
+	text	   *traceparent;	/* or NULL */
 } DwfTurn;
 
 /* What an executor gets of the body that it has claimed */
@@ -147,6 +150,7 @@ typedef struct DwfClaimed
 	DwfValue	input;
 	int			attempts;		/* this one is among them */
 	int			last_step;		/* the highest number in the journal, or 0 */
+	text	   *traceparent;	/* or NULL */
 } DwfClaimed;
 
 /* A workflow's status and what came out of it */
@@ -163,6 +167,7 @@ typedef struct DwfItem
 	int64		message_id;
 	Datum		payload;
 	TimestampTz sent_at;
+	text	   *traceparent;	/* or NULL */
 } DwfItem;
 
 /* Items that a step has taken: an array of texts for each of their parts */
@@ -174,6 +179,7 @@ typedef struct DwfTaken
 	Datum	   *message_ids;
 	Datum	   *sent_at;		/* in microseconds since 2000 */
 	Datum	   *payloads;
+	Datum	   *traceparents;	/* empty: none */
 } DwfTaken;
 
 /* Items of mailboxes, by their places: as many as "count" in each array */
@@ -225,6 +231,7 @@ extern bool dwf_store_life(text *workflow_id, DwfLife *life);
 extern bool dwf_store_outcome(text *workflow_id, DwfOutcome *outcome);
 extern bool dwf_store_finish(text *workflow_id, Oid role, const char *status,
 							 DwfValue output, DwfValue error);
+extern text *dwf_store_traceparent(text *workflow_id);
 extern TransactionId dwf_store_prepared_xid(const char *gid);
 extern bool dwf_store_set_event(text *workflow_id, text *key, Datum value,
 								Oid role);
@@ -278,6 +285,7 @@ extern bool dwf_store_record(text *workflow_id, const DwfRecord *record,
 							 bool even_if_ended);
 extern bool dwf_store_read_record(text *workflow_id, int step_no,
 								  DwfRecord *record);
+extern DwfValue dwf_store_taken(text *workflow_id, int step_no);
 
 /* body_rows.c: bodies of SQL workflows, and the waits that suspend them */
 extern List *dwf_store_roles_with_work(TimestampTz *next);
@@ -369,7 +377,8 @@ extern DwfHook *dwf_store_find_webhooks(text **tokens, int ntokens, bool lock,
 extern void dwf_store_deliver_payloads(int count,
 									   const int64 *message_ids,
 									   Datum *workflow_ids, Datum *tokens,
-									   Datum *payloads);
+									   Datum *payloads,
+									   text *const *traceparents);
 extern PGDLLEXPORT void dwf_store_leave_all_requests(void);
 extern PGDLLEXPORT void dwf_store_leave_requests(const int64 *request_ids,
 												 int count);

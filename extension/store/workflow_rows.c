@@ -88,6 +88,13 @@ static DwfStatement finish_query = {
 	5, {TEXTOID, OIDOID, TEXTOID, JSONBOID, TEXTOID}, NULL
 };
 
+/* id; not in objects before 0.4.0 */
+static DwfStatement traceparent_query = {
+	"SELECT w.traceparent FROM durable_wf.workflow w"
+	" WHERE w.workflow_id" EQ "$1",
+	1, {TEXTOID}, NULL
+};
+
 /* name of the prepared transaction */
 static DwfStatement prepared_xid_query = {
 	"SELECT p.transaction FROM pg_catalog.pg_prepared_xacts p"
@@ -232,6 +239,17 @@ dwf_store_finish(text *workflow_id, Oid role, const char *status,
 	error.isnull ? 'n' : ' '};
 
 	return dwf_statement_count(&finish_query, values, nulls) > 0;
+}
+
+/* The trace context that a workflow was started with, or NULL */
+text *
+dwf_store_traceparent(text *workflow_id)
+{
+	Datum		values[] = {PointerGetDatum(workflow_id)};
+
+	if (!dwf_store_knows_families())
+		return NULL;
+	return dwf_statement_text(&traceparent_query, values);
 }
 
 /* Find the xid of a prepared transaction by its name, or an invalid xid */

@@ -991,3 +991,46 @@ A workflow''s id is the name, an @ and its tick in UTC, as nightly@2026-11-20T03
 Takes effect at commit; pg_cron notices within a minute. Does not block.
 Warns if pg_cron could not run it: the current user may not log in, or pg_cron, without cron.use_background_workers, would be asked for a password.
 Errors: 22023 bad argument or schedule; 42883, 0A000 the body is none; 42501 no right to use pg_cron; 55000 pg_cron is missing, or lives in another database: the hint holds the statement to run there.';
+
+-- traces
+ALTER TABLE durable_wf.message ADD COLUMN traceparent text;
+COMMENT ON COLUMN durable_wf.message.traceparent IS 'the trace context of the sender; null: none';
+ALTER TABLE durable_wf.workflow ADD COLUMN traceparent text;
+COMMENT ON COLUMN durable_wf.workflow.traceparent IS 'the trace context that it was started with; null: none';
+ALTER TABLE durable_wf.dead_letter ADD COLUMN traceparent text;
+COMMENT ON COLUMN durable_wf.dead_letter.traceparent IS 'the trace context of the sender; null: none';
+CREATE OR REPLACE VIEW @extschema@.wf_workflows WITH (security_invoker = true) AS
+SELECT w.workflow_id,
+       r.rolname AS owner,
+       w.status, w.body, w.input, w.output,
+       CASE WHEN w.body IS NOT NULL AND w.status IN ('PENDING', 'RUNNING')
+                 AND w.due_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp()
+            THEN durable_wf.waits_for(w.workflow_id) COLLATE pg_catalog."default"
+            ELSE w.error END AS error,
+       w.attempts,
+       w.created_at, w.updated_at, w.finished_at, w.error_state, w.error_context,
+       w.queue, a.attributes, w.parent_id, w.due_at, w.timeout_at, w.traceparent
+  FROM durable_wf.workflow w
+  LEFT JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) w.owner::pg_catalog.oid
+  LEFT JOIN durable_wf.attributes a ON a.workflow_id OPERATOR(pg_catalog.=) w.workflow_id;
+COMMENT ON COLUMN @extschema@.wf_workflows.traceparent IS
+'the trace context (W3C traceparent) that it was started with; NULL: none';
+CREATE OR REPLACE VIEW @extschema@.wf_dead_letters WITH (security_invoker = true) AS
+SELECT l.message_id,
+       l.workflow_id,
+       CASE l.door WHEN 'n' THEN 'notify' WHEN 'h' THEN 'hook' ELSE 'message' END AS door,
+       CASE WHEN l.door OPERATOR(pg_catalog.<>) 'd' THEN l.key END AS key,
+       l.payload,
+       l.deliveries,
+       l.created_at AS sent_at,
+       l.died_at,
+       l.traceparent
+  FROM durable_wf.dead_letter l;
+COMMENT ON COLUMN @extschema@.wf_dead_letters.traceparent IS
+'the trace context of the sender; NULL: none';
+CREATE FUNCTION @extschema@.wf_received_traceparent(message_id bigint DEFAULT NULL) RETURNS text
+    AS 'MODULE_PATHNAME', 'wf_received_traceparent' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_received_traceparent(bigint) IS
+'The trace context (W3C traceparent) that the sender had of what this session has received last, by a message, a notification or a hook; null if none. A step''s command in between forgets it. A replay gives the same.
+message_id: of a message of wf_recv_many(); null means the last that was received.
+Errors: 42501 on behalf of another role.';

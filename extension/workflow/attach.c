@@ -29,6 +29,7 @@
 #include "session/identity.h"
 #include "session/journal.h"
 #include "session/light_commit.h"
+#include "session/trace.h"
 #include "session/wakeup.h"
 #include "shared/claim.h"
 #include "shared/claims.h"
@@ -115,6 +116,7 @@ dwf_attach_try(text *workflow_id, Oid role, bool *ended)
 	if (dwf_store_attach(workflow_id, role))
 	{
 		dwf_journal_begin(workflow_id, dwf_store_last_step(workflow_id));
+		dwf_trace_begin(false, NULL);
 		dwf_client_note_taken();
 	}
 	else
@@ -143,6 +145,7 @@ dwf_attach_pass(text *workflow_id, Oid role, bool *held)
 	if (dwf_store_attach_free(workflow_id, role))
 	{
 		dwf_journal_begin(workflow_id, dwf_store_last_step(workflow_id));
+		dwf_trace_begin(false, NULL);
 		return true;
 	}
 	dwf_claim_pass_by();
@@ -173,6 +176,7 @@ dwf_attach_body(text *workflow_id, Oid role, DwfClaimed *claimed,
 		if (claimed->attempts == 1 && !has_crashed)
 			dwf_light_commit_note_claim();
 		dwf_journal_begin(workflow_id, claimed->last_step);
+		dwf_trace_begin(true, claimed->traceparent);
 		return true;
 	}
 	dwf_claim_pass_by();

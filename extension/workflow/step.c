@@ -39,6 +39,7 @@
 #include "session/leftover.h"
 #include "session/result.h"
 #include "session/step_scope.h"
+#include "session/trace.h"
 #include "session/wait.h"
 #include "shared/claim.h"
 #include "shared/waiter.h"
@@ -183,6 +184,7 @@ try_command(Step *step)
 	PG_TRY();
 	{
 		(void) dwf_journal_set_in_command(true);
+		dwf_trace_forget();
 		if (dwf_claim_is_body())
 			begin_command();
 		dwf_step_scope_begin();
@@ -191,12 +193,14 @@ try_command(Step *step)
 			end_command();
 		dwf_step_scope_end(step->name);
 		(void) dwf_journal_set_in_command(false);
+		dwf_trace_forget();
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
 	{
 		/* undo it, the subtransaction first and then what that leaves */
 		(void) dwf_journal_set_in_command(false);
+		dwf_trace_forget();
 		if (dwf_claim_is_body())
 		{
 			step->ran_out = dwf_body_timeout_has_run_out();

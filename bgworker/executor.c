@@ -65,6 +65,7 @@
 #include "store/store.h"
 #include "workflow/attach.h"
 #include "workflow/body.h"
+#include "workflow/life.h"
 
 /* The role whose bodies are run here, and where its work comes to */
 static Oid	role;
@@ -326,13 +327,10 @@ run_body(void)
 static void
 succeed(void)
 {
-	DwfValue	none = {.isnull = true};
-
 	if (dwf_claim_state() != DWF_EXECUTES)
 		return;
 	dwf_process_begin();
-	if (dwf_store_lock_free(claimed))
-		(void) dwf_store_finish(claimed, role, DWF_STATUS_SUCCESS, none, none);
+	dwf_life_end_free(claimed, role, DWF_STATUS_SUCCESS);
 	dwf_process_commit();
 }
 

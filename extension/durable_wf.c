@@ -14,6 +14,7 @@
 #include "base/process.h"
 #include "base/settings.h"
 #include "hook/closed_world.h"
+#include "hook/hook.h"
 #include "log.h"
 #include "query.h"
 #include "session/arrival.h"
@@ -54,7 +55,7 @@ _PG_init(void)
 	dwf_settings_define();
 	dwf_shmem_init();
 	dwf_xact_init();
-	dwf_direct_init(dwf_note_arrival);
+	dwf_direct_init(dwf_note_arrival, dwf_release_hooks);
 	dwf_search_init();
 	dwf_utility_init();
 	dwf_query_init();

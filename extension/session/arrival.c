@@ -395,6 +395,35 @@ dwf_arrival_note_stream(const DwfAddress *address, uint64 hash)
 }
 
 /*
+ * Note, as the trigger does, that a workflow was inserted that is due at once
+ */
+void
+dwf_arrival_note_start(const DwfStart *start, Oid owner)
+{
+	DwfAddress	life = {DWF_DOOR_LIFE, start->workflow_id, NULL};
+	DwfAddress	work = {DWF_DOOR_WORK, NULL, start->queue};
+
+	dwf_wakeup_note_arrival(&life, dwf_address_hash(&life), 1, 0);
+	if (start->body)
+		work.key = cstring_to_text(psprintf("%u", owner));
+	else if (start->queue)
+		work.door = DWF_DOOR_QUEUE;
+	else
+		return;
+	dwf_wakeup_note_arrival(&work, dwf_address_hash(&work), 1, 0);
+}
+
+/* Note, as the trigger does, that a workflow has ended */
+void
+dwf_arrival_note_end(text *workflow_id)
+{
+	DwfAddress	address = {DWF_DOOR_LIFE, workflow_id, NULL};
+
+	dwf_wakeup_note_arrival(&address, dwf_address_hash(&address), 1,
+							DWF_INTERRUPTS);
+}
+
+/*
  * Note, as the trigger does, that an event is about to be written.  It is not
  * known yet by whom: the writer counts it when it has been written.
  */

@@ -13,6 +13,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 
+#include "store/direct.h"
 #include "store/store_sql.h"
 
 /*
@@ -74,11 +75,20 @@ dwf_store_claim(text *workflow_id, Oid role, bool has_crashed,
 	Datum		values[] = {PointerGetDatum(workflow_id),
 	ObjectIdGetDatum(role), BoolGetDatum(has_crashed)};
 	bool		is_new = dwf_store_knows_families();
-	DwfRun		r = dwf_statement_run(is_new ? &claim_query : &claim_old_query,
-									  values, NULL);
-	bool		found = SPI_processed > 0;
+	DwfDirectResult result;
+	DwfRun		r;
+	bool		found;
 	bool		isnull;
 
+	result = dwf_direct_claim(workflow_id, role, has_crashed, claimed);
+	if (result == DWF_DIRECT_DONE)
+		claimed->last_step = dwf_store_last_step(workflow_id);
+	if (result != DWF_DIRECT_ASIDE)
+		return result == DWF_DIRECT_DONE;
+
+	r = dwf_statement_run(is_new ? &claim_query : &claim_old_query, values,
+						  NULL);
+	found = SPI_processed > 0;
 	if (found)
 	{
 		claimed->body = dwf_statement_copy_text(r, 0, 1);

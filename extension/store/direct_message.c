@@ -54,7 +54,7 @@ static DwfDirectTable messages = {
 	.types = {INT8OID, TEXTOID, CHAROID, TEXTOID, JSONBOID, INT8OID,
 	TIMESTAMPTZOID, TEXTOID},
 	.nullable = MESSAGE_WAIT_ID,
-	.also_nullable = DWF_MESSAGE_TRACEPARENT,
+	.nullables = 1U << DWF_MESSAGE_TRACEPARENT,
 	.has_tag_index = true,
 	.moment = MESSAGE_CREATED_AT,
 	.nkeys = 4,

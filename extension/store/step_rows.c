@@ -14,6 +14,7 @@
 #include "utils/lsyscache.h"
 
 #include "store/catalog.h"
+#include "store/direct.h"
 #include "store/store_sql.h"
 
 /* id */
@@ -75,10 +76,14 @@ int
 dwf_store_last_step(text *workflow_id)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id)};
-	DwfRun		r = dwf_statement_run(&last_step_query, values, NULL);
-	int			step_no = 0;
+	int			step_no = dwf_direct_last_step(workflow_id);
+	DwfRun		r;
 	bool		isnull;
 
+	if (step_no >= 0)
+		return step_no;
+	step_no = 0;
+	r = dwf_statement_run(&last_step_query, values, NULL);
 	if (SPI_processed > 0)
 		step_no = DatumGetInt32(dwf_statement_column(0, 1, &isnull));
 	dwf_statement_done(r);
@@ -110,8 +115,12 @@ dwf_store_record(text *workflow_id, const DwfRecord *record,
 	record->completed_at ? ' ' : 'n', ' ', ' '};
 	bool		has_taken = !record->taken.isnull && !record->is_undone &&
 	get_attnum(dwf_catalog_relation("step"), "taken") != InvalidAttrNumber;
+	DwfDirectResult result;
 
 	(void) GetTopTransactionId();
+	result = dwf_direct_record(workflow_id, record, even_if_ended);
+	if (result != DWF_DIRECT_ASIDE)
+		return result == DWF_DIRECT_DONE;
 	return dwf_statement_count(has_taken ? &record_taken_query : &record_query,
 							   values, nulls) > 0;
 }

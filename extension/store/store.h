@@ -45,6 +45,7 @@
 #define DWF_REQUEST_IS_HELD			4
 
 /* Statuses of a workflow that C names; all of them are in workflow.sql */
+#define DWF_STATUS_PENDING		"PENDING"
 #define DWF_STATUS_SUCCESS		"SUCCESS"
 #define DWF_STATUS_ERROR		"ERROR"
 #define DWF_STATUS_CANCELLED	"CANCELLED"
@@ -92,6 +93,7 @@ typedef struct DwfWaitCursor
 typedef struct DwfStart
 {
 	text	   *workflow_id;
+	bool		has_new_id;		/* made up for this start */
 	DwfValue	input;
 	text	   *body;			/* qualified, or NULL */
 	text	   *queue;			/* or NULL */
@@ -100,6 +102,7 @@ typedef struct DwfStart
 	DwfValue	timeout;		/* interval */
 	DwfValue	attributes;		/* jsonb */
 	text	   *parent;			/* or NULL */
+	text	   *traceparent;	/* or NULL; the trigger has it for a statement */
 } DwfStart;
 
 /* A workflow that another one has started */

@@ -38,6 +38,7 @@
 #include "workflow/attributes.h"
 #include "workflow/body.h"
 #include "workflow/family.h"
+#include "workflow/life.h"
 
 PG_FUNCTION_INFO_V1(wf_current);
 PG_FUNCTION_INFO_V1(wf_complete);
@@ -135,11 +136,12 @@ do_wf_start(PG_FUNCTION_ARGS)
 
 	dwf_store_require_writable("wf_start");
 	runs_here = dwf_home_prepare_start();
-	if (start.workflow_id == NULL)
+	start.has_new_id = start.workflow_id == NULL;
+	if (start.has_new_id)
 		start.workflow_id = generate_id();
 
 	/* a workflow that the insert has met may be deleted before the look */
-	while (!dwf_store_start(&start, GetUserId()))
+	while (!dwf_life_start(&start, GetUserId()))
 	{
 		if (!dwf_store_life(start.workflow_id, &life))
 			continue;
@@ -215,7 +217,7 @@ finish(FunctionCallInfo fcinfo, const char *status, DwfValue output,
 	text	   *workflow_id = dwf_identity_argument(fcinfo,
 													PG_NARGS() > 1 ? 1 : -1);
 
-	while (!dwf_store_finish(workflow_id, GetUserId(), status, output, error))
+	while (!dwf_life_end(workflow_id, GetUserId(), status, output, error))
 		dwf_identity_check_live(workflow_id, GetUserId());
 	if (dwf_claim_executes_that(workflow_id))
 		dwf_claim_end_at_commit();
@@ -320,8 +322,8 @@ do_wf_cancel(PG_FUNCTION_ARGS)
 	error.value = PointerGetDatum(cancel_error(later_argument(fcinfo, 1)));
 
 	while (was_live &&
-		   !dwf_store_finish(workflow_id, GetUserId(), DWF_STATUS_CANCELLED,
-							 none, error))
+		   !dwf_life_end(workflow_id, GetUserId(), DWF_STATUS_CANCELLED,
+						 none, error))
 	{
 		dwf_identity_check_exists(workflow_id, &life, GetUserId());
 		was_live = !life.finished;

@@ -98,6 +98,7 @@ typedef struct DwfStart
 	DwfValue	timeout;		/* interval */
 	DwfValue	attributes;		/* jsonb */
 	text	   *parent;			/* or NULL */
+	bool		is_attached;	/* this session executes it */
 } DwfStart;
 
 /* A workflow that another one has started */

@@ -29,6 +29,7 @@ INSERT INTO regress_dwf_alice.calls VALUES
   ('f', 'wf_received_traceparent', 'SELECT wf_received_traceparent()'),
   -- of a workflow that is named, of a token, of the role: as anywhere
   ('f', 'wf_until', 'SELECT wf_until(''-infinity'')'), ('f', 'wf_current', 'SELECT wf_current()'), ('f', 'wf_start', 'SELECT wf_start(''re-new'')'),
+  ('f', 'wf_start_attached', 'SELECT wf_start_attached(queue => ''q'')'),
   ('f', 'wf_status', 'SELECT wf_status(''re-alice'')'), ('f', 'wf_cancel', 'SELECT wf_cancel(''re-new'')'),
   ('f', 'wf_retry', 'SELECT wf_retry(''re-new'')'), ('f', 'wf_redrive', 'SELECT wf_redrive(''re-alice'')'), ('f', 'wf_set_owner', 'SELECT wf_set_owner(''re-alice'', ''regress_dwf_alice'')'),
   ('f', 'wf_result', 'SELECT wf_result(''re-alice'', ''0'')'), ('p', 'wf_result', 'CALL wf_result(''re-alice'', ''0'', NULL, NULL, NULL)'),

@@ -35,6 +35,7 @@
 #include "session/wakeup.h"
 #include "shared/address.h"
 #include "shared/appends.h"
+#include "shared/claim.h"
 #include "shared/queue_head.h"
 #include "shared/waiter.h"
 #include "store/catalog.h"
@@ -155,6 +156,7 @@ static void
 note_work(HeapTuple row, TupleDesc desc)
 {
 	DwfAddress	work = {.door = DWF_DOOR_WORK};
+	text	   *workflow_id;
 	bool		is_live;
 	bool		is_due;
 	bool		isnull;
@@ -182,9 +184,14 @@ note_work(HeapTuple row, TupleDesc desc)
 	else
 		return;
 
-	/* wake one waiter, or all if each has to learn a later time */
+	/* what this session executes becomes work when it leaves that */
 	is_due = DatumGetTimestampTz(due_at) <=
 		GetCurrentTransactionStartTimestamp();
+	if (row_text(row, desc, DWF_WORKFLOW_WORKFLOW_ID, &workflow_id) &&
+		dwf_claim_has_news(workflow_id) && is_due)
+		return;
+
+	/* wake one waiter, or all if each has to learn a later time */
 	dwf_wakeup_note_arrival(&work, dwf_address_hash(&work),
 							is_due ? 1 : PG_UINT16_MAX, 0);
 }

@@ -73,6 +73,7 @@ dwf_wait_init(DwfWait *wait, FunctionCallInfo fcinfo, const char *function)
 	wait->current = dwf_identity_current();
 	wait->role = GetUserId();
 	wait->look_at = DWF_WAIT_FOREVER;
+	wait->taken_at = -1;
 }
 
 /* Begin a wait of a process of ours, in no call: it can commit */
@@ -84,6 +85,7 @@ dwf_wait_init_for_process(DwfWait *wait, const char *name, Oid role)
 	wait->is_call = wait->may_commit = true;
 	wait->role = role;
 	wait->look_at = DWF_WAIT_FOREVER;
+	wait->taken_at = -1;
 }
 
 /* ----- what to wait for ----- */
@@ -387,7 +389,7 @@ wait_registered(DwfWait *wait, text *watched, TimestampTz until,
 			found = dwf_wait_look(wait, watched);
 			MemoryContextSwitchTo(context);
 
-			dwf_waiter_settle_signal(found);
+			dwf_waiter_settle_signal(found, wait->taken_at);
 			if (found)
 				return true;
 			if (signalled)

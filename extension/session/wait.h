@@ -48,8 +48,13 @@ struct DwfWait
 									 * time?  When that changes, the latch of
 									 * this process is set. */
 
-	/* set by the look: look again then; DWF_WAIT_FOREVER before each look */
+	/*
+	 * Set by the look: look again then (DWF_WAIT_FOREVER before each look);
+	 * and the number of the key at which it has taken something, if it says
+	 * so (-1 before each wait).
+	 */
 	TimestampTz look_at;
+	int			taken_at;
 
 	/*
 	 * Set by dwf_wait: when the wait ends in vain.  It is the deadline, or

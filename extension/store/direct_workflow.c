@@ -273,7 +273,7 @@ exists(text *workflow_id)
 DwfDirectResult
 dwf_direct_open_start(DwfDirect *direct, const DwfStart *start)
 {
-	if (start->is_delayed || !start->timeout.isnull ||
+	if (start->is_delayed || start->is_attached || !start->timeout.isnull ||
 		!open_workflows(direct, RowExclusiveLock))
 		return DWF_DIRECT_ASIDE;
 	if (start->has_new_id || !exists(start->workflow_id))

@@ -103,6 +103,7 @@ typedef struct DwfStart
 	DwfValue	attributes;		/* jsonb */
 	text	   *parent;			/* or NULL */
 	text	   *traceparent;	/* or NULL; the trigger has it for a statement */
+	bool		is_attached;	/* this session executes it */
 } DwfStart;
 
 /* A workflow that another one has started */

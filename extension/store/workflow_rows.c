@@ -55,6 +55,13 @@ static DwfStatement start_child_query = {
 	TEXTOID}, NULL
 };
 
+/* id, owner, input, queue, timeout: one that this session executes at once */
+static DwfStatement start_attached_query = {
+	START_QUERY(", queue, timeout_at, status, attempts",
+				", $4, " FROM_NOW("+", "$5") ", 'RUNNING', 1"),
+	5, {TEXTOID, OIDOID, JSONBOID, TEXTOID, INTERVALOID}, NULL
+};
+
 /* id, input, queue, body; what is null is not compared */
 static DwfStatement same_start_query = {
 	"SELECT FROM durable_wf.workflow w"
@@ -155,6 +162,19 @@ dwf_store_require_writable(const char *function)
 
 /* ----- workflows ----- */
 
+/* Insert a workflow that this session executes; false if the id is taken */
+static bool
+start_attached(const DwfStart *start, Oid owner)
+{
+	Datum		values[] = {PointerGetDatum(start->workflow_id),
+		ObjectIdGetDatum(owner), start->input.value,
+	PointerGetDatum(start->queue), start->timeout.value};
+	char		nulls[] = {' ', ' ', start->input.isnull ? 'n' : ' ', ' ',
+	start->timeout.isnull ? 'n' : ' '};
+
+	return dwf_statement_count(&start_attached_query, values, nulls) > 0;
+}
+
 /*
  * Insert a workflow; false if the id is taken.  Blocks while another
  * transaction inserts a workflow of this id.
@@ -173,6 +193,8 @@ dwf_store_start(const DwfStart *start, Oid owner)
 	bool		is_plain = start->body == NULL && start->queue == NULL &&
 	!start->is_delayed && start->timeout.isnull;
 
+	if (start->is_attached)
+		return start_attached(start, owner);
 	if (start->parent)
 		return dwf_statement_count(&start_child_query, values, nulls) > 0;
 	return dwf_statement_count(is_plain ? &start_query : &start_timed_query,

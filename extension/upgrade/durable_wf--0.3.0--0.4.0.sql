@@ -800,7 +800,7 @@ Errors: 22023 bad argument; 55000 attached already, or the library is not preloa
 
 CREATE TYPE @extschema@.wf_attached AS (workflow_id text, queue text, input jsonb, attempt integer);
 COMMENT ON TYPE @extschema@.wf_attached IS
-'the workflow that wf_attach_any() has attached the session to; all null when none was due in time';
+'the workflow that wf_attach_any() or wf_start_attached() has attached the session to; all null when none was due in time';
 
 CREATE FUNCTION @extschema@.wf_attach_any(queues text[], timeout interval DEFAULT '0')
     RETURNS @extschema@.wf_attached
@@ -1034,3 +1034,18 @@ COMMENT ON FUNCTION @extschema@.wf_received_traceparent(bigint) IS
 'The trace context (W3C traceparent) that the sender had of what this session has received last, by a message, a notification or a hook; null if none. A step''s command in between forgets it. A replay gives the same.
 message_id: of a message of wf_recv_many(); null means the last that was received.
 Errors: 42501 on behalf of another role.';
+-- ----- clients: start what this session executes
+
+CREATE FUNCTION @extschema@.wf_start_attached(
+    workflow_id text DEFAULT NULL,
+    input jsonb DEFAULT NULL,
+    queue text DEFAULT NULL,
+    timeout interval DEFAULT NULL,
+    attributes jsonb DEFAULT NULL
+) RETURNS @extschema@.wf_attached
+    AS 'MODULE_PATHNAME', 'wf_start_attached' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_start_attached(text, jsonb, text, interval, jsonb) IS
+'wf_start() of a workflow of a queue, and wf_attach_any() of that very one, in one: this session executes it, as if it had taken it from the queue, and no other session is woken for it. For a process that starts what it executes itself, and has a session free for it. If the session ends without the workflow, that is due in its queue.
+A workflow that exists already is left as it is: its id is returned, the rest is null, and the session is not attached.
+queue: not null. The other arguments are those of wf_start(). Takes effect at commit, and is undone if the transaction rolls back.
+Errors: those of wf_start() and of wf_attach_any().';

@@ -111,7 +111,10 @@ attach_free_work(DwfWait *wait, NextWait *next, text **held)
 		if (dwf_attach_pass(first->workflow_id, wait->role, &is_held))
 		{
 			if (may_go_on(first->workflow_id, next))
+			{
+				wait->taken_at = first - searches;
 				return first->workflow_id;
+			}
 		}
 		else if (is_held)
 			dwf_store_search_held(first);

@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * workflow.c
- *	  Identity and life: wf_start, wf_status, wf_current, wf_complete,
- *	  wf_fail, wf_cancel, wf_result.
+ *	  Identity and life: wf_start, wf_start_attached, wf_status, wf_current,
+ *	  wf_complete, wf_fail, wf_cancel, wf_result.
  *
  *	(none)  --wf_start-->  PENDING  --wf_complete-->  SUCCESS
  *	                                --wf_fail----->   ERROR
@@ -25,8 +25,10 @@
 
 #include "base/args.h"
 #include "base/owner.h"
+#include "base/restricted.h"
 #include "session/identity.h"
 #include "session/journal.h"
+#include "session/trace.h"
 #include "session/wait.h"
 #include "shared/claim.h"
 #include "shared/preloaded.h"
@@ -35,11 +37,13 @@
 #include "shared/workers.h"
 #include "store/home.h"
 #include "store/store.h"
+#include "workflow/attach.h"
 #include "workflow/attributes.h"
 #include "workflow/body.h"
 #include "workflow/family.h"
 #include "workflow/life.h"
 
+PG_FUNCTION_INFO_V1(wf_start_attached);
 PG_FUNCTION_INFO_V1(wf_current);
 PG_FUNCTION_INFO_V1(wf_complete);
 PG_FUNCTION_INFO_V1(wf_fail);
@@ -69,7 +73,7 @@ later_argument(FunctionCallInfo fcinfo, int n)
 static DwfStart
 start_arguments(FunctionCallInfo fcinfo)
 {
-	DwfStart	start;
+	DwfStart	start = {0};
 
 	/* what to start, and for which processes */
 	start.workflow_id = dwf_args_optional_name(fcinfo, 0, "workflow_id",
@@ -123,6 +127,34 @@ check_same_start(const DwfStart *start)
 }
 
 /*
+ * Insert a workflow, and what belongs to its start.  Returns false if it
+ * exists already, and is what this would start; raises 42501 or 42710 if it is
+ * not.
+ */
+static bool
+start_once(DwfStart *start)
+{
+	DwfLife		life;
+
+	/* a workflow that the insert has met may be deleted before the look */
+	while (!dwf_life_start(start, GetUserId()))
+	{
+		if (!dwf_store_life(start->workflow_id, &life))
+			continue;
+		dwf_identity_check_owner(start->workflow_id, &life, GetUserId());
+		check_same_start(start);
+		return false;
+	}
+	if (!start->attributes.isnull)
+		dwf_attributes_start(start->workflow_id, start->attributes.value);
+	if (start->parent)
+		dwf_family_note_start(start->parent);
+	if (!start->timeout.isnull)
+		dwf_presence_changed(MyDatabaseId);
+	return true;
+}
+
+/*
  * wf_start(workflow_id, body, input, queue, start_after, timeout, attributes)
  * → text
  */
@@ -131,7 +163,6 @@ static Datum
 do_wf_start(PG_FUNCTION_ARGS)
 {
 	DwfStart	start = start_arguments(fcinfo);
-	DwfLife		life;
 	bool		runs_here;
 
 	dwf_store_require_writable("wf_start");
@@ -139,22 +170,8 @@ do_wf_start(PG_FUNCTION_ARGS)
 	start.has_new_id = start.workflow_id == NULL;
 	if (start.has_new_id)
 		start.workflow_id = generate_id();
-
-	/* a workflow that the insert has met may be deleted before the look */
-	while (!dwf_life_start(&start, GetUserId()))
-	{
-		if (!dwf_store_life(start.workflow_id, &life))
-			continue;
-		dwf_identity_check_owner(start.workflow_id, &life, GetUserId());
-		check_same_start(&start);
+	if (!start_once(&start))
 		PG_RETURN_TEXT_P(start.workflow_id);
-	}
-	if (!start.attributes.isnull)
-		dwf_attributes_start(start.workflow_id, start.attributes.value);
-	if (start.parent)
-		dwf_family_note_start(start.parent);
-	if (!start.timeout.isnull)
-		dwf_presence_changed(MyDatabaseId);
 	if (start.body && !dwf_preloaded())
 		ereport(WARNING,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -169,6 +186,71 @@ do_wf_start(PG_FUNCTION_ARGS)
 				 errdetail("Workflows of this database come from another one, and may run there."),
 				 errhint("When they no longer do, have the owner of the database call wf_adopt().")));
 	PG_RETURN_TEXT_P(start.workflow_id);
+}
+
+/* The arguments of wf_start_attached */
+static DwfStart
+start_attached_arguments(FunctionCallInfo fcinfo)
+{
+	DwfStart	start = {.is_attached = true};
+
+	start.workflow_id = dwf_args_optional_name(fcinfo, 0, "workflow_id",
+											   DWF_WORKFLOW_ID_MAX);
+	start.input = argument_value(fcinfo, 1);
+	start.queue = dwf_args_name(fcinfo, 2, "queue", DWF_KEY_MAX);
+	if (!PG_ARGISNULL(3))
+		(void) dwf_args_is_positive(PG_GETARG_INTERVAL_P(3), "timeout");
+	start.timeout = argument_value(fcinfo, 3);
+	start.attributes = argument_value(fcinfo, 4);
+	if (!start.attributes.isnull)
+		dwf_attributes_check(start.attributes.value);
+	return start;
+}
+
+/*
+ * wf_start_attached(workflow_id, input, queue, timeout, attributes) →
+ * (workflow_id, queue, input, attempt)
+ *
+ * The claim comes before the row: then its start is no news for the sessions
+ * that wait for work (dwf_claim_has_news), and is lost only with the row.  Of
+ * a workflow that exists the first column is returned; this session does not
+ * attach to it.  That is so, too, if another session has claimed the id, which
+ * then is that of a workflow that was removed.
+ */
+Datum
+wf_start_attached(PG_FUNCTION_ARGS)
+{
+	DwfStart	start = start_attached_arguments(fcinfo);
+	Datum		values[4] = {0};
+	bool		nulls[4] = {false, true, true, true};
+	int			holder_pid;
+
+	dwf_restricted_refuse("wf_start_attached");
+	dwf_attach_check("wf_start_attached");
+	(void) dwf_home_prepare_start();
+	if (start.workflow_id == NULL)
+		start.workflow_id = generate_id();
+	values[0] = PointerGetDatum(start.workflow_id);
+
+	start.is_attached = dwf_claim_take(start.workflow_id, start.queue,
+									   &holder_pid);
+	if (!start_once(&start))
+	{
+		if (start.is_attached)
+			dwf_claim_release();	/* others may have skipped it */
+	}
+	else if (start.is_attached)
+	{
+		dwf_claim_set_from_queue();
+		dwf_journal_begin(start.workflow_id, 0);
+		dwf_trace_begin(false, NULL);
+		values[1] = PointerGetDatum(start.queue);
+		values[2] = start.input.value;
+		values[3] = Int32GetDatum(1);
+		nulls[1] = nulls[3] = false;
+		nulls[2] = start.input.isnull;
+	}
+	return dwf_args_return_row(fcinfo, values, nulls);
 }
 
 /* wf_status(workflow_id) → text */
@@ -220,7 +302,7 @@ finish(FunctionCallInfo fcinfo, const char *status, DwfValue output,
 	while (!dwf_life_end(workflow_id, GetUserId(), status, output, error))
 		dwf_identity_check_live(workflow_id, GetUserId());
 	if (dwf_claim_executes_that(workflow_id))
-		dwf_claim_end_at_commit();
+		dwf_claim_finish_at_commit();
 }
 
 /* What wf_complete does */

@@ -13,6 +13,7 @@
 
 #include "base/process.h"
 #include "base/settings.h"
+#include "cluster/route.h"
 #include "hook/closed_world.h"
 #include "log.h"
 #include "query.h"
@@ -57,6 +58,7 @@ _PG_init(void)
 	dwf_search_init();
 	dwf_utility_init();
 	dwf_query_init();
+	dwf_route_init();
 	dwf_log_init();
 	dwf_closed_world_init();
 	register_launcher();

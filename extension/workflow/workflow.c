@@ -122,11 +122,26 @@ check_same_start(const DwfStart *start)
 				 errhint("Pass null to take the workflow as it is.")));
 }
 
+/* What wf_start settles where it is called: the id, and the body's name */
+static void
+settle_start(FunctionCallInfo fcinfo)
+{
+	if (PG_ARGISNULL(0))
+	{
+		fcinfo->args[0].value = PointerGetDatum(generate_id());
+		fcinfo->args[0].isnull = false;
+	}
+	if (!PG_ARGISNULL(1))
+		fcinfo->args[1].value =
+			PointerGetDatum(dwf_body_resolve(PG_GETARG_TEXT_PP(1),
+											 GetUserId()));
+}
+
 /*
  * wf_start(workflow_id, body, input, queue, start_after, timeout, attributes)
  * → text
  */
-DWF_JOURNALLED(wf_start, 0);
+DWF_JOURNALLED_ALSO(wf_start, 0, DWF_AT_WORKFLOW(0), settle_start, NULL);
 static Datum
 do_wf_start(PG_FUNCTION_ARGS)
 {
@@ -171,7 +186,7 @@ do_wf_start(PG_FUNCTION_ARGS)
 }
 
 /* wf_status(workflow_id) → text */
-DWF_JOURNALLED(wf_status, 0);
+DWF_JOURNALLED(wf_status, 0, DWF_AT_WORKFLOW(0));
 static Datum
 do_wf_status(PG_FUNCTION_ARGS)
 {
@@ -238,10 +253,12 @@ Datum
 wf_complete(PG_FUNCTION_ARGS)
 {
 	static const DwfCall own = {
-		"wf_complete", -1, false, do_wf_complete, 0, true
+		"wf_complete", -1, InvalidOid, do_wf_complete, 0, true,
+		DWF_AT_CURRENT, NULL, NULL
 	};
 	static const DwfCall other = {
-		"wf_complete", 1, false, do_wf_complete, 0, false
+		"wf_complete", 1, InvalidOid, do_wf_complete, 0, false,
+		DWF_AT_WORKFLOW(1), NULL, NULL
 	};
 
 	return call_end(&own, &other, fcinfo);
@@ -264,10 +281,12 @@ Datum
 wf_fail(PG_FUNCTION_ARGS)
 {
 	static const DwfCall own = {
-		"wf_fail", -1, false, do_wf_fail, 0, true
+		"wf_fail", -1, InvalidOid, do_wf_fail, 0, true,
+		DWF_AT_CURRENT, NULL, NULL
 	};
 	static const DwfCall other = {
-		"wf_fail", 1, false, do_wf_fail, 0, false
+		"wf_fail", 1, InvalidOid, do_wf_fail, 0, false,
+		DWF_AT_WORKFLOW(1), NULL, NULL
 	};
 
 	return call_end(&own, &other, fcinfo);
@@ -304,7 +323,7 @@ with_children(FunctionCallInfo fcinfo)
  * wf_cancel(workflow_id, reason, children) → boolean, false when the
  * workflow has ended already
  */
-DWF_JOURNALLED(wf_cancel, 0);
+DWF_JOURNALLED(wf_cancel, 0, DWF_AT_WORKFLOW(0));
 static Datum
 do_wf_cancel(PG_FUNCTION_ARGS)
 {
@@ -347,7 +366,7 @@ check_new_owner(text *workflow_id, Oid owner)
 }
 
 /* wf_set_owner(workflow_id, owner) → void */
-DWF_JOURNALLED(wf_set_owner, 0);
+DWF_JOURNALLED(wf_set_owner, 0, DWF_AT_WORKFLOW(0));
 static Datum
 do_wf_set_owner(PG_FUNCTION_ARGS)
 {
@@ -396,7 +415,7 @@ look_for_end(DwfWait *wait)
 }
 
 /* wf_result(workflow_id, timeout) → (status, output, error); also a CALL */
-DWF_JOURNALLED(wf_result, 0);
+DWF_JOURNALLED(wf_result, 0, DWF_WAITS_AT(0, 1));
 static Datum
 do_wf_result(PG_FUNCTION_ARGS)
 {

@@ -28,7 +28,7 @@ GATEWAY_OBJS := $(patsubst %.c,%.o,$(call find,bgworker/gateway/*.c))
 
 # The install script is generated from these parts, in this order; upgrade
 # scripts are written by hand.
-INSTALL_PARTS = schema workflow attributes message event notify step body hook stream wait_any dead_letter home trigger listen upkeep schedule views columns
+INSTALL_PARTS = schema workflow attributes message event notify step body hook stream wait_any dead_letter home trigger listen upkeep schedule cluster views columns
 INSTALL_SQL := $(INSTALL_PARTS:%=extension/install/%.sql)
 DATA := $(call find,extension/upgrade/*.sql)
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql

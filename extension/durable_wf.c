@@ -13,6 +13,7 @@
 
 #include "base/process.h"
 #include "base/settings.h"
+#include "cluster/route.h"
 #include "hook/closed_world.h"
 #include "hook/hook.h"
 #include "log.h"
@@ -60,6 +61,7 @@ _PG_init(void)
 	dwf_utility_init();
 	dwf_query_init();
 	dwf_trace_init();
+	dwf_route_init();
 	dwf_log_init();
 	dwf_closed_world_init();
 	register_launcher();

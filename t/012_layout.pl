@@ -19,11 +19,12 @@ my %may_include = (
 	'shared' => ['base'],
 	'store' => [ 'base', 'shared' ],
 	'session' => [ 'base', 'shared', 'store' ],
-	'mailbox' => [@four],
-	'workflow' => [@four],
-	'upkeep' => [@four],
-	'hook' => [ @four, 'mailbox' ],
-	'extension' => [ @four, qw(mailbox workflow upkeep hook) ],
+	'cluster' => [@four],
+	'mailbox' => [ @four, 'cluster' ],
+	'workflow' => [ @four, 'cluster' ],
+	'upkeep' => [ @four, 'cluster' ],
+	'hook' => [ @four, 'cluster', 'mailbox' ],
+	'extension' => [ @four, qw(cluster mailbox workflow upkeep hook) ],
 	'bgworker' => [ @four, 'workflow' ],
 	'bgworker/gateway' => [qw(base shared store hook)],);
 

@@ -71,6 +71,8 @@ static const CallForm forms[] = {
 	"[retry_after interval]", NULL},
 	{"wf_dispose_hook",
 	"token text", NULL},
+	{"wf_distribute",
+	"[shard_count integer]", NULL},
 	{"wf_event_waiters",
 	"event_id text", NULL},
 	{"wf_fail",
@@ -90,6 +92,8 @@ static const CallForm forms[] = {
 	"workflow_id text", NULL},
 	{"wf_listen",
 	"[workflow_id text]", NULL},
+	{"wf_node",
+	"workflow_id text", NULL},
 	{"wf_notify",
 	"event_id text [, event_data jsonb, workflow_id text]", NULL},
 	{"wf_now",
@@ -155,6 +159,9 @@ static const CallForm forms[] = {
 	{"wf_start",
 		"[workflow_id text, body text, input jsonb, queue text, start_after"
 	" interval, timeout interval, attributes jsonb]", NULL},
+	{"wf_start_attached",
+		"[workflow_id text, input jsonb, queue text, timeout interval,"
+	" attributes jsonb]", NULL},
 	{"wf_status",
 	"workflow_id text", NULL},
 	{"wf_step",

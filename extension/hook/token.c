@@ -50,6 +50,7 @@
 #include "base/arrays.h"
 #include "base/owner.h"
 #include "base/texts.h"
+#include "cluster/token_home.h"
 #include "hook/validator.h"
 #include "mailbox/mailbox.h"
 #include "session/identity.h"
@@ -59,9 +60,12 @@
 #define TOKEN_BYTES		24		/* 192 random bits */
 #define TOKEN_LENGTH	32		/* ... in base64 */
 
-/* A new random token, of characters that a URL may have */
+/*
+ * A new random token of a workflow's, of characters that a URL may have; on a
+ * cluster it tells to which node it leads
+ */
 text *
-dwf_token_generate(void)
+dwf_token_generate(text *workflow_id)
 {
 	char		bytes[TOKEN_BYTES];
 	char		token[TOKEN_LENGTH];
@@ -80,7 +84,8 @@ dwf_token_generate(void)
 		else if (token[i] == '/')
 			token[i] = '_';
 	}
-	return cstring_to_text_with_len(token, TOKEN_LENGTH);
+	return dwf_token_home_mark(workflow_id,
+							   cstring_to_text_with_len(token, TOKEN_LENGTH));
 }
 
 /* ----- claiming ----- */

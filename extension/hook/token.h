@@ -44,7 +44,7 @@ typedef struct DwfResume
 	bool		is_repeated;	/* the key was used: nothing is delivered */
 } DwfResume;
 
-extern text *dwf_token_generate(void);
+extern text *dwf_token_generate(text *workflow_id);
 extern void dwf_token_claim(DwfHook *hook);
 extern void dwf_token_open(DwfResume *resume);
 extern void dwf_token_open_many(DwfResume *resumes, int count, bool may_wait);

@@ -211,6 +211,10 @@ CREATE FUNCTION @extschema@.wf_list_steps(workflow_id text)
 $$
 #variable_conflict use_column
 BEGIN
+    IF NOT (@extschema@.wf_node(wf_list_steps.workflow_id)).is_here THEN
+        RETURN QUERY SELECT * FROM durable_wf.list_steps_there(wf_list_steps.workflow_id);
+        RETURN;
+    END IF;
     PERFORM durable_wf.check_visible(wf_list_steps.workflow_id);
     RETURN QUERY
     SELECT s.step_no,

@@ -410,7 +410,7 @@ look_for_any(DwfWait *wait)
 /*
  * wf_wait_any(sources, timeout, workflow_id) → (source, value); also a CALL
  */
-DWF_JOURNALLED_NAMED(wf_wait_any, 0, JSONBOID);
+DWF_JOURNALLED_NAMED(wf_wait_any, 0, JSONBOID, DWF_WAITS_AT(2, 1));
 static Datum
 do_wf_wait_any(PG_FUNCTION_ARGS)
 {

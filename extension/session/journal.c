@@ -50,6 +50,7 @@
 #include "session/trace.h"
 #include "shared/claim.h"
 #include "shared/progress.h"
+#include "store/anchor.h"
 #include "store/probe.h"
 #include "store/statement.h"
 #include "store/store.h"
@@ -71,7 +72,18 @@ static bool in_command = false;
 /* The body has crashed before, and has not got further since */
 static bool has_crashed = false;
 
+DwfRouter	dwf_journal_router = NULL;
+
 /* ----- calls ----- */
+
+/* Do what a call does: here, unless a cluster's router knows better */
+static inline Datum
+make_call(const DwfCall *call, FunctionCallInfo fcinfo)
+{
+	if (dwf_anchor_may_exist() && dwf_journal_router)
+		return dwf_journal_router(call, fcinfo);
+	return call->body(fcinfo);
+}
 
 /* A record of the present call, without an outcome */
 static DwfRecord
@@ -181,7 +193,7 @@ execute(FunctionCallInfo fcinfo, int step_no)
 	PG_TRY();
 	{
 		check_access();
-		result = current_call->body(fcinfo);
+		result = make_call(current_call, fcinfo);
 		record_result(fcinfo, result, step_no, writes);
 		if (dwf_claim_is_body())
 			commit_call(fcinfo, true);
@@ -317,7 +329,7 @@ Datum
 dwf_journal_call(const DwfCall *call, FunctionCallInfo fcinfo)
 {
 	if (dwf_claim_state() == DWF_EXECUTES_NOTHING || current_call != NULL)
-		return call->body(fcinfo);
+		return make_call(call, fcinfo);
 	return journal_call(call, fcinfo);
 }
 

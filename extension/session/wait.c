@@ -176,8 +176,8 @@ dwf_wait_commit(void)
  * A CALL that cannot commit gets a NOTICE that it keeps snapshot and locks;
  * with durable_wf.wait_in_transaction off that, too, is 25001.
  */
-static void
-check_can_wait(const DwfWait *wait)
+void
+dwf_wait_check(const DwfWait *wait)
 {
 	/* in recovery nothing arrives, in an old snapshot nothing is seen */
 	if (RecoveryInProgress())
@@ -428,7 +428,7 @@ dwf_wait_until(DwfWait *wait, TimestampTz until, DwfAtTimeout at_timeout)
 	text	   *watched = watched_workflow(wait);
 	bool		found = false;
 
-	check_can_wait(wait);
+	dwf_wait_check(wait);
 	dwf_counters_add(dwf_counters_subject(door), DWF_COUNT_WAITS, 1);
 	if (door == DWF_DOOR_QUEUE)
 		dwf_client_keep_alive();
@@ -450,6 +450,45 @@ dwf_wait_until(DwfWait *wait, TimestampTz until, DwfAtTimeout at_timeout)
 	return found;
 }
 
+/* Is the session in a body, outside of a step's command? */
+static bool
+is_in_body(void)
+{
+	return dwf_claim_is_body() && !dwf_journal_in_command();
+}
+
+/* The last wait of this session has ended in vain */
+bool		dwf_wait_has_expired = false;
+
+/*
+ * Begin a wait: settle when it ends, before the commit that records it.
+ * Raises WF009 in a body that has not CALLed it.
+ */
+void
+dwf_wait_enter(DwfWait *wait)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	if (is_in_body())
+		dwf_suspend_check_call(wait);
+	wait->ends_at = dwf_journal_settle_deadline(wait->deadline,
+												wait->may_commit);
+	if (!wait->may_commit)
+		return;
+	SPI_connect_ext(SPI_OPT_NONATOMIC);
+	MemoryContextSwitchTo(context);
+	dwf_wait_commit();
+}
+
+/* End a wait, which has begun in this memory context */
+void
+dwf_wait_leave(const DwfWait *wait, MemoryContext context)
+{
+	if (wait->may_commit)
+		SPI_finish();
+	MemoryContextSwitchTo(context);
+}
+
 /*
  * Wait until the look is successful; false if the deadline came first.  What
  * the look allocates in the present memory context survives the commits.
@@ -464,20 +503,10 @@ bool
 dwf_wait(DwfWait *wait)
 {
 	MemoryContext context = CurrentMemoryContext;
-	bool		in_body = dwf_claim_is_body() && !dwf_journal_in_command();
+	bool		in_body = is_in_body();
 	bool		found;
 
-	/* settle when the wait ends, before the commit that records it */
-	if (in_body)
-		dwf_suspend_check_call(wait);
-	wait->ends_at = dwf_journal_settle_deadline(wait->deadline,
-												wait->may_commit);
-	if (wait->may_commit)
-	{
-		SPI_connect_ext(SPI_OPT_NONATOMIC);
-		MemoryContextSwitchTo(context);
-		dwf_wait_commit();
-	}
+	dwf_wait_enter(wait);
 
 	/* most calls find what they want at once */
 	note_arrivals(wait);
@@ -492,9 +521,7 @@ dwf_wait(DwfWait *wait)
 		dwf_body_timeout_start();
 	if (found)
 		dwf_client_note_taken();
-
-	if (wait->may_commit)
-		SPI_finish();
-	MemoryContextSwitchTo(context);
+	dwf_wait_has_expired = !found;
+	dwf_wait_leave(wait, context);
 	return found;
 }

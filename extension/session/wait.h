@@ -81,6 +81,12 @@ extern void dwf_wait_at(DwfWait *wait, char door, text *workflow_id,
 						text *key);
 extern bool dwf_wait(DwfWait *wait);
 
+/* For far_wait.c, which waits without the loop */
+extern bool dwf_wait_has_expired;
+extern void dwf_wait_check(const DwfWait *wait);
+extern void dwf_wait_enter(DwfWait *wait);
+extern void dwf_wait_leave(const DwfWait *wait, MemoryContext context);
+
 /* For suspend.c */
 extern bool dwf_wait_until(DwfWait *wait, TimestampTz until,
 						   DwfAtTimeout at_timeout);

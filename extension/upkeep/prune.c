@@ -105,7 +105,7 @@ check_deletable(text *workflow_id)
 }
 
 /* wf_delete(workflow_id) → boolean, false if there is no such workflow */
-DWF_JOURNALLED(wf_delete, 0);
+DWF_JOURNALLED(wf_delete, 0, DWF_AT_WORKFLOW(0));
 static Datum
 do_wf_delete(PG_FUNCTION_ARGS)
 {

@@ -26,6 +26,7 @@
 #include "base/args.h"
 #include "base/client.h"
 #include "base/restricted.h"
+#include "cluster/route.h"
 #include "session/identity.h"
 #include "session/journal.h"
 #include "session/light_commit.h"
@@ -199,6 +200,7 @@ wf_attach(PG_FUNCTION_ARGS)
 	workflow_id = dwf_args_name(fcinfo, 0, "workflow_id", DWF_WORKFLOW_ID_MAX);
 	dwf_args_require(fcinfo, 1, "takeover");
 	takeover = PG_GETARG_BOOL(1);
+	dwf_route_require_here("wf_attach", workflow_id);
 	dwf_identity_check_exists(workflow_id, &life, GetUserId());
 	if (life.finished || dwf_claim_executes_that(workflow_id))
 		PG_RETURN_TEXT_P(cstring_to_text(life.status));

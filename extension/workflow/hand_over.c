@@ -48,7 +48,7 @@ check_body(text *workflow_id, Oid owner)
 }
 
 /* wf_set_owner(workflow_id, owner) → void */
-DWF_JOURNALLED(wf_set_owner, 0);
+DWF_JOURNALLED(wf_set_owner, 0, DWF_AT_WORKFLOW(0));
 static Datum
 do_wf_set_owner(PG_FUNCTION_ARGS)
 {
@@ -101,7 +101,7 @@ old_owner(FunctionCallInfo fcinfo)
 }
 
 /* wf_reassign_owned(old_owner, new_owner) → bigint, how many */
-DWF_JOURNALLED(wf_reassign_owned, 0);
+DWF_JOURNALLED(wf_reassign_owned, 0, DWF_AT_HERE);
 static Datum
 do_wf_reassign_owned(PG_FUNCTION_ARGS)
 {

@@ -391,7 +391,7 @@ check_called(FunctionCallInfo fcinfo)
  * wf_step(name, command, args, max_attempts, retry_delay) → jsonb; also a
  * CALL
  */
-DWF_JOURNALLED(wf_step, 0);
+DWF_JOURNALLED(wf_step, 0, DWF_AT_HERE);
 static Datum
 do_wf_step(PG_FUNCTION_ARGS)
 {
@@ -429,7 +429,7 @@ do_wf_step(PG_FUNCTION_ARGS)
 /* ----- time and random values ----- */
 
 /* wf_sleep(duration) → timestamptz, when it is over; also a CALL */
-DWF_JOURNALLED(wf_sleep, -1);
+DWF_JOURNALLED(wf_sleep, -1, DWF_AT_HERE);
 static Datum
 do_wf_sleep(PG_FUNCTION_ARGS)
 {
@@ -454,7 +454,7 @@ do_wf_sleep(PG_FUNCTION_ARGS)
 }
 
 /* wf_now() → timestamptz */
-DWF_JOURNALLED(wf_now, -1);
+DWF_JOURNALLED(wf_now, -1, DWF_AT_HERE);
 static Datum
 do_wf_now(PG_FUNCTION_ARGS)
 {
@@ -465,7 +465,7 @@ do_wf_now(PG_FUNCTION_ARGS)
 }
 
 /* wf_random() → double precision */
-DWF_JOURNALLED(wf_random, -1);
+DWF_JOURNALLED(wf_random, -1, DWF_AT_HERE);
 static Datum
 do_wf_random(PG_FUNCTION_ARGS)
 {
@@ -476,7 +476,7 @@ do_wf_random(PG_FUNCTION_ARGS)
 }
 
 /* wf_uuid() → uuid */
-DWF_JOURNALLED(wf_uuid, -1);
+DWF_JOURNALLED(wf_uuid, -1, DWF_AT_HERE);
 static Datum
 do_wf_uuid(PG_FUNCTION_ARGS)
 {
@@ -501,7 +501,8 @@ Datum
 wf_patched(PG_FUNCTION_ARGS)
 {
 	static const DwfCall call = {
-		"wf_patched", 0, InvalidOid, patched_body, 0, false
+		"wf_patched", 0, InvalidOid, patched_body, 0, false, DWF_AT_HERE,
+		NULL, NULL
 	};
 	text	   *change = dwf_args_name(fcinfo, 0, "change", DWF_KEY_MAX);
 	bool		known;

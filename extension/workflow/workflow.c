@@ -26,6 +26,7 @@
 #include "base/args.h"
 #include "base/owner.h"
 #include "base/restricted.h"
+#include "cluster/route.h"
 #include "session/identity.h"
 #include "session/journal.h"
 #include "session/trace.h"
@@ -126,6 +127,21 @@ check_same_start(const DwfStart *start)
 				 errhint("Pass null to take the workflow as it is.")));
 }
 
+/* What wf_start settles where it is called: the id, and the body's name */
+static void
+settle_start(FunctionCallInfo fcinfo)
+{
+	if (PG_ARGISNULL(0))
+	{
+		fcinfo->args[0].value = PointerGetDatum(generate_id());
+		fcinfo->args[0].isnull = false;
+	}
+	if (!PG_ARGISNULL(1))
+		fcinfo->args[1].value =
+			PointerGetDatum(dwf_body_resolve(PG_GETARG_TEXT_PP(1),
+											 GetUserId()));
+}
+
 /*
  * Insert a workflow, and what belongs to its start.  Returns false if it
  * exists already, and is what this would start; raises 42501 or 42710 if it is
@@ -158,7 +174,7 @@ start_once(DwfStart *start)
  * wf_start(workflow_id, body, input, queue, start_after, timeout, attributes)
  * → text
  */
-DWF_JOURNALLED(wf_start, 0);
+DWF_JOURNALLED_ALSO(wf_start, 0, DWF_AT_WORKFLOW(0), settle_start, NULL);
 static Datum
 do_wf_start(PG_FUNCTION_ARGS)
 {
@@ -230,6 +246,7 @@ wf_start_attached(PG_FUNCTION_ARGS)
 	(void) dwf_home_prepare_start();
 	if (start.workflow_id == NULL)
 		start.workflow_id = generate_id();
+	dwf_route_require_here("wf_start_attached", start.workflow_id);
 	values[0] = PointerGetDatum(start.workflow_id);
 
 	start.is_attached = dwf_claim_take(start.workflow_id, start.queue,
@@ -254,7 +271,7 @@ wf_start_attached(PG_FUNCTION_ARGS)
 }
 
 /* wf_status(workflow_id) → text */
-DWF_JOURNALLED(wf_status, 0);
+DWF_JOURNALLED(wf_status, 0, DWF_AT_WORKFLOW(0));
 static Datum
 do_wf_status(PG_FUNCTION_ARGS)
 {
@@ -321,10 +338,12 @@ Datum
 wf_complete(PG_FUNCTION_ARGS)
 {
 	static const DwfCall own = {
-		"wf_complete", -1, false, do_wf_complete, 0, true
+		"wf_complete", -1, InvalidOid, do_wf_complete, 0, true,
+		DWF_AT_CURRENT, NULL, NULL
 	};
 	static const DwfCall other = {
-		"wf_complete", 1, false, do_wf_complete, 0, false
+		"wf_complete", 1, InvalidOid, do_wf_complete, 0, false,
+		DWF_AT_WORKFLOW(1), NULL, NULL
 	};
 
 	return call_end(&own, &other, fcinfo);
@@ -347,10 +366,12 @@ Datum
 wf_fail(PG_FUNCTION_ARGS)
 {
 	static const DwfCall own = {
-		"wf_fail", -1, false, do_wf_fail, 0, true
+		"wf_fail", -1, InvalidOid, do_wf_fail, 0, true,
+		DWF_AT_CURRENT, NULL, NULL
 	};
 	static const DwfCall other = {
-		"wf_fail", 1, false, do_wf_fail, 0, false
+		"wf_fail", 1, InvalidOid, do_wf_fail, 0, false,
+		DWF_AT_WORKFLOW(1), NULL, NULL
 	};
 
 	return call_end(&own, &other, fcinfo);
@@ -387,7 +408,7 @@ with_children(FunctionCallInfo fcinfo)
  * wf_cancel(workflow_id, reason, children) → boolean, false when the
  * workflow has ended already
  */
-DWF_JOURNALLED(wf_cancel, 0);
+DWF_JOURNALLED(wf_cancel, 0, DWF_AT_WORKFLOW(0));
 static Datum
 do_wf_cancel(PG_FUNCTION_ARGS)
 {
@@ -435,7 +456,7 @@ look_for_end(DwfWait *wait)
 }
 
 /* wf_result(workflow_id, timeout) → (status, output, error); also a CALL */
-DWF_JOURNALLED(wf_result, 0);
+DWF_JOURNALLED(wf_result, 0, DWF_WAITS_AT(0, 1));
 static Datum
 do_wf_result(PG_FUNCTION_ARGS)
 {

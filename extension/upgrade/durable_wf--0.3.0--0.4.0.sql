@@ -946,69 +946,6 @@ COMMENT ON FUNCTION durable_wf.cron_trouble(name) IS
 'why jobs of this role would not run in this database, and what to do; nulls if nothing is known, or the session''s user is no member of the role';
 CREATE OR REPLACE FUNCTION durable_wf.cron_schedule(job text, schedule text, command text)
     RETURNS bigint
--- ----- cluster: the same workflows on the nodes of a Citus cluster
-
-CREATE TABLE durable_wf.custody (
-    shard_start integer NOT NULL,
-    CONSTRAINT custody_pkey PRIMARY KEY (shard_start)
-);
-COMMENT ON TABLE durable_wf.custody IS
-'on a cluster: the shards of durable_wf.shard whose workflows have their rows on this node';
-COMMENT ON COLUMN durable_wf.custody.shard_start IS 'the lowest hash that belongs to the shard';
-SELECT pg_catalog.pg_extension_config_dump('durable_wf.custody', '');
-
-CREATE FUNCTION durable_wf.run_here(workflow_id text, function text, arguments text[])
-    RETURNS text[]
-    AS 'MODULE_PATHNAME', 'dwf_run_here' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
-COMMENT ON FUNCTION durable_wf.run_here(text, text, text[]) IS
-'on a cluster: makes a call that another node has handed to the node of this workflow, with the privileges of the caller; returns how it went and its result as texts';
-
-CREATE FUNCTION durable_wf.has_released(workflow_id text, token text) RETURNS boolean
-    AS 'MODULE_PATHNAME', 'dwf_has_released' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
-COMMENT ON FUNCTION durable_wf.has_released(text, text) IS
-'on a cluster: whether a workflow of this node has ended and released its hook of this token, which another may claim then';
-
-CREATE FUNCTION durable_wf.named_tokens(workflow_id text) RETURNS text[]
-    AS 'MODULE_PATHNAME', 'dwf_named_tokens' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
-COMMENT ON FUNCTION durable_wf.named_tokens(text) IS
-'on a cluster: the tokens of the hooks of a workflow of this node and of the caller''s, released ones too';
-
-CREATE TYPE @extschema@.wf_place AS (host text, port integer, is_here boolean);
-COMMENT ON TYPE @extschema@.wf_place IS
-'which node of a cluster has a workflow';
-
-CREATE FUNCTION @extschema@.wf_node(workflow_id text) RETURNS @extschema@.wf_place
-    AS 'MODULE_PATHNAME', 'wf_node' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION @extschema@.wf_node(text) IS
-'On a cluster: which node has the workflow of this id, or would have it. A session connected to that node waits there without a connection between nodes, and can attach. Without a cluster: host and port are null, is_here is true.
-Errors: 22023 bad argument.';
-
-CREATE FUNCTION durable_wf.list_steps_there(workflow_id text)
-    RETURNS TABLE (step_no integer, name text, output jsonb, error text,
-                   started_at timestamptz, completed_at timestamptz)
-    AS 'MODULE_PATHNAME', 'dwf_list_steps_there' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION durable_wf.list_steps_there(text) IS
-'on a cluster: what wf_list_steps() returns for a workflow of another node';
-
--- What keeps a node from having workflows of a cluster; '' if nothing does.
-CREATE FUNCTION durable_wf.node_fault() RETURNS text
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, pg_temp AS
-$$
-BEGIN
-    IF current_setting('max_prepared_transactions')::integer = 0 THEN
-        RETURN 'max_prepared_transactions is 0';
-    ELSIF current_setting('shared_preload_libraries') !~ '\mdurable_wf\M' THEN
-        RETURN 'durable_wf is not in shared_preload_libraries';
-    ELSIF EXISTS (SELECT FROM durable_wf.workflow) THEN
-        RETURN 'it has workflows already';
-    END IF;
-    RETURN '';
-END $$;
-COMMENT ON FUNCTION durable_wf.node_fault() IS
-'what keeps this node from having workflows of a cluster; empty if nothing does';
-
-CREATE FUNCTION @extschema@.wf_distribute(shard_count integer DEFAULT 32) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp AS
 $$
@@ -1112,6 +1049,74 @@ COMMENT ON FUNCTION @extschema@.wf_start_attached(text, jsonb, text, interval, j
 A workflow that exists already is left as it is: its id is returned, the rest is null, and the session is not attached.
 queue: not null. The other arguments are those of wf_start(). Takes effect at commit, and is undone if the transaction rolls back.
 Errors: those of wf_start() and of wf_attach_any().';
+
+-- ----- cluster: the same workflows on the nodes of a Citus cluster
+
+CREATE TABLE durable_wf.custody (
+    shard_start integer NOT NULL,
+    CONSTRAINT custody_pkey PRIMARY KEY (shard_start)
+);
+COMMENT ON TABLE durable_wf.custody IS
+'on a cluster: the shards of durable_wf.shard whose workflows have their rows on this node';
+COMMENT ON COLUMN durable_wf.custody.shard_start IS 'the lowest hash that belongs to the shard';
+SELECT pg_catalog.pg_extension_config_dump('durable_wf.custody', '');
+
+CREATE FUNCTION durable_wf.run_here(workflow_id text, function text, arguments text[])
+    RETURNS text[]
+    AS 'MODULE_PATHNAME', 'dwf_run_here' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable_wf.run_here(text, text, text[]) IS
+'on a cluster: makes a call that another node has handed to the node of this workflow, with the privileges of the caller; returns how it went and its result as texts';
+
+CREATE FUNCTION durable_wf.has_released(workflow_id text, token text) RETURNS boolean
+    AS 'MODULE_PATHNAME', 'dwf_has_released' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable_wf.has_released(text, text) IS
+'on a cluster: whether a workflow of this node has ended and released its hook of this token, which another may claim then';
+
+CREATE FUNCTION durable_wf.named_tokens(workflow_id text) RETURNS text[]
+    AS 'MODULE_PATHNAME', 'dwf_named_tokens' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable_wf.named_tokens(text) IS
+'on a cluster: the tokens of the hooks of a workflow of this node and of the caller''s, released ones too';
+
+CREATE TYPE @extschema@.wf_place AS (host text, port integer, is_here boolean);
+COMMENT ON TYPE @extschema@.wf_place IS
+'which node of a cluster has a workflow';
+
+CREATE FUNCTION @extschema@.wf_node(workflow_id text) RETURNS @extschema@.wf_place
+    AS 'MODULE_PATHNAME', 'wf_node' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_node(text) IS
+'On a cluster: which node has the workflow of this id, or would have it. A session connected to that node waits there without a connection between nodes, and can attach. Without a cluster: host and port are null, is_here is true.
+Errors: 22023 bad argument.';
+
+CREATE FUNCTION durable_wf.list_steps_there(workflow_id text)
+    RETURNS TABLE (step_no integer, name text, output jsonb, error text,
+                   started_at timestamptz, completed_at timestamptz)
+    AS 'MODULE_PATHNAME', 'dwf_list_steps_there' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable_wf.list_steps_there(text) IS
+'on a cluster: what wf_list_steps() returns for a workflow of another node';
+
+-- What keeps a node from having workflows of a cluster; '' if nothing does.
+CREATE FUNCTION durable_wf.node_fault() RETURNS text
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp AS
+$$
+BEGIN
+    IF current_setting('max_prepared_transactions')::integer = 0 THEN
+        RETURN 'max_prepared_transactions is 0';
+    ELSIF current_setting('shared_preload_libraries') !~ '\mdurable_wf\M' THEN
+        RETURN 'durable_wf is not in shared_preload_libraries';
+    ELSIF EXISTS (SELECT FROM durable_wf.workflow) THEN
+        RETURN 'it has workflows already';
+    END IF;
+    RETURN '';
+END $$;
+COMMENT ON FUNCTION durable_wf.node_fault() IS
+'what keeps this node from having workflows of a cluster; empty if nothing does';
+
+CREATE FUNCTION @extschema@.wf_distribute(shard_count integer DEFAULT 32) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
     tables_owner name := (SELECT relowner::regrole FROM pg_class
                            WHERE oid = 'durable_wf.workflow'::regclass);
     node record;

@@ -102,7 +102,7 @@ typedef struct DwfStart
 	DwfValue	timeout;		/* interval */
 	DwfValue	attributes;		/* jsonb */
 	text	   *parent;			/* or NULL */
-	text	   *traceparent;	/* or NULL; the trigger has it for a statement */
+	text	   *traceparent;	/* or NULL; statements: the trigger */
 	bool		is_attached;	/* this session executes it */
 } DwfStart;
 

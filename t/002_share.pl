@@ -173,6 +173,29 @@ foreach my $form (sort keys %forms)
 	}
 }
 
+# The second message wakes the second waiter, though the first one has not got to
+# run since it was woken for the first.
+foreach my $form (sort keys %forms)
+{
+	my ($first, $second) = map { session() } 1 .. 2;
+
+	foreach ($first, $second)
+	{
+		start($_, $forms{$form});
+		asleep($_);
+	}
+	freeze($first);
+	$stat = stat_message();
+	sql(q{SELECT wf_send('w', '"one"', 'q')});
+	sql(q{SELECT wf_send('w', '"two"', 'q')});
+	is(outcome($second), '"one"', "two messages, by $form: the other waiter is woken, too");
+	thaw($first);
+	is(outcome($first), '"two"', "two messages, by $form: each has one");
+	gained($stat, { wakes => 2, spurious_wakes => 0, receives => 2 },
+		"two messages, by $form: two wakes");
+	$_->quit foreach ($first, $second);
+}
+
 # A waiter that leaves with an unused wake passes it on.
 my %leaving = (
 	'pg_cancel_backend' =>

@@ -396,8 +396,8 @@ SELECT count(*) FROM regress_dwf_bob.calls;
 SELECT wf_start('cw-super'), wf_create_hook('cw-super', validator => 'regress_dwf_bob.tries', workflow_id => 'cw-super');
 CREATE TEMP TABLE volatile AS
   SELECT p.oid::regprocedure AS function,
-         format('SELECT %s(%s) FROM (SELECT %s OFFSET 0) x', p.oid::regproc, string_agg(CASE WHEN a.n = p.pronargs AND p.provariadic <> 0 THEN 'VARIADIC a' ELSE 'a' END || a.n, ', ' ORDER BY a.n),
-                coalesce(string_agg(format('NULL::%s AS a%s', a.type::regtype, a.n), ', ') FILTER (WHERE a.n > 0), '1')) AS call
+         format('SELECT %s(%s) FROM (SELECT %s OFFSET 0) x', p.oid::regproc, string_agg(CASE WHEN a.n = p.pronargs AND p.provariadic NOT IN (0, '"any"'::regtype) THEN 'VARIADIC a' ELSE 'a' END || a.n, ', ' ORDER BY a.n),
+                coalesce(string_agg(format('NULL::%s AS a%s', replace(a.type::regtype::text, '"any"', 'text'), a.n), ', ') FILTER (WHERE a.n > 0), '1')) AS call
     FROM pg_proc p LEFT JOIN unnest(p.proargtypes) WITH ORDINALITY a (type, n) ON true
    WHERE p.provolatile = 'v' AND p.prokind = 'f' AND p.oid < 16384
      AND p.prolang IN (SELECT oid FROM pg_language WHERE lanname IN ('internal', 'c'))

@@ -1,5 +1,6 @@
 -- Hooks, in one session.
 \pset null '(null)'
+CREATE FUNCTION test.strip(payload jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT jsonb_strip_nulls(payload)';
 SET SESSION AUTHORIZATION regress_dwf_alice;
 SELECT wf_start('hook'), wf_start('hook2');
 SELECT test.try($$SELECT wf_create_hook('t')$$);
@@ -11,7 +12,7 @@ SELECT wf_create_hook('t', '{"for": "alice"}');
 SELECT wf_create_hook('t'), wf_create_hook('t', '{"for": "alice"}');
 SELECT test.try(call) FROM unnest(ARRAY[
   $$SELECT wf_create_hook('t', '{"for": "bob"}')$$,
-  $$SELECT wf_create_hook('t', validator => 'pg_catalog.jsonb_strip_nulls')$$,
+  $$SELECT wf_create_hook('t', validator => 'test.strip')$$,
   $$SELECT wf_create_hook('t', workflow_id => 'hook2')$$,
   $$SELECT wf_create_hook('u', workflow_id => 'no such')$$
 ]) call;
@@ -132,7 +133,7 @@ SELECT wf_create_hook('end-hook-fail', workflow_id => 'hook-fail'), wf_await_hoo
 SELECT wf_resume_hook('end-hook-fail', '"again"', 'k'), wf_await_hook('end-hook-fail', '0') AS none;
 -- what was disposed of before the end stays so; what belongs to it stays with it
 SELECT wf_start('hook-many');
-SELECT token AS web FROM wf_create_webhook('{"status": 201}', '{"m": 1}', 'pg_catalog.jsonb_strip_nulls', 'hook-many') \gset
+SELECT token AS web FROM wf_create_webhook('{"status": 201}', '{"m": 1}', 'test.strip', 'hook-many') \gset
 SELECT wf_create_hook('many-' || n, to_jsonb(n), workflow_id => 'hook-many') FROM generate_series(1, 3) n;
 SELECT wf_dispose_hook('many-2'), wf_cancel('hook-many');
 SELECT wf_create_hook('many-1');
@@ -443,6 +444,7 @@ DROP TABLE secret;
 REVOKE CREATE, TEMPORARY ON DATABASE :DBNAME FROM regress_dwf_bob;
 DROP OWNED BY regress_dwf_bob;
 CREATE SCHEMA AUTHORIZATION regress_dwf_bob;
+DROP FUNCTION test.strip;
 SELECT bool_and(wf_cancel(workflow_id)) FROM wf_workflows WHERE workflow_id LIKE 'hook%' AND finished_at IS NULL;
 SELECT count(*) FROM durable_wf.hook;
 DO $$

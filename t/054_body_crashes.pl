@@ -14,7 +14,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node = start_node('main', {
-	max_worker_processes => 24, restart_after_crash => 'on',
+	max_worker_processes => 24, max_prepared_transactions => 12, restart_after_crash => 'on',
 	'durable_wf.suspend_after' => '10ms', 'durable_wf.max_attempts' => 10 });
 
 # Let a workflow that waits for 'go' go on, and wait until it has.
@@ -152,10 +152,8 @@ SQL
 
 # Before a step, and in it just before its commit; what is recorded is done.
 {
-	my $guard = session();
-	my $lock = sub { $guard->query_safe("SELECT pg_advisory_lock(100 + $_), pg_advisory_lock(200 + $_)") foreach $_[0] .. 6 };
-
-	$lock->(1);
+	# locks that survive the crashes
+	sql("BEGIN; SELECT pg_advisory_xact_lock($_); PREPARE TRANSACTION '$_'") foreach map { (100 + $_, 200 + $_) } 1 .. 6;
 	sql(q{SELECT wf_start('killed', 'five')});
 	foreach my $point (map { (100 + $_, 200 + $_) } 1 .. 5)
 	{
@@ -166,14 +164,10 @@ SQL
 		poll("SELECT count(*) = 1 $waiting AND objid = $point");
 		$pid = sql("SELECT pid $waiting");
 		is(effects('killed') || '', join(' ', 1 .. $done), "kill -9 at $point: effects");
-		kill_backend($pid, $guard);
-		$guard = session();
-		# it is not run again before a pause; should it be, the next poll tells
-		$lock->($point % 100 + ($point > 200));
-		$guard->query_safe("SELECT pg_advisory_lock(200 + $point % 100)") if $point < 200;
-		$guard->query_safe("SELECT pg_advisory_unlock($point)") if $point < 200;
+		kill_backend($pid);
+		sql("COMMIT PREPARED '$point'");
 	}
-	$guard->quit;
+	sql("COMMIT PREPARED '106'; COMMIT PREPARED '206'");
 	is(result('killed'), 'SUCCESS||', 'kill -9: it ends');
 	is(effects('killed'), '1 2 3 4 5', 'kill -9: each step once');
 	is(journal('killed'), '1, 2, 3, 4, 5', 'kill -9: the journal');

@@ -12,7 +12,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node = start_node('main', {
-	max_worker_processes => 24, restart_after_crash => 'on',
+	max_worker_processes => 24, max_prepared_transactions => 6, restart_after_crash => 'on',
 	'durable_wf.careful_time' => 0, 'durable_wf.max_attempts' => 3 });
 
 sql(<<'SQL');
@@ -115,9 +115,8 @@ $node->restart;
 
 # A body that gets further each time is not given up, whichever way it dies.
 {
-	my $guard = session();
-
-	$guard->query_safe("SELECT pg_advisory_lock(500 + $_)") foreach 1 .. 6;
+	# locks that survive the crashes
+	sql("BEGIN; SELECT pg_advisory_xact_lock(500 + $_); PREPARE TRANSACTION '$_'") foreach 1 .. 6;
 	sql(q{SELECT wf_start('import', 'import')});
 	foreach my $part (1 .. 5)
 	{
@@ -127,19 +126,17 @@ $node->restart;
 		my $pid = sql("SELECT pid $waiting");
 		if ($part % 2)
 		{
-			kill_backend($pid, $guard);
-			$guard = session();
-			$guard->query_safe("SELECT pg_advisory_lock(500 + $_)") foreach $part + 1 .. 6;
+			kill_backend($pid);
 		}
 		else
 		{
 			sql("SELECT pg_terminate_backend($pid, 60000)");
-			$guard->query_safe("SELECT pg_advisory_unlock(500 + $part)");
 		}
+		sql("COMMIT PREPARED '$part'");
 	}
 	poll("SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = 506");
 	is(sql(q{SELECT status, attempts FROM wf_workflows WHERE workflow_id = 'import'}), 'RUNNING|1', 'progress by COMMIT starts the count anew');
-	$guard->quit;
+	sql(q{COMMIT PREPARED '6'});
 	is(result('import'), 'SUCCESS||', 'and it comes to its end');
 	is(sql(q{SELECT string_agg(what, ' ' ORDER BY n) FROM effect}), 'part 1 part 2 part 3 part 4 part 5 part 6', 'each part once');
 }

@@ -14,7 +14,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node = start_node('main', {
-	max_worker_processes => 28, restart_after_crash => 'on', 'durable_wf.max_executors' => 12,
+	max_worker_processes => 28, max_prepared_transactions => 1, restart_after_crash => 'on', 'durable_wf.max_executors' => 12,
 	'durable_wf.suspend_after' => '10ms', 'durable_wf.max_attempts' => 10 });
 
 sql(<<'SQL');
@@ -129,24 +129,25 @@ is(result('gone'), 'CANCELLED||', 'cancelled');
 # --------------------------------------------------------------- crashes
 
 # The process of a body is killed after what it took is committed (1), or
-# before that (2).  Several things are there; one is taken.
+# before that (2).  Several things are there; one is taken.  The lock that stops
+# it survives the crash.
 foreach my $point (1, 2)
 {
 	my $id = "crash $point";
-	my $guard = session();
 	my $waiting = "FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = $point";
 
 	sql("SELECT wf_start('source of $id'), wf_start('$id', 'whichever', '{}')");
 	suspended($id);
-	$guard->query_safe("SELECT pg_advisory_lock($point)");
+	sql("BEGIN; SELECT pg_advisory_xact_lock($point); PREPARE TRANSACTION 'guard'");
 	sql("BEGIN; SELECT wf_send('$id', '\"b\"', 'b'), wf_resume_hook('token of $id', '\"payload\"'); COMMIT");
 	poll("SELECT count(*) = 1 $waiting");
 	is(left($id), $point == 1 ? 'message b 1' : 'hook token of crash 2 1, message b 1',
 		"$id: what others see is left");
-	kill_backend(sql("SELECT pid $waiting"), $guard);
+	kill_backend(sql("SELECT pid $waiting"));
 
 	# what comes now is before it in the list: taken only if nothing was
 	sql("SELECT wf_send('$id', '\"a\"', 'a')");
+	sql("COMMIT PREPARED 'guard'");
 	poll("SELECT count(completed_at) >= 4 FROM wf_list_steps('$id')");
 	sql("SELECT wf_send('$id', '\"end\"', 'b')");
 	my $result = result($id);

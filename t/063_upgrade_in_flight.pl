@@ -56,7 +56,7 @@ BEGIN
     WHEN 'result' THEN CALL wf_result('other', NULL, status, got, error);
     WHEN 'timer' THEN CALL wf_sleep('3 s', at);
     WHEN 'retry' THEN
-        CALL wf_step('flaky', 'SELECT 1 / count(*) FROM wf_workflows WHERE workflow_id = ''mended''', NULL, 9, '3 s', got);
+        CALL wf_step('flaky', 'SELECT 1 / count(*) FROM wf_workflows WHERE workflow_id = ''mended''', NULL, 99, '3 s', got);
     WHEN 'webhook' THEN
         token := (wf_create_webhook('"manual"')).token;
         PERFORM wf_set_event('token', to_jsonb(token));
@@ -203,6 +203,80 @@ poll_old(q{SELECT wf_prune('0') = 0 AND NOT EXISTS (SELECT FROM durable_wf.workf
 is(old(q{SELECT (SELECT count(*) FROM durable_wf.stream_item), (SELECT count(*) FROM durable_wf.stream_url), (SELECT count(*) FROM durable_wf.attributes),
 	(SELECT count(*) FROM durable_wf.message), (SELECT count(*) FROM durable_wf.step), (SELECT count(*) FROM durable_wf.request)}),
 	'0|0|0|0|0|0', 'nothing is left of any of them');
+
+# ------------------------------------------------- by way of every version
+
+# Each version adds to what those before it have left in flight, and the server
+# crashes in between: queues with a message that is sent twice by its key, one
+# that a prepared transaction holds, a session that waits; from 0.3.0 on a body
+# and a client's journal.
+my @versions = ('0.1.0', '0.2.0', '0.3.0',
+	$node->safe_psql('postgres', q{SELECT default_version FROM pg_available_extensions WHERE name = 'durable_wf'}));
+my ($oldest, $sent) = ('', '');
+
+$node->safe_psql('postgres', 'CREATE DATABASE oldest');
+foreach my $version (@versions)
+{
+	my $before = $oldest;
+	my $waits;
+
+	if ($before eq '')
+	{
+		$node->safe_psql('oldest', "CREATE EXTENSION durable_wf VERSION '$version'; SELECT wf_start('w'), wf_start('journal')");
+	}
+	else
+	{
+		$waits = session($node, 'oldest');
+		asleep(start($waits, q{SELECT wf_recv('none', NULL, 'w')}));
+		$update = session($node, 'oldest');
+		start($update, "ALTER EXTENSION durable_wf UPDATE TO '$version'");
+		# it waits for the prepared transaction where it changes its table
+		poll_old("SELECT query LIKE 'ALTER%' AND (wait_event_type = 'Lock' OR state = 'idle') FROM pg_stat_activity WHERE pid = $update->{pid}");
+		$node->safe_psql('oldest', "COMMIT PREPARED 'held'");
+		is(outcome($update), '', "$before to $version: updated");
+		like(outcome($waits), qr/55006.*is being altered or dropped/s, "$before to $version: a session that waits is sent away");
+		$_->quit foreach $update, $waits;
+	}
+	$oldest = $version;
+	is($node->safe_psql('oldest', q{SELECT extversion FROM pg_extension WHERE extname = 'durable_wf'}), $version, "$version is there");
+	if ($version eq $versions[2])
+	{
+		$node->safe_psql('oldest', <<'SQL');
+CREATE PROCEDURE body(input jsonb) LANGUAGE plpgsql AS $$
+DECLARE
+    one jsonb; two jsonb;
+BEGIN
+    one := wf_step('one', 'SELECT 1');
+    CALL wf_recv('for body', NULL, NULL, two);
+    PERFORM wf_complete(jsonb_build_array(one, two));
+END $$;
+SELECT wf_start('body', 'body');
+SQL
+		$client = session($node, 'oldest');
+		$client->query_safe(q{SELECT wf_attach('journal'), wf_step('first', 'SELECT 7')});
+		$client->quit;
+		$node->poll_query_until('oldest', q{SELECT status = 'WAITING' FROM wf_workflows WHERE workflow_id = 'body'}) or die 'it is not suspended';
+	}
+	if ($version ne $versions[3])
+	{
+		$node->safe_psql('oldest', qq{SELECT wf_send('w', '"$version"', 'q'), wf_send('w', '"once"', 'keyed', 'key'), wf_set_event('$version', '1', 'w');
+			BEGIN; SELECT wf_send('w', '"held by $version"', 'q'); PREPARE TRANSACTION 'held'});
+		$sent .= qq("$version" "held by $version" );
+		$node->stop('immediate');
+		$node->start;
+	}
+}
+chop $sent;
+is($node->safe_psql('oldest', q{SELECT string_agg(message::text, ' ') FROM wf_recv_many('q', 100, '0', 'w')}), $sent, 'all versions: what each has sent, in this order');
+is($node->safe_psql('oldest', q{SELECT string_agg(message::text, ' ') FROM wf_recv_many('keyed', 100, '0', 'w')}), '"once"', 'all versions: a key is kept');
+is($node->safe_psql('oldest', q{SELECT string_agg(key, ' ' ORDER BY key) FROM durable_wf.event WHERE workflow_id = 'w'}),
+	join(' ', @versions[ 0 .. 2 ]), 'all versions: what each has published');
+is($node->safe_psql('oldest', q{SELECT wf_send('body', '2', 'for body') > 0; SELECT * FROM wf_result('body', '120 s')}), "t\nSUCCESS|[1, 2]|",
+	'all versions: a suspended body goes on');
+$client = session($node, 'oldest');
+is($client->query_safe(q{SELECT wf_attach('journal'); SELECT wf_step('first', 'SELECT 8'), wf_step('second', 'SELECT 9'); SELECT wf_complete()}),
+	"RUNNING\n7|9\n", 'all versions: a journal is replayed');
+$client->quit;
 
 $node->stop;
 done_testing();

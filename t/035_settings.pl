@@ -52,7 +52,10 @@ my %chosen = (
 	DateStyle => 'German',
 	default_tablespace => 'odd_space',
 	default_text_search_config => 'pg_catalog.simple',
-	dynamic_library_path => '/nowhere',
+	createrole_self_grant => 'set, inherit',
+	# from PostgreSQL 18 on the server's own libraries are looked for there, too
+	dynamic_library_path => $node->pg_version >= 18 ? '/nowhere:$libdir' : '/nowhere',
+	extension_control_path => '/nowhere:$system',
 	'durable_wf.workflow_id' => 'nobody',
 	force_parallel_mode => 'on',
 	IntervalStyle => 'sql_standard',

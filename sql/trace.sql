@@ -30,7 +30,7 @@ SELECT n, test.try(format('SELECT set_config(''durable_wf.traceparent'', %L, tru
                (12, 'x')) v (n, value) ORDER BY n;
 
 -- What is sent without one has none.
-SELECT wf_start('tr'), wf_send('tr', '1', 't');
+SELECT wf_start('tr'), wf_send('tr', '1', 't') > 0 AS sent;
 SELECT wf_recv('t', '0', 'tr'), test.received();
 
 -- A start, a send, with a key and without, many, a notification, a hook; by

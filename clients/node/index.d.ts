@@ -27,6 +27,11 @@ export interface ConnectionOptions {
 }
 
 export interface ClientOptions extends ConnectionOptions {
+  /**
+   * The trace context (W3C traceparent) that sends take along; false for none.
+   * Left out: that of OpenTelemetry's active span, if the program has its API.
+   */
+  traceparent?: string | false | (() => string | undefined);
   /** A pool of yours; close() leaves it open. */
   pool?: PoolLike;
   /**
@@ -254,6 +259,10 @@ export interface Context {
   /** 1, and one more for each worker that has died in it since it got further. */
   readonly attempt: number;
   readonly signal: AbortSignal;
+  /** What the workflow was started with, in a program that traces. */
+  readonly traceparent: string | undefined;
+  /** That of what was received last. */
+  receivedTraceparent(): Promise<string | undefined>;
 
   step<T>(name: string, fn: (info: StepInfo) => T | Promise<T>, options?: StepOptions): Promise<T>;
   sql<T = any>(name: string, command: string, args?: Json,

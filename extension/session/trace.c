@@ -112,11 +112,11 @@ typedef struct Received
 {
 	int64		message_id;
 	char	   *traceparent;
-}			Received;
+} Received;
 
 /* Of the last call that has received, in the order of the items */
 static MemoryContext context = NULL;
-static Received * received = NULL;
+static Received *received = NULL;
 static int	nreceived = 0;
 static bool last_has_one = false;
 

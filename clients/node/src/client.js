@@ -15,6 +15,7 @@ import { executedBy, idOf, toResult, Workflow } from './names.js';
 import { fromServer } from './errors.js';
 import { asText, fromJson, toJson } from './json.js';
 import { toInterval, toMs } from './time.js';
+import { withTrace } from './trace.js';
 
 /** A workflow that was started, or is known by its id. */
 export class WorkflowHandle {
@@ -69,7 +70,8 @@ export class DurableWf {
 
   async #rows(sql, values) {
     try {
-      return await this.#connections.query(sql, values, asText);
+      return await this.#connections.query(
+        ...withTrace(sql, values, this.#connections.traceparent), asText);
     } catch (error) {
       throw fromServer(error);
     }

@@ -8,9 +8,10 @@ import pg from 'pg';
 /** Where to connect: the pool, and how to open a connection of its own. */
 export class Connections {
   constructor(options = {}) {
-    const { pool, direct, connectionString, ...rest } = options;
+    const { pool, direct, connectionString, traceparent, ...rest } = options;
     const config = connectionString === undefined ? rest : { connectionString, ...rest };
 
+    this.traceparent = traceparent;
     this.ownsPool = !pool;
     this.pool = pool ?? new pg.Pool({ max: 4, allowExitOnIdle: true, ...config });
     // a server that restarts ends idle connections: the pool opens new ones

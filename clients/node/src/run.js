@@ -51,12 +51,13 @@ export class Run {
   #outcome;                           // of the code
 
   /** onNews is told what this run has published. */
-  constructor(session, { workflowId, queue, attempt }, onNews = () => {}) {
+  constructor(session, { workflowId, queue, attempt, traceparent }, onNews = () => {}) {
     this.#session = session;
     this.#onNews = onNews;
     this.workflowId = workflowId;
     this.queue = queue;
     this.attempt = attempt;
+    this.traceparent = traceparent;
   }
 
   /** Aborts when the run is over. */
@@ -137,6 +138,20 @@ export class Run {
   call(op) {
     this.#mayCall(op.fn);
     return this.#over ? never() : this.#send(op);
+  }
+
+  /** The trace context of what was received last. This takes no number. */
+  receivedTraceparent() {
+    this.#mayCall('receivedTraceparent()');
+    if (this.#over)
+      return never();
+    this.#begins();
+    return new Promise((resolve, reject) => {
+      this.#inTurn(() => this.#session.receivedTraceparent?.()).then(
+        (value) => this.#handOver(undefined, () => resolve(value)),
+        (error) => this.#failed({ fn: 'wf_received_traceparent' }, error,
+          (known) => this.#handOver(undefined, () => reject(known))));
+    });
   }
 
   /** Make a call that may wait, as soon as nothing else is under way. */

@@ -3,6 +3,7 @@
 
 import { asText } from './json.js';
 import { sever } from './connection.js';
+import { isTraced, withTrace } from './trace.js';
 
 // What a role or a database may have set must not end a wait for work, nor
 // change what a moment looks like.
@@ -20,6 +21,7 @@ const settings = {
 
 export class Session {
   #client;
+  #traceparent;
 
   static async open(connections, suspendAfter, lost) {
     const client = await connections.open('durable-wf worker', lost);
@@ -34,11 +36,12 @@ export class Session {
       sever(client);
       throw error;
     }
-    return new Session(client);
+    return new Session(client, connections.traceparent);
   }
 
-  constructor(client) {
+  constructor(client, traceparent) {
     this.#client = client;
+    this.#traceparent = traceparent;
     this.pid = client.processID;
   }
 
@@ -51,8 +54,12 @@ export class Session {
   async attach(queues) {
     const [workflowId, queue, input, attempt] = await this.#texts(
       'CALL wf_attach_any($1::text[], NULL, NULL, NULL, NULL, NULL)', [queues]);
-    return workflowId === null ? undefined :
-      { workflowId, queue, input, attempt: Number(attempt) };
+    if (workflowId === null)
+      return undefined;
+    const [traceparent] = isTraced(this.#traceparent) ?
+      await this.#texts('SHOW durable_wf.traceparent') : [];
+    return { workflowId, queue, input, attempt: Number(attempt),
+      traceparent: traceparent || undefined };
   }
 
   /** Leave it unfinished; it is due again after that. */
@@ -70,7 +77,7 @@ export class Session {
   /** Make a journalled call; one that waits has a timeout or a deadline. */
   async call({ sql, values, decode }, { timeout, deadline } = {}) {
     const n = `$${values.length + 1}`;
-    let text = sql, given = values;
+    let [text, given] = withTrace(sql, values, this.#traceparent);
     if (deadline !== undefined) {
       text = sql.replace('$T', `greatest(${n}::timestamptz - clock_timestamp(), '0')`);
       given = [...values, new Date(deadline).toISOString()];
@@ -79,6 +86,12 @@ export class Session {
       given = [...values, timeout === Infinity ? null : `${timeout} ms`];
     }
     return decode(await this.#texts(text, given));
+  }
+
+  /** The trace context of what was received last; this is no step. */
+  async receivedTraceparent() {
+    const [traceparent] = await this.#texts('SELECT wf_received_traceparent()');
+    return traceparent ?? undefined;
   }
 
   /** Begin a step of work that is done here. */

@@ -367,6 +367,7 @@ wait_registered(DwfWait *wait, text *watched, TimestampTz until,
 	{
 		bool		signalled;
 		bool		expired;
+		bool		was_due;
 
 		/* reset the latch first: what sets it from now on ends the sleep */
 		ResetLatch(MyLatch);
@@ -376,8 +377,8 @@ wait_registered(DwfWait *wait, text *watched, TimestampTz until,
 		signalled = dwf_waiter_take_signal();
 		dwf_dismissal_check();
 		expired = milliseconds_left(until) == 0 || gives_up(wait);
-		if (first || signalled || expired ||
-			milliseconds_left(wait->look_at) == 0)
+		was_due = first || milliseconds_left(wait->look_at) == 0;
+		if (was_due || signalled || expired)
 		{
 			bool		found;
 
@@ -387,7 +388,7 @@ wait_registered(DwfWait *wait, text *watched, TimestampTz until,
 			found = dwf_wait_look(wait, watched);
 			MemoryContextSwitchTo(context);
 
-			dwf_waiter_settle_signal(found);
+			dwf_waiter_settle_signal(found, was_due);
 			if (found)
 				return true;
 			if (signalled)

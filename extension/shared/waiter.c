@@ -16,12 +16,16 @@
  *		At a queue of workflows the arrival signals one waiter of each role,
  *		since what one role may execute another may not.
  *	W4	A signal is used up by a look that found nothing, or that found the
- *		only thing that the waiter waited for.  A waiter that leaves with an
- *		unused signal passes it on, for each queue it waited at: the waiter may
- *		have been cancelled in the middle of its look, or have waited for two
- *		topics, or a topic and an event, been signalled for one and found the
- *		other.  After its last link is gone no session can signal it, so no
- *		signal falls between the test and the leaving.
+ *		only thing that the waiter waited for, if nothing but the signal made
+ *		the look due.  A waiter that leaves with an unused signal passes it on,
+ *		for each queue it waited at: the waiter may have been cancelled in the
+ *		middle of its look, or have waited for two topics, or a topic and an
+ *		event, been signalled for one and found the other.  A look that was due
+ *		anyway, the first one or one by the clock, may have found what came
+ *		before the signal; another waiter that looked for that, too, and met
+ *		its lock then has to look for what the signal announced.  After its
+ *		last link is gone no session can signal a waiter, so no signal falls
+ *		between the test and the leaving.
  *	W5	bucket.arrivals counts each wake before bucket.nlinks is read.  So what
  *		became visible after a session had read the counts and looked either
  *		changes the counts before the session, now registered, reads them
@@ -327,13 +331,14 @@ dwf_waiter_take_signal(void)
 
 /*
  * A look has ended without error: the signal before it is used up, unless the
- * signal may have come from something else than what was found
+ * signal may have come from something else than what was found.  "was_due":
+ * the waiter would have looked without the signal, too.
  */
 void
-dwf_waiter_settle_signal(bool found)
+dwf_waiter_settle_signal(bool found, bool was_due)
 {
 	Assert(my_waiter != NULL);
-	if (!found || my_waiter->npurposes <= 1)
+	if (!found || (my_waiter->npurposes <= 1 && !was_due))
 		signal_in_use = false;
 }
 

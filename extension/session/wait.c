@@ -369,6 +369,7 @@ wait_registered(DwfWait *wait, text *watched, TimestampTz until,
 	{
 		bool		signalled;
 		bool		expired;
+		bool		was_due;
 
 		/* reset the latch first: what sets it from now on ends the sleep */
 		ResetLatch(MyLatch);
@@ -378,8 +379,8 @@ wait_registered(DwfWait *wait, text *watched, TimestampTz until,
 		signalled = dwf_waiter_take_signal();
 		dwf_dismissal_check();
 		expired = milliseconds_left(until) == 0 || gives_up(wait);
-		if (first || signalled || expired ||
-			milliseconds_left(wait->look_at) == 0)
+		was_due = first || milliseconds_left(wait->look_at) == 0;
+		if (was_due || signalled || expired)
 		{
 			bool		found;
 
@@ -389,7 +390,7 @@ wait_registered(DwfWait *wait, text *watched, TimestampTz until,
 			found = dwf_wait_look(wait, watched);
 			MemoryContextSwitchTo(context);
 
-			dwf_waiter_settle_signal(found, wait->taken_at);
+			dwf_waiter_settle_signal(found, was_due, wait->taken_at);
 			if (found)
 				return true;
 			if (signalled)

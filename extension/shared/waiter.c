@@ -16,12 +16,17 @@
  *		At a queue of workflows the arrival signals one waiter of each role,
  *		since what one role may execute another may not.
  *	W4	A signal is used up by a look that found nothing, or that found the
- *		only thing that the waiter waited for, or something at the very link
- *		that the signal came from.  A waiter that leaves with an unused signal
- *		passes it on, for each queue it waited at: the waiter may have been
- *		cancelled in the middle of its look, or been signalled for one topic
- *		and found another.  After its last link is gone no session can signal
- *		it, so no signal falls between the test and the leaving.
+ *	W4	A signal is used up by a look that found nothing; or, if nothing but
+ *		the signal made the look due, by one that found the only thing that
+ *		the waiter waited for, or something at the very link that the signal
+ *		came from.  A waiter that leaves with an unused signal passes it on,
+ *		for each queue it waited at: the waiter may have been cancelled in the
+ *		middle of its look, or been signalled for one topic and found another.
+ *		A look that was due anyway, the first one or one by the clock, may have
+ *		found what came before the signal; another waiter that looked for that,
+ *		too, and met its lock then has to look for what the signal announced.
+ *		After its last link is gone no session can signal a waiter, so no
+ *		signal falls between the test and the leaving.
  *	W5	bucket.arrivals counts each wake before bucket.nlinks is read.  So what
  *		became visible after a session had read the counts and looked either
  *		changes the counts before the session, now registered, reads them
@@ -332,14 +337,17 @@ dwf_waiter_take_signal(void)
 
 /*
  * A look has ended without error: the signal before it is used up, unless it
- * may have come from something else than what was found at a key (-1: unknown)
+ * may have come from something else than what was found.  "was_due": the
+ * waiter would have looked without the signal, too.  "key": the number of the
+ * key at which something was taken, or -1 if that is not known.
  */
 void
-dwf_waiter_settle_signal(bool found, int key)
+dwf_waiter_settle_signal(bool found, bool was_due, int key)
 {
 	Assert(my_waiter != NULL);
-	if (!found || my_waiter->npurposes <= 1 ||
-		(key >= 0 && signal_in_use == (uint32) key + 1))
+	if (!found ||
+		(!was_due && (my_waiter->npurposes <= 1 ||
+					  (key >= 0 && signal_in_use == (uint32) key + 1))))
 		signal_in_use = 0;
 }
 

@@ -46,9 +46,10 @@ const notRecorded = Symbol();         // instead of a value: the run has ended
 
 export class Run {
   #session;
-  #over = false;
+  #over = false;                      // then an error that says why
   #end;                               // resolves what execute() has returned
-  #abort = new AbortController();
+  #abort;                             // made when somebody wants the signal
+  #whenOver = new Set();              // callbacks
   #tail = Promise.resolve();          // the last call to be sent (R1)
   #last = 0;                          // the number of the last call
   #names = new Map();                 // of steps, how often
@@ -86,7 +87,21 @@ export class Run {
 
   /** Aborts when the run is over. */
   get signal() {
+    this.#abort ??= new AbortController();
+    if (this.#over && !this.#abort.signal.aborted)
+      this.#abort.abort(this.#over);
     return this.#abort.signal;
+  }
+
+  /** Why it is over, or false. */
+  get isOver() {
+    return this.#over;
+  }
+
+  /** Call back when it is over; returns how not to. */
+  whenOver(callback) {
+    this.#whenOver.add(callback);
+    return () => this.#whenOver.delete(callback);
   }
 
   /**
@@ -113,8 +128,13 @@ export class Run {
   #isOver(kind, error, outcome) {
     if (this.#over)
       return;
-    this.#over = true;
-    this.#abort.abort(new Error(`the run is over: ${kind}`));
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 0;        // its stack says nothing
+    this.#over = new Error(`the run is over: ${kind}`);
+    Error.stackTraceLimit = stackTraceLimit;
+    this.#abort?.abort(this.#over);
+    for (const callback of this.#whenOver)
+      callback(this.#over);
     this.#end({ kind, error });
     this.#onNews(kind === 'completed' || kind === 'failed' ?
       { workflow_id: this.workflowId, kind: 'result', key: null, outcome } :
@@ -271,7 +291,7 @@ export class Run {
       if (this.#unbegun === name && !this.#over)
         this.#inTurn(() => {});
     }) : undefined;
-    const done = await work(name, session.replace?.(name, fn) ?? fn, info, options, this.signal,
+    const done = await work(name, session.replace?.(name, fn) ?? fn, info, options, this,
       session.pause?.bind(session));
     stopTimer?.();
     if (done === undefined || this.#over)

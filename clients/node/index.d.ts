@@ -171,6 +171,11 @@ export interface WorkOptions {
   queues?: (string | Workflow)[];
   /** How many workflows are executed at a time (4). */
   connections?: number;
+  /**
+   * Whether what this process starts begins on a connection of this worker that is
+   * free: true, unless the pool was given, or `direct` is another role or database.
+   */
+  startHere?: boolean;
   /** How long a wait keeps its connection ('200 ms'). */
   suspendAfter?: Duration;
   /** How long stop() waits for what runs ('30 s'). */

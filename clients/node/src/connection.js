@@ -22,6 +22,17 @@ export class Connections {
     this.Client = this.pool.Client ?? pg.Client;
   }
 
+  /**
+   * Is a connection of its own like one of the pool: the same role of the same
+   * database? A pool that was given may set another role on its connections.
+   */
+  get areAlike() {
+    if (!this.ownsPool)
+      return false;
+    const [pooled, own] = [this.pool.options, this.config].map((config) => new this.Client(config));
+    return pooled.user === own.user && pooled.database === own.database;
+  }
+
   /** How many connections the pool may have. */
   get size() {
     return this.pool.options?.max ?? 10;

@@ -103,9 +103,10 @@ sub decode
 	foreach my $line (split /\n/, $changes)
 	{
 		next unless $line =~ /^table durable_wf\.(workflow|step): (.*)/;
-		(my $what = $2) =~ s/(wf_now.*result\[text\[\]\]):'[^']*'/$1:T/;
+		my ($name, $what) = ($1, $2);
+		$what =~ s/(wf_now.*result\[text\[\]\]):'[^']*'/$1:T/;
 		$what =~ s/taken\[text\[\]\]:'[^']*'/taken/;
-		push @{ $table{$1} }, $what;
+		push @{ $table{$name} }, $what;
 	}
 	return \%table;
 }
@@ -139,6 +140,7 @@ cmp_ok(scalar(@{ $directly->{workflow} }), '>', 50, 'and not little');
 like($directly->{workflow}[1], qr/^UPDATE: .*'ID one'.* status\[text\]:'RUNNING' .*attempts\[integer\]:1/, 'a claim');
 like($directly->{workflow}[2], qr/^UPDATE: .*'ID one'.* status\[text\]:'SUCCESS' .*output\[jsonb\]:'\{"a": 1\}'/, 'an end');
 like($directly->{step}[0], qr/^INSERT: .*'ID one'.* result\[text\[\]\]:/, 'a record');
+is(scalar(grep { /^UPDATE: .*'ID waits'.* completed_at\S+ \S+ time \S+:T / } @{ $directly->{step} }), 1, 'a record is completed when its wait is over');
 is(sql(q[SELECT count(*) FROM durable_wf.hook]), 0, 'hooks have ended with their workflows');
 
 # The rows and their indexes agree, by each index.

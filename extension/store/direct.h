@@ -124,6 +124,8 @@ extern DwfDirectResult dwf_direct_record(text *workflow_id,
 										 const DwfRecord *record,
 										 bool even_if_ended);
 extern int	dwf_direct_last_step(text *workflow_id);
+extern DwfDirectResult dwf_direct_read_record(text *workflow_id, int step_no,
+											  DwfRecord *record);
 
 /* direct_message.c */
 extern bool dwf_direct_open_messages(DwfDirect *direct);

@@ -97,12 +97,13 @@ sub decode
 	$changes =~ s/\b[0-9a-f]{8}-[0-9a-f-]{27}\b/UUID/g;
 	$changes =~ s/(_at\[timestamp[^:]*\]):'[^']*'/$1:T/g;
 	$changes =~ s/(_id\[bigint\]):\d+/$1:N/g;
+	$changes =~ s/since(\[timestamp[^:]*\]):'[^']*'/since$1:T/g;
 	$changes =~ s/deadline(\[timestamp[^:]*\]):'[^']*'/deadline$1:T/g;
 	$changes =~ s/(\{m,topic,)\d+(,\d+)?/$1N/g;
 	# journals
 	foreach my $line (split /\n/, $changes)
 	{
-		next unless $line =~ /^table durable_wf\.(workflow|step): (.*)/;
+		next unless $line =~ /^table durable_wf\.(workflow|step|wait): (.*)/;
 		my ($name, $what) = ($1, $2);
 		$what =~ s/(wf_now.*result\[text\[\]\]):'[^']*'/$1:T/;
 		$what =~ s/taken\[text\[\]\]:'[^']*'/taken/;
@@ -130,7 +131,7 @@ my $directly = decode('on', 'direct');
 like(is_direct(), qr/t$/, 'a workflow is started without a statement');
 my $stated = decode('off', 'stated');
 like(is_direct(), qr/f$/, 'and by one');
-foreach my $table (qw(workflow step))
+foreach my $table (qw(workflow step wait))
 {
 	# a child runs beside its parent
 	my ($a, $b) = map { join "\n", sort @{ $_->{$table} } } $directly, $stated;

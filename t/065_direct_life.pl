@@ -97,15 +97,17 @@ sub decode
 	$changes =~ s/\b[0-9a-f]{8}-[0-9a-f-]{27}\b/UUID/g;
 	$changes =~ s/(_at\[timestamp[^:]*\]):'[^']*'/$1:T/g;
 	$changes =~ s/(_id\[bigint\]):\d+/$1:N/g;
+	$changes =~ s/since(\[timestamp[^:]*\]):'[^']*'/since$1:T/g;
 	$changes =~ s/deadline(\[timestamp[^:]*\]):'[^']*'/deadline$1:T/g;
 	$changes =~ s/(\{m,topic,)\d+(,\d+)?/$1N/g;
 	# journals
 	foreach my $line (split /\n/, $changes)
 	{
-		next unless $line =~ /^table durable_wf\.(workflow|step): (.*)/;
-		(my $what = $2) =~ s/(wf_now.*result\[text\[\]\]):'[^']*'/$1:T/;
+		next unless $line =~ /^table durable_wf\.(workflow|step|wait): (.*)/;
+		my ($name, $what) = ($1, $2);
+		$what =~ s/(wf_now.*result\[text\[\]\]):'[^']*'/$1:T/;
 		$what =~ s/taken\[text\[\]\]:'[^']*'/taken/;
-		push @{ $table{$1} }, $what;
+		push @{ $table{$name} }, $what;
 	}
 	return \%table;
 }
@@ -129,7 +131,7 @@ my $directly = decode('on', 'direct');
 like(is_direct(), qr/t$/, 'a workflow is started without a statement');
 my $stated = decode('off', 'stated');
 like(is_direct(), qr/f$/, 'and by one');
-foreach my $table (qw(workflow step))
+foreach my $table (qw(workflow step wait))
 {
 	# a child runs beside its parent
 	my ($a, $b) = map { join "\n", sort @{ $_->{$table} } } $directly, $stated;
@@ -139,6 +141,7 @@ cmp_ok(scalar(@{ $directly->{workflow} }), '>', 50, 'and not little');
 like($directly->{workflow}[1], qr/^UPDATE: .*'ID one'.* status\[text\]:'RUNNING' .*attempts\[integer\]:1/, 'a claim');
 like($directly->{workflow}[2], qr/^UPDATE: .*'ID one'.* status\[text\]:'SUCCESS' .*output\[jsonb\]:'\{"a": 1\}'/, 'an end');
 like($directly->{step}[0], qr/^INSERT: .*'ID one'.* result\[text\[\]\]:/, 'a record');
+is(scalar(grep { /^UPDATE: .*'ID waits'.* completed_at\S+ \S+ time \S+:T / } @{ $directly->{step} }), 1, 'a record is completed when its wait is over');
 is(sql(q[SELECT count(*) FROM durable_wf.hook]), 0, 'hooks have ended with their workflows');
 
 # The rows and their indexes agree, by each index.

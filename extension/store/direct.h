@@ -106,6 +106,8 @@ extern Oid	dwf_direct_relation(const DwfDirect *direct);
 extern Snapshot dwf_direct_push_snapshot(void);
 
 /* direct_workflow.c */
+extern bool dwf_direct_open_workflows(DwfDirect *direct, LOCKMODE mode);
+extern Relation dwf_direct_open_work(void);
 extern DwfDirectResult dwf_direct_claim(text *workflow_id, Oid role,
 										bool has_crashed,
 										DwfClaimed *claimed);
@@ -116,14 +118,23 @@ extern DwfDirectResult dwf_direct_start(DwfDirect *direct,
 extern DwfDirectResult dwf_direct_finish(text *workflow_id, Oid role,
 										 const char *status, DwfValue output,
 										 DwfValue error);
+
+extern DwfDirectResult dwf_direct_resume(text *workflow_id);
+
+/* direct_search.c */
 extern int	dwf_direct_search(Oid role, TimestampTz due, text *workflow_id,
 							  int limit, DwfFound * *found);
+
+/* direct_wait.c */
+extern DwfDirectResult dwf_direct_forget_wait(text *workflow_id);
 
 /* direct_step.c */
 extern DwfDirectResult dwf_direct_record(text *workflow_id,
 										 const DwfRecord *record,
 										 bool even_if_ended);
 extern int	dwf_direct_last_step(text *workflow_id);
+extern DwfDirectResult dwf_direct_read_record(text *workflow_id, int step_no,
+											  DwfRecord *record);
 
 /* direct_message.c */
 extern bool dwf_direct_open_messages(DwfDirect *direct);

@@ -35,7 +35,6 @@
 
 #include "base/compat.h"
 #include "base/owner.h"
-#include "store/home.h"
 #include "store/probe.h"
 
 #define WORKFLOW_INPUT		6
@@ -244,12 +243,19 @@ update_row(DwfDirect *direct, Snapshot snapshot, TupleTableSlot *old,
 }
 
 /* Open the table; false if statements have to do what is to be done */
-static bool
-open_workflows(DwfDirect *direct, LOCKMODE mode)
+bool
+dwf_direct_open_workflows(DwfDirect *direct, LOCKMODE mode)
 {
 	/* in an older snapshot the row may have newer versions */
 	return !IsolationUsesXactSnapshot() &&
 		dwf_direct_open(direct, &workflows, mode);
+}
+
+/* The index of work, in the order in which it is due; the caller closes it */
+Relation
+dwf_direct_open_work(void)
+{
+	return index_open(workflows.index_oids[BODY_INDEX], AccessShareLock);
 }
 
 /* ----- start ----- */
@@ -274,7 +280,7 @@ DwfDirectResult
 dwf_direct_open_start(DwfDirect *direct, const DwfStart *start)
 {
 	if (start->is_delayed || start->is_attached || !start->timeout.isnull ||
-		!open_workflows(direct, RowExclusiveLock))
+		!dwf_direct_open_workflows(direct, RowExclusiveLock))
 		return DWF_DIRECT_ASIDE;
 	if (start->has_new_id || !exists(start->workflow_id))
 		return DWF_DIRECT_DONE;
@@ -367,6 +373,18 @@ dwf_direct_start(DwfDirect *direct, const DwfStart *start, Oid owner)
 	return result;
 }
 
+/* Is a row that of a suspended body? */
+static bool
+is_suspended_body(TupleTableSlot *row)
+{
+	Datum		status;
+
+	slot_getallattrs(row);
+	status = column_of(row, DWF_WORKFLOW_STATUS);
+	return !is_null(row, DWF_WORKFLOW_BODY) &&
+		strcmp(TextDatumGetCString(status), DWF_STATUS_WAITING) == 0;
+}
+
 /* ----- claim ----- */
 
 /* Is a row, whose id was found a while ago, still work of a role? */
@@ -431,7 +449,7 @@ dwf_direct_claim(text *workflow_id, Oid role, bool has_crashed,
 	Snapshot	snapshot;
 	TupleTableSlot *row;
 
-	if (!open_workflows(&direct, RowExclusiveLock))
+	if (!dwf_direct_open_workflows(&direct, RowExclusiveLock))
 		return DWF_DIRECT_ASIDE;
 	snapshot = dwf_direct_push_snapshot();
 	row = MakeSingleTupleTableSlot(RelationGetDescr(direct.table),
@@ -442,6 +460,46 @@ dwf_direct_claim(text *workflow_id, Oid role, bool has_crashed,
 			claim_row(&direct, snapshot, row, has_crashed, claimed) :
 			DWF_DIRECT_ASIDE;
 	ExecDropSingleTupleTableSlot(row);
+	PopActiveSnapshot();
+	dwf_direct_close(&direct);
+	return result;
+}
+
+/* ----- resume ----- */
+
+/*
+ * Have a suspended body be due, as dwf_store_resume() does; its wait is the
+ * caller's to delete.  ASIDE also for what is no suspended body.
+ */
+DwfDirectResult
+dwf_direct_resume(text *workflow_id)
+{
+	DwfDirectResult result = DWF_DIRECT_ASIDE;
+	DwfDirect	direct;
+	Snapshot	snapshot;
+	TupleTableSlot *old;
+
+	if (!dwf_direct_open_workflows(&direct, RowExclusiveLock))
+		return DWF_DIRECT_ASIDE;
+	snapshot = dwf_direct_push_snapshot();
+	old = MakeSingleTupleTableSlot(RelationGetDescr(direct.table),
+								   &TTSOpsBufferHeapTuple);
+	if (dwf_probe_row(direct.table, workflow_id, snapshot, old) &&
+		is_suspended_body(old))
+	{
+		TupleTableSlot *row = copy_row(&direct, old);
+		Datum		now =
+		TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
+
+		set_column(row, DWF_WORKFLOW_STATUS,
+				   CStringGetTextDatum(DWF_STATUS_PENDING), false);
+		set_column(row, DWF_WORKFLOW_DUE_AT,
+				   TimestampTzGetDatum(GetCurrentTimestamp()), false);
+		set_column(row, WORKFLOW_UPDATED_AT, now, false);
+		result = update_row(&direct, snapshot, old, row);
+		ExecDropSingleTupleTableSlot(row);
+	}
+	ExecDropSingleTupleTableSlot(old);
 	PopActiveSnapshot();
 	dwf_direct_close(&direct);
 	return result;
@@ -473,7 +531,7 @@ dwf_direct_finish(text *workflow_id, Oid role, const char *status,
 	Snapshot	snapshot;
 	TupleTableSlot *old;
 
-	if (!open_workflows(&direct, RowExclusiveLock))
+	if (!dwf_direct_open_workflows(&direct, RowExclusiveLock))
 		return DWF_DIRECT_ASIDE;
 	snapshot = dwf_direct_push_snapshot();
 	old = MakeSingleTupleTableSlot(RelationGetDescr(direct.table),
@@ -498,84 +556,4 @@ dwf_direct_finish(text *workflow_id, Oid role, const char *status,
 	PopActiveSnapshot();
 	dwf_direct_close(&direct);
 	return result;
-}
-
-/* ----- search ----- */
-
-/* Add a row of the index of work to what was found, and keep its place */
-static void
-add_found(DwfFound * found, TupleTableSlot *slot)
-{
-	HeapTuple	row = ExecFetchSlotHeapTuple(slot, false, NULL);
-
-	found->workflow_id =
-		DatumGetTextPCopy(column_of(slot, DWF_WORKFLOW_WORKFLOW_ID));
-	found->due = DatumGetTimestampTz(column_of(slot, DWF_WORKFLOW_DUE_AT));
-	found->xmax = HeapTupleHeaderGetRawXmax(row->t_data);
-	dwf_probe_keep(found->workflow_id, &slot->tts_tid);
-}
-
-/* Does a row come behind a place in the order of the index of work? */
-static bool
-is_behind(TupleTableSlot *row, TimestampTz due, text *workflow_id)
-{
-	TimestampTz its_due;
-	Datum		is_greater;
-
-	slot_getallattrs(row);
-	its_due = DatumGetTimestampTz(column_of(row, DWF_WORKFLOW_DUE_AT));
-	if (its_due != due)
-		return its_due > due;
-	is_greater = DirectFunctionCall2Coll(text_gt, C_COLLATION_OID,
-										 column_of(row,
-												   DWF_WORKFLOW_WORKFLOW_ID),
-										 PointerGetDatum(workflow_id));
-	return DatumGetBool(is_greater);
-}
-
-/*
- * Find bodies of a role, at most so many, behind a place in the order in which
- * they are due, as the statement of dwf_store_search() does; returns how many
- * there are, or -1 if the statement has to do it.
- */
-int
-dwf_direct_search(Oid role, TimestampTz due, text *workflow_id, int limit,
-				  DwfFound * *found)
-{
-	DwfDirect	direct;
-	Relation	index;
-	ScanKeyData keys[2];
-	IndexScanDesc scan;
-	TupleTableSlot *slot;
-	Snapshot	snapshot;
-	int			count = 0;
-
-	if (!open_workflows(&direct, AccessShareLock))
-		return -1;
-	index = index_open(workflows.index_oids[BODY_INDEX], AccessShareLock);
-	slot = MakeSingleTupleTableSlot(RelationGetDescr(direct.table),
-									&TTSOpsBufferHeapTuple);
-	*found = palloc(limit * sizeof(DwfFound));
-	snapshot = dwf_direct_push_snapshot();
-	if (dwf_home_is_copy_in(snapshot))
-		limit = 0;
-
-	/* the order of the index is the order in which they are due */
-	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(role));
-	ScanKeyInit(&keys[1], 2, BTGreaterEqualStrategyNumber, F_TIMESTAMPTZ_GE,
-				TimestampTzGetDatum(due));
-	scan = DWF_INDEX_BEGINSCAN(direct.table, index, snapshot, 2);
-	index_rescan(scan, keys, 2, NULL, 0);
-	while (count < limit &&
-		   index_getnext_slot(scan, ForwardScanDirection, slot))
-		if (is_behind(slot, due, workflow_id))
-			add_found(&(*found)[count++], slot);
-	index_endscan(scan);
-	PopActiveSnapshot();
-
-	ExecDropSingleTupleTableSlot(slot);
-	index_close(index, NoLock);
-	dwf_direct_close(&direct);
-	return count;
 }

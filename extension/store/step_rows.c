@@ -141,11 +141,18 @@ dwf_store_read_record(text *workflow_id, int step_no, DwfRecord *record)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id),
 	Int32GetDatum(step_no)};
-	DwfRun		r = dwf_statement_run(&read_record_query, values, NULL);
-	bool		found = SPI_processed > 0;
+	DwfDirectResult result = dwf_direct_read_record(workflow_id, step_no,
+													record);
+	DwfRun		r;
+	bool		found;
 	bool		isnull;
 
+	if (result != DWF_DIRECT_ASIDE)
+		return result == DWF_DIRECT_DONE;
+
 	/* copy the columns out of the statement's memory */
+	r = dwf_statement_run(&read_record_query, values, NULL);
+	found = SPI_processed > 0;
 	if (found)
 	{
 		char	   *function;

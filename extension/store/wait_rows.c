@@ -27,6 +27,7 @@
 #include "shared/expected.h"
 #include "shared/news.h"
 #include "store/catalog.h"
+#include "store/direct.h"
 #include "store/store_sql.h"
 
 /* So many waits are read for each workflow that a page may list */
@@ -359,6 +360,36 @@ dwf_store_wait_page(DwfWaitCursor *cursor, const DwfLost *lost, int limit,
 }
 
 /*
+ * Resume these workflows, as far as that can be done without a statement;
+ * returns how many were, and leaves the others in *ids.  The workflow's row
+ * comes first; what remains of its wait then is the statement's.
+ */
+static uint64
+resume_directly(Datum *ids)
+{
+	Datum	   *all;
+	int			count = dwf_arrays_read_texts(*ids, &all, NULL);
+	int			nothers = 0;
+	uint64		resumed = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		text	   *id = DatumGetTextPP(all[i]);
+
+		if (dwf_direct_resume(id) != DWF_DIRECT_DONE)
+		{
+			all[nothers++] = all[i];
+			continue;
+		}
+		resumed++;
+		if (dwf_direct_forget_wait(id) != DWF_DIRECT_DONE)
+			dwf_store_forget_wait(id);
+	}
+	*ids = dwf_arrays_of_text(all, nothers);
+	return resumed;
+}
+
+/*
  * Resume these workflows, where they are suspended; returns how many were.
  * "left" gets the ids of those for which nothing could be done, since another
  * transaction has locked their rows; "queues" the queue of each that clients
@@ -367,10 +398,15 @@ dwf_store_wait_page(DwfWaitCursor *cursor, const DwfLost *lost, int limit,
 uint64
 dwf_store_resume(Datum ids, DwfIds *left, DwfIds *queues)
 {
-	DwfRun		r = dwf_statement_run(&resume_query, &ids, NULL);
+	uint64		resumed = resume_directly(&ids);
+	DwfRun		r;
 	bool		isnull;
-	uint64		resumed = DatumGetInt64(dwf_statement_column(0, 1, &isnull));
 
+	left->count = queues->count = 0;
+	if (ARR_NDIM(DatumGetArrayTypeP(ids)) == 0)
+		return resumed;
+	r = dwf_statement_run(&resume_query, &ids, NULL);
+	resumed += DatumGetInt64(dwf_statement_column(0, 1, &isnull));
 	*left = column_ids(r, 2);
 	*queues = column_ids(r, 3);
 	dwf_statement_done(r);

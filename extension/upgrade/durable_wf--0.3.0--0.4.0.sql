@@ -999,6 +999,12 @@ COMMENT ON FUNCTION @extschema@.wf_distribute(integer) IS
 Errors: 22023 bad argument; 55000 not a cluster, not the coordinator, a node is not fit for it, or it was done already.';
 REVOKE ALL ON FUNCTION @extschema@.wf_distribute(integer) FROM PUBLIC;
 REVOKE ALL ON FUNCTION durable_wf.node_fault() FROM PUBLIC;
+
+CREATE FUNCTION durable_wf.wake(workflow_id text) RETURNS void
+    AS 'MODULE_PATHNAME', 'dwf_wake' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable_wf.wake(text) IS
+'on a cluster: lets a suspended workflow of this node go on, since what it waits for on another node has come';
+REVOKE ALL ON FUNCTION durable_wf.wake(text) FROM PUBLIC;
 CREATE OR REPLACE FUNCTION @extschema@.wf_list_steps(workflow_id text)
     RETURNS TABLE (step_no integer, name text, output jsonb, error text,
                    started_at timestamptz, completed_at timestamptz)

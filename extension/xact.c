@@ -81,7 +81,7 @@ xact_callback(XactEvent event, void *arg)
 
 	/* then each part ends what it has for the transaction */
 	dwf_client_end_xact();
-	dwf_forward_end_xact();
+	dwf_forward_end_xact(event != XACT_EVENT_ABORT);
 	dwf_light_commit_end_xact();
 	dwf_family_end_xact();
 	dwf_prepared_settle(event == XACT_EVENT_PREPARE);

@@ -25,7 +25,7 @@ my %may_include = (
 	'upkeep' => [ @four, 'cluster' ],
 	'hook' => [ @four, 'cluster', 'mailbox' ],
 	'extension' => [ @four, qw(cluster mailbox workflow upkeep hook) ],
-	'bgworker' => [ @four, 'workflow' ],
+	'bgworker' => [ @four, 'cluster', 'workflow' ],
 	'bgworker/gateway' => [qw(base shared store hook)],);
 
 # ----- the sources -----

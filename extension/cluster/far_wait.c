@@ -9,6 +9,18 @@
  * commit gives that back once a minute, so that it holds back VACUUM for no
  * longer, and waits on.
  *
+ * A body does not wait so: it is suspended.  The other node notes what it
+ * waits for, as a row of durable_wf.wait whose workflow is not there, in the
+ * transaction that writes the suspension here.  Its worker finds that row by
+ * the news that wake any suspended workflow, and has this node let the
+ * workflow go on (durable_wf.wake).
+ *
+ *	F1	The row there and the suspension here commit together, before the last
+ *		look.  What commits before that look is seen by it; what commits later
+ *		finds the row, and the workflow suspended.  The row is removed in the
+ *		transaction that wakes; a wake for nothing makes the workflow look and
+ *		suspend itself again.
+ *
  * This session sleeps in Citus' loop, which does not look at the socket of its
  * client.  So it has the server look, with client_connection_check_interval,
  * if that is off.
@@ -20,15 +32,25 @@
 #include "libpq/libpq-be.h"
 #include "miscadmin.h"
 #include "tcop/tcopprot.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
 #include "base/args.h"
+#include "base/arrays.h"
 #include "base/settings.h"
 #include "cluster/forward.h"
+#include "cluster/route.h"
 #include "session/result.h"
 #include "session/wait.h"
+#include "session/wakeup.h"
+#include "shared/claim.h"
+#include "shared/workers.h"
+#include "store/anchor.h"
+#include "store/store.h"
+
+PG_FUNCTION_INFO_V1(dwf_wake);
 
 /* How long a wait that can commit lasts until it does, and between two looks
  * at the client's socket; in milliseconds */
@@ -122,6 +144,114 @@ wait_there(const DwfCall *call, FunctionCallInfo fcinfo, text *place,
 	}
 }
 
+/* ----- in the body of a workflow ----- */
+
+/* What a body waits for */
+typedef struct FarLook
+{
+	const DwfCall *call;
+	FunctionCallInfo fcinfo;
+	text	   *place;
+	Datum		result;
+}			FarLook;
+
+/* The look of a body: ask the other node, which does not wait */
+static bool
+look_there(DwfWait *wait)
+{
+	FarLook    *far = wait->arg;
+
+	set_timeout(far->fcinfo, DWF_AT_TIMEOUT(far->call->at), 0);
+	far->result = dwf_forward_call(far->fcinfo, far->call->function,
+								   far->place);
+	return !dwf_forward_has_expired();
+}
+
+/* Have the other node note what this workflow waits for */
+static void
+subscribe_there(DwfWait *wait)
+{
+	FarLook    *far = wait->arg;
+
+	(void) dwf_forward_subscribe(far->fcinfo, far->call->function, far->place,
+								 dwf_claim_require(wait->function));
+}
+
+/* Wait in a body, which is suspended unless there is something at once */
+static Datum
+wait_in_body(const DwfCall *call, FunctionCallInfo fcinfo, text *place,
+			 DwfWait *wait)
+{
+	FarLook		far = {call, fcinfo, place, (Datum) 0};
+	bool		is_event = strcmp(call->function, "wf_get_event") == 0;
+
+	wait->arg = &far;
+	wait->look = look_there;
+	wait->subscribe = subscribe_there;
+	if (is_event)
+		dwf_wait_at(wait, DWF_DOOR_EVENT, place, PG_GETARG_TEXT_PP(1));
+	else
+		dwf_wait_at(wait, DWF_DOOR_LIFE, place, NULL);
+	(void) dwf_wait(wait);
+	return far.result;
+}
+
+/*
+ * durable_wf.wake(workflow_id): what a workflow of this node waits for on
+ * another node has come there; let it go on.  Raises 55P03 if its row is
+ * locked.
+ */
+Datum
+dwf_wake(PG_FUNCTION_ARGS)
+{
+	text	   *workflow_id = PG_GETARG_TEXT_PP(0);
+	DwfIds		left;
+	DwfIds		queues;
+
+	if (dwf_store_resume(dwf_arrays_of_one_text(workflow_id), &left,
+						 &queues) > 0)
+		dwf_wakeup_note_work(workflow_id, true);
+	dwf_wakeup_note_queues(queues);
+	if (left.count > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("workflow \"%s\" is locked",
+						text_to_cstring(workflow_id))));
+	dwf_workers_ask_clock(GetCurrentTimestamp());
+	PG_RETURN_VOID();
+}
+
+/*
+ * Let workflows go on that wait for what has come to this node: have the nodes
+ * of those that are not here do it, and return the others
+ */
+Datum
+dwf_far_wait_wake(Datum ids)
+{
+	Datum	   *id;
+	int			count;
+	int			nlocal = 0;
+
+	if (!dwf_anchor_exists())
+		return ids;
+	count = dwf_arrays_read_texts(ids, &id, NULL);
+	for (int i = 0; i < count; i++)
+	{
+		text	   *workflow_id = DatumGetTextPP(id[i]);
+
+		if (!dwf_route_is_elsewhere(workflow_id))
+		{
+			id[nlocal++] = id[i];
+			continue;
+		}
+		dwf_store_unsubscribe(workflow_id);
+		(void) dwf_forward_texts("wake", workflow_id, &id[i], NULL, 1);
+	}
+	return dwf_arrays_of_text(id, nlocal);
+}
+
+/* ----- the call ----- */
+
 /* Make a call that may wait on the node of the workflow "place" */
 Datum
 dwf_far_wait(const DwfCall *call, FunctionCallInfo fcinfo, text *place)
@@ -133,6 +263,11 @@ dwf_far_wait(const DwfCall *call, FunctionCallInfo fcinfo, text *place)
 	dwf_wait_init(&wait, fcinfo, call->function);
 	wait.deadline = dwf_args_deadline(fcinfo, DWF_AT_TIMEOUT(call->at),
 									  "timeout");
+	if (dwf_claim_is_body() && !dwf_journal_in_command())
+	{
+		result = wait_in_body(call, fcinfo, place, &wait);
+		return dwf_result_decode(fcinfo, result);
+	}
 	dwf_wait_enter(&wait);
 	result = wait_there(call, fcinfo, place, &wait);
 	dwf_wait_leave(&wait, context);

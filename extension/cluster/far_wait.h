@@ -14,5 +14,6 @@
 
 extern Datum dwf_far_wait(const DwfCall *call, FunctionCallInfo fcinfo,
 						  text *place);
+extern Datum dwf_far_wait_wake(Datum ids);
 
 #endif							/* DWF_FAR_WAIT_H */

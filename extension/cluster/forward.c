@@ -43,6 +43,7 @@
 #include "utils/regproc.h"
 #include "utils/syscache.h"
 
+#include "base/args.h"
 #include "base/arrays.h"
 #include "base/compat.h"
 #include "base/portable.h"
@@ -56,8 +57,13 @@ PG_FUNCTION_INFO_V1(dwf_run_here);
 #define NOT_DELEGATED_HINT \
 	"Citus cannot reach another node from a function that it has delegated, nor from a trigger or a query on a shard."
 
-/* Before the name of a procedure, in the argument that names the function */
+/*
+ * Before the name of a procedure, in the argument that names the function; and
+ * before these, with a workflow's id and a space between, to note what the
+ * call waits for as what that workflow waits for
+ */
 #define CALL_PREFIX "CALL "
+#define SUBSCRIBE_PREFIX "SUBSCRIBE "
 
 /* ----- the caller's node ----- */
 
@@ -91,6 +97,31 @@ dwf_forward_note_write(void)
 	has_written = true;
 }
 
+/* This transaction has handed a call over, and has begun to commit */
+static bool has_handed_over = false;
+static bool is_committing = false;
+
+/* A transaction that had handed a call over could not commit */
+static bool has_not_committed = false;
+
+/*
+ * Is this an error that tells of a node that is out of reach, or of a
+ * transaction that could not commit on two nodes?  Asked once, at the end of a
+ * run of a body.
+ */
+bool
+dwf_forward_is_out_of_reach(int code)
+{
+	bool		result = has_not_committed;
+
+	has_not_committed = false;
+	return result ||
+		(dwf_anchor_exists() &&
+		 (ERRCODE_TO_CATEGORY(code) == ERRCODE_CONNECTION_EXCEPTION ||
+		  code == ERRCODE_ADMIN_SHUTDOWN || code == ERRCODE_CRASH_SHUTDOWN ||
+		  code == ERRCODE_CANNOT_CONNECT_NOW));
+}
+
 /* Run a call elsewhere; returns its result, without the text about it */
 static Datum
 run_there(const char *function, text *place, ArrayBuildState *arguments)
@@ -102,6 +133,7 @@ run_there(const char *function, text *place, ArrayBuildState *arguments)
 											  false);
 	int			count;
 
+	has_handed_over = true;
 	array = dwf_store_run_there(place, cstring_to_text(function), array);
 	count = dwf_arrays_read_texts(array, &texts, &nulls);
 	if (count == 0 || nulls[0])
@@ -121,6 +153,17 @@ run_there(const char *function, text *place, ArrayBuildState *arguments)
  */
 Datum
 dwf_forward_call(FunctionCallInfo fcinfo, const char *function, text *place)
+{
+	return dwf_forward_subscribe(fcinfo, function, place, NULL);
+}
+
+/*
+ * The same; unless "subscriber" is NULL, what the call looked for in vain is
+ * noted there as what that workflow of this node waits for
+ */
+Datum
+dwf_forward_subscribe(FunctionCallInfo fcinfo, const char *function,
+					  text *place, text *subscriber)
 {
 	ArrayBuildState *texts = initArrayResult(TEXTOID, CurrentMemoryContext,
 											 false);
@@ -150,6 +193,12 @@ dwf_forward_call(FunctionCallInfo fcinfo, const char *function, text *place)
 	dwf_portable_end(nest_level);
 	if (get_func_prokind(oid) == PROKIND_PROCEDURE)
 		function = psprintf(CALL_PREFIX "%s", function);
+	if (subscriber)
+	{
+		texts = accumArrayResult(texts, PointerGetDatum(subscriber), false,
+								 TEXTOID, CurrentMemoryContext);
+		function = psprintf(SUBSCRIBE_PREFIX "%s", function);
+	}
 	return run_there(function, place, texts);
 }
 
@@ -177,6 +226,7 @@ dwf_forward_before_commit(void)
 {
 	static void (*use_two_phases) (void) = NULL;
 
+	is_committing = has_handed_over;
 	if (!has_written || !TransactionIdIsValid(GetTopTransactionIdIfAny()))
 		return;
 	if (use_two_phases == NULL)
@@ -187,10 +237,15 @@ dwf_forward_before_commit(void)
 	use_two_phases();
 }
 
-/* The transaction has ended.  Cannot fail. */
+/*
+ * The transaction has ended.  If it failed to commit after a call had been
+ * handed over, another node may be the reason.  Cannot fail.
+ */
 void
-dwf_forward_end_xact(void)
+dwf_forward_end_xact(bool committed)
 {
+	has_not_committed |= is_committing && !committed;
+	is_committing = has_handed_over = false;
 	has_written = false;
 	is_received = false;
 }
@@ -225,9 +280,33 @@ find_function(const char *name, char kind)
 	return found;
 }
 
-/* Fill in the arguments of a call from texts; raises if they do not fit */
+/*
+ * The workflow for which what a call waits for is to be noted: the last of the
+ * texts.  It must be of another node: here its own session writes that.
+ */
+static text *
+read_subscriber(Datum array)
+{
+	Datum	   *texts;
+	bool	   *nulls;
+	int			count = dwf_arrays_read_texts(array, &texts, &nulls);
+	text	   *subscriber;
+
+	if (count == 0 || nulls[count - 1])
+		elog(ERROR, "a call that subscribes names no workflow");
+	subscriber = DatumGetTextPP(texts[count - 1]);
+	dwf_args_check_name(subscriber, "workflow_id", DWF_WORKFLOW_ID_MAX, false);
+	if (dwf_anchor_is_here(dwf_anchor_hash(subscriber)))
+		elog(ERROR, "a workflow of this node cannot subscribe here");
+	return subscriber;
+}
+
+/*
+ * Fill in the arguments of a call from texts, after which "more" others may
+ * come; raises if they do not fit
+ */
 static void
-read_arguments(FunctionCallInfo fcinfo, Datum array)
+read_arguments(FunctionCallInfo fcinfo, Datum array, int more)
 {
 	Datum	   *texts;
 	bool	   *nulls;
@@ -236,7 +315,7 @@ read_arguments(FunctionCallInfo fcinfo, Datum array)
 	int			count;
 
 	(void) get_func_signature(fcinfo->flinfo->fn_oid, &types, &ntypes);
-	count = dwf_arrays_read_texts(array, &texts, &nulls);
+	count = dwf_arrays_read_texts(array, &texts, &nulls) - more;
 	if (count != ntypes || count > FUNC_MAX_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -270,7 +349,7 @@ set_for_call(const char *name, const char *value)
  * know.
  */
 static Datum
-make_call(FunctionCallInfo fcinfo, text *place)
+make_call(FunctionCallInfo fcinfo, text *place, text *subscriber)
 {
 	int			nest_level = NewGUCNestLevel();
 	Datum		result;
@@ -283,11 +362,13 @@ make_call(FunctionCallInfo fcinfo, text *place)
 	PG_TRY();
 	{
 		is_received = true;
+		dwf_wait_subscriber = subscriber;
 		result = FunctionCallInvoke(fcinfo);
 	}
 	PG_FINALLY();
 	{
 		is_received = was_received;
+		dwf_wait_subscriber = NULL;
 	}
 	PG_END_TRY();
 	AtEOXact_GUC(true, nest_level);
@@ -317,12 +398,18 @@ dwf_run_here(PG_FUNCTION_ARGS)
 	ArrayBuildState *told = initArrayResult(TEXTOID, CurrentMemoryContext,
 											false);
 	char		went[3] = "";
+	text	   *subscriber = NULL;
 
 	if (!dwf_anchor_is_here(dwf_anchor_hash(place)))
 		dwf_anchor_report(name, dwf_anchor_hash(place),
 						  NOT_DELEGATED_HINT);
 
 	/* find the function, and read its arguments */
+	if (strncmp(name, SUBSCRIBE_PREFIX, strlen(SUBSCRIBE_PREFIX)) == 0)
+	{
+		subscriber = read_subscriber(PG_GETARG_DATUM(2));
+		name += strlen(SUBSCRIBE_PREFIX);
+	}
 	if (strncmp(name, CALL_PREFIX, strlen(CALL_PREFIX)) == 0)
 	{
 		kind = PROKIND_PROCEDURE;
@@ -332,7 +419,7 @@ dwf_run_here(PG_FUNCTION_ARGS)
 	InitFunctionCallInfoData(*inner, &flinfo, 0, InvalidOid, NULL, NULL);
 	if (kind == PROKIND_PROCEDURE)
 		inner->context = (Node *) &context;
-	read_arguments(inner, PG_GETARG_DATUM(2));
+	read_arguments(inner, PG_GETARG_DATUM(2), subscriber ? 1 : 0);
 	if (flinfo.fn_retset)
 	{
 		set.econtext = CreateStandaloneExprContext();
@@ -344,7 +431,7 @@ dwf_run_here(PG_FUNCTION_ARGS)
 
 	/* make the call, and tell how it went */
 	dwf_wait_has_expired = false;
-	result = make_call(inner, place);
+	result = make_call(inner, place, subscriber);
 	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
 		strcat(went, "w");
 	if (dwf_wait_has_expired)

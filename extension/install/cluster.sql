@@ -142,3 +142,9 @@ COMMENT ON FUNCTION @extschema@.wf_distribute(integer) IS
 Errors: 22023 bad argument; 55000 not a cluster, not the coordinator, a node is not fit for it, or it was done already.';
 REVOKE ALL ON FUNCTION @extschema@.wf_distribute(integer) FROM PUBLIC;
 REVOKE ALL ON FUNCTION durable_wf.node_fault() FROM PUBLIC;
+
+CREATE FUNCTION durable_wf.wake(workflow_id text) RETURNS void
+    AS 'MODULE_PATHNAME', 'dwf_wake' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable_wf.wake(text) IS
+'on a cluster: lets a suspended workflow of this node go on, since what it waits for on another node has come';
+REVOKE ALL ON FUNCTION durable_wf.wake(text) FROM PUBLIC;

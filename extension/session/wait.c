@@ -47,9 +47,11 @@
 #include "session/identity.h"
 #include "session/journal.h"
 #include "session/suspend.h"
+#include "shared/address.h"
 #include "shared/claim.h"
 #include "shared/counters.h"
 #include "shared/dismissal.h"
+#include "shared/expected.h"
 #include "shared/listener.h"
 #include "shared/preloaded.h"
 #include "shared/waiter.h"
@@ -491,6 +493,27 @@ dwf_wait_leave(const DwfWait *wait, MemoryContext context)
 }
 
 /*
+ * While this is set, each look of this session that finds nothing is written
+ * down as a wait of that workflow, which is on another node
+ */
+text	   *dwf_wait_subscriber = NULL;
+
+/* Write a wait down, and have the worker told of news at its addresses */
+static void
+subscribe(const DwfWait *wait)
+{
+	for (int i = 0; i < wait->nkeys; i++)
+	{
+		const DwfAddress *address = &wait->keys[i].address;
+
+		if (address->workflow_id == NULL)
+			continue;
+		dwf_expected_add(dwf_address_hash(address));
+		dwf_store_subscribe(dwf_wait_subscriber, address);
+	}
+}
+
+/*
  * Wait until the look is successful; false if the deadline came first.  What
  * the look allocates in the present memory context survives the commits.
  *
@@ -523,6 +546,8 @@ dwf_wait(DwfWait *wait)
 	if (found)
 		dwf_client_note_taken();
 	dwf_wait_has_expired = !found;
+	if (!found && dwf_wait_subscriber)
+		subscribe(wait);
 	dwf_wait_leave(wait, context);
 	return found;
 }

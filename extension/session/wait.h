@@ -70,6 +70,12 @@ struct DwfWait
 	uint32		arrivals;
 
 	bool		is_suspended;	/* set by suspend.c: it is written down */
+
+	/*
+	 * Of a wait for what comes on another node, else NULL: have that node
+	 * tell this one.  No news of it reach a process that waits here.
+	 */
+	void		(*subscribe) (DwfWait *wait);
 };
 
 /* For the SQL functions */
@@ -81,7 +87,8 @@ extern void dwf_wait_at(DwfWait *wait, char door, text *workflow_id,
 						text *key);
 extern bool dwf_wait(DwfWait *wait);
 
-/* For far_wait.c, which waits without the loop */
+/* For the cluster: waits without the loop, and for workflows of other nodes */
+extern text *dwf_wait_subscriber;
 extern bool dwf_wait_has_expired;
 extern void dwf_wait_check(const DwfWait *wait);
 extern void dwf_wait_enter(DwfWait *wait);

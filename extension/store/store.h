@@ -317,6 +317,8 @@ extern bool dwf_store_wait_page(DwfWaitCursor *cursor, const DwfLost *lost,
 								int limit, DwfIds *ids);
 extern uint64 dwf_store_resume(Datum ids, DwfIds *left, DwfIds *queues);
 extern void dwf_store_forget_waits(Datum ids);
+extern void dwf_store_subscribe(text *workflow_id, const DwfAddress *address);
+extern void dwf_store_unsubscribe(text *workflow_id);
 
 /* family_rows.c: attributes, parents and children */
 extern bool dwf_store_knows_families(void);

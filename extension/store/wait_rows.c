@@ -205,6 +205,29 @@ static DwfStatement forget_waits_query = {
 	1, {TEXTARRAYOID}, NULL
 };
 
+/* id, door, target, key */
+static DwfStatement subscribed_query = {
+	"UPDATE durable_wf.wait a SET since = pg_catalog.clock_timestamp()"
+	" WHERE a.workflow_id" EQ "$1 AND a.door" EQ "$2 AND a.target_id" EQ "$3"
+	" AND a.key" EQ "$4",
+	4, {TEXTOID, CHAROID, TEXTOID, TEXTOID}, NULL
+};
+
+/* the same */
+static DwfStatement subscribe_query = {
+	"INSERT INTO durable_wf.wait (workflow_id, position, step_no, door,"
+	" target_id, key)"
+	" SELECT $1, (pg_catalog.random() OPERATOR(pg_catalog.*) 2147483647)"
+	"::pg_catalog.int4, 0, $2, $3, $4",
+	4, {TEXTOID, CHAROID, TEXTOID, TEXTOID}, NULL
+};
+
+/* id */
+static DwfStatement unsubscribe_query = {
+	"DELETE FROM durable_wf.wait a WHERE a.workflow_id" EQ "$1",
+	1, {TEXTOID}, NULL
+};
+
 /* A column of the first row, a text[] of ids, copied for the caller */
 static DwfIds
 column_ids(DwfRun r, int n)
@@ -418,4 +441,33 @@ void
 dwf_store_forget_waits(Datum ids)
 {
 	(void) dwf_statement_count(&forget_waits_query, &ids, NULL);
+}
+
+/*
+ * Note that a workflow of another node waits at an address.  If it is noted
+ * already, and the worker is about to remove that, this blocks, and notes it
+ * anew.
+ */
+void
+dwf_store_subscribe(text *workflow_id, const DwfAddress *address)
+{
+	Datum		values[4];
+
+	values[0] = PointerGetDatum(workflow_id);
+	values[1] = CharGetDatum(address->door);
+	values[2] = PointerGetDatum(address->workflow_id);
+	values[3] = PointerGetDatum(address->key ? address->key :
+								cstring_to_text(""));
+	if (dwf_statement_count(&subscribed_query, values, NULL) == 0)
+		(void) dwf_statement_count(&subscribe_query, values, NULL);
+}
+
+/* Remove what is noted of a workflow of another node */
+void
+dwf_store_unsubscribe(text *workflow_id)
+{
+	Datum		values[1];
+
+	values[0] = PointerGetDatum(workflow_id);
+	(void) dwf_statement_count(&unsubscribe_query, values, NULL);
 }

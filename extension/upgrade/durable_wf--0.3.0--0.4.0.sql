@@ -1034,6 +1034,120 @@ COMMENT ON FUNCTION @extschema@.wf_received_traceparent(bigint) IS
 'The trace context (W3C traceparent) that the sender had of what this session has received last, by a message, a notification or a hook; null if none. A step''s command in between forgets it. A replay gives the same.
 message_id: of a message of wf_recv_many(); null means the last that was received.
 Errors: 42501 on behalf of another role.';
+
+-- monitoring: what members of pg_monitor see
+COMMENT ON VIEW @extschema@.wf_stat IS
+'counters of this database since the server has started, per door: committed sends (events published; for result, starts, ends and changes of owner) and receives, waits and how many timed out, waiters woken, woken for nothing, and wakes handed on by a waiter that left; notifications to listeners. The row without a door has what concerns all: resyncs (listeners told to look at everything), reconciles (all waiters of a database woken to look, after COMMIT or ROLLBACK PREPARED), and how many wf_listen() are in force now, in all databases';
+CREATE FUNCTION durable_wf.stat_workflows(
+    OUT owner name, OUT body text, OUT queue text, OUT status text, OUT workflows bigint,
+    OUT overdue bigint, OUT oldest_at timestamptz)
+    RETURNS SETOF record
+    LANGUAGE sql STABLE PARALLEL UNSAFE SECURITY DEFINER ROWS 100
+    SET search_path = pg_catalog, pg_temp AS
+$$
+SELECT r.rolname, w.body, w.queue, w.status, count(*),
+       count(*) FILTER (WHERE w.status = 'PENDING' AND w.due_at <= clock_timestamp()
+                          AND (w.body IS NOT NULL OR w.queue IS NOT NULL)),
+       min(coalesce(w.finished_at, w.created_at))
+  FROM durable_wf.workflow w LEFT JOIN pg_roles r ON r.oid = w.owner::oid
+ GROUP BY r.rolname, w.body, w.queue, w.status
+$$;
+COMMENT ON FUNCTION durable_wf.stat_workflows() IS 'the rows of the view wf_stat_workflows';
+REVOKE ALL ON FUNCTION durable_wf.stat_workflows() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION durable_wf.stat_workflows() TO pg_monitor;
+
+CREATE VIEW @extschema@.wf_stat_workflows WITH (security_invoker = true) AS
+SELECT owner, body, queue, status, workflows, overdue, oldest_at
+  FROM durable_wf.stat_workflows();
+COMMENT ON VIEW @extschema@.wf_stat_workflows IS
+'for members of pg_monitor: how many workflows there are, of all owners, by what executes them and status; how many of these are due and not begun; when the oldest was started, or has ended';
+GRANT SELECT ON @extschema@.wf_stat_workflows TO PUBLIC;
+COMMENT ON COLUMN @extschema@.wf_stat_workflows.owner IS
+'the role that they belong to; NULL: one that was dropped';
+COMMENT ON COLUMN @extschema@.wf_stat_workflows.body IS
+'the procedure that executors run; NULL: clients execute them';
+COMMENT ON COLUMN @extschema@.wf_stat_workflows.queue IS
+'the queue that clients take them from; NULL: none';
+COMMENT ON COLUMN @extschema@.wf_stat_workflows.status IS
+'PENDING, RUNNING, WAITING, SUCCESS, ERROR or CANCELLED';
+COMMENT ON COLUMN @extschema@.wf_stat_workflows.workflows IS
+'how many';
+COMMENT ON COLUMN @extschema@.wf_stat_workflows.overdue IS
+'how many of them are PENDING although they are due: nothing has taken them yet';
+COMMENT ON COLUMN @extschema@.wf_stat_workflows.oldest_at IS
+'when the first of them was started; of those that have ended, when the first has ended';
+
+CREATE FUNCTION durable_wf.stat_waits(
+    OUT owner name, OUT door text, OUT sessions bigint, OUT suspended bigint, OUT oldest_since timestamptz)
+    RETURNS SETOF record
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER ROWS 100
+    SET search_path = pg_catalog, pg_temp AS
+$$
+SELECT r.rolname, a.door, count(*) FILTER (WHERE NOT a.suspended),
+       count(*) FILTER (WHERE a.suspended), min(a.waiting_since)
+  FROM @extschema@.wf_waiters a
+  LEFT JOIN durable_wf.workflow w USING (workflow_id)
+  LEFT JOIN pg_roles r ON r.oid = w.owner::oid
+ GROUP BY r.rolname, a.door
+$$;
+COMMENT ON FUNCTION durable_wf.stat_waits() IS 'the rows of the view wf_stat_waits';
+REVOKE ALL ON FUNCTION durable_wf.stat_waits() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION durable_wf.stat_waits() TO pg_monitor;
+
+CREATE VIEW @extschema@.wf_stat_waits WITH (security_invoker = true) AS
+SELECT owner, door, sessions, suspended, oldest_since FROM durable_wf.stat_waits();
+COMMENT ON VIEW @extschema@.wf_stat_waits IS
+'for members of pg_monitor: how many wait now, for workflows of all owners, by door: the rows of wf_waiters, counted';
+GRANT SELECT ON @extschema@.wf_stat_waits TO PUBLIC;
+COMMENT ON COLUMN @extschema@.wf_stat_waits.owner IS
+'the role of the workflow that waits, or is waited for; NULL: there is none, as for wf_attach_next, or the role was dropped';
+COMMENT ON COLUMN @extschema@.wf_stat_waits.door IS
+'as in wf_waiters';
+COMMENT ON COLUMN @extschema@.wf_stat_waits.sessions IS
+'waits of sessions, and of bodies that have an executor';
+COMMENT ON COLUMN @extschema@.wf_stat_waits.suspended IS
+'waits of workflows that are suspended';
+COMMENT ON COLUMN @extschema@.wf_stat_waits.oldest_since IS
+'since when the one that has waited longest waits';
+
+CREATE FUNCTION durable_wf.stat_mailboxes(
+    OUT owner name, OUT door text, OUT items bigint, OUT dead_letters bigint, OUT oldest_at timestamptz)
+    RETURNS SETOF record
+    LANGUAGE sql STABLE PARALLEL UNSAFE SECURITY DEFINER ROWS 100
+    SET search_path = pg_catalog, pg_temp AS
+$$
+SELECT r.rolname, i.door, count(*) FILTER (WHERE NOT i.is_dead), count(*) FILTER (WHERE i.is_dead),
+       min(i.created_at) FILTER (WHERE NOT i.is_dead)
+  FROM (SELECT m.workflow_id, CASE m.door WHEN 'n' THEN 'notify' WHEN 'h' THEN 'hook' ELSE 'message' END AS door,
+               false AS is_dead, m.created_at FROM durable_wf.message m
+         UNION ALL
+        SELECT l.workflow_id, CASE l.door WHEN 'n' THEN 'notify' WHEN 'h' THEN 'hook' ELSE 'message' END,
+               true, l.created_at FROM durable_wf.dead_letter l) i
+  JOIN durable_wf.workflow w USING (workflow_id)
+  LEFT JOIN pg_roles r ON r.oid = w.owner::oid
+ WHERE w.finished_at IS NULL
+ GROUP BY r.rolname, i.door
+$$;
+COMMENT ON FUNCTION durable_wf.stat_mailboxes() IS 'the rows of the view wf_stat_mailboxes';
+REVOKE ALL ON FUNCTION durable_wf.stat_mailboxes() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION durable_wf.stat_mailboxes() TO pg_monitor;
+
+CREATE VIEW @extschema@.wf_stat_mailboxes WITH (security_invoker = true) AS
+SELECT owner, door, items, dead_letters, oldest_at FROM durable_wf.stat_mailboxes();
+COMMENT ON VIEW @extschema@.wf_stat_mailboxes IS
+'for members of pg_monitor: how much lies in the mailboxes of workflows that have not ended, of all owners, by door';
+GRANT SELECT ON @extschema@.wf_stat_mailboxes TO PUBLIC;
+COMMENT ON COLUMN @extschema@.wf_stat_mailboxes.owner IS
+'the role that the workflows belong to; NULL: one that was dropped';
+COMMENT ON COLUMN @extschema@.wf_stat_mailboxes.door IS
+'message, hook, or notify for addressed notifications';
+COMMENT ON COLUMN @extschema@.wf_stat_mailboxes.items IS
+'how many were not taken yet';
+COMMENT ON COLUMN @extschema@.wf_stat_mailboxes.dead_letters IS
+'how many have left their queues, since receivers gave them back too often';
+COMMENT ON COLUMN @extschema@.wf_stat_mailboxes.oldest_at IS
+'when the oldest that was not taken yet was sent';
+
 -- ----- clients: start what this session executes
 
 CREATE FUNCTION @extschema@.wf_start_attached(
@@ -1194,6 +1308,12 @@ COMMENT ON FUNCTION @extschema@.wf_distribute(integer) IS
 Errors: 22023 bad argument; 55000 not a cluster, not the coordinator, a node is not fit for it, or it was done already.';
 REVOKE ALL ON FUNCTION @extschema@.wf_distribute(integer) FROM PUBLIC;
 REVOKE ALL ON FUNCTION durable_wf.node_fault() FROM PUBLIC;
+
+CREATE FUNCTION durable_wf.wake(workflow_id text) RETURNS void
+    AS 'MODULE_PATHNAME', 'dwf_wake' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable_wf.wake(text) IS
+'on a cluster: lets a suspended workflow of this node go on, since what it waits for on another node has come';
+REVOKE ALL ON FUNCTION durable_wf.wake(text) FROM PUBLIC;
 CREATE OR REPLACE FUNCTION @extschema@.wf_list_steps(workflow_id text)
     RETURNS TABLE (step_no integer, name text, output jsonb, error text,
                    started_at timestamptz, completed_at timestamptz)
@@ -1226,115 +1346,84 @@ END $$;
 
 GRANT SELECT ON durable_wf.custody TO PUBLIC;
 
--- monitoring: what members of pg_monitor see
-COMMENT ON VIEW @extschema@.wf_stat IS
-'counters of this database since the server has started, per door: committed sends (events published; for result, starts, ends and changes of owner) and receives, waits and how many timed out, waiters woken, woken for nothing, and wakes handed on by a waiter that left; notifications to listeners. The row without a door has what concerns all: resyncs (listeners told to look at everything), reconciles (all waiters of a database woken to look, after COMMIT or ROLLBACK PREPARED), and how many wf_listen() are in force now, in all databases';
-CREATE FUNCTION durable_wf.stat_workflows(
-    OUT owner name, OUT body text, OUT queue text, OUT status text, OUT workflows bigint,
-    OUT overdue bigint, OUT oldest_at timestamptz)
-    RETURNS SETOF record
-    LANGUAGE sql STABLE PARALLEL UNSAFE SECURITY DEFINER ROWS 100
+CREATE FUNCTION durable_wf.give_rows(first_hash integer, last_hash integer) RETURNS text[]
+    AS 'MODULE_PATHNAME', 'dwf_give_rows' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable_wf.give_rows(integer, integer) IS
+'on a cluster: takes the rows of a shard away from this node; waits for transactions that act on its workflows';
+REVOKE ALL ON FUNCTION durable_wf.give_rows(integer, integer) FROM PUBLIC;
+
+CREATE FUNCTION durable_wf.give_shard(first_hash integer, last_hash integer) RETURNS text[]
+    LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp AS
 $$
-SELECT r.rolname, w.body, w.queue, w.status, count(*),
-       count(*) FILTER (WHERE w.status = 'PENDING' AND w.due_at <= clock_timestamp()
-                          AND (w.body IS NOT NULL OR w.queue IS NOT NULL)),
-       min(coalesce(w.finished_at, w.created_at))
-  FROM durable_wf.workflow w LEFT JOIN pg_roles r ON r.oid = w.owner::oid
- GROUP BY r.rolname, w.body, w.queue, w.status
-$$;
-COMMENT ON FUNCTION durable_wf.stat_workflows() IS 'the rows of the view wf_stat_workflows';
-REVOKE ALL ON FUNCTION durable_wf.stat_workflows() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION durable_wf.stat_workflows() TO pg_monitor;
+BEGIN
+    -- who executes a workflow of it can be in a transaction for long
+    PERFORM pg_terminate_backend(e.pid, 5000) FROM @extschema@.wf_executions e
+      WHERE hashtext(e.workflow_id) BETWEEN first_hash AND last_hash;
+    RETURN durable_wf.give_rows(first_hash, last_hash);
+END $$;
+COMMENT ON FUNCTION durable_wf.give_shard(integer, integer) IS
+'on a cluster: ends the executions of a shard on this node, and takes its rows away';
+REVOKE ALL ON FUNCTION durable_wf.give_shard(integer, integer) FROM PUBLIC;
 
-CREATE VIEW @extschema@.wf_stat_workflows WITH (security_invoker = true) AS
-SELECT owner, body, queue, status, workflows, overdue, oldest_at
-  FROM durable_wf.stat_workflows();
-COMMENT ON VIEW @extschema@.wf_stat_workflows IS
-'for members of pg_monitor: how many workflows there are, of all owners, by what executes them and status; how many of these are due and not begun; when the oldest was started, or has ended';
-GRANT SELECT ON @extschema@.wf_stat_workflows TO PUBLIC;
-COMMENT ON COLUMN @extschema@.wf_stat_workflows.owner IS
-'the role that they belong to; NULL: one that was dropped';
-COMMENT ON COLUMN @extschema@.wf_stat_workflows.body IS
-'the procedure that executors run; NULL: clients execute them';
-COMMENT ON COLUMN @extschema@.wf_stat_workflows.queue IS
-'the queue that clients take them from; NULL: none';
-COMMENT ON COLUMN @extschema@.wf_stat_workflows.status IS
-'PENDING, RUNNING, WAITING, SUCCESS, ERROR or CANCELLED';
-COMMENT ON COLUMN @extschema@.wf_stat_workflows.workflows IS
-'how many';
-COMMENT ON COLUMN @extschema@.wf_stat_workflows.overdue IS
-'how many of them are PENDING although they are due: nothing has taken them yet';
-COMMENT ON COLUMN @extschema@.wf_stat_workflows.oldest_at IS
-'when the first of them was started; of those that have ended, when the first has ended';
+CREATE FUNCTION durable_wf.take_rows(first_hash integer, last_hash integer, rows text[]) RETURNS void
+    AS 'MODULE_PATHNAME', 'dwf_take_rows' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable_wf.take_rows(integer, integer, text[]) IS
+'on a cluster: puts the rows of a shard, as durable_wf.give_shard() has returned them, into this node';
+REVOKE ALL ON FUNCTION durable_wf.take_rows(integer, integer, text[]) FROM PUBLIC;
 
-CREATE FUNCTION durable_wf.stat_waits(
-    OUT owner name, OUT door text, OUT sessions bigint, OUT suspended bigint, OUT oldest_since timestamptz)
-    RETURNS SETOF record
-    LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER ROWS 100
+CREATE FUNCTION @extschema@.wf_move_shard(shard bigint, "to" text) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp AS
 $$
-SELECT r.rolname, a.door, count(*) FILTER (WHERE NOT a.suspended),
-       count(*) FILTER (WHERE a.suspended), min(a.waiting_since)
-  FROM @extschema@.wf_waiters a
-  LEFT JOIN durable_wf.workflow w USING (workflow_id)
-  LEFT JOIN pg_roles r ON r.oid = w.owner::oid
- GROUP BY r.rolname, a.door
-$$;
-COMMENT ON FUNCTION durable_wf.stat_waits() IS 'the rows of the view wf_stat_waits';
-REVOKE ALL ON FUNCTION durable_wf.stat_waits() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION durable_wf.stat_waits() TO pg_monitor;
+DECLARE
+    source record;
+    target record;
+    place text;
+    rows text[];
+    waiting text;
+BEGIN
+    IF shard IS NULL OR "to" IS NULL THEN
+        RAISE 'shard and to must not be null' USING ERRCODE = '22023';
+    ELSIF to_regclass('durable_wf.shard') IS NULL THEN
+        RAISE 'workflows are not distributed' USING ERRCODE = '55000';
+    ELSIF (SELECT groupid FROM pg_dist_local_group) <> 0 THEN
+        RAISE 'wf_move_shard() has to be called on the coordinator' USING ERRCODE = '55000';
+    END IF;
+    SELECT s.shardminvalue::integer AS first_hash, s.shardmaxvalue::integer AS last_hash,
+           p.groupid, n.nodename, n.nodeport INTO source
+      FROM pg_dist_shard s JOIN pg_dist_placement p USING (shardid)
+      JOIN pg_dist_node n ON n.groupid = p.groupid AND n.noderole = 'primary'
+     WHERE s.shardid = wf_move_shard.shard AND s.logicalrelid = 'durable_wf.shard'::regclass;
+    IF NOT FOUND THEN
+        RAISE 'durable_wf.shard has no shard %', shard USING ERRCODE = '22023',
+            HINT = 'SELECT get_shard_id_for_distribution_column(''durable_wf.shard'', workflow_id) tells that of a workflow.';
+    END IF;
+    SELECT n.nodename, n.nodeport, n.groupid INTO target FROM pg_dist_node n
+     WHERE format('%s:%s', n.nodename, n.nodeport) = "to" AND n.noderole = 'primary';
+    IF NOT FOUND THEN
+        RAISE 'there is no node "%"', "to" USING ERRCODE = '22023', HINT = 'Write host:port, as in pg_dist_node.';
+    ELSIF source.groupid = target.groupid THEN
+        RETURN;
+    END IF;
 
-CREATE VIEW @extschema@.wf_stat_waits WITH (security_invoker = true) AS
-SELECT owner, door, sessions, suspended, oldest_since FROM durable_wf.stat_waits();
-COMMENT ON VIEW @extschema@.wf_stat_waits IS
-'for members of pg_monitor: how many wait now, for workflows of all owners, by door: the rows of wf_waiters, counted';
-GRANT SELECT ON @extschema@.wf_stat_waits TO PUBLIC;
-COMMENT ON COLUMN @extschema@.wf_stat_waits.owner IS
-'the role of the workflow that waits, or is waited for; NULL: there is none, as for wf_attach_next, or the role was dropped';
-COMMENT ON COLUMN @extschema@.wf_stat_waits.door IS
-'as in wf_waiters';
-COMMENT ON COLUMN @extschema@.wf_stat_waits.sessions IS
-'waits of sessions, and of bodies that have an executor';
-COMMENT ON COLUMN @extschema@.wf_stat_waits.suspended IS
-'waits of workflows that are suspended';
-COMMENT ON COLUMN @extschema@.wf_stat_waits.oldest_since IS
-'since when the one that has waited longest waits';
+    -- an id that belongs to the shard leads to the node that has it
+    SELECT 'shard ' || i INTO place FROM generate_series(1, 10000000) i
+     WHERE hashtext('shard ' || i) BETWEEN source.first_hash AND source.last_hash LIMIT 1;
+    EXECUTE format('SELECT r FROM durable_wf.run_here(%L, ''give_shard'', %L) r',
+                   place, ARRAY[source.first_hash::text, source.last_hash::text]) INTO rows;
+    rows := rows[2]::text[];
+    PERFORM citus_move_shard_placement(shard, source.nodename, source.nodeport, target.nodename, target.nodeport,
+                                       'block_writes');
+    EXECUTE format('SELECT r FROM durable_wf.run_here(%L, ''take_rows'', %L) r',
+                   place, ARRAY[source.first_hash::text, source.last_hash::text, rows::text]);
 
-CREATE FUNCTION durable_wf.stat_mailboxes(
-    OUT owner name, OUT door text, OUT items bigint, OUT dead_letters bigint, OUT oldest_at timestamptz)
-    RETURNS SETOF record
-    LANGUAGE sql STABLE PARALLEL UNSAFE SECURITY DEFINER ROWS 100
-    SET search_path = pg_catalog, pg_temp AS
-$$
-SELECT r.rolname, i.door, count(*) FILTER (WHERE NOT i.is_dead), count(*) FILTER (WHERE i.is_dead),
-       min(i.created_at) FILTER (WHERE NOT i.is_dead)
-  FROM (SELECT m.workflow_id, CASE m.door WHEN 'n' THEN 'notify' WHEN 'h' THEN 'hook' ELSE 'message' END AS door,
-               false AS is_dead, m.created_at FROM durable_wf.message m
-         UNION ALL
-        SELECT l.workflow_id, CASE l.door WHEN 'n' THEN 'notify' WHEN 'h' THEN 'hook' ELSE 'message' END,
-               true, l.created_at FROM durable_wf.dead_letter l) i
-  JOIN durable_wf.workflow w USING (workflow_id)
-  LEFT JOIN pg_roles r ON r.oid = w.owner::oid
- WHERE w.finished_at IS NULL
- GROUP BY r.rolname, i.door
-$$;
-COMMENT ON FUNCTION durable_wf.stat_mailboxes() IS 'the rows of the view wf_stat_mailboxes';
-REVOKE ALL ON FUNCTION durable_wf.stat_mailboxes() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION durable_wf.stat_mailboxes() TO pg_monitor;
-
-CREATE VIEW @extschema@.wf_stat_mailboxes WITH (security_invoker = true) AS
-SELECT owner, door, items, dead_letters, oldest_at FROM durable_wf.stat_mailboxes();
-COMMENT ON VIEW @extschema@.wf_stat_mailboxes IS
-'for members of pg_monitor: how much lies in the mailboxes of workflows that have not ended, of all owners, by door';
-GRANT SELECT ON @extschema@.wf_stat_mailboxes TO PUBLIC;
-COMMENT ON COLUMN @extschema@.wf_stat_mailboxes.owner IS
-'the role that the workflows belong to; NULL: one that was dropped';
-COMMENT ON COLUMN @extschema@.wf_stat_mailboxes.door IS
-'message, hook, or notify for addressed notifications';
-COMMENT ON COLUMN @extschema@.wf_stat_mailboxes.items IS
-'how many were not taken yet';
-COMMENT ON COLUMN @extschema@.wf_stat_mailboxes.dead_letters IS
-'how many have left their queues, since receivers gave them back too often';
-COMMENT ON COLUMN @extschema@.wf_stat_mailboxes.oldest_at IS
-'when the oldest that was not taken yet was sent';
+    -- what waits for a workflow of it looks again
+    FOR waiting IN SELECT substr(r, 6) FROM unnest(rows) r WHERE r LIKE 'wake:%' LOOP
+        EXECUTE format('SELECT r FROM durable_wf.run_here(%L, ''wake'', %L) r', waiting, ARRAY[waiting]);
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION @extschema@.wf_move_shard(bigint, text) IS
+'On the coordinator of a cluster: move a shard of durable_wf.shard, what is colocated with it and the rows of its workflows to another node ("host:port"), in one transaction. Calls for these workflows block meanwhile; sessions that wait in them get 40001, those that execute them are ended. Needs a superuser.
+Errors: 22023 no such shard or node; 55000 not the coordinator, or workflows are not distributed.';
+REVOKE ALL ON FUNCTION @extschema@.wf_move_shard(bigint, text) FROM PUBLIC;

@@ -52,9 +52,9 @@ LIST
 sql(<<'SQL');
 CREATE VIEW volatile AS
 SELECT p.proname AS name, format('SELECT pg_catalog.%I(%s) %s', p.proname,
-	   (SELECT string_agg(CASE WHEN p.provariadic <> 0 AND a.n = p.pronargs THEN 'VARIADIC ' ELSE '' END || 'a' || a.n, ', ' ORDER BY a.n) FROM generate_series(1, p.pronargs) a (n)),
+	   (SELECT string_agg(CASE WHEN p.provariadic NOT IN (0, '"any"'::regtype) AND a.n = p.pronargs THEN 'VARIADIC ' ELSE '' END || 'a' || a.n, ', ' ORDER BY a.n) FROM generate_series(1, p.pronargs) a (n)),
 	   (SELECT format('FROM (SELECT %s OFFSET 0) s', string_agg(format('NULL::%s AS a%s',
-	           CASE a.type WHEN 'anyarray'::regtype THEN 'int[]' ELSE a.type::regtype::text END, a.n), ', ' ORDER BY a.n))
+	           CASE a.type WHEN 'anyarray'::regtype THEN 'int[]' WHEN '"any"'::regtype THEN 'text' ELSE a.type::regtype::text END, a.n), ', ' ORDER BY a.n))
 	      FROM unnest(p.proargtypes) WITH ORDINALITY a (type, n) HAVING count(*) > 0)) AS query
   FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
  WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.provolatile = 'v' AND p.prokind = 'f' AND l.lanname <> 'sql'

@@ -51,6 +51,7 @@ INSERT INTO regress_dwf_alice.calls VALUES
   ('f', 'wf_delete', 'SELECT wf_delete(''re-none'')'), ('f', 'wf_reassign_owned', 'SELECT wf_reassign_owned(''regress_dwf_alice'', ''regress_dwf_alice'') > 0'),
   ('f', 'wf_adopt', 'SELECT wf_adopt()'), ('f', 'wf_schedule', 'SELECT wf_schedule(''n'', ''* * * * *'', ''no_body'', ''1'')'),
   ('f', 'wf_node', 'SELECT wf_node(''re-alice'')'), ('f', 'wf_distribute', 'SELECT wf_distribute()'),
+  ('f', 'wf_move_shard', 'SELECT wf_move_shard(1, ''none'')'),
   ('f', 'wf_form', 'SELECT wf_form(''a=1'')'), ('f', 'wf_unschedule', 'SELECT wf_unschedule(''n'')'),
   ('f', 'wf_schedule_retention', 'SELECT wf_schedule_retention(''* * * * *'', ''1 year'')');
 CREATE FUNCTION regress_dwf_alice.try(call text) RETURNS text LANGUAGE plpgsql AS $$

@@ -92,6 +92,8 @@ static const CallForm forms[] = {
 	"workflow_id text", NULL},
 	{"wf_listen",
 	"[workflow_id text]", NULL},
+	{"wf_move_shard",
+	"shard bigint, to text", NULL},
 	{"wf_node",
 	"workflow_id text", NULL},
 	{"wf_notify",

@@ -46,6 +46,7 @@
 #include "session/wait.h"
 #include "session/wakeup.h"
 #include "shared/claim.h"
+#include "shared/preloaded.h"
 #include "shared/workers.h"
 #include "store/anchor.h"
 #include "store/store.h"
@@ -208,6 +209,7 @@ dwf_wake(PG_FUNCTION_ARGS)
 	DwfIds		left;
 	DwfIds		queues;
 
+	dwf_preloaded_require("durable_wf.wake");
 	if (dwf_store_resume(dwf_arrays_of_one_text(workflow_id), &left,
 						 &queues) > 0)
 		dwf_wakeup_note_work(workflow_id, true);

@@ -33,7 +33,9 @@
 #include "session/identity.h"
 #include "session/journal.h"
 #include "session/result.h"
+#include "shared/claim.h"
 #include "store/anchor.h"
+#include "store/custody.h"
 
 /* Can this be the id of a workflow?  Otherwise the call raises by itself. */
 static bool
@@ -60,6 +62,8 @@ dwf_route_require_here(const char *function, text *workflow_id)
 	if (!dwf_anchor_exists() || !is_possible(workflow_id))
 		return;
 	hash = dwf_anchor_hash(workflow_id);
+	if (dwf_anchor_is_here(hash))
+		dwf_custody_share(hash);
 	if (!dwf_anchor_is_here(hash))
 		dwf_anchor_report(function, hash,
 						  "Connect to that node: wf_node() tells which it is.");
@@ -72,11 +76,21 @@ dwf_route_require_here(const char *function, text *workflow_id)
 static Datum
 call_at(const DwfCall *call, FunctionCallInfo fcinfo, int32 hash, text *place)
 {
-	if (dwf_anchor_is_here(hash))
+	bool		was_here = dwf_anchor_is_here(hash);
+
+	if (was_here)
+		dwf_custody_share(hash);
+	if (dwf_anchor_is_here(hash))	/* still, with the lock (M1) */
 	{
 		dwf_anchor_check_custody(hash);
 		return call->body(fcinfo);
 	}
+	if (was_here && dwf_forward_is_received())
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("the workflow of %s() was moved to another node",
+						call->function),
+				 errhint("Try again.")));
 	if (dwf_forward_is_received())
 		dwf_anchor_report(call->function, hash, DWF_HAND_OVER_HINT);
 	if (place == NULL)
@@ -125,10 +139,12 @@ call_at_token(const DwfCall *call, FunctionCallInfo fcinfo, int n)
 static Datum
 call_at_each(const DwfCall *call, FunctionCallInfo fcinfo)
 {
-	Datum		result = call->body(fcinfo);
+	Datum		result;
 	DwfNode    *nodes;
 	int			count;
 
+	dwf_custody_share_all();
+	result = call->body(fcinfo);
 	if (dwf_forward_is_received())
 		return result;
 	count = dwf_anchor_nodes(&nodes);
@@ -309,6 +325,31 @@ route(const DwfCall *call, FunctionCallInfo fcinfo)
 	}
 }
 
+/*
+ * Keep the workflow that this session executes from being moved until the
+ * transaction ends.  Raises 40001 if it was: then another session executes it
+ * on its node, and what this one would do, or record here, is lost.
+ */
+static void
+keep_own_here(const DwfCall *call)
+{
+	text	   *own;
+	int32		hash;
+
+	if (!dwf_claim_executes(&own))
+		return;
+	hash = dwf_anchor_hash(own);
+	dwf_custody_share(hash);
+	if (!dwf_anchor_is_here(hash))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("workflow \"%s\" was moved to another node",
+						text_to_cstring(own)),
+				 errdetail("%s() is called by the session that executed it here.",
+						   call->function),
+				 errhint("Attach to it on its node.")));
+}
+
 /* Make a call, if there is a cluster where it belongs */
 static Datum
 route_call(const DwfCall *call, FunctionCallInfo fcinfo)
@@ -316,7 +357,10 @@ route_call(const DwfCall *call, FunctionCallInfo fcinfo)
 	LOCAL_FCINFO(copy, FUNC_MAX_ARGS);
 	Datum		result;
 
-	if (call->at == DWF_AT_HERE || !dwf_anchor_exists())
+	if (!dwf_anchor_exists())
+		return call->body(fcinfo);
+	keep_own_here(call);
+	if (call->at == DWF_AT_HERE)
 		return call->body(fcinfo);
 
 	/* the arguments of the caller's expression stay as they are (R1) */

@@ -148,3 +148,85 @@ CREATE FUNCTION durable_wf.wake(workflow_id text) RETURNS void
 COMMENT ON FUNCTION durable_wf.wake(text) IS
 'on a cluster: lets a suspended workflow of this node go on, since what it waits for on another node has come';
 REVOKE ALL ON FUNCTION durable_wf.wake(text) FROM PUBLIC;
+
+CREATE FUNCTION durable_wf.give_rows(first_hash integer, last_hash integer) RETURNS text[]
+    AS 'MODULE_PATHNAME', 'dwf_give_rows' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable_wf.give_rows(integer, integer) IS
+'on a cluster: takes the rows of a shard away from this node; waits for transactions that act on its workflows';
+REVOKE ALL ON FUNCTION durable_wf.give_rows(integer, integer) FROM PUBLIC;
+
+CREATE FUNCTION durable_wf.give_shard(first_hash integer, last_hash integer) RETURNS text[]
+    LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp AS
+$$
+BEGIN
+    -- who executes a workflow of it can be in a transaction for long
+    PERFORM pg_terminate_backend(e.pid, 5000) FROM @extschema@.wf_executions e
+      WHERE hashtext(e.workflow_id) BETWEEN first_hash AND last_hash;
+    RETURN durable_wf.give_rows(first_hash, last_hash);
+END $$;
+COMMENT ON FUNCTION durable_wf.give_shard(integer, integer) IS
+'on a cluster: ends the executions of a shard on this node, and takes its rows away';
+REVOKE ALL ON FUNCTION durable_wf.give_shard(integer, integer) FROM PUBLIC;
+
+CREATE FUNCTION durable_wf.take_rows(first_hash integer, last_hash integer, rows text[]) RETURNS void
+    AS 'MODULE_PATHNAME', 'dwf_take_rows' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable_wf.take_rows(integer, integer, text[]) IS
+'on a cluster: puts the rows of a shard, as durable_wf.give_shard() has returned them, into this node';
+REVOKE ALL ON FUNCTION durable_wf.take_rows(integer, integer, text[]) FROM PUBLIC;
+
+CREATE FUNCTION @extschema@.wf_move_shard(shard bigint, "to" text) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
+    source record;
+    target record;
+    place text;
+    rows text[];
+    waiting text;
+BEGIN
+    IF shard IS NULL OR "to" IS NULL THEN
+        RAISE 'shard and to must not be null' USING ERRCODE = '22023';
+    ELSIF to_regclass('durable_wf.shard') IS NULL THEN
+        RAISE 'workflows are not distributed' USING ERRCODE = '55000';
+    ELSIF (SELECT groupid FROM pg_dist_local_group) <> 0 THEN
+        RAISE 'wf_move_shard() has to be called on the coordinator' USING ERRCODE = '55000';
+    END IF;
+    SELECT s.shardminvalue::integer AS first_hash, s.shardmaxvalue::integer AS last_hash,
+           p.groupid, n.nodename, n.nodeport INTO source
+      FROM pg_dist_shard s JOIN pg_dist_placement p USING (shardid)
+      JOIN pg_dist_node n ON n.groupid = p.groupid AND n.noderole = 'primary'
+     WHERE s.shardid = wf_move_shard.shard AND s.logicalrelid = 'durable_wf.shard'::regclass;
+    IF NOT FOUND THEN
+        RAISE 'durable_wf.shard has no shard %', shard USING ERRCODE = '22023',
+            HINT = 'SELECT get_shard_id_for_distribution_column(''durable_wf.shard'', workflow_id) tells that of a workflow.';
+    END IF;
+    SELECT n.nodename, n.nodeport, n.groupid INTO target FROM pg_dist_node n
+     WHERE format('%s:%s', n.nodename, n.nodeport) = "to" AND n.noderole = 'primary';
+    IF NOT FOUND THEN
+        RAISE 'there is no node "%"', "to" USING ERRCODE = '22023', HINT = 'Write host:port, as in pg_dist_node.';
+    ELSIF source.groupid = target.groupid THEN
+        RETURN;
+    END IF;
+
+    -- an id that belongs to the shard leads to the node that has it
+    SELECT 'shard ' || i INTO place FROM generate_series(1, 10000000) i
+     WHERE hashtext('shard ' || i) BETWEEN source.first_hash AND source.last_hash LIMIT 1;
+    EXECUTE format('SELECT r FROM durable_wf.run_here(%L, ''give_shard'', %L) r',
+                   place, ARRAY[source.first_hash::text, source.last_hash::text]) INTO rows;
+    rows := rows[2]::text[];
+    PERFORM citus_move_shard_placement(shard, source.nodename, source.nodeport, target.nodename, target.nodeport,
+                                       'block_writes');
+    EXECUTE format('SELECT r FROM durable_wf.run_here(%L, ''take_rows'', %L) r',
+                   place, ARRAY[source.first_hash::text, source.last_hash::text, rows::text]);
+
+    -- what waits for a workflow of it looks again
+    FOR waiting IN SELECT substr(r, 6) FROM unnest(rows) r WHERE r LIKE 'wake:%' LOOP
+        EXECUTE format('SELECT r FROM durable_wf.run_here(%L, ''wake'', %L) r', waiting, ARRAY[waiting]);
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION @extschema@.wf_move_shard(bigint, text) IS
+'On the coordinator of a cluster: move a shard of durable_wf.shard, what is colocated with it and the rows of its workflows to another node ("host:port"), in one transaction. Calls for these workflows block meanwhile; sessions that wait in them get 40001, those that execute them are ended. Needs a superuser.
+Errors: 22023 no such shard or node; 55000 not the coordinator, or workflows are not distributed.';
+REVOKE ALL ON FUNCTION @extschema@.wf_move_shard(bigint, text) FROM PUBLIC;

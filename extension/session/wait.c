@@ -56,6 +56,8 @@
 #include "shared/preloaded.h"
 #include "shared/waiter.h"
 #include "shared/workers.h"
+#include "store/anchor.h"
+#include "store/custody.h"
 #include "store/probe.h"
 #include "store/store.h"
 
@@ -380,6 +382,8 @@ wait_registered(DwfWait *wait, text *watched, TimestampTz until,
 		/* look, if something can have changed */
 		signalled = dwf_waiter_take_signal();
 		dwf_dismissal_check();
+		if (dwf_anchor_may_exist())
+			dwf_custody_check_waiting(wait->keys[0].address.workflow_id);
 		expired = milliseconds_left(until) == 0 || gives_up(wait);
 		was_due = first || milliseconds_left(wait->look_at) == 0;
 		if (was_due || signalled || expired)

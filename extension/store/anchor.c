@@ -163,6 +163,25 @@ dwf_anchor_shard_start(int32 hash)
 	return find_shard(hash)->start;
 }
 
+/* The number of the shard of a hash, from 0 */
+uint16
+dwf_anchor_shard_number(int32 hash)
+{
+	return (uint16) (find_shard(hash) - shards);
+}
+
+/* Go on to where the next shard begins; false after the last one */
+bool
+dwf_anchor_next_shard(int32 *start)
+{
+	int			next = dwf_anchor_shard_number(*start) + 1;
+
+	if (next >= nshards)
+		return false;
+	*start = shards[next].start;
+	return true;
+}
+
 /* Which node has the workflows with this hash? */
 DwfNode
 dwf_anchor_node(int32 hash)

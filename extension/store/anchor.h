@@ -36,6 +36,8 @@ extern bool dwf_anchor_is_absent;
 extern bool dwf_anchor_exists(void);
 extern int32 dwf_anchor_hash(text *workflow_id);
 extern int32 dwf_anchor_shard_start(int32 hash);
+extern uint16 dwf_anchor_shard_number(int32 hash);
+extern bool dwf_anchor_next_shard(int32 *start);
 extern DwfNode dwf_anchor_node(int32 hash);
 extern bool dwf_anchor_is_here(int32 hash);
 DWF_NORETURN extern void dwf_anchor_report(const char *function, int32 hash,

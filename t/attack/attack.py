@@ -187,11 +187,11 @@ class Calls:
             count = max(0, count - 1)
         values = []
         for i in range(count):
-            # waits are short, and steps run harmless commands
-            waits = names and i < len(names) and 'timeout' in (names[i] or '')
-            values.append(self.value(types[i], role, short or waits and self.random.random() < 0.9))
+            # in a batch no call waits: null and the defaults may be for ever
+            waits = names and i < len(names) and (names[i] or '') in ('timeout', 'duration')
+            values.append(quote(self.random.choice(SHORT)) if short and waits else
+                          self.value(types[i], role, short or waits and self.random.random() < 0.9))
         if short and count < len(types) and names:
-            # a wait must not get its default, which may be for ever
             for i in range(count, len(types)):
                 if names[i] in ('timeout', 'duration'):
                     values.append("%s => '0'" % names[i])

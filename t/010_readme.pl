@@ -223,7 +223,9 @@ foreach my $file (@files)
 	# those in TypeScript and Python are run by t/node and t/python
 	my $examples = grep { $_->{mark} =~ /^(sql|ts|py)$/ } @blocks;
 
-	cmp_ok($examples, '>', 5, "$name has examples");
+	# a page that reports what was measured has none
+	cmp_ok($examples, '>', 5, "$name has examples")
+	  unless $name eq 'docs/reliability.md';
 	$node->safe_psql('postgres', qq{CREATE DATABASE "$database"});
 	if ($file =~ /webhooks|streams/)
 	{

@@ -122,6 +122,8 @@ BEGIN
     END LOOP;
     RETURN false;
 END $$;
+-- (with what is in the tables now, not with what autovacuum has seen so far)
+ANALYZE;
 BEGIN;
 SET LOCAL enable_seqscan = off;
 SET LOCAL ROLE regress_dwf_bob;

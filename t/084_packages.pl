@@ -33,7 +33,7 @@ my %says = (
 	'debian/changelog' => qr/\Adurable-wf \((.*)-\d+\) /,
 	'packaging/cloudnativepg/metadata.hcl' => qr/"18" = "(.*)-\d+"/,
 	'packaging/cloudnativepg/cluster.yaml' => qr/reference: .*:(.*)-18-/,
-	'README.md' => qr/^Version (\S+) has/m,
+	'README.md' => qr/Version (\S+) is/,
 	'docs/reference.md' => qr/version (\S+) has/);
 foreach my $file (sort keys %says)
 {

@@ -15,18 +15,11 @@
  *		signalled has not looked since, so it will see this arrival too.)
  *		At a queue of workflows the arrival signals one waiter of each role,
  *		since what one role may execute another may not.
- *	W4	A signal is used up by a look that found nothing, or that found the
  *	W4	A signal is used up by a look that found nothing; or, if nothing but
  *		the signal made the look due, by one that found the only thing that
- *		the waiter waited for, or something at the very link that the signal
- *		came from.  A waiter that leaves with an unused signal passes it on,
- *		for each queue it waited at: the waiter may have been cancelled in the
- *		middle of its look, or been signalled for one topic and found another.
- *		A look that was due anyway, the first one or one by the clock, may have
- *		found what came before the signal; another waiter that looked for that,
- *		too, and met its lock then has to look for what the signal announced.
- *		After its last link is gone no session can signal a waiter, so no
- *		signal falls between the test and the leaving.
+ *		the waiter waited for, or something at the link that the signal came
+ *		from.  A waiter that leaves with an unused one passes it on (PROOF.md,
+ *		3), when its last link is gone and no session can signal it.
  *	W5	bucket.arrivals counts each wake before bucket.nlinks is read.  So what
  *		became visible after a session had read the counts and looked either
  *		changes the counts before the session, now registered, reads them
@@ -336,10 +329,9 @@ dwf_waiter_take_signal(void)
 }
 
 /*
- * A look has ended without error: the signal before it is used up, unless it
- * may have come from something else than what was found.  "was_due": the
- * waiter would have looked without the signal, too.  "key": the number of the
- * key at which something was taken, or -1 if that is not known.
+ * A look has ended without error: is the signal before it used up (W4)?
+ * "was_due": the waiter would have looked without the signal, too.  "key": at
+ * which number of key it has taken something, or -1.
  */
 void
 dwf_waiter_settle_signal(bool found, bool was_due, int key)

@@ -128,8 +128,9 @@ write_index(DwfDirect *direct, TupleTableSlot *slot, IndexUniqueCheck check,
 }
 
 /*
- * Write a new version of a row.  ASIDE: another transaction is at the row, or
- * has written another version.
+ * Write a new version of a row, once no other transaction is at it.  (The heap
+ * asserts that an update waits, even if only this transaction has locked the
+ * row.)  ASIDE: another transaction has written a version.
  */
 static DwfDirectResult
 update_row(DwfDirect *direct, Snapshot snapshot, ItemPointer place,
@@ -142,7 +143,7 @@ update_row(DwfDirect *direct, Snapshot snapshot, ItemPointer place,
 	CheckCmdReplicaIdentity(direct->table, CMD_UPDATE);
 	if (table_tuple_update(direct->table, place, slot,
 						   GetCurrentCommandId(true), snapshot,
-						   InvalidSnapshot, false, &failure, &mode,
+						   InvalidSnapshot, true, &failure, &mode,
 						   &indexes) != TM_Ok)
 		return DWF_DIRECT_ASIDE;
 	if (DWF_UPDATES_INDEXES(indexes))

@@ -128,7 +128,7 @@ static bool
 is_last(const Hint *hint, const DwfStreamTurn *turn, Relation table)
 {
 	return hint->hash == turn->hash && hint->file == DWF_FILE_OF(table) &&
-		ItemPointerIsValid(&turn->tid) &&
+		ItemPointerIsValid(&hint->tid) && ItemPointerIsValid(&turn->tid) &&
 		ItemPointerEquals((ItemPointer) &hint->tid,
 						  (ItemPointer) &turn->tid) &&
 		hint->xmin == turn->xmin &&

@@ -348,6 +348,19 @@ SELECT (wf_resume_webhook(token, '{"method": "POST", "body": "hi"}')) ->> 'statu
 SQL
 	"t\n202|hi", 'webhooks');
 
+# a URL leads to the gateway of the workflow's node
+foreach my $node ($w1, $w2)
+{
+	on($node, "ALTER SYSTEM SET durable_wf.http_base_url = 'https://${\ $node->name}.example'");
+	on($node, 'SELECT pg_reload_conf()');
+	$node->poll_query_until('postgres', "SELECT current_setting('durable_wf.http_base_url') <> ''")
+	  or die 'no reload';
+}
+is( join(' ', map { on($co, "SELECT split_part(url, '/', 3) FROM wf_create_webhook(workflow_id => '$_')") } $wa, $wb),
+	'worker1.example worker2.example', 'a URL leads to the node of its workflow');
+is( join(' ', map { on($co, "SELECT split_part(url, '/', 3) FROM wf_create_stream_url('s', '$_')") } $wa, $wb),
+	'worker1.example worker2.example', 'that of a stream, too');
+
 # ----- what a body or a validator is called is resolved where it is called -----
 
 on($co, 'CREATE SCHEMA mine');

@@ -228,6 +228,11 @@ is(on($co, "SELECT string_agg(message::text, ' ') FROM wf_recv_many(NULL, 10, '0
 is(on($w2, "SELECT step_no, name FROM wf_list_steps('$wa')"),
 	"1|one\n2|wf_send($wb)", 'and any node lists the steps');
 
+is(on($co, "SELECT wf_send('$wb', '1', 'any') > 0, (wf_wait_any('[{\"topic\": \"none\"}, {\"topic\": \"any\"}]', '0', '$wb')).source"),
+	't|2', 'wf_wait_any goes to the node of its workflow');
+like(said_on($co, "SELECT wf_wait_any('[{\"topic\": \"any\"}, {\"workflow_id\": \"$wa\"}]', '60 s', '$wb')"),
+	qr/WF011: wf_wait_any\(\) has to be called on the node/, 'a source on another node is refused');
+
 # ----- triggers -----
 
 on($w2, <<"SQL");

@@ -26,6 +26,7 @@
 #include "base/args.h"
 #include "base/json.h"
 #include "base/texts.h"
+#include "cluster/route.h"
 #include "mailbox/event.h"
 #include "mailbox/mailbox.h"
 #include "mailbox/stream.h"
@@ -269,7 +270,8 @@ read_sources(FunctionCallInfo fcinfo, AnyWait *any)
 
 /*
  * Find the workflows of the sources that have none: the argument or the
- * current one, and those of hooks.  Raises WF008; WF006 and 42501 for a hook.
+ * current one, and those of hooks.  Raises WF008; WF006 and 42501 for a hook;
+ * WF011 for one that is on another node.
  */
 static void
 resolve_sources(FunctionCallInfo fcinfo, AnyWait *any, Oid role)
@@ -291,6 +293,7 @@ resolve_sources(FunctionCallInfo fcinfo, AnyWait *any, Oid role)
 		if (source->workflow_id == NULL)
 			source->workflow_id = dwf_identity_hook_workflow(source->key,
 															 role);
+		dwf_route_require_here("wf_wait_any", source->workflow_id);
 	}
 }
 

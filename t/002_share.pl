@@ -106,7 +106,9 @@ gained($stat, { sends => 3, wakes => 0 },
 	'another topic, workflow or door wakes nobody');
 $node->safe_psql('other', q{SELECT wf_send('w', '"other"', 'q')});
 is(outcome($neighbour), '"other"', 'a waiter in the other database');
-gained($stat, { wakes => 1 }, 'another database wakes its own waiters only');
+gained($stat, { sends => 3, wakes => 0 }, 'another database wakes nobody here');
+is($node->safe_psql('other', q{SELECT wakes FROM wf_stat WHERE door = 'message'}),
+	'1', '... and its own waiter there');
 $neighbour->quit;
 
 foreach my $i (6 .. 19)

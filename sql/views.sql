@@ -125,7 +125,9 @@ END $$;
 -- (with what is in the tables now, not with what autovacuum has seen so far)
 ANALYZE;
 BEGIN;
+-- (from PostgreSQL 18 on a subplan's costs do not tell that a scan is off)
 SET LOCAL enable_seqscan = off;
+UPDATE pg_class SET relpages = 1, reltuples = 1e9 WHERE oid = 'durable_wf.workflow'::regclass;
 SET LOCAL ROLE regress_dwf_bob;
 SELECT name FROM unnest(ARRAY['wf_streams', 'wf_mailbox', 'wf_dead_letters', 'wf_workflows']) name
  WHERE test.reads_all(format('SELECT * FROM %s WHERE workflow_id = %L', name, 'x'));

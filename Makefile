@@ -28,7 +28,7 @@ GATEWAY_OBJS := $(patsubst %.c,%.o,$(call find,bgworker/gateway/*.c))
 
 # The install script is generated from these parts, in this order; upgrade
 # scripts are written by hand.
-INSTALL_PARTS = schema workflow attributes message event notify step body hook stream wait_any dead_letter home trigger listen upkeep schedule views columns
+INSTALL_PARTS = schema workflow attributes message event notify step body hook stream wait_any dead_letter home trigger listen upkeep schedule cluster views columns
 INSTALL_SQL := $(INSTALL_PARTS:%=extension/install/%.sql)
 DATA := $(call find,extension/upgrade/*.sql)
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
@@ -50,7 +50,7 @@ TAP_TESTS = 1
 
 # The server's headers count as system headers, so that a strict compiler
 # speaks of our own code only.
-PG_CPPFLAGS = -isystem $(includedir_server) -I$(top)/extension -I$(top)
+PG_CPPFLAGS = -isystem $(includedir_server) -I$(top)/extension -I$(top) -DDWF_VERSION='"$(EXTVERSION)"'
 ifeq ($(HTTP_PARSER),llhttp)
 PG_CPPFLAGS += -DDWF_LLHTTP
 endif
@@ -63,7 +63,10 @@ endif
 FLAGS_STAMP = $(EXTENSION).flags
 EXTRA_CLEAN = $(FLAGS_STAMP) $(GATEWAY_OBJS) $(GATEWAY_NAME)$(DLSUFFIX)
 
-PGXS := $(shell $(PG_CONFIG) --pgxs)
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+ifeq ($(wildcard $(PGXS)),)
+$(error no development files of a PostgreSQL server by $(PG_CONFIG): install them (Debian: postgresql-server-dev-15), or say PG_CONFIG=/path/to/pg_config)
+endif
 include $(PGXS)
 
 # Debian's PGXS does not track headers: any header rebuilds every object.  A
@@ -99,8 +102,12 @@ $(DATA_built): $(INSTALL_SQL) Makefile
 	{ printf '%s\n' '\echo Use "CREATE EXTENSION $(EXTENSION)" to load this file. \quit'; \
 	  cat $(addprefix $(top)/,$(INSTALL_SQL)); } >$@
 
+# The release: durable_wf-VERSION.zip of the last commit.
+dist:
+	$(top)/packaging/dist
+
 # For ./run: the value of a variable.
 print-%:
 	@echo '$($*)'
 
-.PHONY: FORCE no-gateway install-gateway uninstall-gateway
+.PHONY: FORCE dist no-gateway install-gateway uninstall-gateway

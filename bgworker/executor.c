@@ -50,6 +50,7 @@
 #include "base/texts.h"
 #include "bgworker/discard.h"
 #include "bgworker/shown.h"
+#include "cluster/forward.h"
 #include "session/body_timeout.h"
 #include "session/guard.h"
 #include "session/journal.h"
@@ -65,6 +66,7 @@
 #include "store/store.h"
 #include "workflow/attach.h"
 #include "workflow/body.h"
+#include "workflow/life.h"
 
 /* The role whose bodies are run here, and where its work comes to */
 static Oid	role;
@@ -326,13 +328,10 @@ run_body(void)
 static void
 succeed(void)
 {
-	DwfValue	none = {.isnull = true};
-
 	if (dwf_claim_state() != DWF_EXECUTES)
 		return;
 	dwf_process_begin();
-	if (dwf_store_lock_free(claimed))
-		(void) dwf_store_finish(claimed, role, DWF_STATUS_SUCCESS, none, none);
+	dwf_life_end_free(claimed, role, DWF_STATUS_SUCCESS);
 	dwf_process_commit();
 }
 
@@ -371,10 +370,10 @@ describe_error(const ErrorData *error)
 /*
  * The body has raised an error: write ERROR.  But the workflow is run again
  * later if it has another owner by now, if the body was interrupted and the
- * workflow is alive, or if may_retry().  If another session has locked the
- * row, the workflow stays RUNNING, as in succeed().  If this run had ended the
- * workflow, or itself, and committed that, the error is not written: the next
- * run may be on its way.
+ * workflow is alive, if another node was out of reach, or if may_retry().  If
+ * another session has locked the row, the workflow stays RUNNING, as in
+ * succeed().  If this run had ended the workflow, or itself, and committed
+ * that, the error is not written: the next run may be on its way.
  */
 static void
 fail(const ErrorData *error, bool was_interrupted)
@@ -388,7 +387,8 @@ fail(const ErrorData *error, bool was_interrupted)
 	if (!dwf_store_lock_free(claimed) ||
 		!dwf_store_life(claimed, &life) || life.finished)
 		;						/* it has ended, or its row is locked */
-	else if ((again = life.owner != role || was_interrupted) ||
+	else if ((again = life.owner != role || was_interrupted ||
+			  dwf_forward_is_out_of_reach(error->sqlerrcode)) ||
 			 may_retry(error))
 		dwf_store_back_off(claimed, !again);
 	else

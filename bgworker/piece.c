@@ -17,6 +17,7 @@
 
 #include "base/arrays.h"
 #include "bgworker/aside.h"
+#include "cluster/far_wait.h"
 #include "session/wakeup.h"
 
 /* So many workflows are served in one transaction, at least */
@@ -66,6 +67,7 @@ dwf_piece_resume(DwfPiece *piece, Datum ids)
 	DwfIds		left;
 	DwfIds		queues;
 
+	ids = dwf_far_wait_wake(ids);
 	piece->resumed += dwf_store_resume(ids, &left, &queues);
 	keep_ids(&piece->left, left);
 	dwf_wakeup_note_queues(queues);

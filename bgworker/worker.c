@@ -49,6 +49,7 @@
 #include "shared/workers.h"
 #include "store/catalog.h"
 #include "store/home.h"
+#include "store/library.h"
 #include "store/probe.h"
 #include "store/store.h"
 
@@ -243,6 +244,8 @@ begin_work(Oid database)
 	/* leave if the extension is not there */
 	dwf_process_begin();
 	wanted = look_around();
+	if (wanted)
+		dwf_library_say_later();
 	dwf_process_commit();
 	if (!wanted)
 		leave();

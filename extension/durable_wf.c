@@ -13,10 +13,13 @@
 
 #include "base/process.h"
 #include "base/settings.h"
+#include "cluster/route.h"
 #include "hook/closed_world.h"
+#include "hook/hook.h"
 #include "log.h"
 #include "query.h"
 #include "session/arrival.h"
+#include "session/trace.h"
 #include "shared/shmem.h"
 #include "search.h"
 #include "store/direct.h"
@@ -53,10 +56,12 @@ _PG_init(void)
 	dwf_settings_define();
 	dwf_shmem_init();
 	dwf_xact_init();
-	dwf_direct_init(dwf_note_arrival);
+	dwf_direct_init(dwf_note_arrival, dwf_release_hooks);
 	dwf_search_init();
 	dwf_utility_init();
 	dwf_query_init();
+	dwf_trace_init();
+	dwf_route_init();
 	dwf_log_init();
 	dwf_closed_world_init();
 	register_launcher();

@@ -16,6 +16,8 @@
  *	DATABASE				no sessions, and the launcher look afterwards
  *	ALTER ROLE, GRANT		have our workers look for bodies that can be run
  *							now
+ *	DROP ROLE, DROP OWNED,	say which workflows are left as they are (owned.c)
+ *	REASSIGN OWNED
  *	UNLISTEN, DISCARD ALL	end what wf_listen began
  *	DISCARD ALL, RESET ALL	detach: a pool cleans the session for another
  *							client
@@ -45,6 +47,7 @@
 
 #include "base/compat.h"
 #include "hook/closed_world.h"
+#include "owned.h"
 #include "session/guard.h"
 #include "session/kept_plans.h"
 #include "session/stash.h"
@@ -450,6 +453,7 @@ process_utility(PlannedStmt *statement, const char *query_string,
 	can_change_extension(statement->utilityStmt);
 	bool		had_extension = may_change && has_extension();
 	bool		in_step;
+	List	   *owners = dwf_owned_owners(statement->utilityStmt);
 
 	in_step = dwf_step_scope_begin_utility(statement->utilityStmt, dest);
 	dwf_closed_world_check_command(statement->utilityStmt);
@@ -460,6 +464,8 @@ process_utility(PlannedStmt *statement, const char *query_string,
 		dwf_step_scope_end_utility(statement->utilityStmt);
 	if (may_change && has_extension() != had_extension)
 		dwf_presence_changed(MyDatabaseId);
+	if (owners != NIL)
+		dwf_owned_tell(owners);
 }
 
 /* Install the hook */

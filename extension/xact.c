@@ -17,6 +17,7 @@
 #include "access/xact.h"
 
 #include "base/client.h"
+#include "cluster/forward.h"
 #include "session/journal_open.h"
 #include "session/journal_taken.h"
 #include "session/journal_undone.h"
@@ -69,6 +70,7 @@ xact_callback(XactEvent event, void *arg)
 	{
 		dwf_client_check_commit();
 		dwf_family_check_commit();
+		dwf_forward_before_commit();
 		dwf_light_commit_before();
 	}
 	dwf_taken_end_xact(event);	/* before another receiver takes it */
@@ -79,6 +81,7 @@ xact_callback(XactEvent event, void *arg)
 
 	/* then each part ends what it has for the transaction */
 	dwf_client_end_xact();
+	dwf_forward_end_xact(event != XACT_EVENT_ABORT);
 	dwf_light_commit_end_xact();
 	dwf_family_end_xact();
 	dwf_prepared_settle(event == XACT_EVENT_PREPARE);

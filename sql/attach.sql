@@ -498,3 +498,47 @@ RESET ALL;
 SELECT wf_attach('named');
 SELECT status, attempts FROM wf_workflows WHERE workflow_id = 'named';
 SELECT wf_complete();
+
+-- wf_start_attached: start what this session executes
+SELECT test.try($$SELECT wf_start_attached()$$);
+SELECT test.try($$SELECT wf_start_attached(queue => '')$$);
+SELECT test.try($$SELECT wf_start_attached(queue => 'at-h', timeout => '-1 s')$$);
+SELECT test.try($$SELECT wf_start_attached(queue => 'at-h', attributes => '[]')$$);
+SELECT * FROM wf_start_attached('at-h1', '{"b": 1, "aa": 2}', 'at-h', '1 h', '{"k": 1}');
+SELECT status, queue, attempts, timeout_at > now() AS has_timeout, attributes
+  FROM wf_workflows WHERE workflow_id = 'at-h1';
+SELECT test.try($$SELECT wf_start_attached('at-h2', NULL, 'at-h')$$);
+SELECT wf_save_step('s', '1');
+SELECT wf_detach();
+SELECT * FROM wf_attach_any('{at-h}');
+SELECT step_no, done, output FROM wf_begin_step('s');
+SELECT wf_complete('2');
+-- what exists is left as it is
+SELECT * FROM wf_start_attached('at-h1', '{"aa": 2, "b": 1}', 'at-h');
+SELECT test.try($$SELECT wf_start_attached('at-h1', '3', 'at-h')$$);
+SELECT wf_current() IS NULL AS detached;
+SELECT wf_start('at-h3', queue => 'at-h');
+SELECT * FROM wf_start_attached('at-h3', NULL, 'at-h');
+SELECT workflow_id, attempt FROM wf_attach_any('{at-h}');
+SELECT wf_complete();
+-- undone with its transaction
+BEGIN;
+SELECT workflow_id FROM wf_start_attached('at-h4', NULL, 'at-h');
+ROLLBACK;
+SELECT wf_current() IS NULL AS detached;
+SELECT count(*) FROM wf_workflows WHERE workflow_id = 'at-h4';
+BEGIN;
+SAVEPOINT a;
+SELECT workflow_id FROM wf_start_attached('at-h4', NULL, 'at-h');
+ROLLBACK TO a;
+SELECT workflow_id FROM wf_start_attached('at-h5', NULL, 'at-h');
+SELECT wf_save_step('s', '5'), wf_complete('5');
+COMMIT;
+SELECT workflow_id, status FROM wf_workflows WHERE workflow_id IN ('at-h4', 'at-h5');
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT test.try($$SELECT wf_start_attached('at-h6', NULL, 'at-h')$$);
+ROLLBACK;
+-- made up, each time another
+SELECT length(workflow_id), queue, input IS NULL AS no_input, attempt FROM wf_start_attached(queue => 'at-h');
+SELECT wf_fail('so');
+SELECT count(*), count(DISTINCT workflow_id) FROM wf_workflows WHERE queue = 'at-h' AND status = 'ERROR';

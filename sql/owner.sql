@@ -94,3 +94,58 @@ RESET SESSION AUTHORIZATION;
 
 DROP ROLE regress_dwf_temp, regress_dwf_renamed, "regress_dwf_100% %s ""it's""";
 SELECT owner FROM wf_workflows WHERE workflow_id = 'own-percent';
+
+-- ----- all workflows of a role: REASSIGN OWNED and its like leave them
+
+CREATE ROLE regress_dwf_leaver LOGIN;
+CREATE ROLE regress_dwf_heir LOGIN;
+CREATE ROLE regress_dwf_closed;
+CREATE PROCEDURE own_body(input jsonb) LANGUAGE plpgsql AS $$ BEGIN END $$;
+SET ROLE regress_dwf_leaver;
+SELECT wf_start('leave-1'), wf_start('leave-2', 'own_body', start_after => '1 day'),
+       wf_start('leave-3'), wf_create_hook('leave-token', workflow_id => wf_start('leave-3'));
+SELECT wf_complete('1', 'leave-1');
+RESET ROLE;
+
+-- What they say.
+REASSIGN OWNED BY regress_dwf_leaver, regress_dwf_heir TO regress_dwf_heir;
+DROP OWNED BY regress_dwf_leaver;
+SELECT workflow_id, owner FROM wf_workflows WHERE workflow_id LIKE 'leave-%' ORDER BY 1;
+
+-- Who may: with the rights of both; and the new owner runs the bodies.
+SET ROLE regress_dwf_heir;
+SELECT test.try($$SELECT wf_reassign_owned('regress_dwf_leaver', 'regress_dwf_heir')$$);
+SELECT test.try($$SELECT wf_reassign_owned(NULL, 'regress_dwf_heir')$$);
+RESET ROLE;
+SET ROLE regress_dwf_leaver;
+SELECT test.try($$SELECT wf_reassign_owned('regress_dwf_leaver', 'regress_dwf_heir')$$);
+RESET ROLE;
+SELECT test.try($$SELECT wf_reassign_owned('regress_dwf_leaver', 'regress_dwf_closed')$$);
+SELECT test.try($$SELECT wf_reassign_owned('regress_dwf_leaver', NULL)$$);
+SELECT test.try($$SELECT wf_reassign_owned('regress_dwf_none', 'regress_dwf_heir')$$);
+SELECT test.try($$SELECT wf_reassign_owned('regress_dwf_leaver', 'regress_dwf_none')$$);
+SELECT count(*) FROM wf_workflows WHERE owner = 'regress_dwf_leaver';
+
+GRANT regress_dwf_leaver, regress_dwf_heir TO regress_dwf_closed;
+SET ROLE regress_dwf_closed;
+SELECT wf_reassign_owned('regress_dwf_leaver', 'regress_dwf_heir'),
+       wf_reassign_owned('regress_dwf_leaver', 'regress_dwf_heir') AS again;
+RESET ROLE;
+SELECT workflow_id, owner, status FROM wf_workflows WHERE workflow_id LIKE 'leave-%' ORDER BY 1;
+SET ROLE regress_dwf_heir;
+SELECT wf_resume_hook('leave-token', '1'), wf_await_hook('leave-token', '0');
+RESET ROLE;
+
+-- A role that is dropped leaves them to superusers.
+DROP ROLE regress_dwf_leaver;
+DROP ROLE regress_dwf_heir;
+SELECT workflow_id, owner FROM wf_workflows WHERE workflow_id LIKE 'leave-%' ORDER BY 1;
+SET ROLE regress_dwf_closed;
+SELECT test.try($$SELECT wf_reassign_owned(NULL, 'regress_dwf_closed')$$);
+RESET ROLE;
+SELECT wf_reassign_owned(NULL, current_user) >= 3 AS reassigned;
+SELECT workflow_id, owner = current_user AS mine FROM wf_workflows WHERE workflow_id LIKE 'leave-%' ORDER BY 1;
+SELECT wf_cancel('leave-2'), wf_cancel('leave-3');
+SELECT wf_delete('leave-1'), wf_delete('leave-2'), wf_delete('leave-3');
+DROP ROLE regress_dwf_closed;
+DROP PROCEDURE own_body;

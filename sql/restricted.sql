@@ -26,8 +26,10 @@ INSERT INTO regress_dwf_alice.calls VALUES
   ('f', 'wf_write_stream', 'SELECT wf_write_stream(''s'', ''1'')'), ('f', 'wf_write_stream_many', 'SELECT wf_write_stream_many(''s'', ''{1}'')'),
   ('f', 'wf_close_stream', 'SELECT wf_close_stream(''s'')'), ('f', 'wf_create_stream_url', 'SELECT token FROM wf_create_stream_url(''s'')'),
   ('f', 'wf_create_hook', 'SELECT wf_create_hook(''re-new'')'), ('f', 'wf_create_webhook', 'SELECT wf_create_webhook()'),
+  ('f', 'wf_received_traceparent', 'SELECT wf_received_traceparent()'),
   -- of a workflow that is named, of a token, of the role: as anywhere
   ('f', 'wf_until', 'SELECT wf_until(''-infinity'')'), ('f', 'wf_current', 'SELECT wf_current()'), ('f', 'wf_start', 'SELECT wf_start(''re-new'')'),
+  ('f', 'wf_start_attached', 'SELECT wf_start_attached(queue => ''q'')'),
   ('f', 'wf_status', 'SELECT wf_status(''re-alice'')'), ('f', 'wf_cancel', 'SELECT wf_cancel(''re-new'')'),
   ('f', 'wf_retry', 'SELECT wf_retry(''re-new'')'), ('f', 'wf_redrive', 'SELECT wf_redrive(''re-alice'')'), ('f', 'wf_set_owner', 'SELECT wf_set_owner(''re-alice'', ''regress_dwf_alice'')'),
   ('f', 'wf_result', 'SELECT wf_result(''re-alice'', ''0'')'), ('p', 'wf_result', 'CALL wf_result(''re-alice'', ''0'', NULL, NULL, NULL)'),
@@ -46,7 +48,10 @@ INSERT INTO regress_dwf_alice.calls VALUES
   ('f', 'wf_await_response', 'SELECT wf_await_response(''re'', 0, ''0'')'),
   ('p', 'wf_await_response', 'CALL wf_await_response(''re'', 0, ''0'', NULL)'),
   ('f', 'wf_list_steps', 'SELECT count(*) FROM wf_list_steps(''re-alice'')'), ('f', 'wf_prune', 'SELECT wf_prune(''1 year'')'),
+  ('f', 'wf_delete', 'SELECT wf_delete(''re-none'')'), ('f', 'wf_reassign_owned', 'SELECT wf_reassign_owned(''regress_dwf_alice'', ''regress_dwf_alice'') > 0'),
   ('f', 'wf_adopt', 'SELECT wf_adopt()'), ('f', 'wf_schedule', 'SELECT wf_schedule(''n'', ''* * * * *'', ''no_body'', ''1'')'),
+  ('f', 'wf_node', 'SELECT wf_node(''re-alice'')'), ('f', 'wf_distribute', 'SELECT wf_distribute()'),
+  ('f', 'wf_move_shard', 'SELECT wf_move_shard(1, ''none'')'),
   ('f', 'wf_form', 'SELECT wf_form(''a=1'')'), ('f', 'wf_unschedule', 'SELECT wf_unschedule(''n'')'),
   ('f', 'wf_schedule_retention', 'SELECT wf_schedule_retention(''* * * * *'', ''1 year'')');
 CREATE FUNCTION regress_dwf_alice.try(call text) RETURNS text LANGUAGE plpgsql AS $$

@@ -122,6 +122,8 @@ BEGIN
     END LOOP;
     RETURN false;
 END $$;
+-- (with what is in the tables now, not with what autovacuum has seen so far)
+ANALYZE;
 BEGIN;
 -- (from PostgreSQL 18 on a subplan's costs do not tell that a scan is off)
 SET LOCAL enable_seqscan = off;

@@ -106,7 +106,9 @@ gained($stat, { sends => 3, wakes => 0 },
 	'another topic, workflow or door wakes nobody');
 $node->safe_psql('other', q{SELECT wf_send('w', '"other"', 'q')});
 is(outcome($neighbour), '"other"', 'a waiter in the other database');
-gained($stat, { wakes => 1 }, 'another database wakes its own waiters only');
+gained($stat, { sends => 3, wakes => 0 }, 'another database wakes nobody here');
+is($node->safe_psql('other', q{SELECT wakes FROM wf_stat WHERE door = 'message'}),
+	'1', '... and its own waiter there');
 $neighbour->quit;
 
 foreach my $i (6 .. 19)
@@ -171,6 +173,29 @@ foreach my $form (sort keys %forms)
 		is(outcome($waiters[1]), '"last"', "$name: the other waits on");
 		$_->quit foreach @waiters;
 	}
+}
+
+# The second message wakes the second waiter, though the first one has not got to
+# run since it was woken for the first.
+foreach my $form (sort keys %forms)
+{
+	my ($first, $second) = map { session() } 1 .. 2;
+
+	foreach ($first, $second)
+	{
+		start($_, $forms{$form});
+		asleep($_);
+	}
+	freeze($first);
+	$stat = stat_message();
+	sql(q{SELECT wf_send('w', '"one"', 'q')});
+	sql(q{SELECT wf_send('w', '"two"', 'q')});
+	is(outcome($second), '"one"', "two messages, by $form: the other waiter is woken, too");
+	thaw($first);
+	is(outcome($first), '"two"', "two messages, by $form: each has one");
+	gained($stat, { wakes => 2, spurious_wakes => 0, receives => 2 },
+		"two messages, by $form: two wakes");
+	$_->quit foreach ($first, $second);
 }
 
 # A waiter that leaves with an unused wake passes it on.

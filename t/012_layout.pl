@@ -19,12 +19,13 @@ my %may_include = (
 	'shared' => ['base'],
 	'store' => [ 'base', 'shared' ],
 	'session' => [ 'base', 'shared', 'store' ],
-	'mailbox' => [@four],
-	'workflow' => [@four],
-	'upkeep' => [@four],
-	'hook' => [ @four, 'mailbox' ],
-	'extension' => [ @four, qw(mailbox workflow upkeep hook) ],
-	'bgworker' => [ @four, 'workflow' ],
+	'cluster' => [@four],
+	'mailbox' => [ @four, 'cluster' ],
+	'workflow' => [ @four, 'cluster' ],
+	'upkeep' => [ @four, 'cluster' ],
+	'hook' => [ @four, 'cluster', 'mailbox' ],
+	'extension' => [ @four, qw(cluster mailbox workflow upkeep hook) ],
+	'bgworker' => [ @four, 'cluster', 'workflow' ],
 	'bgworker/gateway' => [qw(base shared store hook)],);
 
 # ----- the sources -----
@@ -322,7 +323,7 @@ sub words_of
 }
 
 {
-	my @there = grep { -e "$top/$_" } qw(extension bgworker sql specs t expected bench demo docs .ci clients);
+	my @there = grep { -e "$top/$_" } qw(extension bgworker sql specs t expected bench storm demo docs .ci clients);
 	my @all = grep { !/\.(?:o|bc|so)$/ } files(qr/./, @there), map { basename($_) } grep { -f } glob("$top/*");
 	my @readmes = grep { /\.md$/ && $_ ne 'CHANGELOG.md' } @all;
 	my @commented = grep {

@@ -106,7 +106,8 @@ sub contents
 SELECT workflow_id, owner, status, body, queue, input, output, error, attempts,
        created_at, updated_at, finished_at
   FROM durable_wf.workflow ORDER BY workflow_id;
-TABLE durable_wf.message ORDER BY message_id;
+SELECT message_id, workflow_id, door, key, payload, wait_id, created_at
+  FROM durable_wf.message ORDER BY message_id;
 TABLE durable_wf.event ORDER BY workflow_id, key;
 TABLE durable_wf.idempotency ORDER BY 1, 2, 3;
 SQL

@@ -28,7 +28,7 @@ export async function open() {
 		await ctx.recv('peers', { timeout: '1 h' });
 	});
 	wf.work({
-		queues: [oneStep, receiver, publisher, waiter], connections: 16, logger: null });
+		queues: [oneStep, receiver, publisher, waiter], connections: 20, logger: null });
 	let receiving;
 	return {
 		send: n => wf.send(id, { n }, 'peers'),

@@ -94,6 +94,8 @@ bench_suspended() {
 		say "suspended: $number are"
 	done
 	sql -c "ALTER SYSTEM SET durable_wf.suspend_after = '5ms'"
+	# as a minute after the start: until then each claim waits for the disk
+	sql -c 'ALTER SYSTEM SET durable_wf.careful_time = 0'
 	restart_server
 	for number in $populations; do
 		ask "suspended_$number" "$number" 999 >/dev/null
@@ -135,7 +137,8 @@ bench_suspended() {
 			$((($(our_cpu "suspended_$number") - before) / 1000)) ms '= 0'
 	done
 
-	sql -c 'ALTER SYSTEM RESET durable_wf.suspend_after'
+	sql -c 'ALTER SYSTEM RESET durable_wf.suspend_after' \
+		-c 'ALTER SYSTEM RESET durable_wf.careful_time'
 	restart_server
 	for number in $populations; do
 		sql -d postgres -c "DROP DATABASE suspended_$number WITH (FORCE)"

@@ -502,7 +502,7 @@ dwf_answer_held(long *retry_after)
 		return false;
 	forget_early();
 	again |= dwf_waiter_take_signal();
-	dwf_waiter_settle_signal(false);
+	dwf_waiter_settle_signal(false, false, -1);
 	if (!again)
 		return false;
 	*retry_after = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),

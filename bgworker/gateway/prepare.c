@@ -129,7 +129,7 @@ read_headers(DwfHttpRequest *request)
 }
 
 /*
- * Make the token, the jsonb and has_key of a request; returns false if no
+ * Make the token, the jsonb, has_key and has_trace of a request; false if no
  * jsonb can hold it.  Raises when out of memory.
  */
 bool
@@ -158,6 +158,7 @@ dwf_prepare_request(DwfWebhookRequest *task, const char *token,
 	read_headers(&request);
 	is_json = read_body(&request);
 	task->has_key = dwf_request_has_header(&request, "idempotency-key");
+	task->has_trace = dwf_request_has_header(&request, "traceparent");
 
 	/* write it as JSON; with the body as text if no jsonb can hold that */
 	initStringInfo(&json);

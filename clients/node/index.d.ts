@@ -27,6 +27,11 @@ export interface ConnectionOptions {
 }
 
 export interface ClientOptions extends ConnectionOptions {
+  /**
+   * The trace context (W3C traceparent) that sends take along; false for none.
+   * Left out: that of OpenTelemetry's active span, if the program has its API.
+   */
+  traceparent?: string | false | (() => string | undefined);
   /** A pool of yours; close() leaves it open. */
   pool?: PoolLike;
   /**
@@ -166,6 +171,11 @@ export interface WorkOptions {
   queues?: (string | Workflow)[];
   /** How many workflows are executed at a time (4). */
   connections?: number;
+  /**
+   * Whether what this process starts begins on a connection of this worker that is
+   * free: true, unless the pool was given, or `direct` is another role or database.
+   */
+  startHere?: boolean;
   /** How long a wait keeps its connection ('200 ms'). */
   suspendAfter?: Duration;
   /** How long stop() waits for what runs ('30 s'). */
@@ -254,6 +264,10 @@ export interface Context {
   /** 1, and one more for each worker that has died in it since it got further. */
   readonly attempt: number;
   readonly signal: AbortSignal;
+  /** What the workflow was started with, in a program that traces. */
+  readonly traceparent: string | undefined;
+  /** That of what was received last. */
+  receivedTraceparent(): Promise<string | undefined>;
 
   step<T>(name: string, fn: (info: StepInfo) => T | Promise<T>, options?: StepOptions): Promise<T>;
   sql<T = any>(name: string, command: string, args?: Json,

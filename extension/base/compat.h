@@ -213,6 +213,15 @@ dwf_compat_settings(int *count)
 #define DWF_UPDATES_INDEXES(indexes)	(indexes)
 #endif
 
+/* Begin to scan an index; needs the header of general access methods */
+#if PG_VERSION_NUM >= 180000
+#define DWF_INDEX_BEGINSCAN(table, index, snapshot, nkeys) \
+	index_beginscan(table, index, snapshot, NULL, nkeys, 0)
+#else
+#define DWF_INDEX_BEGINSCAN(table, index, snapshot, nkeys) \
+	index_beginscan(table, index, snapshot, nkeys, 0)
+#endif
+
 /* Bytes to be encoded, as pg_b64_encode() takes them */
 #if PG_VERSION_NUM >= 180000
 #define DWF_BASE64_BYTES(bytes)	((uint8 *) (bytes))

@@ -30,6 +30,7 @@
 #define DWF_ERRCODE_NO_CURRENT		MAKE_SQLSTATE('W','F','0','0','8')
 #define DWF_ERRCODE_NOT_IN_BODY		MAKE_SQLSTATE('W','F','0','0','9')
 #define DWF_ERRCODE_SUSPENDED		MAKE_SQLSTATE('W','F','0','1','0')
+#define DWF_ERRCODE_OTHER_NODE		MAKE_SQLSTATE('W','F','0','1','1')
 
 /* Limits of names, in bytes */
 #define DWF_WORKFLOW_ID_MAX	256

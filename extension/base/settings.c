@@ -11,7 +11,12 @@
 
 #include "utils/guc.h"
 
+#include "base/traceparent.h"
+
 char	   *dwf_setting_workflow_id;
+char	   *dwf_setting_traceparent;
+bool		dwf_setting_may_trace;
+const char *(*dwf_setting_show_traceparent) (void);
 int			dwf_setting_notify_min_gap;
 bool		dwf_setting_paused;
 int			dwf_setting_max_executors;
@@ -49,6 +54,36 @@ check_workflow_id(char **value, void **extra, GucSource source)
 	GUC_check_errdetail("A workflow id has at most %d bytes.",
 						DWF_WORKFLOW_ID_MAX);
 	return false;
+}
+
+/* Check hook: a trace context is one; '' is none */
+static bool
+check_traceparent(char **value, void **extra, GucSource source)
+{
+	(void) extra;
+	(void) source;
+	if (**value == '\0' || dwf_traceparent_is_valid(*value, strlen(*value)))
+		return true;
+	GUC_check_errdetail("It is of the form 00-<trace id>-<parent id>-<flags>, with 32, 16 and 2 hexadecimal digits in lower case.");
+	return false;
+}
+
+/* Assign hook: there may be a trace context now, which a send looks up */
+static void
+assign_traceparent(const char *value, void *extra)
+{
+	(void) value;
+	(void) extra;
+	dwf_setting_may_trace = true;
+}
+
+/* Show hook: what a send would take along, see trace.c */
+static const char *
+show_traceparent(void)
+{
+	if (dwf_setting_show_traceparent && dwf_setting_may_trace)
+		return dwf_setting_show_traceparent();
+	return dwf_setting_traceparent;
 }
 
 /* Define the settings of the gateway, which takes requests over HTTP */
@@ -169,6 +204,12 @@ dwf_settings_define(void)
 							   "Set it for a session, or with SET LOCAL for a transaction; empty means none.",
 							   &dwf_setting_workflow_id, "", PGC_USERSET, 0,
 							   check_workflow_id, NULL, NULL);
+	DefineCustomStringVariable("durable_wf.traceparent",
+							   "The trace context that sends, notifications and starts take along.",
+							   "A W3C traceparent; where it is empty, a body or an attached session has that of its workflow.",
+							   &dwf_setting_traceparent, "", PGC_USERSET, 0,
+							   check_traceparent, assign_traceparent,
+							   show_traceparent);
 	DefineCustomIntVariable("durable_wf.notify_min_gap",
 							"The least time between two batches of notifications to listeners.",
 							"News come at once when it was quiet; 0 means always at once.",

@@ -16,6 +16,14 @@ extern char *dwf_setting_workflow_id;
 /* The least time between two batches of notifications, in milliseconds */
 extern int	dwf_setting_notify_min_gap;
 
+/*
+ * The trace context of the session; empty is none.  While "may_trace" is
+ * false, nothing that is sent has one (trace.c, which shows the setting).
+ */
+extern char *dwf_setting_traceparent;
+extern bool dwf_setting_may_trace;
+extern const char *(*dwf_setting_show_traceparent) (void);
+
 /* Neither SQL workflows nor timers run in this cluster */
 extern bool dwf_setting_paused;
 

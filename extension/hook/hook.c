@@ -21,6 +21,7 @@
 #include "utils/timestamp.h"
 
 #include "base/args.h"
+#include "cluster/token_home.h"
 #include "hook/token.h"
 #include "hook/validator.h"
 #include "mailbox/mailbox.h"
@@ -35,8 +36,23 @@
 
 PG_FUNCTION_INFO_V1(dwf_release_hooks);
 
+/*
+ * What wf_create_hook settles where it is called: what the validator's name
+ * means, and that no other node has the token
+ */
+static void
+settle(FunctionCallInfo fcinfo)
+{
+	if (!PG_ARGISNULL(2))
+		fcinfo->args[2].value =
+			PointerGetDatum(dwf_validator_qualify(PG_GETARG_TEXT_PP(2)));
+	if (!PG_ARGISNULL(0))
+		dwf_token_home_claim(dwf_args_name(fcinfo, 0, "token", DWF_KEY_MAX),
+							 dwf_identity_argument(fcinfo, 3));
+}
+
 /* wf_create_hook(token, metadata, validator, workflow_id) → token */
-DWF_JOURNALLED(wf_create_hook, 0);
+DWF_JOURNALLED_ALSO(wf_create_hook, 0, DWF_AT_WORKFLOW(3), settle, NULL);
 static Datum
 do_wf_create_hook(PG_FUNCTION_ARGS)
 {
@@ -61,13 +77,13 @@ do_wf_create_hook(PG_FUNCTION_ARGS)
 	}
 
 	if (hook.token == NULL)
-		hook.token = dwf_token_generate();
+		hook.token = dwf_token_generate(hook.workflow_id);
 	dwf_token_claim(&hook);
 	PG_RETURN_TEXT_P(hook.token);
 }
 
 /* wf_resume_hook(token, payload, idempotency_key) → text, the workflow */
-DWF_JOURNALLED(wf_resume_hook, 0);
+DWF_JOURNALLED(wf_resume_hook, 0, DWF_AT_TOKEN(0));
 static Datum
 do_wf_resume_hook(PG_FUNCTION_ARGS)
 {
@@ -89,7 +105,7 @@ do_wf_resume_hook(PG_FUNCTION_ARGS)
 }
 
 /* wf_await_hook(token, timeout) → jsonb; also a CALL */
-DWF_JOURNALLED(wf_await_hook, 0);
+DWF_JOURNALLED(wf_await_hook, 0, DWF_AT_TOKEN(0) | DWF_WAITS(1));
 static Datum
 do_wf_await_hook(PG_FUNCTION_ARGS)
 {
@@ -117,7 +133,7 @@ do_wf_await_hook(PG_FUNCTION_ARGS)
 }
 
 /* wf_get_hook(token) → a row, or none */
-DWF_JOURNALLED(wf_get_hook, 0);
+DWF_JOURNALLED(wf_get_hook, 0, DWF_AT_TOKEN(0));
 static Datum
 do_wf_get_hook(PG_FUNCTION_ARGS)
 {
@@ -166,8 +182,16 @@ dispose_stream_url(text *token)
 	return true;
 }
 
+/* What wf_dispose_hook does where it was called: it gives the token back */
+static void
+give_back(FunctionCallInfo fcinfo, Datum result)
+{
+	if (DatumGetBool(result))
+		dwf_token_home_free(PG_GETARG_TEXT_PP(0));
+}
+
 /* wf_dispose_hook(token) → boolean, false when there is none */
-DWF_JOURNALLED(wf_dispose_hook, 0);
+DWF_JOURNALLED_ALSO(wf_dispose_hook, 0, DWF_AT_TOKEN(0), NULL, give_back);
 static Datum
 do_wf_dispose_hook(PG_FUNCTION_ARGS)
 {

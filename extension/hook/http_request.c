@@ -25,6 +25,7 @@
 #include "base/compat.h"
 #include "base/encoding.h"
 #include "base/json.h"
+#include "base/traceparent.h"
 
 /* What some clients put before JSON, to say that it is UTF-8 */
 #define BYTE_ORDER_MARK	"\xef\xbb\xbf"
@@ -152,6 +153,22 @@ dwf_http_idempotency_key(Jsonb *request)
 		return NULL;
 	if (value->type != jbvString)
 		report_field("idempotency-key", "a string");
+	return cstring_to_text_with_len(value->val.string.val,
+									value->val.string.len);
+}
+
+/* The trace context that a request brings; NULL if that is none */
+text *
+dwf_http_traceparent(Jsonb *request)
+{
+	Header	   *headers;
+	int			count = read_headers(request, &headers);
+	const JsonbValue *value = find_header(headers, count, "traceparent");
+
+	if (value == NULL || value->type != jbvString ||
+		!dwf_traceparent_is_valid(value->val.string.val,
+								  value->val.string.len))
+		return NULL;
 	return cstring_to_text_with_len(value->val.string.val,
 									value->val.string.len);
 }

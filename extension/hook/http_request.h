@@ -16,6 +16,7 @@
 
 extern void dwf_http_check_request(Jsonb *request);
 extern text *dwf_http_idempotency_key(Jsonb *request);
+extern text *dwf_http_traceparent(Jsonb *request);
 extern text *dwf_http_named_key(Jsonb *payload);
 extern bool dwf_http_is_encoded(Jsonb *request);
 extern PGDLLEXPORT char *dwf_http_body_error(DwfConverted converted);

@@ -19,7 +19,7 @@
 
 
 /* wf_create_stream_url(stream, workflow_id) → (token, url) */
-DWF_JOURNALLED(wf_create_stream_url, 0);
+DWF_JOURNALLED(wf_create_stream_url, 0, DWF_AT_WORKFLOW(1));
 static Datum
 do_wf_create_stream_url(PG_FUNCTION_ARGS)
 {
@@ -31,7 +31,7 @@ do_wf_create_stream_url(PG_FUNCTION_ARGS)
 	DwfLife		life;
 
 	dwf_store_require_writable("wf_create_stream_url");
-	token = dwf_token_generate();
+	token = dwf_token_generate(workflow_id);
 	while (!dwf_store_create_stream_url(token, workflow_id, stream,
 										GetUserId()))
 	{

@@ -50,6 +50,7 @@
 #include "base/arrays.h"
 #include "base/owner.h"
 #include "base/texts.h"
+#include "cluster/token_home.h"
 #include "hook/validator.h"
 #include "mailbox/mailbox.h"
 #include "session/identity.h"
@@ -59,9 +60,12 @@
 #define TOKEN_BYTES		24		/* 192 random bits */
 #define TOKEN_LENGTH	32		/* ... in base64 */
 
-/* A new random token, of characters that a URL may have */
+/*
+ * A new random token of a workflow's, of characters that a URL may have; on a
+ * cluster it tells to which node it leads
+ */
 text *
-dwf_token_generate(void)
+dwf_token_generate(text *workflow_id)
 {
 	char		bytes[TOKEN_BYTES];
 	char		token[TOKEN_LENGTH];
@@ -80,7 +84,8 @@ dwf_token_generate(void)
 		else if (token[i] == '/')
 			token[i] = '_';
 	}
-	return cstring_to_text_with_len(token, TOKEN_LENGTH);
+	return dwf_token_home_mark(workflow_id,
+							   cstring_to_text_with_len(token, TOKEN_LENGTH));
 }
 
 /* ----- claiming ----- */
@@ -386,6 +391,7 @@ dwf_token_deliver(const DwfResume *resumes, int count)
 	Datum	   *payloads = palloc(3 * count * sizeof(Datum));
 	Datum	   *workflow_ids = payloads + count;
 	Datum	   *tokens = workflow_ids + count;
+	text	  **traces = palloc(count * sizeof(text *));
 	int			n = 0;
 
 	/* Collect what to deliver */
@@ -397,14 +403,16 @@ dwf_token_deliver(const DwfResume *resumes, int count)
 		addresses[n].door = DWF_DOOR_HOOK;
 		addresses[n].workflow_id = resumes[i].hook.workflow_id;
 		addresses[n].key = resumes[i].token;
+		traces[n] = resumes[i].traceparent;
 		payloads[n++] = resumes[i].payload;
 	}
 	if (n == 0 ||
-		dwf_mailbox_put_many(n, message_ids, addresses, payloads, false))
+		dwf_mailbox_put_many(n, message_ids, addresses, payloads, traces,
+							 false))
 		return;
 
-	/* Deliver by a statement, which is another one for one payload */
-	if (n == 1)
+	/* Deliver by a statement, which is another one for one plain payload */
+	if (n == 1 && traces[0] == NULL)
 	{
 		dwf_store_deliver(message_ids[0], &addresses[0], payloads[0]);
 		return;
@@ -414,5 +422,6 @@ dwf_token_deliver(const DwfResume *resumes, int count)
 		workflow_ids[i] = PointerGetDatum(addresses[i].workflow_id);
 		tokens[i] = PointerGetDatum(addresses[i].key);
 	}
-	dwf_store_deliver_payloads(n, message_ids, workflow_ids, tokens, payloads);
+	dwf_store_deliver_payloads(n, message_ids, workflow_ids, tokens, payloads,
+							   traces);
 }

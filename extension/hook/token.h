@@ -38,12 +38,13 @@ typedef struct DwfResume
 	/* filled by the caller, once the hook is open */
 	text	   *idempotency_key;	/* or NULL */
 	Datum		payload;		/* jsonb */
+	text	   *traceparent;	/* of the request, or NULL: the session's */
 
 	/* filled by dwf_token_claim_keys, which may also change message_id */
 	bool		is_repeated;	/* the key was used: nothing is delivered */
 } DwfResume;
 
-extern text *dwf_token_generate(void);
+extern text *dwf_token_generate(text *workflow_id);
 extern void dwf_token_claim(DwfHook *hook);
 extern void dwf_token_open(DwfResume *resume);
 extern void dwf_token_open_many(DwfResume *resumes, int count, bool may_wait);

@@ -111,6 +111,19 @@ check_function(Oid function, Oid owner)
 }
 
 /*
+ * The qualified name of the function that this name means with the current
+ * search_path.  Raises 42883.
+ */
+text *
+dwf_validator_qualify(text *name)
+{
+	Oid			function = find_function(name);
+
+	return dwf_portable_name(get_func_namespace(function),
+							 get_func_name(function));
+}
+
+/*
  * The qualified name of a validator, found with the current search_path, for a
  * hook of this owner.  Raises 42883, 42809 and 42501.
  */

@@ -10,6 +10,7 @@
 
 #include "base/durable_wf.h"
 
+extern text *dwf_validator_qualify(text *name);
 extern text *dwf_validator_resolve(text *name, Oid owner);
 extern Datum dwf_validator_run(text *name, Oid owner, Datum payload);
 

@@ -43,11 +43,20 @@
 PG_FUNCTION_INFO_V1(dwf_resume_held);
 PG_FUNCTION_INFO_V1(dwf_take_answers);
 
+/* What wf_create_webhook settles where it is called: what a name means */
+static void
+settle(FunctionCallInfo fcinfo)
+{
+	if (!PG_ARGISNULL(2))
+		fcinfo->args[2].value =
+			PointerGetDatum(dwf_validator_qualify(PG_GETARG_TEXT_PP(2)));
+}
+
 /*
  * wf_create_webhook(respond_with, metadata, validator, workflow_id)
  *	→ (token, url)
  */
-DWF_JOURNALLED(wf_create_webhook, -1);
+DWF_JOURNALLED_ALSO(wf_create_webhook, -1, DWF_AT_WORKFLOW(3), settle, NULL);
 static Datum
 do_wf_create_webhook(PG_FUNCTION_ARGS)
 {
@@ -76,7 +85,7 @@ do_wf_create_webhook(PG_FUNCTION_ARGS)
 		dwf_identity_check_exists(hook.workflow_id, &life, GetUserId());
 		hook.validator = dwf_validator_resolve(hook.validator, life.owner);
 	}
-	hook.token = dwf_token_generate();
+	hook.token = dwf_token_generate(hook.workflow_id);
 	dwf_token_claim(&hook);
 
 	values[0] = PointerGetDatum(hook.token);
@@ -186,13 +195,14 @@ dwf_webhook_resume(text *token, Datum request, bool by_gateway,
 	/* Deliver it, unless its key is taken */
 	resume.idempotency_key = key;
 	resume.payload = payload;
+	resume.traceparent = dwf_http_traceparent(object);
 	dwf_token_claim_keys(&resume, 1);
 	dwf_token_deliver(&resume, 1);
 	return dwf_webhook_respond(&resume, by_gateway);
 }
 
 /* wf_resume_webhook(token, request) → jsonb, the response */
-DWF_JOURNALLED(wf_resume_webhook, 0);
+DWF_JOURNALLED(wf_resume_webhook, 0, DWF_AT_TOKEN(0));
 static Datum
 do_wf_resume_webhook(PG_FUNCTION_ARGS)
 {
@@ -207,7 +217,7 @@ do_wf_resume_webhook(PG_FUNCTION_ARGS)
  * wf_respond(request_id, status, headers, body) → boolean: false if it comes
  * too late, when no client waits for the response
  */
-DWF_JOURNALLED(wf_respond, -1);
+DWF_JOURNALLED(wf_respond, -1, DWF_AT_CURRENT);
 static Datum
 do_wf_respond(PG_FUNCTION_ARGS)
 {
@@ -267,7 +277,7 @@ look_for_answer(DwfWait *wait)
 }
 
 /* wf_await_response(token, request_id, timeout) → jsonb; also a CALL */
-DWF_JOURNALLED(wf_await_response, 0);
+DWF_JOURNALLED(wf_await_response, 0, DWF_AT_TOKEN(0) | DWF_WAITS(2));
 static Datum
 do_wf_await_response(PG_FUNCTION_ARGS)
 {

@@ -38,6 +38,7 @@ typedef struct DwfWebhookRequest
 	text	   *token;
 	Jsonb	   *request;
 	bool		has_key;		/* it may bring an idempotency key */
+	bool		has_trace;		/* it may bring a trace context */
 	DwfFate		fate;
 	Oid			owner;			/* of the hook, if the fate is ASIDE */
 	Datum		response;		/* jsonb, if the fate is RESPONSE */

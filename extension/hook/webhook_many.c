@@ -68,6 +68,8 @@ fill_in(DwfResume *resume, const DwfWebhookRequest *request)
 			dwf_args_check_name(resume->idempotency_key, "idempotency-key",
 								DWF_KEY_MAX, false);
 	}
+	if (request->has_trace)
+		resume->traceparent = dwf_http_traceparent(request->request);
 	resume->payload = add_request_id(request->request, resume->message_id);
 }
 

@@ -70,6 +70,8 @@ COMMENT ON COLUMN @extschema@.wf_workflows.due_at IS
 'when it may begin to be executed';
 COMMENT ON COLUMN @extschema@.wf_workflows.timeout_at IS
 'when it is cancelled if it has not ended; NULL: never';
+COMMENT ON COLUMN @extschema@.wf_workflows.traceparent IS
+'the trace context (W3C traceparent) that it was started with; NULL: none';
 COMMENT ON COLUMN @extschema@.wf_waiters.workflow_id IS
 'who waits; with the doors event, stream and result, and for wf_await_response, the workflow that is waited for';
 COMMENT ON COLUMN @extschema@.wf_waiters.door IS

@@ -36,6 +36,7 @@ CREATE TABLE durable_wf.dead_letter (
     deliveries  bigint NOT NULL,
     created_at  timestamptz NOT NULL,
     died_at     timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    traceparent text,
     CONSTRAINT dead_letter_pkey PRIMARY KEY (workflow_id, door, key, message_id)
 );
 COMMENT ON TABLE durable_wf.dead_letter IS
@@ -48,6 +49,7 @@ COMMENT ON COLUMN durable_wf.dead_letter.payload IS 'what was sent';
 COMMENT ON COLUMN durable_wf.dead_letter.deliveries IS 'how often receivers had given it back';
 COMMENT ON COLUMN durable_wf.dead_letter.created_at IS 'when the sending transaction began';
 COMMENT ON COLUMN durable_wf.dead_letter.died_at IS 'when it left its queue';
+COMMENT ON COLUMN durable_wf.dead_letter.traceparent IS 'the trace context of the sender; null: none';
 
 SELECT pg_catalog.pg_extension_config_dump('durable_wf.dead_letter', '');
 
@@ -67,7 +69,8 @@ SELECT l.message_id,
        l.payload,
        l.deliveries,
        l.created_at AS sent_at,
-       l.died_at
+       l.died_at,
+       l.traceparent
   FROM durable_wf.dead_letter l;
 COMMENT ON VIEW @extschema@.wf_dead_letters IS
 'what has left the mailboxes of your workflows since receivers gave it back durable_wf.max_deliveries times; wf_redrive() sends it back to its place';
@@ -88,6 +91,8 @@ COMMENT ON COLUMN @extschema@.wf_dead_letters.sent_at IS
 'start of the transaction that sent it';
 COMMENT ON COLUMN @extschema@.wf_dead_letters.died_at IS
 'start of the transaction that moved it here';
+COMMENT ON COLUMN @extschema@.wf_dead_letters.traceparent IS
+'the trace context of the sender; NULL: none';
 
 CREATE FUNCTION @extschema@.wf_redrive(workflow_id text, topic text DEFAULT NULL)
     RETURNS bigint

@@ -15,6 +15,7 @@ CREATE TABLE durable_wf.message (
     payload     jsonb NOT NULL,
     wait_id     bigint,
     created_at  timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    traceparent text,
     CONSTRAINT message_pkey PRIMARY KEY (workflow_id, door, key, message_id)
 );
 
@@ -35,6 +36,7 @@ COMMENT ON COLUMN durable_wf.message.key IS 'the topic, the event id or the toke
 COMMENT ON COLUMN durable_wf.message.payload IS 'what was sent; JSON null, never SQL null';
 COMMENT ON COLUMN durable_wf.message.wait_id IS 'the wait that a broadcast answers with this item; null for all others';
 COMMENT ON COLUMN durable_wf.message.created_at IS 'when the sending transaction began';
+COMMENT ON COLUMN durable_wf.message.traceparent IS 'the trace context of the sender; null: none';
 
 SELECT pg_catalog.pg_extension_config_dump('durable_wf.message', '');
 
@@ -148,3 +150,10 @@ CREATE FUNCTION @extschema@.wf_recv_many(
     AS 'MODULE_PATHNAME', 'wf_recv_many' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 100;
 COMMENT ON FUNCTION @extschema@.wf_recv_many(text, integer, interval, text) IS
 'Wait for the first message of a topic, then take what is there, up to max_messages (at least 1), in order; no row on timeout. Otherwise like wf_recv().';
+
+CREATE FUNCTION @extschema@.wf_received_traceparent(message_id bigint DEFAULT NULL) RETURNS text
+    AS 'MODULE_PATHNAME', 'wf_received_traceparent' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_received_traceparent(bigint) IS
+'The trace context (W3C traceparent) that the sender had of what this session has received last, by a message, a notification or a hook; null if none. A step''s command in between forgets it. A replay gives the same.
+message_id: of a message of wf_recv_many(); null means the last that was received.
+Errors: 42501 on behalf of another role.';

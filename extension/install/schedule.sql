@@ -31,6 +31,63 @@ END $$;
 COMMENT ON FUNCTION durable_wf.require_cron(text) IS
 'raises 55000 unless pg_cron is in this database; the hint holds the statement to run where it is';
 
+-- As the extension's owner, who may read the rules by which clients log in.
+CREATE FUNCTION durable_wf.cron_trouble(role name, OUT trouble text, OUT remedy text, OUT is_sure boolean)
+    RETURNS record
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
+    host text := coalesce(current_setting('cron.host', true), 'localhost');
+    is_socket boolean := host = '' OR host LIKE '/%';
+    address_of_host inet;
+    method text;
+BEGIN
+    is_sure := true;
+    IF NOT pg_has_role(session_user, role, 'MEMBER') THEN
+        RETURN;
+    ELSIF NOT (SELECT r.rolcanlogin FROM pg_roles r WHERE r.rolname = role) THEN
+        trouble := format('Jobs run in sessions of role "%s", which may not log in.', role);
+        remedy := format('ALTER ROLE %I LOGIN;', role);
+        RETURN;
+    ELSIF current_setting('cron.launch_active_jobs', true) = 'off' THEN
+        trouble := 'pg_cron starts no jobs while cron.launch_active_jobs is off.';
+        remedy := 'Turn it on, and reload the configuration.';
+        RETURN;
+    ELSIF current_setting('cron.use_background_workers', true) IS DISTINCT FROM 'off' THEN
+        RETURN;
+    END IF;
+
+    is_sure := false;
+    -- pg_cron is a client: the rule that it meets must not ask for a password
+    FOREACH address_of_host IN ARRAY CASE WHEN is_socket THEN ARRAY[NULL::inet]
+                                  WHEN host IN ('localhost', '::1', '127.0.0.1') THEN ARRAY['127.0.0.1', '::1']::inet[] END LOOP
+        SELECT r.auth_method INTO method
+          FROM pg_hba_file_rules() WITH ORDINALITY r
+         WHERE r.error IS NULL
+           AND CASE WHEN is_socket THEN r.type = 'local' ELSE r.type IN ('host', 'hostssl', 'hostnossl') END
+           AND (r.database && ARRAY['all', current_database()::text]
+                OR 'sameuser' = ANY (r.database) AND role = current_database())
+           AND EXISTS (SELECT FROM unnest(r.user_name) u (name)
+                        WHERE u.name IN ('all', role)
+                           OR u.name LIKE '+%' AND EXISTS (
+                               SELECT FROM pg_roles g
+                                WHERE g.rolname = substr(u.name, 2) AND pg_has_role(role, g.oid, 'MEMBER')))
+           AND (is_socket OR r.address IN ('all', 'samehost', 'samenet', 'localhost')
+                OR CASE WHEN r.address ~ '^[0-9.]+$' AND family(address_of_host) = 4 OR r.address ~ ':' AND family(address_of_host) = 6
+                        THEN (r.address::inet & r.netmask::inet) = (pg_catalog.host(address_of_host)::inet & r.netmask::inet) END)
+         ORDER BY r.ordinality LIMIT 1;
+        CONTINUE WHEN method = 'trust' OR method = 'peer' AND role = (SELECT r.rolname FROM pg_roles r WHERE r.oid = 10);
+        trouble := CASE WHEN method IS NULL OR method = 'reject'
+                        THEN format('pg_cron connects to "%s" as role "%s", which pg_hba.conf does not let in.', host, role)
+                        ELSE format('pg_cron connects to "%s" as role "%s"; there, pg_hba.conf asks for method "%s".', host, role, method) END;
+        remedy := 'Set cron.use_background_workers = on, and restart the server; or let pg_cron in by pg_hba.conf, or by a file .pgpass of the server''s user.';
+        RETURN;
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION durable_wf.cron_trouble(name) IS
+'why jobs of this role would not run in this database, and what to do; nulls if nothing is known, or the session''s user is no member of the role';
+
 -- Nothing but schedules needs pg_cron, so its functions are looked up late.
 CREATE FUNCTION durable_wf.cron_schedule(job text, schedule text, command text)
     RETURNS bigint
@@ -39,6 +96,9 @@ CREATE FUNCTION durable_wf.cron_schedule(job text, schedule text, command text)
 $$
 DECLARE
     job_id bigint;
+    name text := job;
+    has_run boolean := false;
+    obstacle record;
 BEGIN
     -- pg_cron cuts names at 63 bytes
     IF octet_length(job) > 63 THEN
@@ -51,10 +111,24 @@ BEGIN
         current_database(), current_user));
     EXECUTE 'SELECT cron.schedule($1, $2, $3)'
        INTO job_id USING job, schedule, command;
+
+    -- say what stands in the way; but what has run will run
+    SELECT * INTO obstacle FROM durable_wf.cron_trouble(current_user);
+    IF NOT obstacle.is_sure THEN
+        EXECUTE 'SELECT EXISTS (SELECT FROM cron.job_run_details WHERE username = current_user AND status = ''succeeded'')'
+           INTO has_run;
+    END IF;
+    IF obstacle.trouble IS NOT NULL AND NOT has_run THEN
+        RAISE WARNING USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('job "%s" is scheduled, but pg_cron may be unable to run it', name),
+            DETAIL = obstacle.trouble,
+            HINT = obstacle.remedy;
+    END IF;
     RETURN job_id;
 END $$;
 COMMENT ON FUNCTION durable_wf.cron_schedule(text, text, text) IS
-'cron.schedule(), or an error that says what to do';
+'cron.schedule(), or an error, or a warning, that says what to do';
 
 -- What the job of a schedule calls.
 CREATE FUNCTION durable_wf.start_tick(name text, body text, input jsonb) RETURNS text
@@ -106,6 +180,7 @@ COMMENT ON FUNCTION @extschema@.wf_schedule(text, text, text, jsonb) IS
 name: 1 to 200 bytes. schedule: the five fields of cron, in the time zone that pg_cron uses (UTC unless told otherwise). body: a procedure as for wf_start(), found now, or null. input: what each workflow is started with, or null.
 A workflow''s id is the name, an @ and its tick in UTC, as nightly@2026-11-20T03:00Z: a tick that is run twice starts one workflow.
 Takes effect at commit; pg_cron notices within a minute. Does not block.
+Warns if pg_cron could not run it: the current user may not log in, or pg_cron, without cron.use_background_workers, would be asked for a password.
 Errors: 22023 bad argument or schedule; 42883, 0A000 the body is none; 42501 no right to use pg_cron; 55000 pg_cron is missing, or lives in another database: the hint holds the statement to run there.';
 
 CREATE FUNCTION @extschema@.wf_unschedule(name text) RETURNS boolean

@@ -5,6 +5,22 @@ COMMENT ON SCHEMA durable_wf IS
 'Tables of durable_wf. Read them through the views wf_*; write them through the functions wf_*.';
 GRANT USAGE ON SCHEMA durable_wf TO PUBLIC;
 
+-- The library has to be of this version.  A server that was not restarted since
+-- the files of this version came still has an earlier one.
+DO $check$
+BEGIN
+    CREATE FUNCTION durable_wf.library_version() RETURNS text
+        AS 'MODULE_PATHNAME', 'dwf_library_version' LANGUAGE C STABLE PARALLEL SAFE;
+    PERFORM durable_wf.library_version();
+EXCEPTION WHEN undefined_function THEN
+    RAISE object_not_in_prerequisite_state USING
+        MESSAGE = 'this version of durable_wf needs its library, and the server has loaded that of an earlier version',
+        HINT = 'Restart the server.';
+END $check$;
+COMMENT ON FUNCTION durable_wf.library_version() IS
+'The version of the library that this session uses; that of the objects is in pg_extension.
+Errors: 55000 the objects in this database are of a later version than the library.';
+
 -- An owner is a role: kept by OID, so that a rename does not matter; dumped
 -- by name, so that a restore does not matter; a dropped role is dumped as '',
 -- nobody, and never becomes another role.

@@ -69,7 +69,7 @@ COMMENT ON PROCEDURE @extschema@.wf_attach_next(text, interval, text) IS
 
 CREATE TYPE @extschema@.wf_attached AS (workflow_id text, queue text, input jsonb, attempt integer);
 COMMENT ON TYPE @extschema@.wf_attached IS
-'the workflow that wf_attach_any() has attached the session to; all null when none was due in time';
+'the workflow that wf_attach_any() or wf_start_attached() has attached the session to; all null when none was due in time';
 
 CREATE FUNCTION @extschema@.wf_attach_any(queues text[], timeout interval DEFAULT '0')
     RETURNS @extschema@.wf_attached
@@ -85,6 +85,20 @@ CREATE PROCEDURE @extschema@.wf_attach_any(
     AS 'MODULE_PATHNAME', 'wf_attach_any' LANGUAGE C;
 COMMENT ON PROCEDURE @extschema@.wf_attach_any(text[], interval, text, text, jsonb, integer) IS
 'wf_attach_any() that commits what came before and then waits holding no snapshot and no lock. Pass null for the last four arguments.';
+
+CREATE FUNCTION @extschema@.wf_start_attached(
+    workflow_id text DEFAULT NULL,
+    input jsonb DEFAULT NULL,
+    queue text DEFAULT NULL,
+    timeout interval DEFAULT NULL,
+    attributes jsonb DEFAULT NULL
+) RETURNS @extschema@.wf_attached
+    AS 'MODULE_PATHNAME', 'wf_start_attached' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_start_attached(text, jsonb, text, interval, jsonb) IS
+'wf_start() of a workflow of a queue, and wf_attach_any() of that very one, in one: this session executes it, as if it had taken it from the queue, and no other session is woken for it. For a process that starts what it executes itself, and has a session free for it. If the session ends without the workflow, that is due in its queue.
+A workflow that exists already is left as it is: its id is returned, the rest is null, and the session is not attached.
+queue: not null. The other arguments are those of wf_start(). Takes effect at commit, and is undone if the transaction rolls back.
+Errors: those of wf_start() and of wf_attach_any().';
 
 CREATE FUNCTION @extschema@.wf_step(
     name text, command text, args jsonb DEFAULT NULL,
@@ -197,6 +211,10 @@ CREATE FUNCTION @extschema@.wf_list_steps(workflow_id text)
 $$
 #variable_conflict use_column
 BEGIN
+    IF NOT (@extschema@.wf_node(wf_list_steps.workflow_id)).is_here THEN
+        RETURN QUERY SELECT * FROM durable_wf.list_steps_there(wf_list_steps.workflow_id);
+        RETURN;
+    END IF;
     PERFORM durable_wf.check_visible(wf_list_steps.workflow_id);
     RETURN QUERY
     SELECT s.step_no,

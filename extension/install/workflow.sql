@@ -18,6 +18,7 @@ CREATE TABLE durable_wf.workflow (
     error_state text,
     error_context text,
     parent_id   text COLLATE "C",
+    traceparent text,
     CONSTRAINT workflow_pkey PRIMARY KEY (workflow_id)
 ) WITH (fillfactor = 85);
 
@@ -40,6 +41,7 @@ COMMENT ON COLUMN durable_wf.workflow.error_context IS 'its detail and hint, and
 COMMENT ON COLUMN durable_wf.workflow.due_at IS 'when it may begin to be executed';
 COMMENT ON COLUMN durable_wf.workflow.timeout_at IS 'when it is cancelled if it has not ended; null: never';
 COMMENT ON COLUMN durable_wf.workflow.parent_id IS 'the workflow whose body, or attached session, has started it; null: none. That one may be removed by now';
+COMMENT ON COLUMN durable_wf.workflow.traceparent IS 'the trace context that it was started with; null: none';
 
 CREATE INDEX workflow_queue_idx ON durable_wf.workflow (queue, due_at, workflow_id)
     WHERE queue IS NOT NULL AND finished_at IS NULL AND status <> 'WAITING';
@@ -137,6 +139,14 @@ COMMENT ON FUNCTION @extschema@.wf_set_owner(text, text) IS
 'Give a workflow to another role, with its mailbox and its events. The caller must have the privileges of the present owner and of the new one.
 owner: the exact name of a role.
 Errors: WF001 no such workflow; 42704 no such role; 42501 either role''s privileges are missing.';
+
+CREATE FUNCTION @extschema@.wf_reassign_owned(old_owner text, new_owner text) RETURNS bigint
+    AS 'MODULE_PATHNAME', 'wf_reassign_owned' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_reassign_owned(text, text) IS
+'Give all workflows of a role in this database to another role, finished ones included, and return how many: what REASSIGN OWNED, which knows objects only, does not do. Their hooks, validators and streams go along.
+old_owner: null means all roles that were dropped; only superusers may act on these. new_owner: it must be able to run the bodies of those that have not ended. The caller must have the privileges of both.
+Blocks while another transaction has changed one of them, or executes it in a step.
+Errors: 22023 bad argument; 42704 no such role; 42501 no privilege.';
 
 CREATE FUNCTION @extschema@.wf_result(workflow_id text, timeout interval DEFAULT '60 s')
     RETURNS @extschema@.wf_outcome

@@ -16,7 +16,7 @@
 #include "store/store.h"
 
 /* wf_redrive(workflow_id, topic) → bigint */
-DWF_JOURNALLED(wf_redrive, 0);
+DWF_JOURNALLED(wf_redrive, 0, DWF_AT_WORKFLOW(0));
 static Datum
 do_wf_redrive(PG_FUNCTION_ARGS)
 {

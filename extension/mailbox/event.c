@@ -22,7 +22,7 @@
 #include "store/store.h"
 
 /* wf_set_event(key, value, workflow_id) → void */
-DWF_JOURNALLED(wf_set_event, 0);
+DWF_JOURNALLED(wf_set_event, 0, DWF_AT_WORKFLOW(2));
 static Datum
 do_wf_set_event(PG_FUNCTION_ARGS)
 {
@@ -76,7 +76,7 @@ look_for_event(DwfWait *wait)
 }
 
 /* wf_get_event(workflow_id, key, timeout) → jsonb; also a CALL */
-DWF_JOURNALLED(wf_get_event, 1);
+DWF_JOURNALLED(wf_get_event, 1, DWF_WAITS_AT(0, 2));
 static Datum
 do_wf_get_event(PG_FUNCTION_ARGS)
 {

@@ -20,6 +20,7 @@
 #include "session/identity.h"
 #include "session/journal.h"
 #include "session/taken.h"
+#include "session/trace.h"
 #include "session/wakeup.h"
 #include "shared/address.h"
 #include "shared/queue_head.h"
@@ -51,10 +52,10 @@ check_destination(text *workflow_id)
 /* Write an item into a table that is open, after the note of its arrival */
 static void
 put_directly(DwfDirect *direct, int64 message_id, const DwfAddress *address,
-			 Datum payload)
+			 Datum payload, const text *traceparent)
 {
 	dwf_arrival_note_item(address, dwf_direct_relation(direct), message_id);
-	dwf_direct_deliver(direct, message_id, address, payload);
+	dwf_direct_deliver(direct, message_id, address, payload, traceparent);
 }
 
 /*
@@ -68,11 +69,11 @@ put(int64 message_id, const DwfAddress *address, Datum payload)
 
 	if (!dwf_direct_open_messages(&direct))
 	{
-		/* the table's trigger notes the arrival */
+		/* the table's trigger notes the arrival, and takes the trace */
 		dwf_store_deliver(message_id, address, payload);
 		return;
 	}
-	put_directly(&direct, message_id, address, payload);
+	put_directly(&direct, message_id, address, payload, dwf_trace_current());
 	dwf_direct_close(&direct);
 }
 
@@ -93,16 +94,18 @@ dwf_mailbox_deliver(const DwfAddress *address, Datum payload)
 
 /*
  * Put items into mailboxes, each as put() does; false if one statement
- * has to do that for all.  If "check", raises WF001, WF002, WF003 and 42501
+ * has to do that for all.  "traceparents" are those of the items, or NULL for
+ * that of the session.  If "check", raises WF001, WF002, WF003 and 42501
  * for the first that its workflow does not accept from the current user, which
  * undoes the others.  Does not block.
  */
 bool
 dwf_mailbox_put_many(int count, const int64 *message_ids,
 					 const DwfAddress *addresses, const Datum *payloads,
-					 bool check)
+					 text *const *traceparents, bool check)
 {
 	DwfDirect	direct;
+	text	   *current = dwf_trace_current();
 
 	if (!dwf_direct_open_messages(&direct))
 		return false;
@@ -111,7 +114,9 @@ dwf_mailbox_put_many(int count, const int64 *message_ids,
 		CHECK_FOR_INTERRUPTS();
 		if (check)
 			check_destination(addresses[i].workflow_id);
-		put_directly(&direct, message_ids[i], &addresses[i], payloads[i]);
+		put_directly(&direct, message_ids[i], &addresses[i], payloads[i],
+					 traceparents && traceparents[i] ? traceparents[i] :
+					 current);
 	}
 	dwf_direct_close(&direct);
 	return true;
@@ -173,6 +178,7 @@ take(DwfReceive *receive, int n, DwfQueueId queue, int64 from, int64 to)
 										&receive->items);
 	dwf_wakeup_settle_take(note, receive->count);
 	dwf_journal_note_taken(address, receive->items, receive->count);
+	dwf_trace_note_taken(receive->items, receive->count);
 	receive->from = n;
 	if (dwf_setting_max_deliveries > 0 && receive->count > 0)
 		dwf_taken_note(address, receive->items, receive->count);
@@ -321,6 +327,7 @@ dwf_mailbox_receive(DwfReceive *receive, DwfWait *wait)
 	Assert(receive->nqueues <= DWF_TOPICS_MAX);
 	Assert(receive->limit == 1 || receive->nqueues == 1);
 	dwf_store_require_writable(wait->function);
+	dwf_trace_forget();
 
 	/* Wait at the queues */
 	for (int i = 0; i < receive->nqueues; i++)

@@ -33,7 +33,8 @@ typedef struct DwfReceive
 extern DwfAddress dwf_mailbox_topic_queue(text *workflow_id, text *topic);
 extern bool dwf_mailbox_put_many(int count, const int64 *message_ids,
 								 const DwfAddress *addresses,
-								 const Datum *payloads, bool check);
+								 const Datum *payloads,
+								 text *const *traceparents, bool check);
 extern int64 dwf_mailbox_deliver(const DwfAddress *address, Datum payload);
 extern bool dwf_mailbox_look(DwfReceive *receive, Oid role);
 extern bool dwf_mailbox_receive(DwfReceive *receive, DwfWait *wait);

@@ -165,7 +165,7 @@ send_batch(Batch *batch)
 		addresses[i] = batch->queue;
 		addresses[i].workflow_id = DatumGetTextPP(destinations[i]);
 	}
-	if (dwf_mailbox_put_many(count, ids, addresses, payloads, true))
+	if (dwf_mailbox_put_many(count, ids, addresses, payloads, NULL, true))
 		return;
 	destination_array = dwf_arrays_of_text(destinations, count);
 	if (dwf_store_deliver_many(dwf_arrays_of_int8(ids, count),
@@ -182,7 +182,7 @@ send_batch(Batch *batch)
 }
 
 /* wf_send(destination_id, message, topic, idempotency_key) → bigint */
-DWF_JOURNALLED(wf_send, 0);
+DWF_JOURNALLED(wf_send, 0, DWF_AT_WORKFLOW(0));
 static Datum
 do_wf_send(PG_FUNCTION_ARGS)
 {
@@ -254,7 +254,7 @@ check_array_length(const char *name, int count, int destinations)
  * wf_send_many(destination_ids, messages, topic, idempotency_keys)
  *	→ bigint[]
  */
-DWF_JOURNALLED(wf_send_many, -1);
+DWF_JOURNALLED(wf_send_many, -1, DWF_AT_MANY(0));
 static Datum
 do_wf_send_many(PG_FUNCTION_ARGS)
 {
@@ -296,7 +296,7 @@ do_wf_send_many(PG_FUNCTION_ARGS)
 /* ----- receiving ----- */
 
 /* wf_recv(topic, timeout, workflow_id) → jsonb; also a CALL */
-DWF_JOURNALLED(wf_recv, 0);
+DWF_JOURNALLED(wf_recv, 0, DWF_WAITS_AT(2, 1));
 static Datum
 do_wf_recv(PG_FUNCTION_ARGS)
 {
@@ -379,7 +379,7 @@ collect_queues(FunctionCallInfo fcinfo, int n, DwfReceive *receive)
 /*
  * wf_recv_any(topics, timeout, workflow_id) → (topic, message); also a CALL
  */
-DWF_JOURNALLED_NAMED(wf_recv_any, 0, TEXTARRAYOID);
+DWF_JOURNALLED_NAMED(wf_recv_any, 0, TEXTARRAYOID, DWF_WAITS_AT(2, 1));
 static Datum
 do_wf_recv_any(PG_FUNCTION_ARGS)
 {
@@ -409,7 +409,7 @@ do_wf_recv_any(PG_FUNCTION_ARGS)
 }
 
 /* wf_recv_many(topic, max_messages, timeout, workflow_id) → rows */
-DWF_JOURNALLED(wf_recv_many, 0);
+DWF_JOURNALLED(wf_recv_many, 0, DWF_WAITS_AT(3, 2));
 static Datum
 do_wf_recv_many(PG_FUNCTION_ARGS)
 {

@@ -30,7 +30,7 @@
  * wf_wait_for_event(event_id, timeout, workflow_id)
  *	→ (event_data, timed_out)
  */
-DWF_JOURNALLED(wf_wait_for_event, 0);
+DWF_JOURNALLED(wf_wait_for_event, 0, DWF_WAITS_AT(2, 1));
 static Datum
 do_wf_wait_for_event(PG_FUNCTION_ARGS)
 {
@@ -82,7 +82,7 @@ put_waiter(ReturnSetInfo *result, text *workflow_id, int64 message_id,
 }
 
 /* wf_notify(event_id, event_data, workflow_id) → a row for each item */
-DWF_JOURNALLED(wf_notify, 0);
+DWF_JOURNALLED(wf_notify, 0, DWF_AT_WORKFLOW_OR_EACH(2));
 static Datum
 do_wf_notify(PG_FUNCTION_ARGS)
 {
@@ -108,7 +108,7 @@ do_wf_notify(PG_FUNCTION_ARGS)
 }
 
 /* wf_event_waiters(event_id) → the workflows that a broadcast would reach */
-DWF_JOURNALLED(wf_event_waiters, 0);
+DWF_JOURNALLED(wf_event_waiters, 0, DWF_AT_EACH);
 static Datum
 do_wf_event_waiters(PG_FUNCTION_ARGS)
 {

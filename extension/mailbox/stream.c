@@ -103,7 +103,7 @@ append(const DwfStreamTurn *turn, Datum value)
 }
 
 /* wf_write_stream(stream, value, workflow_id) → bigint */
-DWF_JOURNALLED(wf_write_stream, 0);
+DWF_JOURNALLED(wf_write_stream, 0, DWF_AT_WORKFLOW(2));
 static Datum
 do_wf_write_stream(PG_FUNCTION_ARGS)
 {
@@ -122,7 +122,7 @@ do_wf_write_stream(PG_FUNCTION_ARGS)
 }
 
 /* wf_write_stream_many(stream, items, workflow_id) → bigint */
-DWF_JOURNALLED(wf_write_stream_many, 0);
+DWF_JOURNALLED(wf_write_stream_many, 0, DWF_AT_WORKFLOW(2));
 static Datum
 do_wf_write_stream_many(PG_FUNCTION_ARGS)
 {
@@ -156,7 +156,7 @@ do_wf_write_stream_many(PG_FUNCTION_ARGS)
 }
 
 /* wf_close_stream(stream, workflow_id) → void */
-DWF_JOURNALLED(wf_close_stream, 0);
+DWF_JOURNALLED(wf_close_stream, 0, DWF_AT_WORKFLOW(1));
 static Datum
 do_wf_close_stream(PG_FUNCTION_ARGS)
 {
@@ -338,7 +338,7 @@ take_range(FunctionCallInfo fcinfo, DwfStreamRead *read)
  * wf_read_stream(workflow_id, stream, after, max_items, timeout) → rows;
  * also a CALL
  */
-DWF_JOURNALLED(wf_read_stream, 1);
+DWF_JOURNALLED(wf_read_stream, 1, DWF_WAITS_AT(0, 4));
 static Datum
 do_wf_read_stream(PG_FUNCTION_ARGS)
 {

@@ -32,9 +32,12 @@
 
 #include "base/args.h"
 #include "base/portable.h"
+#include "cluster/forward.h"
+#include "cluster/route.h"
 #include "mailbox/mailbox.h"
 #include "mailbox/publish.h"
 #include "shared/address.h"
+#include "store/anchor.h"
 
 #define TEMPLATES_MAX	2
 
@@ -363,6 +366,46 @@ row_payload(RowPlan *plan, const TriggerData *data)
 	return payload;
 }
 
+/* ----- workflows of other nodes ----- */
+
+/*
+ * Have the node of a workflow make the call that a trigger stands for: two
+ * texts and the payload, in the order of that function's arguments
+ */
+static void
+forward(const char *function, text *workflow_id, text *first, Datum payload,
+		text *third, int nargs)
+{
+	Datum		arguments[4] = {0};
+	bool		nulls[4] = {false, false, false, true};
+
+	arguments[0] = PointerGetDatum(first);
+	arguments[1] = DirectFunctionCall1(jsonb_out, payload);
+	arguments[1] = CStringGetTextDatum(DatumGetCString(arguments[1]));
+	arguments[2] = PointerGetDatum(third);
+	nulls[2] = third == NULL;
+	if (workflow_id)
+		(void) dwf_forward_texts(function, workflow_id, arguments, nulls,
+								 nargs);
+	else
+		dwf_route_send_to_others(function, arguments, nulls, nargs);
+}
+
+/*
+ * Is a workflow on another node?  Raises WF011 if it is and this session makes
+ * a call of another node, and 55000 if it is here without its rows
+ */
+static bool
+is_elsewhere(const char *function, text *workflow_id)
+{
+	if (workflow_id == NULL || !dwf_anchor_may_exist())
+		return false;
+	if (dwf_route_is_elsewhere(workflow_id) && !dwf_forward_is_received())
+		return true;
+	dwf_route_require_here(function, workflow_id);
+	return false;
+}
+
 /* ----- the trigger functions ----- */
 
 /* wf_trigger_send(destination [, topic]) */
@@ -378,6 +421,12 @@ wf_trigger_send(PG_FUNCTION_ARGS)
 	destination = template_value(plan, 0, data, "destination_id",
 								 DWF_WORKFLOW_ID_MAX, false);
 	topic = template_value(plan, 1, data, "topic", DWF_KEY_MAX, true);
+	if (is_elsewhere("wf_trigger_send", destination))
+	{
+		forward("wf_send", destination, destination, row_payload(plan, data),
+				topic, 4);
+		PG_RETURN_POINTER(trigger_row(data));
+	}
 	queue = dwf_mailbox_topic_queue(destination, topic);
 	(void) dwf_mailbox_deliver(&queue, row_payload(plan, data));
 	PG_RETURN_POINTER(trigger_row(data));
@@ -395,7 +444,11 @@ wf_trigger_set_event(PG_FUNCTION_ARGS)
 	workflow_id = template_value(plan, 0, data, "workflow_id",
 								 DWF_WORKFLOW_ID_MAX, false);
 	key = template_value(plan, 1, data, "key", DWF_KEY_MAX, false);
-	dwf_publish_event(workflow_id, key, row_payload(plan, data));
+	if (is_elsewhere("wf_trigger_set_event", workflow_id))
+		forward("wf_set_event", workflow_id, key, row_payload(plan, data),
+				workflow_id, 3);
+	else
+		dwf_publish_event(workflow_id, key, row_payload(plan, data));
 	PG_RETURN_POINTER(trigger_row(data));
 }
 
@@ -411,7 +464,13 @@ wf_trigger_notify(PG_FUNCTION_ARGS)
 	event_id = template_value(plan, 0, data, "event_id", DWF_KEY_MAX, false);
 	workflow_id = template_value(plan, 1, data, "workflow_id",
 								 DWF_WORKFLOW_ID_MAX, false);
-	(void) dwf_publish_notify(event_id, row_payload(plan, data),
-							  workflow_id);
+	if (is_elsewhere("wf_trigger_notify", workflow_id))
+		forward("wf_notify", workflow_id, event_id, row_payload(plan, data),
+				workflow_id, 3);
+	else
+		(void) dwf_publish_notify(event_id, row_payload(plan, data),
+								  workflow_id);
+	if (workflow_id == NULL && dwf_anchor_may_exist())
+		forward("wf_notify", NULL, event_id, row_payload(plan, data), NULL, 3);
 	PG_RETURN_POINTER(trigger_row(data));
 }

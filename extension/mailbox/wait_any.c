@@ -26,11 +26,13 @@
 #include "base/args.h"
 #include "base/json.h"
 #include "base/texts.h"
+#include "cluster/route.h"
 #include "mailbox/event.h"
 #include "mailbox/mailbox.h"
 #include "mailbox/stream.h"
 #include "session/identity.h"
 #include "session/journal.h"
+#include "session/trace.h"
 #include "session/wait.h"
 #include "shared/waiter.h"
 #include "store/store.h"
@@ -268,7 +270,8 @@ read_sources(FunctionCallInfo fcinfo, AnyWait *any)
 
 /*
  * Find the workflows of the sources that have none: the argument or the
- * current one, and those of hooks.  Raises WF008; WF006 and 42501 for a hook.
+ * current one, and those of hooks.  Raises WF008; WF006 and 42501 for a hook;
+ * WF011 for one that is on another node.
  */
 static void
 resolve_sources(FunctionCallInfo fcinfo, AnyWait *any, Oid role)
@@ -290,6 +293,7 @@ resolve_sources(FunctionCallInfo fcinfo, AnyWait *any, Oid role)
 		if (source->workflow_id == NULL)
 			source->workflow_id = dwf_identity_hook_workflow(source->key,
 															 role);
+		dwf_route_require_here("wf_wait_any", source->workflow_id);
 	}
 }
 
@@ -409,7 +413,7 @@ look_for_any(DwfWait *wait)
 /*
  * wf_wait_any(sources, timeout, workflow_id) → (source, value); also a CALL
  */
-DWF_JOURNALLED_NAMED(wf_wait_any, 0, JSONBOID);
+DWF_JOURNALLED_NAMED(wf_wait_any, 0, JSONBOID, DWF_WAITS_AT(2, 1));
 static Datum
 do_wf_wait_any(PG_FUNCTION_ARGS)
 {
@@ -419,6 +423,7 @@ do_wf_wait_any(PG_FUNCTION_ARGS)
 	bool		nulls[2] = {true, true};
 
 	/* Read the arguments */
+	dwf_trace_forget();
 	dwf_wait_init(&wait, fcinfo, "wf_wait_any");
 	read_sources(fcinfo, any);
 	wait.deadline = dwf_args_deadline(fcinfo, 1, "timeout");

@@ -11,7 +11,8 @@
  *	message		an item arrives in its queue
  *	event		a value arrives
  *	workflow	a start, an end, a change of owner; work for an executor or for
- *				wf_attach_next
+ *				wf_attach_next.  A workflow that somebody deletes by hand takes
+ *				along what belongs to it, as with a foreign key
  *	hook		deleted: nothing arrives there any more
  *	request		answered, or deleted
  *
@@ -30,9 +31,11 @@
 #include "utils/timestamp.h"
 
 #include "session/row_check.h"
+#include "session/trace.h"
 #include "session/wakeup.h"
 #include "shared/address.h"
 #include "shared/appends.h"
+#include "shared/claim.h"
 #include "shared/queue_head.h"
 #include "shared/waiter.h"
 #include "store/catalog.h"
@@ -153,6 +156,7 @@ static void
 note_work(HeapTuple row, TupleDesc desc)
 {
 	DwfAddress	work = {.door = DWF_DOOR_WORK};
+	text	   *workflow_id;
 	bool		is_live;
 	bool		is_due;
 	bool		isnull;
@@ -180,9 +184,14 @@ note_work(HeapTuple row, TupleDesc desc)
 	else
 		return;
 
-	/* wake one waiter, or all if each has to learn a later time */
+	/* what this session executes becomes work when it leaves that */
 	is_due = DatumGetTimestampTz(due_at) <=
 		GetCurrentTransactionStartTimestamp();
+	if (row_text(row, desc, DWF_WORKFLOW_WORKFLOW_ID, &workflow_id) &&
+		dwf_claim_has_news(workflow_id) && is_due)
+		return;
+
+	/* wake one waiter, or all if each has to learn a later time */
 	dwf_wakeup_note_arrival(&work, dwf_address_hash(&work),
 							is_due ? 1 : PG_UINT16_MAX, 0);
 }
@@ -232,6 +241,56 @@ note_answer(HeapTuple row, TupleDesc desc)
 		dwf_wakeup_note_arrival(&gateway, dwf_address_hash(&gateway), 0, 0);
 }
 
+/*
+ * A message or a workflow is about to be inserted: have it take along the
+ * trace context of this session, unless it brings one.  An empty one is none:
+ * the row had its own when it was written first.  Returns the row to insert.
+ */
+static HeapTuple
+take_trace(HeapTuple row, TupleDesc desc, int column)
+{
+	text	   *own;
+	Datum		value = (Datum) 0;
+	bool		has_value;
+	bool		isnull;
+
+	if (desc->natts < column)
+		return row;				/* objects of before 0.4.0 */
+	has_value = row_text(row, desc, column, &own);
+	if (!has_value)
+		value = PointerGetDatum(dwf_trace_current());
+	if (has_value ? VARSIZE_ANY_EXHDR(own) > 0 : value == (Datum) 0)
+		return row;
+	isnull = has_value;
+	return heap_modify_tuple_by_cols(row, desc, 1, &column, &value, &isnull);
+}
+
+/* The same for the row of any table of ours */
+static HeapTuple
+insert_trace(HeapTuple row, const TriggerData *trigger)
+{
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+	const char *table = trigger->tg_trigger->tgargs[0];
+
+	if (strcmp(table, "message") == 0)
+		return take_trace(row, desc, DWF_MESSAGE_TRACEPARENT);
+	if (strcmp(table, "workflow") == 0)
+		return take_trace(row, desc, DWF_WORKFLOW_TRACEPARENT);
+	return row;
+}
+
+/*
+ * The row of a workflow is about to be deleted: delete what belongs to it,
+ * unless a statement of ours does both.  A subscriber is told of each row.
+ */
+static void
+drop_belongings(const DwfAddress *workflow)
+{
+	if (!dwf_statement_is_running() &&
+		SessionReplicationRole != SESSION_REPLICATION_ROLE_REPLICA)
+		dwf_store_drop_belongings(workflow->workflow_id);
+}
+
 /* Note what a row of "hook" or "request" ends; false for other tables */
 static bool
 note_end(HeapTuple row, TupleDesc desc, const char *table)
@@ -276,6 +335,10 @@ dwf_note_arrival(PG_FUNCTION_ARGS)
 				 trigger->tg_trigger->tgargs[0]))
 		PG_RETURN_POINTER(row);
 
+	/* what is sent or started takes a trace along */
+	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+		row = insert_trace(row, trigger);
+
 	/* a null will violate a constraint; no receiver sees other doors */
 	if (!row_address(row, RelationGetDescr(trigger->tg_relation),
 					 trigger->tg_trigger->tgargs[0], &address))
@@ -288,6 +351,10 @@ dwf_note_arrival(PG_FUNCTION_ARGS)
 	if (address.door == DWF_DOOR_LIFE &&
 		TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) && !changes_life(trigger))
 		PG_RETURN_POINTER(row);
+
+	if (address.door == DWF_DOOR_LIFE &&
+		TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+		drop_belongings(&address);
 
 	/* tell those that keep something about the row's queue or database */
 	hash = dwf_address_hash(&address);
@@ -332,6 +399,35 @@ dwf_arrival_note_stream(const DwfAddress *address, uint64 hash)
 {
 	Assert(address->door == DWF_DOOR_STREAM);
 	dwf_wakeup_note_arrival(address, hash, 1, 0);
+}
+
+/*
+ * Note, as the trigger does, that a workflow was inserted that is due at once
+ */
+void
+dwf_arrival_note_start(const DwfStart *start, Oid owner)
+{
+	DwfAddress	life = {DWF_DOOR_LIFE, start->workflow_id, NULL};
+	DwfAddress	work = {DWF_DOOR_WORK, NULL, start->queue};
+
+	dwf_wakeup_note_arrival(&life, dwf_address_hash(&life), 1, 0);
+	if (start->body)
+		work.key = cstring_to_text(psprintf("%u", owner));
+	else if (start->queue)
+		work.door = DWF_DOOR_QUEUE;
+	else
+		return;
+	dwf_wakeup_note_arrival(&work, dwf_address_hash(&work), 1, 0);
+}
+
+/* Note, as the trigger does, that a workflow has ended */
+void
+dwf_arrival_note_end(text *workflow_id)
+{
+	DwfAddress	address = {DWF_DOOR_LIFE, workflow_id, NULL};
+
+	dwf_wakeup_note_arrival(&address, dwf_address_hash(&address), 1,
+							DWF_INTERRUPTS);
 }
 
 /*

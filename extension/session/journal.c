@@ -47,8 +47,10 @@
 #include "session/journal_undone.h"
 #include "session/leftover.h"
 #include "session/result.h"
+#include "session/trace.h"
 #include "shared/claim.h"
 #include "shared/progress.h"
+#include "store/anchor.h"
 #include "store/probe.h"
 #include "store/statement.h"
 #include "store/store.h"
@@ -70,7 +72,18 @@ static bool in_command = false;
 /* The body has crashed before, and has not got further since */
 static bool has_crashed = false;
 
+DwfRouter	dwf_journal_router = NULL;
+
 /* ----- calls ----- */
+
+/* Do what a call does: here, unless a cluster's router knows better */
+static inline Datum
+make_call(const DwfCall *call, FunctionCallInfo fcinfo)
+{
+	if (dwf_anchor_may_exist() && dwf_journal_router)
+		return dwf_journal_router(call, fcinfo);
+	return call->body(fcinfo);
+}
 
 /* A record of the present call, without an outcome */
 static DwfRecord
@@ -180,7 +193,7 @@ execute(FunctionCallInfo fcinfo, int step_no)
 	PG_TRY();
 	{
 		check_access();
-		result = current_call->body(fcinfo);
+		result = make_call(current_call, fcinfo);
 		record_result(fcinfo, result, step_no, writes);
 		if (dwf_claim_is_body())
 			commit_call(fcinfo, true);
@@ -237,6 +250,19 @@ dwf_journal_take_number(const char *function, text *name)
 	return last_no;
 }
 
+/*
+ * A replay returns what a call has returned, at this number; 0: its effects
+ * were undone.  What was received before is forgotten, as by the call.
+ */
+static void
+note_replayed(const char *function, int step_no)
+{
+	if (dwf_journal_taken_is_result(function))
+		dwf_trace_note_replayed(step_no);
+	else if (strcmp(function, "wf_step") == 0)
+		dwf_trace_forget();
+}
+
 /* Take the next number for a call: replay what is recorded, or execute it */
 static Datum
 journal_call(const DwfCall *call, FunctionCallInfo fcinfo)
@@ -267,12 +293,16 @@ journal_call(const DwfCall *call, FunctionCallInfo fcinfo)
 	/* replay a complete record */
 	found = place == DWF_PLACE_HAS_CALL;
 	if (found && recorded.completed_at != 0 && !recorded.error.isnull)
+	{
+		note_replayed(call->function, 0);
 		dwf_result_raise(recorded.error.value);
+	}
 	if (found && !recorded.result.isnull)
 	{
 		/* like the call then, end the transaction, its SET LOCAL and locks */
 		if (dwf_claim_is_body() && !recorded.is_undone)
 			commit_call(fcinfo, false);
+		note_replayed(call->function, recorded.is_undone ? 0 : step_no);
 		return dwf_result_decode(fcinfo, recorded.result.value);
 	}
 
@@ -299,7 +329,7 @@ Datum
 dwf_journal_call(const DwfCall *call, FunctionCallInfo fcinfo)
 {
 	if (dwf_claim_state() == DWF_EXECUTES_NOTHING || current_call != NULL)
-		return call->body(fcinfo);
+		return make_call(call, fcinfo);
 	return journal_call(call, fcinfo);
 }
 

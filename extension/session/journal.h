@@ -15,6 +15,42 @@
 #include "shared/address.h"
 #include "store/store.h"
 
+/*
+ * To which node of a cluster a call belongs (cluster/route.c): the kind, the
+ * number of the argument that tells, and that of the timeout
+ */
+typedef int DwfAt;
+
+#define DWF_AT_KIND(at)			((at) & 0xff00)
+#define DWF_AT_ARGUMENT(at)		((at) & 0xff)
+#define DWF_AT_TIMEOUT(at)		((at) >> 16)
+
+/* this node, whichever it is */
+#define DWF_AT_HERE				0x000
+/* the node of the workflow in this argument, or else of the current one */
+#define DWF_AT_WORKFLOW(n)		(0x100 | (n))
+/* that of the current workflow, if there is one */
+#define DWF_AT_CURRENT			0x1ff
+/* that of the workflow whose hook has this token */
+#define DWF_AT_TOKEN(n)			(0x200 | (n))
+/* that of the workflow in this argument, or else all nodes */
+#define DWF_AT_WORKFLOW_OR_EACH(n)	(0x300 | (n))
+/* all nodes */
+#define DWF_AT_EACH				0x3ff
+/* those of the workflows in this array, each with its part of the arrays */
+#define DWF_AT_MANY(n)			(0x400 | (n))
+
+/* Replace arguments by what they mean in this session */
+typedef void (*DwfSettle) (FunctionCallInfo fcinfo);
+
+/* Do what the result asks for */
+typedef void (*DwfSettled) (FunctionCallInfo fcinfo, Datum result);
+
+/* added to these: the call may wait, and this argument is its timeout */
+#define DWF_WAITS(n)			((n) << 16)
+#define DWF_WAITS_AT(workflow, timeout) \
+	(DWF_AT_WORKFLOW(workflow) | DWF_WAITS(timeout))
+
 /* A SQL function each call of which is a step of the attached workflow */
 typedef struct DwfCall
 {
@@ -26,31 +62,46 @@ typedef struct DwfCall
 								 * result, or 0 */
 	bool		ends_run;		/* it ends the run: nothing comes after it,
 								 * and it may come where something else did */
+	DwfAt		at;				/* to which node it belongs */
+	DwfSettle	settle;			/* on a cluster, on the node of the caller,
+								 * before the call and after it; or NULL */
+	DwfSettled	settled;
 } DwfCall;
+
+/* How a call is made on a cluster: set by route.c */
+typedef Datum (*DwfRouter) (const DwfCall *call, FunctionCallInfo fcinfo);
+extern DwfRouter dwf_journal_router;
 
 /*
  * Declare the SQL function "name", each call of which is a step.  What it does
  * when it is not replayed is the static function do_<name>, which follows.
  */
-#define DWF_JOURNALLED(name, naming_argument) \
-	DWF_JOURNALLED_AS(name, naming_argument, InvalidOid, false)
+#define DWF_JOURNALLED(name, naming_argument, at) \
+	DWF_JOURNALLED_AS(name, naming_argument, InvalidOid, false, at, NULL, NULL)
 
 /* Declare one whose naming argument is of another type than text */
-#define DWF_JOURNALLED_NAMED(name, naming_argument, type) \
-	DWF_JOURNALLED_AS(name, naming_argument, type, false)
+#define DWF_JOURNALLED_NAMED(name, naming_argument, type, at) \
+	DWF_JOURNALLED_AS(name, naming_argument, type, false, at, NULL, NULL)
 
 /* Declare one that ends the run of the workflow */
 #define DWF_JOURNALLED_END(name) \
-	DWF_JOURNALLED_AS(name, -1, InvalidOid, true)
+	DWF_JOURNALLED_AS(name, -1, InvalidOid, true, DWF_AT_HERE, NULL, NULL)
 
-#define DWF_JOURNALLED_AS(name, naming_argument, naming_type, is_end) \
+/* Declare one that does something on the node of the caller, too */
+#define DWF_JOURNALLED_ALSO(name, naming_argument, at, settle, settled) \
+	DWF_JOURNALLED_AS(name, naming_argument, InvalidOid, false, at, settle, \
+					  settled)
+
+#define DWF_JOURNALLED_AS(name, naming_argument, naming_type, is_end, at, \
+						  settle, settled) \
 	static Datum do_##name(PG_FUNCTION_ARGS); \
 	PG_FUNCTION_INFO_V1(name); \
 	Datum \
 	name(PG_FUNCTION_ARGS) \
 	{ \
 		static const DwfCall call = { \
-			#name, naming_argument, naming_type, do_##name, 0, is_end \
+			#name, naming_argument, naming_type, do_##name, 0, is_end, at, \
+			settle, settled \
 		}; \
 		return dwf_journal_call(&call, fcinfo); \
 	} \

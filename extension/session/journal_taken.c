@@ -26,8 +26,13 @@
 #include "base/arrays.h"
 #include "base/texts.h"
 
-/* workflow (null: the journal's), door, key, id, sent at (in us), payload */
-#define ITEM_PARTS	6
+/*
+ * workflow (null: the journal's), door, key, id, sent at (in us), payload,
+ * trace context
+ */
+#define ITEM_PARTS	7
+#define PART_ID		3
+#define PART_TRACE	6
 
 /* Items that this transaction has taken from one queue, in one look */
 typedef struct Take
@@ -105,6 +110,8 @@ dwf_journal_taken_note(const DwfAddress *queue, const DwfItem *items,
 		take->items[i].payload = payloads_too ?
 			PointerGetDatum(PG_DETOAST_DATUM_COPY(items[i].payload)) :
 			(Datum) 0;
+		if (items[i].traceparent)
+			take->items[i].traceparent = dwf_texts_copy(items[i].traceparent);
 	}
 	takes = lappend(takes, take);
 	MemoryContextSwitchTo(old);
@@ -160,7 +167,8 @@ append_item(ArrayBuildState *texts, const Take *take, const DwfItem *item,
 	texts = append(texts, take->queue.key);
 	texts = append_number(texts, item->message_id);
 	texts = append_number(texts, item->sent_at);
-	return append(texts, payload);
+	texts = append(texts, payload);
+	return append(texts, item->traceparent);
 }
 
 /* What the present call has taken, for the record; null for nothing */
@@ -229,6 +237,7 @@ dwf_journal_taken_decode(const DwfRecord *record, text *workflow_id,
 	taken->message_ids = palloc(count * sizeof(Datum));
 	taken->sent_at = palloc(count * sizeof(Datum));
 	taken->payloads = palloc(count * sizeof(Datum));
+	taken->traceparents = palloc(count * sizeof(Datum));
 	for (int i = 0; i < count; i++)
 	{
 		Datum	   *item = &parts[i * ITEM_PARTS];
@@ -241,6 +250,8 @@ dwf_journal_taken_decode(const DwfRecord *record, text *workflow_id,
 		taken->message_ids[i] = item[3];
 		taken->sent_at[i] = item[4];
 		taken->payloads[i] = item[5];
+		taken->traceparents[i] = is_null[PART_TRACE] ?
+			CStringGetTextDatum("") : item[PART_TRACE];
 		if (is_null[5])
 		{
 			int			column = receiver < 0 ? nresults :
@@ -250,6 +261,33 @@ dwf_journal_taken_decode(const DwfRecord *record, text *workflow_id,
 				return -1;
 			taken->payloads[i] = results[column];
 		}
+	}
+	return count;
+}
+
+/* ----- in a replay ----- */
+
+/*
+ * Read the ids, as texts, and the trace contexts, or 0, of what a step has
+ * taken; returns how many items these are
+ */
+int
+dwf_journal_taken_traces(DwfValue taken, Datum **ids, Datum **traceparents)
+{
+	Datum	   *parts;
+	bool	   *nulls;
+	int			count;
+
+	if (taken.isnull)
+		return 0;
+	count = dwf_arrays_read_texts(taken.value, &parts, &nulls) / ITEM_PARTS;
+	*ids = palloc(count * sizeof(Datum));
+	*traceparents = palloc(count * sizeof(Datum));
+	for (int i = 0; i < count; i++)
+	{
+		(*ids)[i] = parts[i * ITEM_PARTS + PART_ID];
+		(*traceparents)[i] = nulls[i * ITEM_PARTS + PART_TRACE] ?
+			(Datum) 0 : parts[i * ITEM_PARTS + PART_TRACE];
 	}
 	return count;
 }

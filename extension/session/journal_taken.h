@@ -20,6 +20,8 @@ extern void dwf_journal_taken_note(const DwfAddress *queue,
 								   const DwfItem *items, int count,
 								   bool payloads_too);
 extern DwfValue dwf_journal_taken_encode(const text *workflow_id);
+extern int	dwf_journal_taken_traces(DwfValue taken, Datum **ids,
+									 Datum **traceparents);
 extern void dwf_journal_taken_end_xact(void);
 extern void dwf_journal_taken_end_subxact(SubTransactionId subid);
 extern int	dwf_journal_taken_decode(const DwfRecord *record,

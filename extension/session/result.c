@@ -169,6 +169,24 @@ decode_row(TupleDesc desc, Datum *texts, bool *text_nulls, int count, int *at,
 	}
 }
 
+/* Append rows, as they are recorded, to the set that a function returns */
+void
+dwf_result_append(FunctionCallInfo fcinfo, Datum result)
+{
+	ReturnSetInfo *set = (ReturnSetInfo *) fcinfo->resultinfo;
+	Datum	   *texts;
+	bool	   *text_nulls;
+	int			count = dwf_arrays_read_texts(result, &texts, &text_nulls);
+	Datum	   *values = palloc(set->setDesc->natts * sizeof(Datum));
+	bool	   *nulls = palloc(set->setDesc->natts * sizeof(bool));
+
+	for (int at = 0; at < count;)
+	{
+		decode_row(set->setDesc, texts, text_nulls, count, &at, values, nulls);
+		tuplestore_putvalues(set->setResult, set->setDesc, values, nulls);
+	}
+}
+
 /* Return what is recorded as the function would */
 Datum
 dwf_result_decode(FunctionCallInfo fcinfo, Datum result)
@@ -188,29 +206,21 @@ dwf_result_decode(FunctionCallInfo fcinfo, Datum result)
 	if (set)
 	{
 		InitMaterializedSRF(fcinfo, 0);
-		desc = set->setDesc;
+		dwf_result_append(fcinfo, result);
+		return (Datum) 0;
 	}
-	else if (get_call_result_type(fcinfo, &type, &desc) != TYPEFUNC_COMPOSITE)
+	if (get_call_result_type(fcinfo, &type, &desc) != TYPEFUNC_COMPOSITE)
 	{
 		if (type == VOIDOID)
 			PG_RETURN_VOID();
 		desc = scalar_desc(type);
 	}
 	/* recorded by a version whose function returned void: it was done */
-	if (count == 0 && type == BOOLOID && !set)
+	if (count == 0 && type == BOOLOID)
 		PG_RETURN_BOOL(true);
 	values = palloc(desc->natts * sizeof(Datum));
 	nulls = palloc(desc->natts * sizeof(bool));
 
-	if (set)
-	{
-		while (at < count)
-		{
-			decode_row(desc, texts, text_nulls, count, &at, values, nulls);
-			tuplestore_putvalues(set->setResult, desc, values, nulls);
-		}
-		return (Datum) 0;
-	}
 	decode_row(desc, texts, text_nulls, count, &at, values, nulls);
 	if (get_call_result_type(fcinfo, NULL, NULL) == TYPEFUNC_COMPOSITE)
 		PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc),

@@ -13,6 +13,7 @@
 extern Datum dwf_result_encode(FunctionCallInfo fcinfo, Datum result);
 extern Datum dwf_result_encode_argument(FunctionCallInfo fcinfo, int n);
 extern Datum dwf_result_decode(FunctionCallInfo fcinfo, Datum result);
+extern void dwf_result_append(FunctionCallInfo fcinfo, Datum result);
 extern Datum dwf_result_decode_json(Datum result);
 extern Datum dwf_result_encode_error(const ErrorData *error);
 extern Datum dwf_result_encode_attempt(const ErrorData *error, Datum earlier);

@@ -112,6 +112,10 @@ write_suspension(DwfWait *wait)
 		if (wait->keys[i].address.workflow_id)
 			dwf_expected_add(dwf_address_hash(&wait->keys[i].address));
 
+	/* what comes on another node is told by that node */
+	if (wait->subscribe)
+		wait->subscribe(wait);
+
 	/* write the row, and a record in the journal that this call waits */
 	dwf_journal_note_wait();
 	dwf_store_suspend(workflow_id, dwf_journal_step(), wait->keys, wait->nkeys,
@@ -228,6 +232,8 @@ dwf_suspend_wait(DwfWait *wait)
 		until = TimestampTzPlusMilliseconds(until, in_body ?
 											dwf_setting_suspend_after :
 											dwf_setting_client_suspend_after);
+		if (wait->subscribe)
+			until = GetCurrentTimestamp();
 		until = Min(until, wait->ends_at);
 		wait->is_suspended = false;
 		found = dwf_wait_until(wait, until, suspend);

@@ -47,13 +47,17 @@
 #include "session/identity.h"
 #include "session/journal.h"
 #include "session/suspend.h"
+#include "shared/address.h"
 #include "shared/claim.h"
 #include "shared/counters.h"
 #include "shared/dismissal.h"
+#include "shared/expected.h"
 #include "shared/listener.h"
 #include "shared/preloaded.h"
 #include "shared/waiter.h"
 #include "shared/workers.h"
+#include "store/anchor.h"
+#include "store/custody.h"
 #include "store/probe.h"
 #include "store/store.h"
 
@@ -73,6 +77,7 @@ dwf_wait_init(DwfWait *wait, FunctionCallInfo fcinfo, const char *function)
 	wait->current = dwf_identity_current();
 	wait->role = GetUserId();
 	wait->look_at = DWF_WAIT_FOREVER;
+	wait->taken_at = -1;
 }
 
 /* Begin a wait of a process of ours, in no call: it can commit */
@@ -84,6 +89,7 @@ dwf_wait_init_for_process(DwfWait *wait, const char *name, Oid role)
 	wait->is_call = wait->may_commit = true;
 	wait->role = role;
 	wait->look_at = DWF_WAIT_FOREVER;
+	wait->taken_at = -1;
 }
 
 /* ----- what to wait for ----- */
@@ -174,8 +180,8 @@ dwf_wait_commit(void)
  * A CALL that cannot commit gets a NOTICE that it keeps snapshot and locks;
  * with durable_wf.wait_in_transaction off that, too, is 25001.
  */
-static void
-check_can_wait(const DwfWait *wait)
+void
+dwf_wait_check(const DwfWait *wait)
 {
 	/* in recovery nothing arrives, in an old snapshot nothing is seen */
 	if (RecoveryInProgress())
@@ -367,6 +373,7 @@ wait_registered(DwfWait *wait, text *watched, TimestampTz until,
 	{
 		bool		signalled;
 		bool		expired;
+		bool		was_due;
 
 		/* reset the latch first: what sets it from now on ends the sleep */
 		ResetLatch(MyLatch);
@@ -375,9 +382,11 @@ wait_registered(DwfWait *wait, text *watched, TimestampTz until,
 		/* look, if something can have changed */
 		signalled = dwf_waiter_take_signal();
 		dwf_dismissal_check();
+		if (dwf_anchor_may_exist())
+			dwf_custody_check_waiting(wait->keys[0].address.workflow_id);
 		expired = milliseconds_left(until) == 0 || gives_up(wait);
-		if (first || signalled || expired ||
-			milliseconds_left(wait->look_at) == 0)
+		was_due = first || milliseconds_left(wait->look_at) == 0;
+		if (was_due || signalled || expired)
 		{
 			bool		found;
 
@@ -387,7 +396,7 @@ wait_registered(DwfWait *wait, text *watched, TimestampTz until,
 			found = dwf_wait_look(wait, watched);
 			MemoryContextSwitchTo(context);
 
-			dwf_waiter_settle_signal(found);
+			dwf_waiter_settle_signal(found, was_due, wait->taken_at);
 			if (found)
 				return true;
 			if (signalled)
@@ -426,7 +435,7 @@ dwf_wait_until(DwfWait *wait, TimestampTz until, DwfAtTimeout at_timeout)
 	text	   *watched = watched_workflow(wait);
 	bool		found = false;
 
-	check_can_wait(wait);
+	dwf_wait_check(wait);
 	dwf_counters_add(dwf_counters_subject(door), DWF_COUNT_WAITS, 1);
 	if (door == DWF_DOOR_QUEUE)
 		dwf_client_keep_alive();
@@ -448,6 +457,66 @@ dwf_wait_until(DwfWait *wait, TimestampTz until, DwfAtTimeout at_timeout)
 	return found;
 }
 
+/* Is the session in a body, outside of a step's command? */
+static bool
+is_in_body(void)
+{
+	return dwf_claim_is_body() && !dwf_journal_in_command();
+}
+
+/* The last wait of this session has ended in vain */
+bool		dwf_wait_has_expired = false;
+
+/*
+ * Begin a wait: settle when it ends, before the commit that records it.
+ * Raises WF009 in a body that has not CALLed it.
+ */
+void
+dwf_wait_enter(DwfWait *wait)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	if (is_in_body())
+		dwf_suspend_check_call(wait);
+	wait->ends_at = dwf_journal_settle_deadline(wait->deadline,
+												wait->may_commit);
+	if (!wait->may_commit)
+		return;
+	SPI_connect_ext(SPI_OPT_NONATOMIC);
+	MemoryContextSwitchTo(context);
+	dwf_wait_commit();
+}
+
+/* End a wait, which has begun in this memory context */
+void
+dwf_wait_leave(const DwfWait *wait, MemoryContext context)
+{
+	if (wait->may_commit)
+		SPI_finish();
+	MemoryContextSwitchTo(context);
+}
+
+/*
+ * While this is set, each look of this session that finds nothing is written
+ * down as a wait of that workflow, which is on another node
+ */
+text	   *dwf_wait_subscriber = NULL;
+
+/* Write a wait down, and have the worker told of news at its addresses */
+static void
+subscribe(const DwfWait *wait)
+{
+	for (int i = 0; i < wait->nkeys; i++)
+	{
+		const DwfAddress *address = &wait->keys[i].address;
+
+		if (address->workflow_id == NULL)
+			continue;
+		dwf_expected_add(dwf_address_hash(address));
+		dwf_store_subscribe(dwf_wait_subscriber, address);
+	}
+}
+
 /*
  * Wait until the look is successful; false if the deadline came first.  What
  * the look allocates in the present memory context survives the commits.
@@ -462,20 +531,10 @@ bool
 dwf_wait(DwfWait *wait)
 {
 	MemoryContext context = CurrentMemoryContext;
-	bool		in_body = dwf_claim_is_body() && !dwf_journal_in_command();
+	bool		in_body = is_in_body();
 	bool		found;
 
-	/* settle when the wait ends, before the commit that records it */
-	if (in_body)
-		dwf_suspend_check_call(wait);
-	wait->ends_at = dwf_journal_settle_deadline(wait->deadline,
-												wait->may_commit);
-	if (wait->may_commit)
-	{
-		SPI_connect_ext(SPI_OPT_NONATOMIC);
-		MemoryContextSwitchTo(context);
-		dwf_wait_commit();
-	}
+	dwf_wait_enter(wait);
 
 	/* most calls find what they want at once */
 	note_arrivals(wait);
@@ -490,9 +549,9 @@ dwf_wait(DwfWait *wait)
 		dwf_body_timeout_start();
 	if (found)
 		dwf_client_note_taken();
-
-	if (wait->may_commit)
-		SPI_finish();
-	MemoryContextSwitchTo(context);
+	dwf_wait_has_expired = !found;
+	if (!found && dwf_wait_subscriber)
+		subscribe(wait);
+	dwf_wait_leave(wait, context);
 	return found;
 }

@@ -48,8 +48,13 @@ struct DwfWait
 									 * time?  When that changes, the latch of
 									 * this process is set. */
 
-	/* set by the look: look again then; DWF_WAIT_FOREVER before each look */
+	/*
+	 * Set by the look: look again then (DWF_WAIT_FOREVER before each look);
+	 * and the number of the key at which it has taken something, if it says
+	 * so (-1 before each wait).
+	 */
 	TimestampTz look_at;
+	int			taken_at;
 
 	/*
 	 * Set by dwf_wait: when the wait ends in vain.  It is the deadline, or
@@ -65,6 +70,12 @@ struct DwfWait
 	uint32		arrivals;
 
 	bool		is_suspended;	/* set by suspend.c: it is written down */
+
+	/*
+	 * Of a wait for what comes on another node, else NULL: have that node
+	 * tell this one.  No news of it reach a process that waits here.
+	 */
+	void		(*subscribe) (DwfWait *wait);
 };
 
 /* For the SQL functions */
@@ -75,6 +86,13 @@ extern void dwf_wait_init_for_process(DwfWait *wait, const char *name,
 extern void dwf_wait_at(DwfWait *wait, char door, text *workflow_id,
 						text *key);
 extern bool dwf_wait(DwfWait *wait);
+
+/* For the cluster: waits without the loop, and for workflows of other nodes */
+extern text *dwf_wait_subscriber;
+extern bool dwf_wait_has_expired;
+extern void dwf_wait_check(const DwfWait *wait);
+extern void dwf_wait_enter(DwfWait *wait);
+extern void dwf_wait_leave(const DwfWait *wait, MemoryContext context);
 
 /* For suspend.c */
 extern bool dwf_wait_until(DwfWait *wait, TimestampTz until,

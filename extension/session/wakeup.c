@@ -35,6 +35,7 @@
 #include "utils/memutils.h"
 
 #include "base/arrays.h"
+#include "shared/claim.h"
 #include "shared/claims.h"
 #include "shared/counters.h"
 #include "shared/expected.h"
@@ -226,6 +227,8 @@ dwf_wakeup_note_work(text *workflow_id, bool is_due)
 
 	if (!dwf_store_life(workflow_id, &life))
 		return;
+	if (dwf_claim_has_news(workflow_id) && is_due)
+		return;					/* the end of this session's claim does it */
 	if (dwf_store_body(workflow_id, &body, &input, &attempts))
 		work.key = cstring_to_text(psprintf("%u", life.owner));
 	else if ((work.key = dwf_store_queue(workflow_id)) != NULL)

@@ -8,9 +8,14 @@
  *	(none)	  --claim-----------------------> attached
  *	attached  --abort of the claiming one---> (none)
  *	attached  --end_at_commit, commit-------> (none)
+ *	attached  --finish_at_commit, commit----> (none)
  *	attached  --release, exit---------------> (none)
  *
- * A claim that is given back wakes a waiter for work in the workflow's queue.
+ * A claim that is given back wakes a waiter for work in the workflow's queue,
+ * unless this session has ended the workflow (finish_at_commit): then there is
+ * nothing left to execute.  So what makes the workflow due while this session
+ * has the claim wakes nobody by itself (dwf_claim_has_news): the end of the
+ * claim does, and only when that has come can another session take it.
  *
  * A session that has ended its run (end_at_commit) executes nothing, and holds
  * the workflow still.  So there are three states (DwfAttachmentState), and no
@@ -44,6 +49,7 @@ static SubTransactionId begun_by = InvalidSubTransactionId;
 static SubTransactionId ended_by = InvalidSubTransactionId;
 static bool exit_callback_registered = false;
 static bool is_lost = false;	/* "ended_by" is no leave, but a loss */
+static bool is_over = false;	/* "ended_by" is the end of the workflow */
 static bool is_from_queue = false;
 static bool is_body = false;
 static bool is_suspending = false;
@@ -162,6 +168,7 @@ give_back(bool is_work)
 	if (attached_id == NULL)
 		return;
 	dwf_claims_remove();
+	is_over = false;
 
 	/* a client may have held a workflow that has a body */
 	if (is_work && attached_queue)
@@ -273,6 +280,32 @@ dwf_claim_end_at_commit(void)
 }
 
 /*
+ * As dwf_claim_end_at_commit(), of a workflow that this session has ended: if
+ * it is not made to go on in this transaction, no session can execute it then
+ */
+void
+dwf_claim_finish_at_commit(void)
+{
+	if (ended_by != InvalidSubTransactionId)
+		return;
+	dwf_claim_end_at_commit();
+	is_over = ended_by != InvalidSubTransactionId;
+}
+
+/*
+ * A row is about to make a workflow due.  Does this session have its claim,
+ * whose end will wake a waiter in the workflow's queue?
+ */
+bool
+dwf_claim_has_news(const text *workflow_id)
+{
+	if (attached_id == NULL || !dwf_texts_equal(workflow_id, attached_id))
+		return false;
+	is_over = false;
+	return attached_queue != NULL;
+}
+
+/*
  * As dwf_claim_end_at_commit(), but that counts as if the session had died in
  * its workflow: a pool cleans up after a client that has gone
  */
@@ -295,6 +328,7 @@ void
 dwf_claim_end_xact(bool commit)
 {
 	SubTransactionId ends = commit ? ended_by : begun_by;
+	bool		is_work = !commit || !is_over;
 
 	if (commit && begun_by != InvalidSubTransactionId &&
 		ends == InvalidSubTransactionId && MyBackendType != B_BG_WORKER)
@@ -302,11 +336,11 @@ dwf_claim_end_xact(bool commit)
 	if (commit && is_lost && MyBackendType != B_BG_WORKER)
 		dwf_crash_note();
 	begun_by = ended_by = InvalidSubTransactionId;
-	is_lost = false;
+	is_lost = is_over = false;
 	if (!is_body && MyBackendType != B_BG_WORKER)
 		is_suspending = false;
 	if (ends != InvalidSubTransactionId)
-		dwf_claim_release();
+		give_back(is_work);
 }
 
 /* A subtransaction aborts, with what it and its children began or ended */
@@ -316,7 +350,7 @@ dwf_claim_end_subxact(SubTransactionId subid)
 	if (ended_by != InvalidSubTransactionId && ended_by >= subid)
 	{
 		ended_by = InvalidSubTransactionId;
-		is_lost = false;
+		is_lost = is_over = false;
 	}
 	if (begun_by != InvalidSubTransactionId && begun_by >= subid)
 		dwf_claim_release();

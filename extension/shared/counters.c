@@ -5,31 +5,59 @@
  *
  * Each slot has counters of its own, so counting needs no lock: the slot's
  * process adds to them, and a reader adds up those of all slots.  They are
- * atomics so that no reader sees half a number.  A process that begins goes on
- * with the counters that the slot's last process has left.
+ * atomics so that no reader sees half a number.
+ *
+ * They count for one database.  A process whose slot has counted for another
+ * one adds what it finds there to the sums of that database, before it counts
+ * for the first time; else it goes on with what the slot's last process has
+ * left.  A spinlock guards the sums, and keeps a reader from a slot whose
+ * counters are on their way there.  A database without room shares the last
+ * sums with others.
  *
  *-------------------------------------------------------------------------
  */
 #include "shared/counters.h"
 
+#include "miscadmin.h"
 #include "port/atomics.h"
 #include "storage/shmem.h"
+#include "storage/spin.h"
 
 #include "shared/slot.h"
 
 /* The counters of one slot */
 typedef struct SlotCounters
 {
+	Oid			database;		/* changed by the slot's process, under the
+								 * lock */
 	pg_atomic_uint64 cells[DWF_SUBJECT_COUNT][DWF_COUNT_COUNT];
 } SlotCounters;
 
-static SlotCounters *counters = NULL;	/* by slot */
+/* How many databases have sums of their own */
+#define DATABASES	128
+
+/* What processes that have left a database have counted there */
+typedef struct DatabaseSums
+{
+	Oid			database;		/* guarded by the lock, like the cells */
+	uint64		cells[DWF_SUBJECT_COUNT][DWF_COUNT_COUNT];
+} DatabaseSums;
+
+typedef struct Counters
+{
+	slock_t		lock;
+	DatabaseSums sums[DATABASES];
+	SlotCounters slots[FLEXIBLE_ARRAY_MEMBER];
+} Counters;
+
+static Counters *counters = NULL;
 
 /* How much shared memory this part needs */
 Size
 dwf_counters_size(void)
 {
-	return mul_size(dwf_slot_count(), sizeof(SlotCounters));
+	return add_size(offsetof(Counters, slots),
+					mul_size(dwf_slot_count(), sizeof(SlotCounters)));
 }
 
 /* Find the shared memory, or lay it out; under AddinShmemInitLock */
@@ -42,10 +70,47 @@ dwf_counters_init_shared(void)
 							   &found);
 	if (found)
 		return;
+	SpinLockInit(&counters->lock);
+	memset(counters->sums, 0, sizeof(counters->sums));
 	for (int i = 0; i < dwf_slot_count(); i++)
+	{
+		counters->slots[i].database = InvalidOid;
 		for (int s = 0; s < DWF_SUBJECT_COUNT; s++)
 			for (int c = 0; c < DWF_COUNT_COUNT; c++)
-				pg_atomic_init_u64(&counters[i].cells[s][c], 0);
+				pg_atomic_init_u64(&counters->slots[i].cells[s][c], 0);
+	}
+}
+
+/* The sums of a database, with a place if they had none; under the lock */
+static DatabaseSums *
+sums_of(Oid database)
+{
+	int			i = 0;
+
+	while (i < DATABASES - 1 && OidIsValid(counters->sums[i].database) &&
+		   counters->sums[i].database != database)
+		i++;
+	if (i < DATABASES - 1)
+		counters->sums[i].database = database;
+	return &counters->sums[i];
+}
+
+/* This process is the first of its database in its slot; cannot fail */
+static void
+change_database(SlotCounters *slot)
+{
+	DatabaseSums *sums;
+
+	SpinLockAcquire(&counters->lock);
+	sums = sums_of(slot->database);
+	for (int s = 0; s < DWF_SUBJECT_COUNT; s++)
+		for (int c = 0; c < DWF_COUNT_COUNT; c++)
+		{
+			sums->cells[s][c] += pg_atomic_read_u64(&slot->cells[s][c]);
+			pg_atomic_write_u64(&slot->cells[s][c], 0);
+		}
+	slot->database = MyDatabaseId;
+	SpinLockRelease(&counters->lock);
 }
 
 /* The subject that a door's traffic is counted under */
@@ -108,17 +173,30 @@ dwf_counters_add(DwfSubject subject, DwfCounter counter, uint64 n)
 
 	if (slot == DWF_NO_SLOT)
 		return;
-	cell = &counters[slot].cells[subject][counter];
+	if (counters->slots[slot].database != MyDatabaseId)
+		change_database(&counters->slots[slot]);
+	cell = &counters->slots[slot].cells[subject][counter];
 	pg_atomic_write_u64(cell, pg_atomic_read_u64(cell) + n);
 }
 
-/* What all processes have counted since the server has started */
+/*
+ * What all processes have counted for this database since the server has
+ * started
+ */
 uint64
 dwf_counters_sum(DwfSubject subject, DwfCounter counter)
 {
-	uint64		sum = 0;
+	uint64		sum;
 
+	SpinLockAcquire(&counters->lock);
+	sum = sums_of(MyDatabaseId)->cells[subject][counter];
 	for (int i = 0; i < dwf_slot_count(); i++)
-		sum += pg_atomic_read_u64(&counters[i].cells[subject][counter]);
+	{
+		SlotCounters *slot = &counters->slots[i];
+
+		if (slot->database == MyDatabaseId)
+			sum += pg_atomic_read_u64(&slot->cells[subject][counter]);
+	}
+	SpinLockRelease(&counters->lock);
 	return sum;
 }

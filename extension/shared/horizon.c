@@ -21,6 +21,13 @@
  * remove, so the horizon is never later than what VACUUM takes for seen by
  * all.
  *
+ * wf_prune leaves what is not proven for a later call.  wf_delete, which is
+ * told to remove one workflow now, waits instead until X is the next xid and
+ * all of both kinds have ended, as CREATE INDEX CONCURRENTLY does.  Two that
+ * wait so would wait for the snapshot of each other; but a snapshot of that
+ * function does not send.  So it takes a lock of its own, shared, while it
+ * waits, and does not wait for the snapshots of those that have it.
+ *
  * A spinlock guards the shared memory; no other lock is taken under it.
  *
  *-------------------------------------------------------------------------
@@ -28,6 +35,11 @@
 #include "shared/horizon.h"
 
 #include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/pg_class.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "storage/proc.h"
 #include "storage/procarray.h"
 #include "storage/shmem.h"
 #include "storage/spin.h"
@@ -126,4 +138,88 @@ dwf_horizon_read(Relation table)
 		TransactionIdPrecedes(seen_by_all, proven))
 		proven = seen_by_all;
 	return proven;
+}
+
+/* ----- to wait for it ----- */
+
+/* The lock of those that wait: no other has a number of that kind */
+#define AWAITS	1
+
+/* Is a transaction, by its xid, at work in another database? */
+static bool
+is_elsewhere(TransactionId xid)
+{
+	int			pid = BackendXidGetPid(xid);
+	PGPROC	   *proc = pid == 0 ? NULL : BackendPidGetProc(pid);
+
+	return proc && OidIsValid(proc->databaseId) &&
+		proc->databaseId != MyDatabaseId;
+}
+
+/* Wait for the end of all other transactions that have an xid by now */
+static void
+await_writers(void)
+{
+	RunningTransactions running = GetRunningTransactionData();
+	int			count = running->xcnt;
+	TransactionId *xids = palloc(count * sizeof(TransactionId));
+
+	memcpy(xids, running->xids, count * sizeof(TransactionId));
+	LWLockRelease(ProcArrayLock);
+	LWLockRelease(XidGenLock);
+	for (int i = 0; i < count; i++)
+		if (!TransactionIdIsCurrentTransactionId(xids[i]) &&
+			!is_elsewhere(xids[i]))
+			XactLockTableWait(xids[i], NULL, NULL, XLTW_None);
+	pfree(xids);
+}
+
+/* Is this transaction one of those in a list, which an invalid one ends? */
+static bool
+is_listed(VirtualTransactionId transaction, const VirtualTransactionId * list)
+{
+	for (; VirtualTransactionIdIsValid(*list); list++)
+		if (VirtualTransactionIdEquals(*list, transaction))
+			return true;
+	return false;
+}
+
+/*
+ * Wait until no other transaction in this database has a snapshot that is so
+ * old that it may not show what transaction "ended" has done
+ */
+static void
+await_snapshots(const LOCKTAG *tag, TransactionId ended)
+{
+	int			count;
+	VirtualTransactionId *old =
+	GetCurrentVirtualXIDs(ended, true, false,
+						  PROC_IS_AUTOVACUUM | PROC_IN_VACUUM, &count);
+	VirtualTransactionId *waiting = GetLockConflicts(tag, ExclusiveLock, NULL);
+
+	for (int i = 0; i < count; i++)
+		if (!is_listed(old[i], waiting))
+			(void) VirtualXactLock(old[i], true);
+	pfree(old);
+	pfree(waiting);
+}
+
+/*
+ * Wait until no other transaction is at work that can have seen unfinished
+ * what "ended", a transaction that has committed, has ended.  Returns an xid
+ * that is later.  "table" is that of the workflows.  Blocks as long as such a
+ * transaction is open, a prepared one included.
+ */
+TransactionId
+dwf_horizon_await(Oid table, TransactionId ended)
+{
+	LOCKTAG		tag;
+	TransactionId next = ReadNextTransactionId();
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, RelationRelationId, table, AWAITS);
+	(void) LockAcquire(&tag, ShareLock, false, false);
+	await_writers();
+	await_snapshots(&tag, ended);
+	(void) LockRelease(&tag, ShareLock, false);
+	return next;
 }

@@ -15,5 +15,6 @@
 extern Size dwf_horizon_size(void);
 extern void dwf_horizon_init_shared(void);
 extern TransactionId dwf_horizon_read(Relation table);
+extern TransactionId dwf_horizon_await(Oid table, TransactionId ended);
 
 #endif							/* DWF_HORIZON_H */

@@ -8,20 +8,18 @@
  * such a thing happen walks the bucket and signals.  The invariants:
  *
  *	W1	A link is in its bucket's list exactly while bucket.nlinks counts it.
- *	W2	waiter.signalled goes from 0 to 1 only under the partition lock of a
- *		bucket that holds a link of that waiter; its latch is set after that.
+ *	W2	waiter.signalled goes from 0 to the number of a link (from 1) only
+ *		under the partition lock of its bucket; its latch is set after that.
  *	W3	One arrival at a queue's address signals the longest waiting waiter
  *		that is not signalled yet, if there is one.  (A waiter that is already
  *		signalled has not looked since, so it will see this arrival too.)
  *		At a queue of workflows the arrival signals one waiter of each role,
  *		since what one role may execute another may not.
- *	W4	A signal is used up by a look that found nothing, or that found the
- *		only thing that the waiter waited for.  A waiter that leaves with an
- *		unused signal passes it on, for each queue it waited at: the waiter may
- *		have been cancelled in the middle of its look, or have waited for two
- *		topics, or a topic and an event, been signalled for one and found the
- *		other.  After its last link is gone no session can signal it, so no
- *		signal falls between the test and the leaving.
+ *	W4	A signal is used up by a look that found nothing; or, if nothing but
+ *		the signal made the look due, by one that found the only thing that
+ *		the waiter waited for, or something at the link that the signal came
+ *		from.  A waiter that leaves with an unused one passes it on (PROOF.md,
+ *		3), when its last link is gone and no session can signal it.
  *	W5	bucket.arrivals counts each wake before bucket.nlinks is read.  So what
  *		became visible after a session had read the counts and looked either
  *		changes the counts before the session, now registered, reads them
@@ -92,8 +90,11 @@ static int	nslots_to_wake = 0;
 static DwfWaiter *my_waiter = NULL;
 static bool exit_callback_registered = false;
 
-/* A signal was taken and is not used up yet (W4) */
-static bool signal_in_use = false;
+/* A signal that is not that of a link, but of all waiters in the database */
+#define SIGNAL_OF_ALL	PG_UINT32_MAX
+
+/* The signal that was taken and is not used up yet (W4); 0: none */
+static uint32 signal_in_use = 0;
 
 /* The number of buckets: a power of two, with few links in each bucket */
 static uint32
@@ -295,7 +296,7 @@ dwf_waiter_begin(const DwfWaitKey *keys, int nkeys, TimestampTz deadline,
 	describe_waiter(waiter, keys, nkeys, deadline, role, wants_id);
 	pg_atomic_write_u32(&waiter->signalled, 0);
 	pg_atomic_write_u32(&waiter->dismissed, 0);
-	signal_in_use = false;
+	signal_in_use = 0;
 
 	my_waiter = waiter;
 	for (int i = 0; i < waiter->nlinks; i++)
@@ -318,23 +319,28 @@ dwf_waiter_begin(const DwfWaitKey *keys, int nkeys, TimestampTz deadline,
 bool
 dwf_waiter_take_signal(void)
 {
+	uint32		signal;
+
 	Assert(my_waiter != NULL);
-	if (pg_atomic_exchange_u32(&my_waiter->signalled, 0) == 0)
-		return false;
-	signal_in_use = true;
-	return true;
+	signal = pg_atomic_exchange_u32(&my_waiter->signalled, 0);
+	if (signal != 0)
+		signal_in_use = signal;
+	return signal != 0;
 }
 
 /*
- * A look has ended without error: the signal before it is used up, unless the
- * signal may have come from something else than what was found
+ * A look has ended without error: is the signal before it used up (W4)?
+ * "was_due": the waiter would have looked without the signal, too.  "key": at
+ * which number of key it has taken something, or -1.
  */
 void
-dwf_waiter_settle_signal(bool found)
+dwf_waiter_settle_signal(bool found, bool was_due, int key)
 {
 	Assert(my_waiter != NULL);
-	if (!found || my_waiter->npurposes <= 1)
-		signal_in_use = false;
+	if (!found ||
+		(!was_due && (my_waiter->npurposes <= 1 ||
+					  (key >= 0 && signal_in_use == (uint32) key + 1))))
+		signal_in_use = 0;
 }
 
 /* Pass on signals that a waiter did not use, for each of its queues */
@@ -382,11 +388,11 @@ dwf_waiter_end(void)
 	my_waiter = NULL;
 
 	/* no session can signal this one now: pass on what it has not used (W4) */
-	signals = (signal_in_use ? 1 : 0) +
+	signals = (signal_in_use != 0 ? 1 : 0) +
 		(pg_atomic_exchange_u32(&waiter->signalled, 0) != 0 ? 1 : 0);
 	if (signals > 0)
 		pass_on(waiter, signals);
-	signal_in_use = false;
+	signal_in_use = 0;
 	waiter->nlinks = 0;
 }
 
@@ -416,6 +422,15 @@ set_latches(void)
 	for (int i = 0; i < nslots_to_wake; i++)
 		dwf_slot_set_latch(slots_to_wake[i]);
 	nslots_to_wake = 0;
+}
+
+/* Signal a waiter, from a link or of all; false if it is signalled already */
+static bool
+signal_waiter(DwfWaiter *waiter, uint32 signal)
+{
+	uint32		none = 0;
+
+	return pg_atomic_compare_exchange_u32(&waiter->signalled, &none, signal);
 }
 
 /* How many waiters of a role may still be signalled */
@@ -484,7 +499,7 @@ dwf_waiter_wake(uint64 hash, char door, uint64 arrivals)
 				continue;
 			break;
 		}
-		if (pg_atomic_exchange_u32(&waiter->signalled, 1) != 0)
+		if (!signal_waiter(waiter, link - waiter->links + 1))
 			continue;
 
 		note_latch(link->slot);
@@ -555,7 +570,7 @@ signal_link(DwfLink *link, DwfWaiter *waiter, void *dismiss)
 {
 	if (*(bool *) dismiss)
 		pg_atomic_write_u32(&waiter->dismissed, 1);
-	if (pg_atomic_exchange_u32(&waiter->signalled, 1) == 0)
+	if (signal_waiter(waiter, SIGNAL_OF_ALL))
 		note_latch(link->slot);
 }
 

@@ -58,7 +58,8 @@ extern PGDLLEXPORT void dwf_waiter_begin(const DwfWaitKey *keys, int nkeys,
 extern uint32 dwf_waiter_arrivals(const DwfWaitKey *keys, int nkeys);
 extern bool dwf_waiter_is_waiting(void);
 extern PGDLLEXPORT bool dwf_waiter_take_signal(void);
-extern PGDLLEXPORT void dwf_waiter_settle_signal(bool found);
+extern PGDLLEXPORT void dwf_waiter_settle_signal(bool found, bool was_due,
+												 int key);
 extern void dwf_waiter_end(void);
 extern int	dwf_waiter_wake(uint64 hash, char door, uint64 arrivals);
 extern void dwf_waiter_wake_database(bool dismiss);

@@ -29,7 +29,9 @@ typedef struct DwfLink
 /* A process that waits, or has waited */
 typedef struct DwfWaiter
 {
-	pg_atomic_uint32 signalled; /* a wake was given and is not yet taken */
+	pg_atomic_uint32 signalled; /* a wake was given and is not yet taken: the
+								 * number of the link from 1 on, or
+								 * PG_UINT32_MAX; 0: none */
 	pg_atomic_uint32 dismissed; /* it must not wait any longer */
 	pg_atomic_uint64 wait_id;	/* names this wait for a broadcast; zero if
 								 * none can answer it, or when it is over */

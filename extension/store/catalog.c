@@ -24,6 +24,8 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+#include "store/library.h"
+
 #define DWF_SCHEMA	"durable_wf"
 
 /* At most so many relations are kept; C code names fewer */
@@ -106,7 +108,10 @@ watch_catalogs(void)
 	watching = true;
 }
 
-/* The OID of our schema; raises 3F000 when there is none */
+/*
+ * The OID of our schema; raises 3F000 when there is none, and 55000 when what
+ * is in it is of a later version than this library
+ */
 static Oid
 schema_oid(void)
 {
@@ -117,6 +122,7 @@ schema_oid(void)
 		return schema;
 	watch_catalogs();
 	schema = get_namespace_oid(DWF_SCHEMA, false);
+	dwf_library_check();
 	if (forgotten == before)
 		our_schema = schema;
 	return schema;

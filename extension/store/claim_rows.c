@@ -13,6 +13,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 
+#include "store/direct.h"
 #include "store/store_sql.h"
 
 /*
@@ -32,23 +33,32 @@
  * body that was not claimed since its start, its resumption or its retry, 0, a
  * crash says that its claim was lost with it.
  */
+#define CLAIM_QUERY(more) \
+	"UPDATE durable_wf.workflow w SET status = 'RUNNING'," \
+	" attempts = CASE WHEN w.attempts" EQ "0 AND $3 THEN 2" \
+	"   WHEN w.attempts" EQ "0 THEN 1" \
+	"   WHEN " GOT_FURTHER " THEN 1" \
+	"   WHEN $3 THEN w.attempts OPERATOR(pg_catalog.+) 1" \
+	"   ELSE w.attempts END," \
+	" due_at = " DUE_AGAIN "," \
+	" updated_at = pg_catalog.now()" \
+	" WHERE w.workflow_id" EQ "ANY (ARRAY(" \
+	"   SELECT f.workflow_id FROM durable_wf.workflow f" \
+	"   WHERE f.workflow_id" EQ "$1 AND " IS_DUE_WORK \
+	"   FOR NO KEY UPDATE SKIP LOCKED))" \
+	" RETURNING w.body, w.input, w.attempts," \
+	" (SELECT s.step_no FROM durable_wf.step s" \
+	"   WHERE s.workflow_id" EQ "w.workflow_id" \
+	"   ORDER BY s.step_no DESC LIMIT 1)" more
+
 static DwfStatement claim_query = {
-	"UPDATE durable_wf.workflow w SET status = 'RUNNING',"
-	" attempts = CASE WHEN w.attempts" EQ "0 AND $3 THEN 2"
-	"   WHEN w.attempts" EQ "0 THEN 1"
-	"   WHEN " GOT_FURTHER " THEN 1"
-	"   WHEN $3 THEN w.attempts OPERATOR(pg_catalog.+) 1"
-	"   ELSE w.attempts END,"
-	" due_at = " DUE_AGAIN ","
-	" updated_at = pg_catalog.now()"
-	" WHERE w.workflow_id" EQ "ANY (ARRAY("
-	"   SELECT f.workflow_id FROM durable_wf.workflow f"
-	"   WHERE f.workflow_id" EQ "$1 AND " IS_DUE_WORK
-	"   FOR NO KEY UPDATE SKIP LOCKED))"
-	" RETURNING w.body, w.input, w.attempts,"
-	" (SELECT s.step_no FROM durable_wf.step s"
-	"   WHERE s.workflow_id" EQ "w.workflow_id"
-	"   ORDER BY s.step_no DESC LIMIT 1)",
+	CLAIM_QUERY(", w.traceparent"),
+	3, {TEXTOID, OIDOID, BOOLOID}, NULL
+};
+
+/* The same, for objects from before 0.4.0 */
+static DwfStatement claim_old_query = {
+	CLAIM_QUERY(""),
 	3, {TEXTOID, OIDOID, BOOLOID}, NULL
 };
 
@@ -64,10 +74,21 @@ dwf_store_claim(text *workflow_id, Oid role, bool has_crashed,
 {
 	Datum		values[] = {PointerGetDatum(workflow_id),
 	ObjectIdGetDatum(role), BoolGetDatum(has_crashed)};
-	DwfRun		r = dwf_statement_run(&claim_query, values, NULL);
-	bool		found = SPI_processed > 0;
+	bool		is_new = dwf_store_knows_families();
+	DwfDirectResult result;
+	DwfRun		r;
+	bool		found;
 	bool		isnull;
 
+	result = dwf_direct_claim(workflow_id, role, has_crashed, claimed);
+	if (result == DWF_DIRECT_DONE)
+		claimed->last_step = dwf_store_last_step(workflow_id);
+	if (result != DWF_DIRECT_ASIDE)
+		return result == DWF_DIRECT_DONE;
+
+	r = dwf_statement_run(is_new ? &claim_query : &claim_old_query, values,
+						  NULL);
+	found = SPI_processed > 0;
 	if (found)
 	{
 		claimed->body = dwf_statement_copy_text(r, 0, 1);
@@ -77,6 +98,8 @@ dwf_store_claim(text *workflow_id, Oid role, bool has_crashed,
 			DatumGetInt32(dwf_statement_column(0, 4, &isnull));
 		if (isnull)
 			claimed->last_step = 0;
+		claimed->traceparent = is_new ? dwf_statement_copy_text(r, 0, 5) :
+			NULL;
 	}
 	dwf_statement_done(r);
 	return found;

@@ -98,15 +98,16 @@ static DwfStatement bury_query = {
 	"       WHERE " SAME_ITEM("l", "q") ") IS NULL"
 	"     FOR UPDATE OF q SKIP LOCKED))"
 	"   RETURNING m.workflow_id, m.door, m.key, m.message_id, m.payload,"
-	"     m.created_at),"
+	"     m.created_at, m.traceparent),"
 	" forgotten AS ("
 	"   DELETE FROM durable_wf.delivery d USING gone g"
 	"   WHERE " SAME_ITEM("d", "g")
 	"   RETURNING d.workflow_id, d.door, d.key, d.message_id, d.deliveries)"
 	" INSERT INTO durable_wf.dead_letter"
-	" (workflow_id, door, key, message_id, payload, deliveries, created_at)"
+	" (workflow_id, door, key, message_id, payload, deliveries, created_at,"
+	"   traceparent)"
 	" SELECT g.workflow_id, g.door, g.key, g.message_id, g.payload,"
-	"   f.deliveries, g.created_at"
+	"   f.deliveries, g.created_at, g.traceparent"
 	" FROM gone g JOIN forgotten f ON " SAME_ITEM("f", "g"),
 	4, {TEXTARRAYOID, CHARARRAYOID, TEXTARRAYOID, INT8ARRAYOID}, NULL
 };
@@ -121,7 +122,10 @@ static DwfStatement lock_hooks_query = {
 	1, {TEXTOID}, NULL
 };
 
-/* workflow id, topic or null for all */
+/*
+ * workflow id, topic or null for all.  An empty trace context is none (the
+ * trigger would put a null to that of this session).
+ */
 static DwfStatement redrive_query = {
 	"WITH letter AS ("
 	"   DELETE FROM durable_wf.dead_letter l"
@@ -135,11 +139,11 @@ static DwfStatement redrive_query = {
 	"           AND h.workflow_id" EQ "q.workflow_id) IS NOT NULL)"
 	"     ORDER BY q.message_id FOR UPDATE))"
 	"   RETURNING l.workflow_id, l.door, l.key, l.message_id, l.payload,"
-	"     l.created_at)"
+	"     l.created_at, l.traceparent)"
 	" INSERT INTO durable_wf.message"
-	" (message_id, workflow_id, door, key, payload, created_at)"
+	" (message_id, workflow_id, door, key, payload, created_at, traceparent)"
 	" SELECT l.message_id, l.workflow_id, l.door, l.key, l.payload,"
-	"   l.created_at"
+	"   l.created_at, COALESCE(l.traceparent, '')"
 	" FROM letter l ORDER BY l.message_id",
 	2, {TEXTOID, TEXTOID}, NULL
 };

@@ -46,22 +46,27 @@
 #include "rewrite/rewriteHandler.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
+#include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "base/settings.h"
 #include "shared/claim.h"
 #include "store/catalog.h"
 
-/* Our trigger function */
-static PGFunction trigger_function = NULL;
+/* Our trigger functions */
+static PGFunction note_function = NULL;
+static PGFunction release_function = NULL;
 
-/* Name the trigger function whose work the callers do; at load */
+/* Name the trigger functions whose work the callers do; at load */
 void
-dwf_direct_init(PGFunction note_arrival)
+dwf_direct_init(PGFunction note_arrival, PGFunction release_hooks)
 {
-	trigger_function = note_arrival;
+	note_function = note_arrival;
+	release_function = release_hooks;
 }
 
 /* ----- what is tested once, and again when the catalogs have changed ----- */
@@ -76,6 +81,47 @@ has_default_now(Relation table, AttrNumber column)
 		castNode(FuncExpr, value)->funcid == F_NOW;
 }
 
+/* Is a column's default PENDING, 0 or false, as our inserts write, or none? */
+static bool
+has_our_constant(Relation table, AttrNumber column)
+{
+	Node	   *value = build_column_default(table, column);
+	const Const *constant = (const Const *) value;
+
+	if (value == NULL)
+		return true;
+	if (!IsA(value, Const) || constant->constisnull)
+		return false;
+	switch (constant->consttype)
+	{
+		case TEXTOID:
+			return strcmp(TextDatumGetCString(constant->constvalue),
+						  DWF_STATUS_PENDING) == 0;
+		case INT4OID:
+		case BOOLOID:
+			return constant->constvalue == (Datum) 0;
+		default:
+			return false;
+	}
+}
+
+/* Is this the type of our columns of owners, in the schema of the table? */
+static bool
+is_owner_type(Oid oid, Relation table)
+{
+	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(oid));
+	Form_pg_type type;
+	bool		is_ours;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	type = (Form_pg_type) GETSTRUCT(tuple);
+	is_ours = type->typnamespace == RelationGetNamespace(table) &&
+		type->typbyval && type->typlen == sizeof(Oid);
+	ReleaseSysCache(tuple);
+	return is_ours;
+}
+
 /* Are the columns as we have made them? */
 static bool
 has_our_columns(Relation table, const DwfDirectTable *made)
@@ -85,10 +131,19 @@ has_our_columns(Relation table, const DwfDirectTable *made)
 	for (int i = 0; i < made->natts; i++)
 	{
 		Form_pg_attribute column = TupleDescAttr(desc, i);
+		bool		may_be_null = column->attnum == made->nullable ||
+		(made->nullables & (1U << column->attnum)) != 0;
 
-		if (column->atttypid != made->types[i] || column->attisdropped ||
-			column->attidentity != '\0' ||
-			column->attnotnull == (column->attnum == made->nullable))
+		if (column->attisdropped || column->attidentity != '\0' ||
+			column->attnotnull == may_be_null)
+			return false;
+		if (OidIsValid(made->types[i]) ?
+			column->atttypid != made->types[i] :
+			!is_owner_type(column->atttypid, table))
+			return false;
+		if ((made->moments & (1U << column->attnum)) != 0 ?
+			!has_default_now(table, column->attnum) :
+			(made->has_constants && !has_our_constant(table, column->attnum)))
 			return false;
 	}
 	return made->moment == 0 || has_default_now(table, made->moment);
@@ -104,7 +159,45 @@ is_our_trigger(const Trigger *trigger, const DwfDirectTable *made)
 		trigger->tgnargs != 1 || strcmp(trigger->tgargs[0], made->name) != 0)
 		return false;
 	fmgr_info(trigger->tgfoid, &function);
-	return function.fn_addr == trigger_function;
+	return function.fn_addr == note_function;
+}
+
+/* Is a trigger one of several that we have made, and does it fire for us? */
+static bool
+is_one_of(const Trigger *trigger, const DwfDirectTrigger * one,
+		  const DwfDirectTable *made)
+{
+	FmgrInfo	function;
+
+	if (trigger->tgtype != one->type || trigger->tgnattr != one->ncolumns ||
+		trigger->tgqual != NULL ||
+		trigger->tgenabled == TRIGGER_DISABLED ||
+		trigger->tgenabled == TRIGGER_FIRES_ON_REPLICA)
+		return false;
+	fmgr_info(trigger->tgfoid, &function);
+	if (one->is_release)
+		return function.fn_addr == release_function;
+	return trigger->tgenabled == TRIGGER_FIRES_ALWAYS &&
+		trigger->tgnargs == 1 &&
+		strcmp(trigger->tgargs[0], made->name) == 0 &&
+		function.fn_addr == note_function;
+}
+
+/* Are the triggers, of which there are as many as we have made, these? */
+static bool
+are_our_triggers(const TriggerDesc *triggers, const DwfDirectTable *made)
+{
+	for (int i = 0; i < made->ntriggers; i++)
+	{
+		bool		found = false;
+
+		for (int j = 0; j < triggers->numtriggers && !found; j++)
+			found = is_one_of(&triggers->triggers[j], &made->triggers[i],
+							  made);
+		if (!found)
+			return false;
+	}
+	return true;
 }
 
 /* Is this the index of the primary key that we have made? */
@@ -125,7 +218,7 @@ is_our_pkey(Relation index, const DwfDirectTable *made)
 	return true;
 }
 
-/* Has this index only rows where the column that may be null is not? */
+/* Has this index only rows where the first column that may be null is not? */
 static bool
 is_our_tag_index(Oid oid, const DwfDirectTable *made)
 {
@@ -170,9 +263,137 @@ has_our_tag_index(Relation table, const DwfDirectTable *made)
 	return count == 1 && is_our_tag_index(other, made);
 }
 
+/* Is this a test of a column of durable_wf.workflow for null, or for not? */
+static bool
+is_null_test(const Node *clause, AttrNumber column, NullTestType type)
+{
+	const NullTest *test = (const NullTest *) clause;
+
+	return IsA(clause, NullTest) && test->nulltesttype == type &&
+		IsA(test->arg, Var) && castNode(Var, test->arg)->varattno == column;
+}
+
+/* Is this the test that the status is not WAITING? */
+static bool
+is_free_test(const Node *clause)
+{
+	const		OpExpr *test = (const OpExpr *) clause;
+	const Var  *column;
+	const Const *value;
+
+	if (!IsA(clause, OpExpr) || get_opcode(test->opno) != F_TEXTNE ||
+		list_length(test->args) != 2)
+		return false;
+	column = linitial(test->args);
+	value = lsecond(test->args);
+	return IsA(column, Var) && column->varattno == DWF_WORKFLOW_STATUS &&
+		IsA(value, Const) && !value->constisnull &&
+		strcmp(TextDatumGetCString(value->constvalue),
+			   DWF_STATUS_WAITING) == 0;
+}
+
+/* Has an index the rows that this one of ours has? */
+static bool
+has_our_predicate(Relation index, const DwfDirectIndex * made)
+{
+	List	   *predicate = RelationGetIndexPredicate(index);
+	int			found = 0;
+	ListCell   *cell;
+
+	foreach(cell, predicate)
+	{
+		Node	   *clause = lfirst(cell);
+
+		if (is_null_test(clause, made->not_null, IS_NOT_NULL) ||
+			(made->is_live &&
+			 is_null_test(clause, DWF_WORKFLOW_FINISHED_AT, IS_NULL)) ||
+			(made->is_free && is_free_test(clause)))
+			found++;
+	}
+	return found == list_length(predicate) &&
+		found == 1 + made->is_live + made->is_free;
+}
+
+/* Is an expression of an index the owner as an oid? */
+static bool
+is_owner_as_oid(Relation index)
+{
+	List	   *expressions = RelationGetIndexExpressions(index);
+	RelabelType *cast = expressions ? linitial(expressions) : NULL;
+
+	return list_length(expressions) == 1 && IsA(cast, RelabelType) &&
+		cast->resulttype == OIDOID && IsA(cast->arg, Var) &&
+		castNode(Var, cast->arg)->varattno == DWF_WORKFLOW_OWNER;
+}
+
+/* Is an index one that we have made, beside the primary key? */
+static bool
+is_our_index(Relation index, const DwfDirectIndex * one,
+			 const DwfDirectTable *made)
+{
+	Form_pg_index form = index->rd_index;
+	bool		has_owner = false;
+
+	if (index->rd_rel->relam != BTREE_AM_OID || form->indisunique ||
+		!form->indisvalid || form->indcheckxmin ||
+		form->indnatts != one->nkeys || form->indnkeyatts != one->nkeys)
+		return false;
+	for (int i = 0; i < one->nkeys; i++)
+	{
+		AttrNumber	column = form->indkey.values[i];
+
+		if (column != one->keys[i] || index->rd_indoption[i] != 0 ||
+			(column != 0 && column != DWF_WORKFLOW_QUEUE &&
+			 made->types[column - 1] == TEXTOID &&
+			 index->rd_indcollation[i] != C_COLLATION_OID))
+			return false;
+		has_owner |= column == 0;
+	}
+	return (!has_owner || is_owner_as_oid(index)) &&
+		has_our_predicate(index, one);
+}
+
+/* Which of the indexes that we have made is this?  -1: none */
+static int
+number_of_index(Oid oid, const DwfDirectTable *made)
+{
+	Relation	index = index_open(oid, AccessShareLock);
+	int			number = made->nindexes - 2;
+
+	while (number >= 0 &&
+		   !is_our_index(index, &made->indexes[number], made))
+		number--;
+	index_close(index, AccessShareLock);
+	return number;
+}
+
+/* Find the indexes beside the primary key; false if they are not ours */
+static bool
+find_our_indexes(Relation table, DwfDirectTable *made)
+{
+	List	   *oids = RelationGetIndexList(table);
+	int			count = 0;
+	ListCell   *cell;
+
+	memset(made->index_oids, 0, sizeof(made->index_oids));
+	foreach(cell, oids)
+	{
+		int			number;
+
+		if (lfirst_oid(cell) == table->rd_pkindex)
+			continue;
+		number = number_of_index(lfirst_oid(cell), made);
+		if (number < 0 || OidIsValid(made->index_oids[number]))
+			return false;
+		made->index_oids[number] = lfirst_oid(cell);
+		count++;
+	}
+	return count == made->nindexes - 1;
+}
+
 /* Test what takes long to test */
 static bool
-is_as_made(const DwfDirect *direct, const DwfDirectTable *made)
+is_as_made(const DwfDirect *direct, DwfDirectTable *made)
 {
 	Relation	table = direct->table;
 
@@ -180,7 +401,10 @@ is_as_made(const DwfDirect *direct, const DwfDirectTable *made)
 		is_our_pkey(direct->pkey, made) &&
 		(made->trigger_type == 0 ||
 		 is_our_trigger(&table->trigdesc->triggers[0], made)) &&
-		(!made->has_tag_index || has_our_tag_index(table, made));
+		(made->triggers == NULL ||
+		 are_our_triggers(table->trigdesc, made)) &&
+		(!made->has_tag_index || has_our_tag_index(table, made)) &&
+		(made->indexes == NULL || find_our_indexes(table, made));
 }
 
 /* Test it, unless that was done and the catalogs have not changed since */
@@ -209,6 +433,8 @@ has_our_triggers(Relation table, const DwfDirectTable *made)
 
 	if (made->is_only_read)
 		return true;
+	if (made->triggers)
+		return triggers && triggers->numtriggers == made->ntriggers;
 	if (made->trigger_type == 0)
 		return triggers == NULL;
 	return triggers && triggers->numtriggers == 1 &&

@@ -45,15 +45,16 @@
 #define MESSAGE_PAYLOAD		5
 #define MESSAGE_WAIT_ID		6
 #define MESSAGE_CREATED_AT	7
-#define MESSAGE_COLUMNS		7
+#define MESSAGE_COLUMNS		8
 #define DELIVERY_DELIVERIES	5
 
 static DwfDirectTable messages = {
 	.name = "message",
 	.natts = MESSAGE_COLUMNS,
 	.types = {INT8OID, TEXTOID, CHAROID, TEXTOID, JSONBOID, INT8OID,
-	TIMESTAMPTZOID},
+	TIMESTAMPTZOID, TEXTOID},
 	.nullable = MESSAGE_WAIT_ID,
+	.nullables = 1U << DWF_MESSAGE_TRACEPARENT,
 	.has_tag_index = true,
 	.moment = MESSAGE_CREATED_AT,
 	.nkeys = 4,
@@ -85,19 +86,22 @@ dwf_direct_open_messages(DwfDirect *direct)
 }
 
 /*
- * Put an item into a mailbox, as dwf_store_deliver() does.  The caller has
- * done the work of the trigger.
+ * Put an item into a mailbox, as dwf_store_deliver() does, with a trace
+ * context or NULL.  The caller has done the work of the trigger.
  */
 void
 dwf_direct_deliver(DwfDirect *direct, int64 message_id,
-				   const DwfAddress *address, Datum payload)
+				   const DwfAddress *address, Datum payload,
+				   const text *traceparent)
 {
 	Datum		values[MESSAGE_COLUMNS] = {
 		Int64GetDatum(message_id), PointerGetDatum(address->workflow_id),
 		CharGetDatum(address->door), PointerGetDatum(address->key), payload,
-		(Datum) 0, TimestampTzGetDatum(GetCurrentTransactionStartTimestamp())
+		(Datum) 0, TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()),
+		PointerGetDatum(traceparent)
 	};
-	bool		nulls[MESSAGE_COLUMNS] = {[MESSAGE_WAIT_ID - 1] = true};
+	bool		nulls[MESSAGE_COLUMNS] = {[MESSAGE_WAIT_ID - 1] = true,
+	[DWF_MESSAGE_TRACEPARENT - 1] = traceparent == NULL};
 	Datum		keys[4] = {values[1], values[2], values[3], values[0]};
 	bool		push_snapshot = !ActiveSnapshotSet();
 	HeapTuple	row;
@@ -356,6 +360,9 @@ take_row(QueueScan *scan, HeapTuple row, DwfItem *item)
 														MESSAGE_PAYLOAD)));
 	item->sent_at =
 		DatumGetTimestampTz(column_of(table, row, MESSAGE_CREATED_AT));
+	item->traceparent = heap_attisnull(row, DWF_MESSAGE_TRACEPARENT, NULL) ?
+		NULL : DatumGetTextPCopy(column_of(table, row,
+										   DWF_MESSAGE_TRACEPARENT));
 	return DWF_DIRECT_DONE;
 }
 

@@ -151,6 +151,22 @@ last_from(DwfDirect *direct, const DwfAddress *stream, int64 from,
 	return last;
 }
 
+/*
+ * The highest number of a stream that this transaction has locked; 0 if there
+ * is none.  It may be below "from", since what had that number was undone.
+ */
+static int64
+find_last(DwfDirect *direct, const DwfStreamTurn *turn, int64 from)
+{
+	Snapshot	snapshot = dwf_direct_push_snapshot();
+	int64		last = last_from(direct, &turn->address, from, snapshot);
+
+	if (last == 0 && from > 1)
+		last = last_from(direct, &turn->address, 1, snapshot);
+	PopActiveSnapshot();
+	return last;
+}
+
 /* Insert an item */
 static void
 insert_item(DwfDirect *direct, const DwfAddress *stream, int64 item_no,
@@ -189,16 +205,14 @@ int64
 dwf_direct_append(DwfDirect *direct, const DwfStreamTurn *turn, Datum value)
 {
 	Hint	   *hint = &hints[turn->hash & (HINTS - 1)];
-	Snapshot	snapshot = dwf_direct_push_snapshot();
-	int64		last = 0;
+	int64		last;
 
 	/* find the last number */
 	if (is_last(hint, turn, direct->table))
 		last = hint->last;
-	else if (hint->hash == turn->hash)
-		last = last_from(direct, &turn->address, hint->last, snapshot);
-	if (last == 0)
-		last = last_from(direct, &turn->address, 1, snapshot);
+	else
+		last = find_last(direct, turn, hint->hash == turn->hash ?
+						 hint->last : 1);
 
 	/* keep the next one; an error from now on undoes both */
 	hint->hash = turn->hash;
@@ -211,7 +225,6 @@ dwf_direct_append(DwfDirect *direct, const DwfStreamTurn *turn, Datum value)
 	has_appended = true;
 
 	insert_item(direct, &turn->address, last + 1, value);
-	PopActiveSnapshot();
 	CommandCounterIncrement();
 	return last + 1;
 }

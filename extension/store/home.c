@@ -111,8 +111,8 @@ is_here(TupleTableSlot *row)
  * Does the table, which is there, say that this database is a copy, as the
  * snapshot shows it?
  */
-static bool
-is_copy_in(Snapshot snapshot)
+bool
+dwf_home_is_copy_in(Snapshot snapshot)
 {
 	Relation	home = table_open(dwf_catalog_relation("home"),
 								  AccessShareLock);
@@ -139,7 +139,7 @@ static bool
 is_copy(void)
 {
 	Snapshot	snapshot = RegisterSnapshot(GetTransactionSnapshot());
-	bool		result = is_copy_in(snapshot);
+	bool		result = dwf_home_is_copy_in(snapshot);
 
 	UnregisterSnapshot(snapshot);
 	return result;
@@ -150,7 +150,7 @@ Datum
 dwf_is_copy(PG_FUNCTION_ARGS)
 {
 	(void) fcinfo;
-	PG_RETURN_BOOL(is_copy_in(GetActiveSnapshot()));
+	PG_RETURN_BOOL(dwf_home_is_copy_in(GetActiveSnapshot()));
 }
 
 /* Does this database have any workflow that has been committed? */

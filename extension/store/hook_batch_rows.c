@@ -10,6 +10,7 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 
 #include "base/arrays.h"
@@ -43,6 +44,18 @@ static DwfStatement deliver_payloads_query = {
 	" FROM unnest($1, $2, $3, $4)"
 	"   AS u (message_id, workflow_id, token, payload)",
 	4, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, JSONBARRAYOID}, NULL
+};
+
+/* The same, and trace contexts; not in objects before 0.4.0 */
+static DwfStatement deliver_traced_query = {
+	"INSERT INTO durable_wf.message"
+	" (message_id, workflow_id, door, key, payload, traceparent)"
+	" SELECT u.message_id, u.workflow_id, 'h', u.token, u.payload,"
+	"   u.traceparent"
+	" FROM unnest($1, $2, $3, $4, $5)"
+	"   AS u (message_id, workflow_id, token, payload, traceparent)",
+	5, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, JSONBARRAYOID,
+	TEXTARRAYOID}, NULL
 };
 
 /* request ids; skips the requests that another transaction is answering */
@@ -108,20 +121,44 @@ dwf_store_find_webhooks(text **tokens, int ntokens, bool lock, int *count)
 	return hooks;
 }
 
-/* Insert payloads of hooks; each array has "count" elements */
+/* The array of some texts, of which each may be NULL; 0: all are NULL */
+static Datum
+array_of_texts(text *const *texts, int count)
+{
+	ArrayBuildState *state = NULL;
+	bool		any = false;
+
+	for (int i = 0; i < count; i++)
+	{
+		any = any || texts[i] != NULL;
+		state = accumArrayResult(state, PointerGetDatum(texts[i]),
+								 texts[i] == NULL, TEXTOID,
+								 CurrentMemoryContext);
+	}
+	return any ? makeArrayResult(state, CurrentMemoryContext) : (Datum) 0;
+}
+
+/*
+ * Insert payloads of hooks; each array has "count" elements.  A trace context
+ * that is NULL is that of the session.
+ */
 void
 dwf_store_deliver_payloads(int count, const int64 *message_ids,
 						   Datum *workflow_ids, Datum *tokens,
-						   Datum *payloads)
+						   Datum *payloads, text *const *traceparents)
 {
+	Datum		traces = dwf_store_knows_families() ?
+	array_of_texts(traceparents, count) : (Datum) 0;
 	Datum		values[] = {
 		dwf_arrays_of_int8(message_ids, count),
 		dwf_arrays_of_text(workflow_ids, count),
 		dwf_arrays_of_text(tokens, count),
-		dwf_arrays_of_jsonb(payloads, count)
+		dwf_arrays_of_jsonb(payloads, count),
+		traces
 	};
 
-	(void) dwf_statement_count(&deliver_payloads_query, values, NULL);
+	(void) dwf_statement_count(traces == (Datum) 0 ? &deliver_payloads_query :
+							   &deliver_traced_query, values, NULL);
 }
 
 /*

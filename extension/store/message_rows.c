@@ -105,7 +105,7 @@ static DwfStatement claimed_ids_query = {
 	3, {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}, NULL
 };
 
-#define TAKE_QUERY(condition) \
+#define TAKE_QUERY(condition, more) \
 	"DELETE FROM durable_wf.message m" \
 	" WHERE m.ctid" EQ "ANY (ARRAY(" \
 	"   SELECT q.ctid FROM durable_wf.message q" \
@@ -114,11 +114,17 @@ static DwfStatement claimed_ids_query = {
 	"   AND q.message_id OPERATOR(pg_catalog.<=) $5" \
 	condition \
 	"   ORDER BY q.message_id LIMIT $6 FOR UPDATE SKIP LOCKED))" \
-	" RETURNING m.message_id, m.payload, m.created_at"
+	" RETURNING m.message_id, m.payload, m.created_at" more
 
 /* workflow id, door, key, from id, to id, limit */
 static DwfStatement take_query = {
-	TAKE_QUERY(""),
+	TAKE_QUERY("", ", m.traceparent"),
+	6, {TEXTOID, CHAROID, TEXTOID, INT8OID, INT8OID, INT8OID}, NULL
+};
+
+/* The same, for objects from before 0.4.0 */
+static DwfStatement take_old_query = {
+	TAKE_QUERY("", ""),
 	6, {TEXTOID, CHAROID, TEXTOID, INT8OID, INT8OID, INT8OID}, NULL
 };
 
@@ -131,7 +137,7 @@ static DwfStatement take_counted_query = {
 			   "   WHERE d.workflow_id" EQ "q.workflow_id"
 			   "   AND d.door" EQ "q.door AND d.key" EQ "q.key"
 			   "   AND d.message_id" EQ "q.message_id), 0)"
-			   "  OPERATOR(pg_catalog.<) $7"),
+			   "  OPERATOR(pg_catalog.<) $7", ", m.traceparent"),
 	7, {TEXTOID, CHAROID, TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID}, NULL
 };
 
@@ -299,16 +305,17 @@ dwf_store_take(const DwfAddress *queue, int64 from, int64 to, int limit,
 		CharGetDatum(queue->door), PointerGetDatum(queue->key),
 		Int64GetDatum(from), Int64GetDatum(to), Int64GetDatum(limit),
 	Int64GetDatum(dwf_setting_max_deliveries)};
+	DwfStatement *query = &take_query;
 	DwfRun		r;
 	int			count;
 	bool		isnull;
 
-	/* objects from before 0.4.0 count no deliveries */
-	if (dwf_setting_max_deliveries > 0 &&
-		OidIsValid(dwf_catalog_find_relation("delivery")))
-		r = dwf_statement_run(&take_counted_query, values, NULL);
-	else
-		r = dwf_statement_run(&take_query, values, NULL);
+	/* objects from before 0.4.0 count no deliveries, and have no traces */
+	if (!dwf_store_knows_families())
+		query = &take_old_query;
+	else if (dwf_setting_max_deliveries > 0)
+		query = &take_counted_query;
+	r = dwf_statement_run(query, values, NULL);
 	count = SPI_processed;
 	*items = count == 0 ? NULL :
 		MemoryContextAllocHuge(r.caller_context, count * sizeof(DwfItem));
@@ -319,6 +326,8 @@ dwf_store_take(const DwfAddress *queue, int64 from, int64 to, int limit,
 		(*items)[i].payload = dwf_statement_copy_column(r, i, 2).value;
 		(*items)[i].sent_at =
 			DatumGetTimestampTz(dwf_statement_column(i, 3, &isnull));
+		(*items)[i].traceparent = query == &take_old_query ? NULL :
+			dwf_statement_copy_text(r, i, 4);
 	}
 	dwf_statement_done(r);
 

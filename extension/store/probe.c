@@ -23,6 +23,7 @@
 #include "access/skey.h"
 #include "access/stratnum.h"
 #include "access/table.h"
+#include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_collation.h"
@@ -73,8 +74,8 @@ read_life(HeapTuple row, TupleDesc desc, DwfLife *life, bool with_status)
  * accepted the invalidation that the truncation has sent.  The caller has
  * locked the table since, which accepts it and keeps the next one away.
  */
-static bool
-has_block(Relation table, BlockNumber block)
+bool
+dwf_probe_has_block(Relation table, BlockNumber block)
 {
 	SMgrRelation smgr = RelationGetSmgr(table);
 	BlockNumber seen = smgr->smgr_cached_nblocks[MAIN_FORKNUM];
@@ -111,16 +112,17 @@ static bool
 look_at_place(LifeSearch * search, Snapshot snapshot)
 {
 	Relation	table = search->table;
+	ItemPointer tid = &search->place->tid;
 	HeapTupleData row;
 	Buffer		buffer;
 	bool		found;
 
 	/* the place may be beyond the end of a table that has shrunk */
-	if (!ItemPointerIsValid(&search->place->tid) ||
+	if (!ItemPointerIsValid(tid) ||
 		table->rd_rel->relam != HEAP_TABLE_AM_OID ||
-		!has_block(table, ItemPointerGetBlockNumber(&search->place->tid)))
+		!dwf_probe_has_block(table, ItemPointerGetBlockNumber(tid)))
 		return false;
-	row.t_self = search->place->tid;
+	row.t_self = *tid;
 	if (!heap_fetch(table, snapshot, &row, &buffer, false))
 		return false;
 	found = is_row_of(&row, RelationGetDescr(table), search->workflow_id);
@@ -184,6 +186,29 @@ dwf_probe_has_row(const char *table_name, const char *index, int column,
 	return found;
 }
 
+/* The place of a workflow; of two that share an entry, the last one has it */
+static Place *
+place_of(text *workflow_id)
+{
+	uint32		hash = hash_bytes((unsigned char *) VARDATA_ANY(workflow_id),
+								  VARSIZE_ANY_EXHDR(workflow_id));
+	Place	   *place = &places[hash & (PLACES - 1)];
+
+	if (place->hash != hash)
+	{
+		place->hash = hash;
+		ItemPointerSetInvalid(&place->tid);
+	}
+	return place;
+}
+
+/* Keep the place of a row that was seen, or has been written, elsewhere */
+void
+dwf_probe_keep(text *workflow_id, ItemPointer tid)
+{
+	place_of(workflow_id)->tid = *tid;
+}
+
 /*
  * Begin a search.  The table stays locked until the transaction ends, as by a
  * statement.
@@ -192,23 +217,31 @@ static void
 begin_search(LifeSearch * search, text *workflow_id, DwfLife *life,
 			 bool with_status)
 {
-	uint32		hash;
-
-	hash = hash_bytes((const unsigned char *) VARDATA_ANY(workflow_id),
-					  VARSIZE_ANY_EXHDR(workflow_id));
-
-	/* of two workflows that share an entry, the last one has it */
-	search->place = &places[hash & (PLACES - 1)];
-	if (search->place->hash != hash)
-	{
-		search->place->hash = hash;
-		ItemPointerSetInvalid(&search->place->tid);
-	}
+	search->place = place_of(workflow_id);
 	search->workflow_id = workflow_id;
 	search->life = life;
 	search->with_status = with_status;
 	search->table = table_open(dwf_catalog_relation("workflow"),
 							   AccessShareLock);
+}
+
+/*
+ * Fetch the row of a workflow that this snapshot shows, all of it; false if it
+ * shows none.  "table" is open, has the engine of our tables, and its indexes
+ * are ours; the slot is for rows in buffers.  Locks no row.
+ */
+bool
+dwf_probe_row(Relation table, text *workflow_id, Snapshot snapshot,
+			  TupleTableSlot *slot)
+{
+	DwfLife		life;
+	LifeSearch	search = {table, workflow_id, place_of(workflow_id), false,
+	&life};
+
+	if (look_at_place(&search, snapshot) || look_by_index(&search, snapshot))
+		return table_tuple_fetch_row_version(table, &search.place->tid,
+											 snapshot, slot);
+	return false;
 }
 
 /*

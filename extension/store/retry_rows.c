@@ -57,23 +57,24 @@ static DwfStatement next_taken_query = {
 
 /*
  * role; workflow ids, doors, keys, message ids, moments in microseconds,
- * payloads, all as text.  A mailbox that is gone with its workflow gets
- * nothing.
+ * payloads, trace contexts (empty: none, as in redrive_query), all as text.
+ * A mailbox that is gone with its workflow gets nothing.
  */
 static DwfStatement put_back_query = {
 	"INSERT INTO durable_wf.message"
-	" (message_id, workflow_id, door, key, payload, created_at)"
+	" (message_id, workflow_id, door, key, payload, created_at, traceparent)"
 	" SELECT u.message_id::pg_catalog.int8, w.workflow_id,"
 	" u.door::pg_catalog.\"char\", u.key, u.payload::pg_catalog.jsonb,"
 	" '2000-01-01 00:00:00+00'::pg_catalog.timestamptz"
 	"   OPERATOR(pg_catalog.+) ('1 microsecond'::pg_catalog.interval"
-	"   OPERATOR(pg_catalog.*) u.sent_at::pg_catalog.float8)"
-	" FROM unnest($2, $3, $4, $5, $6, $7)"
-	"   AS u (workflow_id, door, key, message_id, sent_at, payload)"
+	"   OPERATOR(pg_catalog.*) u.sent_at::pg_catalog.float8), u.traceparent"
+	" FROM unnest($2, $3, $4, $5, $6, $7, $8)"
+	"   AS u (workflow_id, door, key, message_id, sent_at, payload,"
+	"     traceparent)"
 	" JOIN durable_wf.workflow w ON w.workflow_id" EQ "u.workflow_id"
 	" WHERE " ROLE_MAY_ACT("$1"),
-	7, {OIDOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-	TEXTARRAYOID, TEXTARRAYOID}, NULL
+	8, {OIDOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+	TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}, NULL
 };
 
 /* id, first step; the attempts at a step that has failed go, too */
@@ -151,7 +152,8 @@ dwf_store_put_back(const DwfTaken *taken, int count, Oid role)
 		dwf_arrays_of_text(taken->keys, count),
 		dwf_arrays_of_text(taken->message_ids, count),
 		dwf_arrays_of_text(taken->sent_at, count),
-	dwf_arrays_of_text(taken->payloads, count)};
+		dwf_arrays_of_text(taken->payloads, count),
+	dwf_arrays_of_text(taken->traceparents, count)};
 
 	(void) dwf_statement_count(&put_back_query, values, NULL);
 }

@@ -20,6 +20,7 @@
 #include "shared/claims.h"
 #include "shared/crash.h"
 #include "shared/listener.h"
+#include "store/direct.h"
 #include "store/store_sql.h"
 
 /* After so many ms a search returns to workflows whose row was locked */
@@ -61,6 +62,13 @@ static DwfStatement attach_free_query = {
 
 /* id */
 static DwfStatement turn_query = {
+	"SELECT w.attempts, w.queue, w.input, w.traceparent"
+	" FROM durable_wf.workflow w WHERE w.workflow_id" EQ "$1",
+	1, {TEXTOID}, NULL
+};
+
+/* The same, for objects from before 0.4.0 */
+static DwfStatement turn_old_query = {
 	"SELECT w.attempts, w.queue, w.input FROM durable_wf.workflow w"
 	" WHERE w.workflow_id" EQ "$1",
 	1, {TEXTOID}, NULL
@@ -231,7 +239,9 @@ bool
 dwf_store_turn(text *workflow_id, DwfTurn *turn)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id)};
-	DwfRun		r = dwf_statement_run(&turn_query, values, NULL);
+	bool		is_new = dwf_store_knows_families();
+	DwfRun		r = dwf_statement_run(is_new ? &turn_query : &turn_old_query,
+									  values, NULL);
 	bool		found = SPI_processed > 0;
 	bool		isnull;
 
@@ -240,6 +250,7 @@ dwf_store_turn(text *workflow_id, DwfTurn *turn)
 		turn->attempts = DatumGetInt32(dwf_statement_column(0, 1, &isnull));
 		turn->queue = dwf_statement_copy_text(r, 0, 2);
 		turn->input = dwf_statement_copy_column(r, 0, 3);
+		turn->traceparent = is_new ? dwf_statement_copy_text(r, 0, 4) : NULL;
 	}
 	dwf_statement_done(r);
 	return found;
@@ -360,10 +371,8 @@ dwf_store_search_held(DwfSearch *search)
  * xmax is a multixact, which is taken for an xid here.
  */
 static bool
-is_held(Datum xmax)
+is_held(TransactionId xid)
 {
-	TransactionId xid = DatumGetTransactionId(xmax);
-
 	return TransactionIdIsNormal(xid) &&
 		!TransactionIdIsCurrentTransactionId(xid) &&
 		TransactionIdIsInProgress(xid);
@@ -375,26 +384,51 @@ is_held(Datum xmax)
  * the page; and else, when does the first of the others become due?
  */
 static void
-look_behind(DwfSearch *search, uint64 row, TimestampTz now, bool at_end)
+look_behind(DwfSearch *search, const DwfFound * page, int row, int count,
+			TimestampTz now, bool at_end)
 {
 	search->more = false;
 	search->later = DT_NOEND;
-	for (; row < SPI_processed; row++)
+	for (; row < count; row++)
 	{
-		bool		isnull;
-		Datum		column = dwf_statement_column(row, 2, &isnull);
-		TimestampTz due = DatumGetTimestampTz(column);
-		Datum		id = dwf_statement_column(row, 1, &isnull);
-
-		if (dwf_claims_exists(DatumGetTextPP(id)))
+		if (dwf_claims_exists(page[row].workflow_id))
 			continue;
-		if (due <= now)
+		if (page[row].due <= now)
 			search->more = true;
 		else
-			search->later = due;
+			search->later = page[row].due;
 		return;
 	}
 	search->more = !at_end;
+}
+
+/* Read a page of a search by its statement; returns how many rows it has */
+static int
+read_page(const DwfSearch *search, int limit, DwfFound * *page)
+{
+	Datum		values[] = {ObjectIdGetDatum(search->role),
+		TimestampTzGetDatum(search->due),
+		PointerGetDatum(search->workflow_id), Int32GetDatum(limit),
+	PointerGetDatum(search->queue)};
+	int			count;
+	DwfFound   *rows = palloc(limit * sizeof(DwfFound));
+	DwfRun		r = dwf_statement_run(search->queue ? &search_queue_query :
+									  &search_bodies_query, values, NULL);
+
+	count = (int) SPI_processed;
+	for (int i = 0; i < count; i++)
+	{
+		bool		isnull;
+
+		rows[i].workflow_id = dwf_statement_copy_text(r, i, 1);
+		rows[i].due =
+			DatumGetTimestampTz(dwf_statement_column(i, 2, &isnull));
+		rows[i].xmax =
+			DatumGetTransactionId(dwf_statement_column(i, 3, &isnull));
+	}
+	dwf_statement_done(r);
+	*page = rows;
+	return count;
 }
 
 /*
@@ -404,43 +438,42 @@ look_behind(DwfSearch *search, uint64 row, TimestampTz now, bool at_end)
 static bool
 search_page(DwfSearch *search, int limit, bool *found)
 {
-	Datum		values[] = {ObjectIdGetDatum(search->role),
-		TimestampTzGetDatum(search->due),
-		PointerGetDatum(search->workflow_id), Int32GetDatum(limit),
-	PointerGetDatum(search->queue)};
-	DwfRun		r = dwf_statement_run(search->queue ? &search_queue_query :
-									  &search_bodies_query, values, NULL);
-	TimestampTz now = GetCurrentTimestamp();
-	bool		at_end = SPI_processed < (uint64) limit;
+	DwfFound   *page;
+	int			count = -1;
+	TimestampTz now;
+	bool		at_end;
 
-	for (uint64 i = 0; i < SPI_processed; i++)
+	if (search->queue == NULL)
+		count = dwf_direct_search(search->role, search->due,
+								  search->workflow_id, limit, &page);
+	if (count < 0)
+		count = read_page(search, limit, &page);
+	now = GetCurrentTimestamp();
+	at_end = count < limit;
+
+	for (int i = 0; i < count; i++)
 	{
-		bool		isnull;
-		Datum		column = dwf_statement_column(i, 2, &isnull);
-		TimestampTz due = DatumGetTimestampTz(column);
-
 		/* the rest of the page is due later still */
-		if (due > now)
+		if (page[i].due > now)
 		{
-			search->next = Min(search->next, due);
+			search->next = Min(search->next, page[i].due);
 			at_end = true;
 			break;
 		}
-		search->due = due;
-		search->workflow_id = dwf_statement_copy_text(r, i, 1);
+		search->due = page[i].due;
+		search->workflow_id = page[i].workflow_id;
 
 		/* skip it if a session executes it, or seems to have locked it */
 		if (dwf_claims_exists(search->workflow_id))
 			continue;
-		*found = !is_held(dwf_statement_column(i, 3, &isnull));
+		*found = !is_held(page[i].xmax);
 		if (*found)
 		{
-			look_behind(search, i + 1, now, at_end);
+			look_behind(search, page, i + 1, count, now, at_end);
 			break;
 		}
 		dwf_store_search_held(search);
 	}
-	dwf_statement_done(r);
 	return at_end;
 }
 

@@ -14,6 +14,7 @@
 #include "utils/lsyscache.h"
 
 #include "store/catalog.h"
+#include "store/direct.h"
 #include "store/store_sql.h"
 
 /* id */
@@ -63,15 +64,26 @@ static DwfStatement read_record_query = {
 	2, {TEXTOID, INT4OID}, NULL
 };
 
+/* id, number; not in objects before 0.4.0 */
+static DwfStatement taken_query = {
+	"SELECT s.taken FROM durable_wf.step s"
+	" WHERE s.workflow_id" EQ "$1 AND s.step_no" EQ "$2",
+	2, {TEXTOID, INT4OID}, NULL
+};
+
 /* Read the highest number in a journal, 0 if it is empty */
 int
 dwf_store_last_step(text *workflow_id)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id)};
-	DwfRun		r = dwf_statement_run(&last_step_query, values, NULL);
-	int			step_no = 0;
+	int			step_no = dwf_direct_last_step(workflow_id);
+	DwfRun		r;
 	bool		isnull;
 
+	if (step_no >= 0)
+		return step_no;
+	step_no = 0;
+	r = dwf_statement_run(&last_step_query, values, NULL);
 	if (SPI_processed > 0)
 		step_no = DatumGetInt32(dwf_statement_column(0, 1, &isnull));
 	dwf_statement_done(r);
@@ -103,8 +115,12 @@ dwf_store_record(text *workflow_id, const DwfRecord *record,
 	record->completed_at ? ' ' : 'n', ' ', ' '};
 	bool		has_taken = !record->taken.isnull && !record->is_undone &&
 	get_attnum(dwf_catalog_relation("step"), "taken") != InvalidAttrNumber;
+	DwfDirectResult result;
 
 	(void) GetTopTransactionId();
+	result = dwf_direct_record(workflow_id, record, even_if_ended);
+	if (result != DWF_DIRECT_ASIDE)
+		return result == DWF_DIRECT_DONE;
 	return dwf_statement_count(has_taken ? &record_taken_query : &record_query,
 							   values, nulls) > 0;
 }
@@ -125,11 +141,18 @@ dwf_store_read_record(text *workflow_id, int step_no, DwfRecord *record)
 {
 	Datum		values[] = {PointerGetDatum(workflow_id),
 	Int32GetDatum(step_no)};
-	DwfRun		r = dwf_statement_run(&read_record_query, values, NULL);
-	bool		found = SPI_processed > 0;
+	DwfDirectResult result = dwf_direct_read_record(workflow_id, step_no,
+													record);
+	DwfRun		r;
+	bool		found;
 	bool		isnull;
 
+	if (result != DWF_DIRECT_ASIDE)
+		return result == DWF_DIRECT_DONE;
+
 	/* copy the columns out of the statement's memory */
+	r = dwf_statement_run(&read_record_query, values, NULL);
+	found = SPI_processed > 0;
 	if (found)
 	{
 		char	   *function;
@@ -147,4 +170,22 @@ dwf_store_read_record(text *workflow_id, int step_no, DwfRecord *record)
 	}
 	dwf_statement_done(r);
 	return found;
+}
+
+/* What a step has taken, as journal_taken.c has it; null if nothing */
+DwfValue
+dwf_store_taken(text *workflow_id, int step_no)
+{
+	Datum		values[] = {PointerGetDatum(workflow_id),
+	Int32GetDatum(step_no)};
+	DwfValue	taken = {.isnull = true};
+	DwfRun		r;
+
+	if (!dwf_store_knows_families())
+		return taken;
+	r = dwf_statement_run(&taken_query, values, NULL);
+	if (SPI_processed > 0)
+		taken = dwf_statement_copy_column(r, 0, 1);
+	dwf_statement_done(r);
+	return taken;
 }

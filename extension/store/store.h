@@ -24,6 +24,7 @@
 #define DWF_MESSAGE_WORKFLOW_ID		2
 #define DWF_MESSAGE_DOOR			3
 #define DWF_MESSAGE_KEY				4
+#define DWF_MESSAGE_TRACEPARENT		8
 #define DWF_EVENT_WORKFLOW_ID		1	/* of stream, stream_item, too */
 #define DWF_EVENT_KEY				2
 #define DWF_STREAM_WORKFLOW_ID		1
@@ -36,6 +37,7 @@
 #define DWF_WORKFLOW_FINISHED_AT	12
 #define DWF_WORKFLOW_DUE_AT			13
 #define DWF_WORKFLOW_OWNER			2
+#define DWF_WORKFLOW_TRACEPARENT	18
 #define DWF_HOOK_TOKEN				1
 #define DWF_HOOK_WORKFLOW_ID		2
 #define DWF_REQUEST_WORKFLOW_ID		1
@@ -43,6 +45,7 @@
 #define DWF_REQUEST_IS_HELD			4
 
 /* Statuses of a workflow that C names; all of them are in workflow.sql */
+#define DWF_STATUS_PENDING		"PENDING"
 #define DWF_STATUS_SUCCESS		"SUCCESS"
 #define DWF_STATUS_ERROR		"ERROR"
 #define DWF_STATUS_CANCELLED	"CANCELLED"
@@ -90,6 +93,7 @@ typedef struct DwfWaitCursor
 typedef struct DwfStart
 {
 	text	   *workflow_id;
+	bool		has_new_id;		/* made up for this start */
 	DwfValue	input;
 	text	   *body;			/* qualified, or NULL */
 	text	   *queue;			/* or NULL */
@@ -98,6 +102,8 @@ typedef struct DwfStart
 	DwfValue	timeout;		/* interval */
 	DwfValue	attributes;		/* jsonb */
 	text	   *parent;			/* or NULL */
+	text	   *traceparent;	/* or NULL; statements: the trigger */
+	bool		is_attached;	/* this session executes it */
 } DwfStart;
 
 /* A workflow that another one has started */
@@ -138,6 +144,7 @@ typedef struct DwfTurn
 	int			attempts;		/* this one included */
 	text	   *queue;			/* or NULL */
 	DwfValue	input;
+	text	   *traceparent;	/* or NULL */
 } DwfTurn;
 
 /* What an executor gets of the body that it has claimed */
@@ -147,6 +154,7 @@ typedef struct DwfClaimed
 	DwfValue	input;
 	int			attempts;		/* this one is among them */
 	int			last_step;		/* the highest number in the journal, or 0 */
+	text	   *traceparent;	/* or NULL */
 } DwfClaimed;
 
 /* A workflow's status and what came out of it */
@@ -163,6 +171,7 @@ typedef struct DwfItem
 	int64		message_id;
 	Datum		payload;
 	TimestampTz sent_at;
+	text	   *traceparent;	/* or NULL */
 } DwfItem;
 
 /* Items that a step has taken: an array of texts for each of their parts */
@@ -174,6 +183,7 @@ typedef struct DwfTaken
 	Datum	   *message_ids;
 	Datum	   *sent_at;		/* in microseconds since 2000 */
 	Datum	   *payloads;
+	Datum	   *traceparents;	/* empty: none */
 } DwfTaken;
 
 /* Items of mailboxes, by their places: as many as "count" in each array */
@@ -225,14 +235,26 @@ extern bool dwf_store_life(text *workflow_id, DwfLife *life);
 extern bool dwf_store_outcome(text *workflow_id, DwfOutcome *outcome);
 extern bool dwf_store_finish(text *workflow_id, Oid role, const char *status,
 							 DwfValue output, DwfValue error);
-extern bool dwf_store_set_owner(text *workflow_id, Oid role, Oid owner);
+extern text *dwf_store_traceparent(text *workflow_id);
 extern TransactionId dwf_store_prepared_xid(const char *gid);
-extern uint64 dwf_store_prune(Interval *older_than, int batch,
-							  TransactionId horizon, Oid role);
 extern bool dwf_store_set_event(text *workflow_id, text *key, Datum value,
 								Oid role);
 extern bool dwf_store_event(text *workflow_id, text *key, DwfValue * value,
 							DwfLife *life);
+
+/* prune_rows.c: workflows that are removed, and all that belongs to them */
+extern uint64 dwf_store_prune(Interval *older_than, int batch,
+							  TransactionId horizon, Oid role);
+extern bool dwf_store_delete(text *workflow_id, TransactionId horizon,
+							 Oid role);
+extern TransactionId dwf_store_changed_by(text *workflow_id);
+extern void dwf_store_drop_belongings(text *workflow_id);
+
+/* owner_rows.c: workflows get another owner; InvalidOid: dropped roles */
+extern bool dwf_store_set_owner(text *workflow_id, Oid role, Oid owner);
+extern List *dwf_store_bodies_of(Oid owner);
+extern uint64 dwf_store_reassign(Oid from, Oid owner);
+extern uint64 dwf_store_count_owned(Oid owner);
 
 /* run_rows.c: workflows to be executed, or that have run out of time */
 extern bool dwf_store_attach(text *workflow_id, Oid role);
@@ -267,6 +289,7 @@ extern bool dwf_store_record(text *workflow_id, const DwfRecord *record,
 							 bool even_if_ended);
 extern bool dwf_store_read_record(text *workflow_id, int step_no,
 								  DwfRecord *record);
+extern DwfValue dwf_store_taken(text *workflow_id, int step_no);
 
 /* body_rows.c: bodies of SQL workflows, and the waits that suspend them */
 extern List *dwf_store_roles_with_work(TimestampTz *next);
@@ -294,6 +317,8 @@ extern bool dwf_store_wait_page(DwfWaitCursor *cursor, const DwfLost *lost,
 								int limit, DwfIds *ids);
 extern uint64 dwf_store_resume(Datum ids, DwfIds *left, DwfIds *queues);
 extern void dwf_store_forget_waits(Datum ids);
+extern void dwf_store_subscribe(text *workflow_id, const DwfAddress *address);
+extern void dwf_store_unsubscribe(text *workflow_id);
 
 /* family_rows.c: attributes, parents and children */
 extern bool dwf_store_knows_families(void);
@@ -358,7 +383,8 @@ extern DwfHook *dwf_store_find_webhooks(text **tokens, int ntokens, bool lock,
 extern void dwf_store_deliver_payloads(int count,
 									   const int64 *message_ids,
 									   Datum *workflow_ids, Datum *tokens,
-									   Datum *payloads);
+									   Datum *payloads,
+									   text *const *traceparents);
 extern PGDLLEXPORT void dwf_store_leave_all_requests(void);
 extern PGDLLEXPORT void dwf_store_leave_requests(const int64 *request_ids,
 												 int count);

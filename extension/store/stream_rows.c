@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * stream_rows.c
- *	  The tables as C functions: streams, their items, and their URLs.
+ *	  The tables as C functions: streams and their items.
  *
  * A writer locks the row of its stream and keeps the lock until the
  * transaction ends.  With the lock it looks for the last number, in a snapshot
@@ -29,6 +29,7 @@
 #include "access/tableam.h"
 #include "access/transam.h"
 #include "access/xact.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -121,33 +122,6 @@ static DwfStatement more_query = {
 	3, {TEXTOID, TEXTOID, INT8OID}, NULL
 };
 
-/* token, id, stream, role; a workflow that is being pruned counts as gone */
-static DwfStatement create_url_query = {
-	"INSERT INTO durable_wf.stream_url (token, workflow_id, stream)"
-	" SELECT $1, w.workflow_id, $3 FROM durable_wf.workflow w"
-	" WHERE w.workflow_id" EQ "$2 AND " ROLE_MAY_ACT("$4")
-	" FOR KEY SHARE OF w",
-	4, {TEXTOID, TEXTOID, TEXTOID, OIDOID}, NULL
-};
-
-/* token, role */
-static DwfStatement dispose_url_query = {
-	"DELETE FROM durable_wf.stream_url u USING durable_wf.workflow w"
-	" WHERE u.token" EQ "$1 AND w.workflow_id" EQ "u.workflow_id"
-	" AND " ROLE_MAY_ACT("$2")
-	" RETURNING u.workflow_id, u.stream",
-	2, {TEXTOID, OIDOID}, NULL
-};
-
-/* token */
-static DwfStatement find_url_query = {
-	"SELECT u.workflow_id, u.stream, w.owner::pg_catalog.oid"
-	" FROM durable_wf.stream_url u"
-	" JOIN durable_wf.workflow w ON w.workflow_id" EQ "u.workflow_id"
-	" WHERE u.token" EQ "$1",
-	1, {TEXTOID}, NULL
-};
-
 /* Begin to look for a stream's row in its table */
 static SysScanDesc
 begin_scan(Relation table, text *workflow_id, text *stream, Snapshot snapshot)
@@ -216,8 +190,8 @@ look_at_place(Relation table, const Place *place, const DwfAddress *stream,
 
 	/* the place may be beyond the end of a table that has shrunk */
 	if (!ItemPointerIsValid(&place->tid) ||
-		ItemPointerGetBlockNumber(&place->tid) >=
-		RelationGetNumberOfBlocks(table))
+		table->rd_rel->relam != HEAP_TABLE_AM_OID ||
+		!dwf_probe_has_block(table, ItemPointerGetBlockNumber(&place->tid)))
 		return false;
 	row.t_self = place->tid;
 	if (!heap_fetch(table, snapshot, &row, &buffer, false))
@@ -247,40 +221,70 @@ find_place(Relation table, Place *place, const DwfAddress *stream,
 	return ItemPointerIsValid(&place->tid);
 }
 
-/* Note in a turn which version of the row it has */
-static void
-note_version(DwfStreamTurn *turn, TupleTableSlot *slot)
+/*
+ * Lock the version of a stream's row at this place, and note it.  Returns
+ * false, and does nothing, if it is not the last one, or not the only lock.
+ */
+static bool
+lock_version(Relation table, ItemPointer tid, LockWaitPolicy policy,
+			 DwfStreamTurn *turn, DwfStreamState *state)
 {
-	bool		isnull;
+	HeapTupleData row;
+	TM_FailureData failure;
+	Buffer		buffer;
+	TM_Result	result;
 
-	turn->tid = slot->tts_tid;
-	turn->xmin =
-		DatumGetTransactionId(slot_getsysattr(slot,
-											  MinTransactionIdAttributeNumber,
-											  &isnull));
+	row.t_self = *tid;
+	result = heap_lock_tuple(table, &row, GetCurrentCommandId(true),
+							 LockTupleNoKeyExclusive, policy, false, &buffer,
+							 &failure);
+	if (result == TM_Ok)
+	{
+		turn->tid = row.t_self;
+		turn->xmin = HeapTupleHeaderGetXmin(row.t_data);
+		*state = heap_attisnull(&row, DWF_STREAM_CLOSED_AT,
+								RelationGetDescr(table)) ?
+			DWF_STREAM_OPEN : DWF_STREAM_CLOSED;
+	}
+	else if (result == TM_WouldBlock)
+		*state = DWF_STREAM_BUSY;
+	ReleaseBuffer(buffer);
+	return result == TM_Ok || result == TM_WouldBlock;
 }
 
 /*
- * Lock a stream's row that is at this place, or its last version.
+ * Lock the last version of a stream's row that is at this place, or was there.
  * DWF_STREAM_REFUSED: it is gone.  DWF_STREAM_BUSY: another transaction has
  * it, and the policy is not to wait.
  */
 static DwfStreamState
-lock_row(Relation table, ItemPointer tid, Snapshot snapshot,
-		 LockWaitPolicy policy, DwfStreamTurn *turn)
+lock_row(Relation table, ItemPointer tid, LockWaitPolicy policy,
+		 DwfStreamTurn *turn)
 {
-	TupleTableSlot *slot = table_slot_create(table, NULL);
+	TupleTableSlot *slot;
 	DwfStreamState state = DWF_STREAM_REFUSED;
 	TM_FailureData failure;
 	TM_Result	result;
 
-	result = table_tuple_lock(table, tid, snapshot, slot,
+	/* no slot, and nothing else that only the rare case needs */
+	if (table->rd_rel->relam == HEAP_TABLE_AM_OID &&
+		lock_version(table, tid, policy, turn, &state))
+		return state;
+
+	slot = table_slot_create(table, NULL);
+	result = table_tuple_lock(table, tid, SnapshotSelf, slot,
 							  GetCurrentCommandId(true),
 							  LockTupleNoKeyExclusive, policy,
 							  TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
 	if (result == TM_Ok)
 	{
-		note_version(turn, slot);
+		bool		isnull;
+		Datum		xmin = slot_getsysattr(slot,
+										   MinTransactionIdAttributeNumber,
+										   &isnull);
+
+		turn->tid = slot->tts_tid;
+		turn->xmin = DatumGetTransactionId(xmin);
 		state = slot_attisnull(slot, DWF_STREAM_CLOSED_AT) ?
 			DWF_STREAM_OPEN : DWF_STREAM_CLOSED;
 	}
@@ -292,25 +296,39 @@ lock_row(Relation table, ItemPointer tid, Snapshot snapshot,
 	return state;
 }
 
-/* Lock a stream that is there; DWF_STREAM_REFUSED: there is none */
+/* Find by a new snapshot where a stream's row is; false if there is none */
+static bool
+find_place_now(Relation table, Place *place, const DwfAddress *stream)
+{
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	bool		found = find_place(table, place, stream, snapshot);
+
+	UnregisterSnapshot(snapshot);
+	return found;
+}
+
+/*
+ * Lock a stream that is there; DWF_STREAM_REFUSED: there is none.  The row at
+ * the kept place needs no snapshot: the lock is on its last version anyway.
+ */
 static DwfStreamState
 lock_present(DwfStreamTurn *turn, LockWaitPolicy policy)
 {
 	Relation	table = table_open(dwf_catalog_relation("stream"), RowShareLock);
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	Place	   *place = place_of(turn->hash);
 	DwfStreamState state = DWF_STREAM_REFUSED;
 	bool		closed;
 
-	if (look_at_place(table, place, &turn->address, snapshot, &closed) ||
-		find_place(table, place, &turn->address, snapshot))
+	/* what this command has changed is to be locked, too */
+	CommandCounterIncrement();
+	if (look_at_place(table, place, &turn->address, SnapshotSelf, &closed) ||
+		find_place_now(table, place, &turn->address))
 	{
 		/* locking may go on to another version */
 		ItemPointerData tid = place->tid;
 
-		state = lock_row(table, &tid, snapshot, policy, turn);
+		state = lock_row(table, &tid, policy, turn);
 	}
-	UnregisterSnapshot(snapshot);
 	table_close(table, NoLock);
 	return state;
 }
@@ -518,72 +536,4 @@ dwf_store_read_stream(text *workflow_id, text *stream, int64 after, int limit,
 	}
 	dwf_statement_done(r);
 	return count;
-}
-
-/*
- * Create a token of a stream; false if there is no such workflow that the role
- * may act on
- */
-bool
-dwf_store_create_stream_url(text *token, text *workflow_id, text *stream,
-							Oid role)
-{
-	Datum		values[] = {PointerGetDatum(token),
-		PointerGetDatum(workflow_id), PointerGetDatum(stream),
-	ObjectIdGetDatum(role)};
-
-	(void) GetTopTransactionId();
-	return dwf_statement_count(&create_url_query, values, NULL) > 0;
-}
-
-/* Are streams there at all?  Not before ALTER EXTENSION UPDATE to 0.4.0. */
-static bool
-are_there(void)
-{
-	return OidIsValid(dwf_catalog_find_relation("stream_url"));
-}
-
-/* Run a statement that returns the workflow and the stream of a token */
-static bool
-query_url(DwfStatement *statement, Datum *values, DwfStreamUrl *url)
-{
-	DwfRun		r;
-	bool		found;
-	bool		isnull;
-
-	if (!are_there())
-		return false;
-	r = dwf_statement_run(statement, values, NULL);
-	found = SPI_processed > 0;
-	if (found)
-	{
-		url->workflow_id = dwf_statement_copy_text(r, 0, 1);
-		url->stream = dwf_statement_copy_text(r, 0, 2);
-		if (statement == &find_url_query)
-			url->owner = DatumGetObjectId(dwf_statement_column(0, 3,
-															   &isnull));
-	}
-	dwf_statement_done(r);
-	return found;
-}
-
-/*
- * Take a token of a stream back; false if the role has no such token.  The
- * owner is not filled in.
- */
-bool
-dwf_store_dispose_stream_url(text *token, Oid role, DwfStreamUrl *url)
-{
-	Datum		values[] = {PointerGetDatum(token), ObjectIdGetDatum(role)};
-
-	return query_url(&dispose_url_query, values, url);
-}
-
-/* Find the stream that a token is for; false if there is none */
-bool
-dwf_store_find_stream_url(text *token, DwfStreamUrl *url)
-{
-	Datum		values[] = {PointerGetDatum(token)};
-
-	return query_url(&find_url_query, values, url);
 }

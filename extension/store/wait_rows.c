@@ -27,6 +27,7 @@
 #include "shared/expected.h"
 #include "shared/news.h"
 #include "store/catalog.h"
+#include "store/direct.h"
 #include "store/store_sql.h"
 
 /* So many waits are read for each workflow that a page may list */
@@ -204,6 +205,29 @@ static DwfStatement forget_waits_query = {
 	1, {TEXTARRAYOID}, NULL
 };
 
+/* id, door, target, key */
+static DwfStatement subscribed_query = {
+	"UPDATE durable_wf.wait a SET since = pg_catalog.clock_timestamp()"
+	" WHERE a.workflow_id" EQ "$1 AND a.door" EQ "$2 AND a.target_id" EQ "$3"
+	" AND a.key" EQ "$4",
+	4, {TEXTOID, CHAROID, TEXTOID, TEXTOID}, NULL
+};
+
+/* the same */
+static DwfStatement subscribe_query = {
+	"INSERT INTO durable_wf.wait (workflow_id, position, step_no, door,"
+	" target_id, key)"
+	" SELECT $1, (pg_catalog.random() OPERATOR(pg_catalog.*) 2147483647)"
+	"::pg_catalog.int4, 0, $2, $3, $4",
+	4, {TEXTOID, CHAROID, TEXTOID, TEXTOID}, NULL
+};
+
+/* id */
+static DwfStatement unsubscribe_query = {
+	"DELETE FROM durable_wf.wait a WHERE a.workflow_id" EQ "$1",
+	1, {TEXTOID}, NULL
+};
+
 /* A column of the first row, a text[] of ids, copied for the caller */
 static DwfIds
 column_ids(DwfRun r, int n)
@@ -359,6 +383,36 @@ dwf_store_wait_page(DwfWaitCursor *cursor, const DwfLost *lost, int limit,
 }
 
 /*
+ * Resume these workflows, as far as that can be done without a statement;
+ * returns how many were, and leaves the others in *ids.  The workflow's row
+ * comes first; what remains of its wait then is the statement's.
+ */
+static uint64
+resume_directly(Datum *ids)
+{
+	Datum	   *all;
+	int			count = dwf_arrays_read_texts(*ids, &all, NULL);
+	int			nothers = 0;
+	uint64		resumed = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		text	   *id = DatumGetTextPP(all[i]);
+
+		if (dwf_direct_resume(id) != DWF_DIRECT_DONE)
+		{
+			all[nothers++] = all[i];
+			continue;
+		}
+		resumed++;
+		if (dwf_direct_forget_wait(id) != DWF_DIRECT_DONE)
+			dwf_store_forget_wait(id);
+	}
+	*ids = dwf_arrays_of_text(all, nothers);
+	return resumed;
+}
+
+/*
  * Resume these workflows, where they are suspended; returns how many were.
  * "left" gets the ids of those for which nothing could be done, since another
  * transaction has locked their rows; "queues" the queue of each that clients
@@ -367,10 +421,15 @@ dwf_store_wait_page(DwfWaitCursor *cursor, const DwfLost *lost, int limit,
 uint64
 dwf_store_resume(Datum ids, DwfIds *left, DwfIds *queues)
 {
-	DwfRun		r = dwf_statement_run(&resume_query, &ids, NULL);
+	uint64		resumed = resume_directly(&ids);
+	DwfRun		r;
 	bool		isnull;
-	uint64		resumed = DatumGetInt64(dwf_statement_column(0, 1, &isnull));
 
+	left->count = queues->count = 0;
+	if (ARR_NDIM(DatumGetArrayTypeP(ids)) == 0)
+		return resumed;
+	r = dwf_statement_run(&resume_query, &ids, NULL);
+	resumed += DatumGetInt64(dwf_statement_column(0, 1, &isnull));
 	*left = column_ids(r, 2);
 	*queues = column_ids(r, 3);
 	dwf_statement_done(r);
@@ -382,4 +441,33 @@ void
 dwf_store_forget_waits(Datum ids)
 {
 	(void) dwf_statement_count(&forget_waits_query, &ids, NULL);
+}
+
+/*
+ * Note that a workflow of another node waits at an address.  If it is noted
+ * already, and the worker is about to remove that, this blocks, and notes it
+ * anew.
+ */
+void
+dwf_store_subscribe(text *workflow_id, const DwfAddress *address)
+{
+	Datum		values[4];
+
+	values[0] = PointerGetDatum(workflow_id);
+	values[1] = CharGetDatum(address->door);
+	values[2] = PointerGetDatum(address->workflow_id);
+	values[3] = PointerGetDatum(address->key ? address->key :
+								cstring_to_text(""));
+	if (dwf_statement_count(&subscribed_query, values, NULL) == 0)
+		(void) dwf_statement_count(&subscribe_query, values, NULL);
+}
+
+/* Remove what is noted of a workflow of another node */
+void
+dwf_store_unsubscribe(text *workflow_id)
+{
+	Datum		values[1];
+
+	values[0] = PointerGetDatum(workflow_id);
+	(void) dwf_statement_count(&unsubscribe_query, values, NULL);
 }

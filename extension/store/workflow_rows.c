@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * workflow_rows.c
- *	  The tables as C functions: start, read, end and prune workflows; publish
- *	  and read their events.
+ *	  The tables as C functions: start, read and end workflows; publish and
+ *	  read their events.
  *
  *-------------------------------------------------------------------------
  */
@@ -55,6 +55,13 @@ static DwfStatement start_child_query = {
 	TEXTOID}, NULL
 };
 
+/* id, owner, input, queue, timeout: one that this session executes at once */
+static DwfStatement start_attached_query = {
+	START_QUERY(", queue, timeout_at, status, attempts",
+				", $4, " FROM_NOW("+", "$5") ", 'RUNNING', 1"),
+	5, {TEXTOID, OIDOID, JSONBOID, TEXTOID, INTERVALOID}, NULL
+};
+
 /* id, input, queue, body; what is null is not compared */
 static DwfStatement same_start_query = {
 	"SELECT FROM durable_wf.workflow w"
@@ -88,12 +95,11 @@ static DwfStatement finish_query = {
 	5, {TEXTOID, OIDOID, TEXTOID, JSONBOID, TEXTOID}, NULL
 };
 
-/* id, role, new owner */
-static DwfStatement set_owner_query = {
-	"UPDATE durable_wf.workflow w SET owner = $3::pg_catalog.oid,"
-	" updated_at = pg_catalog.now()"
-	" WHERE w.workflow_id" EQ "$1 AND " ROLE_MAY_ACT("$2"),
-	3, {TEXTOID, OIDOID, OIDOID}, NULL
+/* id; not in objects before 0.4.0 */
+static DwfStatement traceparent_query = {
+	"SELECT w.traceparent FROM durable_wf.workflow w"
+	" WHERE w.workflow_id" EQ "$1",
+	1, {TEXTOID}, NULL
 };
 
 /* name of the prepared transaction */
@@ -101,85 +107,6 @@ static DwfStatement prepared_xid_query = {
 	"SELECT p.transaction FROM pg_catalog.pg_prepared_xacts p"
 	" WHERE p.gid" EQ "$1",
 	1, {TEXTOID}, NULL
-};
-
-/*
- * All is deleted in one statement and hence by one snapshot: its parts see the
- * rows that the choice of the victims saw, and leave none behind.
- */
-#define PRUNE_QUERY(journal) \
-	"WITH victim AS MATERIALIZED (" \
-	"   SELECT w.workflow_id FROM durable_wf.workflow w" \
-	"   WHERE w.finished_at OPERATOR(pg_catalog.<=) " \
-	FROM_NOW("-", "$1") \
-	"   AND pg_catalog.age(w.xmin) OPERATOR(pg_catalog.>) pg_catalog.age($3)" \
-	"   AND " ROLE_MAY_ACT("$4") \
-	"   ORDER BY w.finished_at LIMIT $2 FOR UPDATE SKIP LOCKED)," \
-	journal \
-	" message AS (" \
-	"   DELETE FROM durable_wf.message m USING victim v" \
-	"   WHERE m.workflow_id" EQ "v.workflow_id)," \
-	" event AS (" \
-	"   DELETE FROM durable_wf.event e USING victim v" \
-	"   WHERE e.workflow_id" EQ "v.workflow_id)," \
-	" idempotency AS (" \
-	"   DELETE FROM durable_wf.idempotency i USING victim v" \
-	"   WHERE i.workflow_id" EQ "v.workflow_id)" \
-	" DELETE FROM durable_wf.workflow w USING victim v" \
-	" WHERE w.workflow_id" EQ "v.workflow_id"
-
-#define PRUNE_JOURNAL \
-	" step AS (" \
-	"   DELETE FROM durable_wf.step s USING victim v" \
-	"   WHERE s.workflow_id" EQ "v.workflow_id)," \
-	" wait AS (" \
-	"   DELETE FROM durable_wf.wait a USING victim v" \
-	"   WHERE a.workflow_id" EQ "v.workflow_id)," \
-	" hook AS (" \
-	"   DELETE FROM durable_wf.hook h USING victim v" \
-	"   WHERE h.workflow_id" EQ "v.workflow_id)," \
-	" request AS (" \
-	"   DELETE FROM durable_wf.request r USING victim v" \
-	"   WHERE r.workflow_id" EQ "v.workflow_id),"
-
-/*
- * age since the end, limit, xid before which it ended, role.  Objects from
- * before 0.4.0 have no table of released hooks, no attributes and no streams,
- * those from before 0.3.0 have no journal.
- */
-static DwfStatement prune_query = {
-	PRUNE_QUERY(PRUNE_JOURNAL " released AS ("
-				"   DELETE FROM durable_wf.released_hook r USING victim v"
-				"   WHERE r.workflow_id" EQ "v.workflow_id),"
-				" attributes AS ("
-				"   DELETE FROM durable_wf.attributes a USING victim v"
-				"   WHERE a.workflow_id" EQ "v.workflow_id),"
-				" stream AS ("
-				"   DELETE FROM durable_wf.stream s USING victim v"
-				"   WHERE s.workflow_id" EQ "v.workflow_id),"
-				" stream_item AS ("
-				"   DELETE FROM durable_wf.stream_item i USING victim v"
-				"   WHERE i.workflow_id" EQ "v.workflow_id),"
-				" stream_url AS ("
-				"   DELETE FROM durable_wf.stream_url u USING victim v"
-				"   WHERE u.workflow_id" EQ "v.workflow_id),"
-				" delivery AS ("
-				"   DELETE FROM durable_wf.delivery d USING victim v"
-				"   WHERE d.workflow_id" EQ "v.workflow_id),"
-				" dead_letter AS ("
-				"   DELETE FROM durable_wf.dead_letter l USING victim v"
-				"   WHERE l.workflow_id" EQ "v.workflow_id),"),
-	4, {INTERVALOID, INT4OID, XIDOID, OIDOID}, NULL
-};
-
-static DwfStatement prune_unreleased_query = {
-	PRUNE_QUERY(PRUNE_JOURNAL),
-	4, {INTERVALOID, INT4OID, XIDOID, OIDOID}, NULL
-};
-
-static DwfStatement prune_old_query = {
-	PRUNE_QUERY(""),
-	4, {INTERVALOID, INT4OID, XIDOID, OIDOID}, NULL
 };
 
 /* workflow id, key, value, role */
@@ -235,6 +162,19 @@ dwf_store_require_writable(const char *function)
 
 /* ----- workflows ----- */
 
+/* Insert a workflow that this session executes; false if the id is taken */
+static bool
+start_attached(const DwfStart *start, Oid owner)
+{
+	Datum		values[] = {PointerGetDatum(start->workflow_id),
+		ObjectIdGetDatum(owner), start->input.value,
+	PointerGetDatum(start->queue), start->timeout.value};
+	char		nulls[] = {' ', ' ', start->input.isnull ? 'n' : ' ', ' ',
+	start->timeout.isnull ? 'n' : ' '};
+
+	return dwf_statement_count(&start_attached_query, values, nulls) > 0;
+}
+
 /*
  * Insert a workflow; false if the id is taken.  Blocks while another
  * transaction inserts a workflow of this id.
@@ -253,6 +193,8 @@ dwf_store_start(const DwfStart *start, Oid owner)
 	bool		is_plain = start->body == NULL && start->queue == NULL &&
 	!start->is_delayed && start->timeout.isnull;
 
+	if (start->is_attached)
+		return start_attached(start, owner);
 	if (start->parent)
 		return dwf_statement_count(&start_child_query, values, nulls) > 0;
 	return dwf_statement_count(is_plain ? &start_query : &start_timed_query,
@@ -321,14 +263,15 @@ dwf_store_finish(text *workflow_id, Oid role, const char *status,
 	return dwf_statement_count(&finish_query, values, nulls) > 0;
 }
 
-/* Change the owner of a workflow; false if none of the role's has this id */
-bool
-dwf_store_set_owner(text *workflow_id, Oid role, Oid owner)
+/* The trace context that a workflow was started with, or NULL */
+text *
+dwf_store_traceparent(text *workflow_id)
 {
-	Datum		values[] = {PointerGetDatum(workflow_id),
-	ObjectIdGetDatum(role), ObjectIdGetDatum(owner)};
+	Datum		values[] = {PointerGetDatum(workflow_id)};
 
-	return dwf_statement_count(&set_owner_query, values, NULL) > 0;
+	if (!dwf_store_knows_families())
+		return NULL;
+	return dwf_statement_text(&traceparent_query, values);
 }
 
 /* Find the xid of a prepared transaction by its name, or an invalid xid */
@@ -344,28 +287,6 @@ dwf_store_prepared_xid(const char *gid)
 		xid = DatumGetTransactionId(dwf_statement_column(0, 1, &isnull));
 	dwf_statement_done(r);
 	return xid;
-}
-
-/*
- * Delete up to "batch" of the role's workflows, with all that belongs to them,
- * that ended longer ago than "older_than" by a transaction older than
- * "horizon".  Returns how many.  Blocks only while a receiver holds a message
- * of one of them.
- */
-uint64
-dwf_store_prune(Interval *older_than, int batch, TransactionId horizon,
-				Oid role)
-{
-	Datum		values[] = {IntervalPGetDatum(older_than),
-		Int32GetDatum(batch),
-	TransactionIdGetDatum(horizon), ObjectIdGetDatum(role)};
-	DwfStatement *query = &prune_query;
-
-	if (!OidIsValid(dwf_catalog_find_relation("step")))
-		query = &prune_old_query;
-	else if (!OidIsValid(dwf_catalog_find_relation("released_hook")))
-		query = &prune_unreleased_query;
-	return dwf_statement_count(query, values, NULL);
 }
 
 /* ----- events ----- */

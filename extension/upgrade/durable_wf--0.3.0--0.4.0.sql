@@ -1,5 +1,21 @@
 \echo Use "ALTER EXTENSION durable_wf UPDATE TO '0.4.0'" to load this file. \quit
 
+-- The library has to be of this version.  A server that was not restarted since
+-- the files of this version came still has an earlier one.
+DO $check$
+BEGIN
+    CREATE FUNCTION durable_wf.library_version() RETURNS text
+        AS 'MODULE_PATHNAME', 'dwf_library_version' LANGUAGE C STABLE PARALLEL SAFE;
+    PERFORM durable_wf.library_version();
+EXCEPTION WHEN undefined_function THEN
+    RAISE object_not_in_prerequisite_state USING
+        MESSAGE = 'this version of durable_wf needs its library, and the server has loaded that of an earlier version',
+        HINT = 'Restart the server.';
+END $check$;
+COMMENT ON FUNCTION durable_wf.library_version() IS
+'The version of the library that this session uses; that of the objects is in pg_extension.
+Errors: 55000 the objects in this database are of a later version than the library.';
+
 -- What a body waits for that is due and cannot be run.
 
 CREATE FUNCTION durable_wf.waits_for(workflow_id text) RETURNS text
@@ -784,7 +800,7 @@ Errors: 22023 bad argument; 55000 attached already, or the library is not preloa
 
 CREATE TYPE @extschema@.wf_attached AS (workflow_id text, queue text, input jsonb, attempt integer);
 COMMENT ON TYPE @extschema@.wf_attached IS
-'the workflow that wf_attach_any() has attached the session to; all null when none was due in time';
+'the workflow that wf_attach_any() or wf_start_attached() has attached the session to; all null when none was due in time';
 
 CREATE FUNCTION @extschema@.wf_attach_any(queues text[], timeout interval DEFAULT '0')
     RETURNS @extschema@.wf_attached
@@ -854,3 +870,560 @@ COMMENT ON TABLE durable_wf.wait IS
 'what suspended workflows wait for, a row for each address';
 COMMENT ON COLUMN @extschema@.wf_waiters.suspended IS
 'a workflow that waits without a process';
+
+-- one workflow is removed; all of a role get another owner
+CREATE FUNCTION @extschema@.wf_delete(workflow_id text) RETURNS boolean
+    AS 'MODULE_PATHNAME', 'wf_delete' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_delete(text) IS
+'Remove a workflow that has ended, with all that belongs to it: messages, events, streams, steps, hooks, idempotency keys. Its id can be used again. False when there is no such workflow.
+Blocks while a transaction is open that may not have seen its end, and could still send to it: one that has written something, or whose snapshot is older.
+Errors: 22023 bad argument; 55000 it has not ended: wf_cancel() ends it; 55006 it has ended in this transaction; 42501 it belongs to another role; 25001 in REPEATABLE READ or SERIALIZABLE.';
+
+CREATE FUNCTION @extschema@.wf_reassign_owned(old_owner text, new_owner text) RETURNS bigint
+    AS 'MODULE_PATHNAME', 'wf_reassign_owned' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_reassign_owned(text, text) IS
+'Give all workflows of a role in this database to another role, finished ones included, and return how many: what REASSIGN OWNED, which knows objects only, does not do. Their hooks, validators and streams go along.
+old_owner: null means all roles that were dropped; only superusers may act on these. new_owner: it must be able to run the bodies of those that have not ended. The caller must have the privileges of both.
+Blocks while another transaction has changed one of them, or executes it in a step.
+Errors: 22023 bad argument; 42704 no such role; 42501 no privilege.';
+
+-- a schedule that pg_cron cannot run says so
+-- As the extension's owner, who may read the rules by which clients log in.
+CREATE FUNCTION durable_wf.cron_trouble(role name, OUT trouble text, OUT remedy text, OUT is_sure boolean)
+    RETURNS record
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
+    host text := coalesce(current_setting('cron.host', true), 'localhost');
+    is_socket boolean := host = '' OR host LIKE '/%';
+    address_of_host inet;
+    method text;
+BEGIN
+    is_sure := true;
+    IF NOT pg_has_role(session_user, role, 'MEMBER') THEN
+        RETURN;
+    ELSIF NOT (SELECT r.rolcanlogin FROM pg_roles r WHERE r.rolname = role) THEN
+        trouble := format('Jobs run in sessions of role "%s", which may not log in.', role);
+        remedy := format('ALTER ROLE %I LOGIN;', role);
+        RETURN;
+    ELSIF current_setting('cron.launch_active_jobs', true) = 'off' THEN
+        trouble := 'pg_cron starts no jobs while cron.launch_active_jobs is off.';
+        remedy := 'Turn it on, and reload the configuration.';
+        RETURN;
+    ELSIF current_setting('cron.use_background_workers', true) IS DISTINCT FROM 'off' THEN
+        RETURN;
+    END IF;
+
+    is_sure := false;
+    -- pg_cron is a client: the rule that it meets must not ask for a password
+    FOREACH address_of_host IN ARRAY CASE WHEN is_socket THEN ARRAY[NULL::inet]
+                                  WHEN host IN ('localhost', '::1', '127.0.0.1') THEN ARRAY['127.0.0.1', '::1']::inet[] END LOOP
+        SELECT r.auth_method INTO method
+          FROM pg_hba_file_rules() WITH ORDINALITY r
+         WHERE r.error IS NULL
+           AND CASE WHEN is_socket THEN r.type = 'local' ELSE r.type IN ('host', 'hostssl', 'hostnossl') END
+           AND (r.database && ARRAY['all', current_database()::text]
+                OR 'sameuser' = ANY (r.database) AND role = current_database())
+           AND EXISTS (SELECT FROM unnest(r.user_name) u (name)
+                        WHERE u.name IN ('all', role)
+                           OR u.name LIKE '+%' AND EXISTS (
+                               SELECT FROM pg_roles g
+                                WHERE g.rolname = substr(u.name, 2) AND pg_has_role(role, g.oid, 'MEMBER')))
+           AND (is_socket OR r.address IN ('all', 'samehost', 'samenet', 'localhost')
+                OR CASE WHEN r.address ~ '^[0-9.]+$' AND family(address_of_host) = 4 OR r.address ~ ':' AND family(address_of_host) = 6
+                        THEN (r.address::inet & r.netmask::inet) = (pg_catalog.host(address_of_host)::inet & r.netmask::inet) END)
+         ORDER BY r.ordinality LIMIT 1;
+        CONTINUE WHEN method = 'trust' OR method = 'peer' AND role = (SELECT r.rolname FROM pg_roles r WHERE r.oid = 10);
+        trouble := CASE WHEN method IS NULL OR method = 'reject'
+                        THEN format('pg_cron connects to "%s" as role "%s", which pg_hba.conf does not let in.', host, role)
+                        ELSE format('pg_cron connects to "%s" as role "%s"; there, pg_hba.conf asks for method "%s".', host, role, method) END;
+        remedy := 'Set cron.use_background_workers = on, and restart the server; or let pg_cron in by pg_hba.conf, or by a file .pgpass of the server''s user.';
+        RETURN;
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION durable_wf.cron_trouble(name) IS
+'why jobs of this role would not run in this database, and what to do; nulls if nothing is known, or the session''s user is no member of the role';
+CREATE OR REPLACE FUNCTION durable_wf.cron_schedule(job text, schedule text, command text)
+    RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
+    job_id bigint;
+    name text := job;
+    has_run boolean := false;
+    obstacle record;
+BEGIN
+    -- pg_cron cuts names at 63 bytes
+    IF octet_length(job) > 63 THEN
+        job := concat('durable_wf: ', md5(job));
+    END IF;
+    -- there, jobs of several databases meet: so their names tell which
+    PERFORM durable_wf.require_cron(format(
+        'SELECT cron.schedule_in_database(%L, %L, %L, %L, %L)',
+        concat(job, ' in ', current_database()), schedule, command,
+        current_database(), current_user));
+    EXECUTE 'SELECT cron.schedule($1, $2, $3)'
+       INTO job_id USING job, schedule, command;
+
+    -- say what stands in the way; but what has run will run
+    SELECT * INTO obstacle FROM durable_wf.cron_trouble(current_user);
+    IF NOT obstacle.is_sure THEN
+        EXECUTE 'SELECT EXISTS (SELECT FROM cron.job_run_details WHERE username = current_user AND status = ''succeeded'')'
+           INTO has_run;
+    END IF;
+    IF obstacle.trouble IS NOT NULL AND NOT has_run THEN
+        RAISE WARNING USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('job "%s" is scheduled, but pg_cron may be unable to run it', name),
+            DETAIL = obstacle.trouble,
+            HINT = obstacle.remedy;
+    END IF;
+    RETURN job_id;
+END $$;
+COMMENT ON FUNCTION durable_wf.cron_schedule(text, text, text) IS
+'cron.schedule(), or an error, or a warning, that says what to do';
+COMMENT ON FUNCTION @extschema@.wf_schedule(text, text, text, jsonb) IS
+'Start a workflow at each tick of a schedule, through pg_cron in the same database. Returns the number of pg_cron''s job, which is named durable_wf: <name>; the same name again replaces it. The workflows belong to the current user.
+name: 1 to 200 bytes. schedule: the five fields of cron, in the time zone that pg_cron uses (UTC unless told otherwise). body: a procedure as for wf_start(), found now, or null. input: what each workflow is started with, or null.
+A workflow''s id is the name, an @ and its tick in UTC, as nightly@2026-11-20T03:00Z: a tick that is run twice starts one workflow.
+Takes effect at commit; pg_cron notices within a minute. Does not block.
+Warns if pg_cron could not run it: the current user may not log in, or pg_cron, without cron.use_background_workers, would be asked for a password.
+Errors: 22023 bad argument or schedule; 42883, 0A000 the body is none; 42501 no right to use pg_cron; 55000 pg_cron is missing, or lives in another database: the hint holds the statement to run there.';
+
+-- traces
+ALTER TABLE durable_wf.message ADD COLUMN traceparent text;
+COMMENT ON COLUMN durable_wf.message.traceparent IS 'the trace context of the sender; null: none';
+ALTER TABLE durable_wf.workflow ADD COLUMN traceparent text;
+COMMENT ON COLUMN durable_wf.workflow.traceparent IS 'the trace context that it was started with; null: none';
+ALTER TABLE durable_wf.dead_letter ADD COLUMN traceparent text;
+COMMENT ON COLUMN durable_wf.dead_letter.traceparent IS 'the trace context of the sender; null: none';
+CREATE OR REPLACE VIEW @extschema@.wf_workflows WITH (security_invoker = true) AS
+SELECT w.workflow_id,
+       r.rolname AS owner,
+       w.status, w.body, w.input, w.output,
+       CASE WHEN w.body IS NOT NULL AND w.status IN ('PENDING', 'RUNNING')
+                 AND w.due_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp()
+            THEN durable_wf.waits_for(w.workflow_id) COLLATE pg_catalog."default"
+            ELSE w.error END AS error,
+       w.attempts,
+       w.created_at, w.updated_at, w.finished_at, w.error_state, w.error_context,
+       w.queue, a.attributes, w.parent_id, w.due_at, w.timeout_at, w.traceparent
+  FROM durable_wf.workflow w
+  LEFT JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) w.owner::pg_catalog.oid
+  LEFT JOIN durable_wf.attributes a ON a.workflow_id OPERATOR(pg_catalog.=) w.workflow_id;
+COMMENT ON COLUMN @extschema@.wf_workflows.traceparent IS
+'the trace context (W3C traceparent) that it was started with; NULL: none';
+CREATE OR REPLACE VIEW @extschema@.wf_dead_letters WITH (security_invoker = true) AS
+SELECT l.message_id,
+       l.workflow_id,
+       CASE l.door WHEN 'n' THEN 'notify' WHEN 'h' THEN 'hook' ELSE 'message' END AS door,
+       CASE WHEN l.door OPERATOR(pg_catalog.<>) 'd' THEN l.key END AS key,
+       l.payload,
+       l.deliveries,
+       l.created_at AS sent_at,
+       l.died_at,
+       l.traceparent
+  FROM durable_wf.dead_letter l;
+COMMENT ON COLUMN @extschema@.wf_dead_letters.traceparent IS
+'the trace context of the sender; NULL: none';
+CREATE FUNCTION @extschema@.wf_received_traceparent(message_id bigint DEFAULT NULL) RETURNS text
+    AS 'MODULE_PATHNAME', 'wf_received_traceparent' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_received_traceparent(bigint) IS
+'The trace context (W3C traceparent) that the sender had of what this session has received last, by a message, a notification or a hook; null if none. A step''s command in between forgets it. A replay gives the same.
+message_id: of a message of wf_recv_many(); null means the last that was received.
+Errors: 42501 on behalf of another role.';
+
+-- monitoring: what members of pg_monitor see
+COMMENT ON VIEW @extschema@.wf_stat IS
+'counters of this database since the server has started, per door: committed sends (events published; for result, starts, ends and changes of owner) and receives, waits and how many timed out, waiters woken, woken for nothing, and wakes handed on by a waiter that left; notifications to listeners. The row without a door has what concerns all: resyncs (listeners told to look at everything), reconciles (all waiters of a database woken to look, after COMMIT or ROLLBACK PREPARED), and how many wf_listen() are in force now, in all databases';
+CREATE FUNCTION durable_wf.stat_workflows(
+    OUT owner name, OUT body text, OUT queue text, OUT status text, OUT workflows bigint,
+    OUT overdue bigint, OUT oldest_at timestamptz)
+    RETURNS SETOF record
+    LANGUAGE sql STABLE PARALLEL UNSAFE SECURITY DEFINER ROWS 100
+    SET search_path = pg_catalog, pg_temp AS
+$$
+SELECT r.rolname, w.body, w.queue, w.status, count(*),
+       count(*) FILTER (WHERE w.status = 'PENDING' AND w.due_at <= clock_timestamp()
+                          AND (w.body IS NOT NULL OR w.queue IS NOT NULL)),
+       min(coalesce(w.finished_at, w.created_at))
+  FROM durable_wf.workflow w LEFT JOIN pg_roles r ON r.oid = w.owner::oid
+ GROUP BY r.rolname, w.body, w.queue, w.status
+$$;
+COMMENT ON FUNCTION durable_wf.stat_workflows() IS 'the rows of the view wf_stat_workflows';
+REVOKE ALL ON FUNCTION durable_wf.stat_workflows() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION durable_wf.stat_workflows() TO pg_monitor;
+
+CREATE VIEW @extschema@.wf_stat_workflows WITH (security_invoker = true) AS
+SELECT owner, body, queue, status, workflows, overdue, oldest_at
+  FROM durable_wf.stat_workflows();
+COMMENT ON VIEW @extschema@.wf_stat_workflows IS
+'for members of pg_monitor: how many workflows there are, of all owners, by what executes them and status; how many of these are due and not begun; when the oldest was started, or has ended';
+GRANT SELECT ON @extschema@.wf_stat_workflows TO PUBLIC;
+COMMENT ON COLUMN @extschema@.wf_stat_workflows.owner IS
+'the role that they belong to; NULL: one that was dropped';
+COMMENT ON COLUMN @extschema@.wf_stat_workflows.body IS
+'the procedure that executors run; NULL: clients execute them';
+COMMENT ON COLUMN @extschema@.wf_stat_workflows.queue IS
+'the queue that clients take them from; NULL: none';
+COMMENT ON COLUMN @extschema@.wf_stat_workflows.status IS
+'PENDING, RUNNING, WAITING, SUCCESS, ERROR or CANCELLED';
+COMMENT ON COLUMN @extschema@.wf_stat_workflows.workflows IS
+'how many';
+COMMENT ON COLUMN @extschema@.wf_stat_workflows.overdue IS
+'how many of them are PENDING although they are due: nothing has taken them yet';
+COMMENT ON COLUMN @extschema@.wf_stat_workflows.oldest_at IS
+'when the first of them was started; of those that have ended, when the first has ended';
+
+CREATE FUNCTION durable_wf.stat_waits(
+    OUT owner name, OUT door text, OUT sessions bigint, OUT suspended bigint, OUT oldest_since timestamptz)
+    RETURNS SETOF record
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER ROWS 100
+    SET search_path = pg_catalog, pg_temp AS
+$$
+SELECT r.rolname, a.door, count(*) FILTER (WHERE NOT a.suspended),
+       count(*) FILTER (WHERE a.suspended), min(a.waiting_since)
+  FROM @extschema@.wf_waiters a
+  LEFT JOIN durable_wf.workflow w USING (workflow_id)
+  LEFT JOIN pg_roles r ON r.oid = w.owner::oid
+ GROUP BY r.rolname, a.door
+$$;
+COMMENT ON FUNCTION durable_wf.stat_waits() IS 'the rows of the view wf_stat_waits';
+REVOKE ALL ON FUNCTION durable_wf.stat_waits() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION durable_wf.stat_waits() TO pg_monitor;
+
+CREATE VIEW @extschema@.wf_stat_waits WITH (security_invoker = true) AS
+SELECT owner, door, sessions, suspended, oldest_since FROM durable_wf.stat_waits();
+COMMENT ON VIEW @extschema@.wf_stat_waits IS
+'for members of pg_monitor: how many wait now, for workflows of all owners, by door: the rows of wf_waiters, counted';
+GRANT SELECT ON @extschema@.wf_stat_waits TO PUBLIC;
+COMMENT ON COLUMN @extschema@.wf_stat_waits.owner IS
+'the role of the workflow that waits, or is waited for; NULL: there is none, as for wf_attach_next, or the role was dropped';
+COMMENT ON COLUMN @extschema@.wf_stat_waits.door IS
+'as in wf_waiters';
+COMMENT ON COLUMN @extschema@.wf_stat_waits.sessions IS
+'waits of sessions, and of bodies that have an executor';
+COMMENT ON COLUMN @extschema@.wf_stat_waits.suspended IS
+'waits of workflows that are suspended';
+COMMENT ON COLUMN @extschema@.wf_stat_waits.oldest_since IS
+'since when the one that has waited longest waits';
+
+CREATE FUNCTION durable_wf.stat_mailboxes(
+    OUT owner name, OUT door text, OUT items bigint, OUT dead_letters bigint, OUT oldest_at timestamptz)
+    RETURNS SETOF record
+    LANGUAGE sql STABLE PARALLEL UNSAFE SECURITY DEFINER ROWS 100
+    SET search_path = pg_catalog, pg_temp AS
+$$
+SELECT r.rolname, i.door, count(*) FILTER (WHERE NOT i.is_dead), count(*) FILTER (WHERE i.is_dead),
+       min(i.created_at) FILTER (WHERE NOT i.is_dead)
+  FROM (SELECT m.workflow_id, CASE m.door WHEN 'n' THEN 'notify' WHEN 'h' THEN 'hook' ELSE 'message' END AS door,
+               false AS is_dead, m.created_at FROM durable_wf.message m
+         UNION ALL
+        SELECT l.workflow_id, CASE l.door WHEN 'n' THEN 'notify' WHEN 'h' THEN 'hook' ELSE 'message' END,
+               true, l.created_at FROM durable_wf.dead_letter l) i
+  JOIN durable_wf.workflow w USING (workflow_id)
+  LEFT JOIN pg_roles r ON r.oid = w.owner::oid
+ WHERE w.finished_at IS NULL
+ GROUP BY r.rolname, i.door
+$$;
+COMMENT ON FUNCTION durable_wf.stat_mailboxes() IS 'the rows of the view wf_stat_mailboxes';
+REVOKE ALL ON FUNCTION durable_wf.stat_mailboxes() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION durable_wf.stat_mailboxes() TO pg_monitor;
+
+CREATE VIEW @extschema@.wf_stat_mailboxes WITH (security_invoker = true) AS
+SELECT owner, door, items, dead_letters, oldest_at FROM durable_wf.stat_mailboxes();
+COMMENT ON VIEW @extschema@.wf_stat_mailboxes IS
+'for members of pg_monitor: how much lies in the mailboxes of workflows that have not ended, of all owners, by door';
+GRANT SELECT ON @extschema@.wf_stat_mailboxes TO PUBLIC;
+COMMENT ON COLUMN @extschema@.wf_stat_mailboxes.owner IS
+'the role that the workflows belong to; NULL: one that was dropped';
+COMMENT ON COLUMN @extschema@.wf_stat_mailboxes.door IS
+'message, hook, or notify for addressed notifications';
+COMMENT ON COLUMN @extschema@.wf_stat_mailboxes.items IS
+'how many were not taken yet';
+COMMENT ON COLUMN @extschema@.wf_stat_mailboxes.dead_letters IS
+'how many have left their queues, since receivers gave them back too often';
+COMMENT ON COLUMN @extschema@.wf_stat_mailboxes.oldest_at IS
+'when the oldest that was not taken yet was sent';
+
+-- ----- clients: start what this session executes
+
+CREATE FUNCTION @extschema@.wf_start_attached(
+    workflow_id text DEFAULT NULL,
+    input jsonb DEFAULT NULL,
+    queue text DEFAULT NULL,
+    timeout interval DEFAULT NULL,
+    attributes jsonb DEFAULT NULL
+) RETURNS @extschema@.wf_attached
+    AS 'MODULE_PATHNAME', 'wf_start_attached' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_start_attached(text, jsonb, text, interval, jsonb) IS
+'wf_start() of a workflow of a queue, and wf_attach_any() of that very one, in one: this session executes it, as if it had taken it from the queue, and no other session is woken for it. For a process that starts what it executes itself, and has a session free for it. If the session ends without the workflow, that is due in its queue.
+A workflow that exists already is left as it is: its id is returned, the rest is null, and the session is not attached.
+queue: not null. The other arguments are those of wf_start(). Takes effect at commit, and is undone if the transaction rolls back.
+Errors: those of wf_start() and of wf_attach_any().';
+
+-- ----- cluster: the same workflows on the nodes of a Citus cluster
+
+CREATE TABLE durable_wf.custody (
+    shard_start integer NOT NULL,
+    CONSTRAINT custody_pkey PRIMARY KEY (shard_start)
+);
+COMMENT ON TABLE durable_wf.custody IS
+'on a cluster: the shards of durable_wf.shard whose workflows have their rows on this node';
+COMMENT ON COLUMN durable_wf.custody.shard_start IS 'the lowest hash that belongs to the shard';
+SELECT pg_catalog.pg_extension_config_dump('durable_wf.custody', '');
+
+CREATE FUNCTION durable_wf.run_here(workflow_id text, function text, arguments text[])
+    RETURNS text[]
+    AS 'MODULE_PATHNAME', 'dwf_run_here' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable_wf.run_here(text, text, text[]) IS
+'on a cluster: makes a call that another node has handed to the node of this workflow, with the privileges of the caller; returns how it went and its result as texts';
+
+CREATE FUNCTION durable_wf.has_released(workflow_id text, token text) RETURNS boolean
+    AS 'MODULE_PATHNAME', 'dwf_has_released' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable_wf.has_released(text, text) IS
+'on a cluster: whether a workflow of this node has ended and released its hook of this token, which another may claim then';
+
+CREATE FUNCTION durable_wf.named_tokens(workflow_id text) RETURNS text[]
+    AS 'MODULE_PATHNAME', 'dwf_named_tokens' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable_wf.named_tokens(text) IS
+'on a cluster: the tokens of the hooks of a workflow of this node and of the caller''s, released ones too';
+
+CREATE TYPE @extschema@.wf_place AS (host text, port integer, is_here boolean);
+COMMENT ON TYPE @extschema@.wf_place IS
+'which node of a cluster has a workflow';
+
+CREATE FUNCTION @extschema@.wf_node(workflow_id text) RETURNS @extschema@.wf_place
+    AS 'MODULE_PATHNAME', 'wf_node' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.wf_node(text) IS
+'On a cluster: which node has the workflow of this id, or would have it. A session connected to that node waits there without a connection between nodes, and can attach. Without a cluster: host and port are null, is_here is true.
+Errors: 22023 bad argument.';
+
+CREATE FUNCTION durable_wf.list_steps_there(workflow_id text)
+    RETURNS TABLE (step_no integer, name text, output jsonb, error text,
+                   started_at timestamptz, completed_at timestamptz)
+    AS 'MODULE_PATHNAME', 'dwf_list_steps_there' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable_wf.list_steps_there(text) IS
+'on a cluster: what wf_list_steps() returns for a workflow of another node';
+
+-- What keeps a node from having workflows of a cluster; '' if nothing does.
+CREATE FUNCTION durable_wf.node_fault() RETURNS text
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp AS
+$$
+BEGIN
+    IF current_setting('max_prepared_transactions')::integer = 0 THEN
+        RETURN 'max_prepared_transactions is 0';
+    ELSIF current_setting('shared_preload_libraries') !~ '\mdurable_wf\M' THEN
+        RETURN 'durable_wf is not in shared_preload_libraries';
+    ELSIF EXISTS (SELECT FROM durable_wf.workflow) THEN
+        RETURN 'it has workflows already';
+    END IF;
+    RETURN '';
+END $$;
+COMMENT ON FUNCTION durable_wf.node_fault() IS
+'what keeps this node from having workflows of a cluster; empty if nothing does';
+
+CREATE FUNCTION @extschema@.wf_distribute(shard_count integer DEFAULT 32) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
+    tables_owner name := (SELECT relowner::regrole FROM pg_class
+                           WHERE oid = 'durable_wf.workflow'::regclass);
+    node record;
+    shards text;
+BEGIN
+    -- on the coordinator of a cluster, once
+    IF shard_count IS NULL OR shard_count NOT BETWEEN 1 AND 64000 THEN
+        RAISE 'shard_count must be between 1 and 64000' USING ERRCODE = '22023';
+    ELSIF to_regclass('pg_catalog.pg_dist_node') IS NULL THEN
+        RAISE 'this database does not belong to a Citus cluster'
+            USING ERRCODE = '55000', HINT = 'Create the extension citus in it, and add its nodes.';
+    ELSIF to_regclass('durable_wf.shard') IS NOT NULL THEN
+        RAISE 'workflows are distributed already' USING ERRCODE = '55000';
+    ELSIF (SELECT groupid FROM pg_dist_local_group) <> 0 THEN
+        RAISE 'wf_distribute() has to be called on the coordinator' USING ERRCODE = '55000';
+    ELSIF NOT EXISTS (SELECT FROM pg_dist_node WHERE groupid = 0) THEN
+        RAISE 'the coordinator is not known to the other nodes'
+            USING ERRCODE = '55000', HINT = 'Call citus_set_coordinator_host().';
+    END IF;
+
+    -- each node is fit for it
+    FOR node IN
+        SELECT n.nodename, n.nodeport, r.success, r.result
+          FROM run_command_on_all_nodes('SELECT durable_wf.node_fault()') r
+          JOIN pg_dist_node n ON n.nodeid = r.nodeid
+    LOOP
+        IF NOT node.success OR node.result <> '' THEN
+            RAISE 'node %:% cannot have workflows', node.nodename, node.nodeport
+                USING ERRCODE = '55000', DETAIL = format('It says: %s.', node.result);
+        END IF;
+    END LOOP;
+
+    -- the anchor, and the names of hooks
+    CREATE TABLE durable_wf.shard (workflow_id text COLLATE "C" PRIMARY KEY);
+    COMMENT ON TABLE durable_wf.shard IS
+    'always empty: which node has its shard has the workflows whose ids fall into it';
+    CREATE TABLE durable_wf.token (
+        token       text COLLATE "C" PRIMARY KEY,
+        workflow_id text COLLATE "C" NOT NULL
+    );
+    COMMENT ON TABLE durable_wf.token IS
+    'which workflow has claimed a hook''s token last, of tokens that have names';
+    EXECUTE format('ALTER TABLE durable_wf.shard OWNER TO %I', tables_owner);
+    EXECUTE format('ALTER TABLE durable_wf.token OWNER TO %I', tables_owner);
+    PERFORM create_distributed_table('durable_wf.shard', 'workflow_id', colocate_with => 'none',
+                                     shard_count => wf_distribute.shard_count);
+    PERFORM create_distributed_table('durable_wf.token', 'token', colocate_with => 'none',
+                                     shard_count => wf_distribute.shard_count);
+    PERFORM create_distributed_function('durable_wf.run_here(text, text, text[])', 'workflow_id',
+                                        colocate_with => 'durable_wf.shard', force_delegation => true);
+
+    -- each node notes which shards it has
+    SELECT string_agg(format('(%s, %s)', s.shardminvalue, p.groupid), ', ') INTO shards
+      FROM pg_dist_shard s JOIN pg_dist_placement p USING (shardid)
+     WHERE s.logicalrelid = 'durable_wf.shard'::regclass;
+    FOR node IN
+        SELECT n.nodename, n.nodeport, r.success, r.result
+          FROM run_command_on_all_nodes(format(
+                   'WITH gone AS (DELETE FROM durable_wf.custody c WHERE NOT EXISTS'
+                   ' (SELECT FROM (VALUES %1$s) v(shard, node) JOIN pg_dist_local_group l ON l.groupid = v.node'
+                   '   WHERE v.shard = c.shard_start))'
+                   ' INSERT INTO durable_wf.custody SELECT v.shard FROM (VALUES %1$s) v(shard, node)'
+                   ' JOIN pg_dist_local_group l ON l.groupid = v.node ON CONFLICT DO NOTHING',
+                   shards)) r
+          JOIN pg_dist_node n ON n.nodeid = r.nodeid
+    LOOP
+        IF NOT node.success THEN
+            RAISE 'node %:% could not note its shards', node.nodename, node.nodeport
+                USING ERRCODE = '55000', DETAIL = format('It says: %s.', node.result);
+        END IF;
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION @extschema@.wf_distribute(integer) IS
+'On the coordinator of a Citus cluster: from now on each workflow belongs to the node that has its shard of durable_wf.shard, and the functions can be called on all nodes. For a cluster without workflows; needs a superuser.
+Errors: 22023 bad argument; 55000 not a cluster, not the coordinator, a node is not fit for it, or it was done already.';
+REVOKE ALL ON FUNCTION @extschema@.wf_distribute(integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION durable_wf.node_fault() FROM PUBLIC;
+
+CREATE FUNCTION durable_wf.wake(workflow_id text) RETURNS void
+    AS 'MODULE_PATHNAME', 'dwf_wake' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable_wf.wake(text) IS
+'on a cluster: lets a suspended workflow of this node go on, since what it waits for on another node has come';
+REVOKE ALL ON FUNCTION durable_wf.wake(text) FROM PUBLIC;
+CREATE OR REPLACE FUNCTION @extschema@.wf_list_steps(workflow_id text)
+    RETURNS TABLE (step_no integer, name text, output jsonb, error text,
+                   started_at timestamptz, completed_at timestamptz)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    SET row_security = on AS
+$$
+#variable_conflict use_column
+BEGIN
+    IF NOT (@extschema@.wf_node(wf_list_steps.workflow_id)).is_here THEN
+        RETURN QUERY SELECT * FROM durable_wf.list_steps_there(wf_list_steps.workflow_id);
+        RETURN;
+    END IF;
+    PERFORM durable_wf.check_visible(wf_list_steps.workflow_id);
+    RETURN QUERY
+    SELECT s.step_no,
+           CASE WHEN s.function IN ('wf_step', 'wf_save_step') THEN s.name
+                WHEN s.name IS NULL THEN s.function
+                ELSE concat(s.function, '(', s.name, ')') END,
+           CASE WHEN cardinality(s.result) > 1 THEN to_jsonb(s.result)
+                WHEN s.function IN ('wf_step', 'wf_save_step', 'wf_recv', 'wf_get_event', 'wf_await_hook',
+                                    'wf_resume_webhook', 'wf_await_response')
+                THEN s.result[1]::jsonb
+                ELSE to_jsonb(s.result[1]) END,
+           s.error[2], s.started_at, s.completed_at
+      FROM durable_wf.step s
+     WHERE s.workflow_id = wf_list_steps.workflow_id
+     ORDER BY s.step_no;
+END $$;
+
+GRANT SELECT ON durable_wf.custody TO PUBLIC;
+
+CREATE FUNCTION durable_wf.give_rows(first_hash integer, last_hash integer) RETURNS text[]
+    AS 'MODULE_PATHNAME', 'dwf_give_rows' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable_wf.give_rows(integer, integer) IS
+'on a cluster: takes the rows of a shard away from this node; waits for transactions that act on its workflows';
+REVOKE ALL ON FUNCTION durable_wf.give_rows(integer, integer) FROM PUBLIC;
+
+CREATE FUNCTION durable_wf.give_shard(first_hash integer, last_hash integer) RETURNS text[]
+    LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp AS
+$$
+BEGIN
+    -- who executes a workflow of it can be in a transaction for long
+    PERFORM pg_terminate_backend(e.pid, 5000) FROM @extschema@.wf_executions e
+      WHERE hashtext(e.workflow_id) BETWEEN first_hash AND last_hash;
+    RETURN durable_wf.give_rows(first_hash, last_hash);
+END $$;
+COMMENT ON FUNCTION durable_wf.give_shard(integer, integer) IS
+'on a cluster: ends the executions of a shard on this node, and takes its rows away';
+REVOKE ALL ON FUNCTION durable_wf.give_shard(integer, integer) FROM PUBLIC;
+
+CREATE FUNCTION durable_wf.take_rows(first_hash integer, last_hash integer, rows text[]) RETURNS void
+    AS 'MODULE_PATHNAME', 'dwf_take_rows' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable_wf.take_rows(integer, integer, text[]) IS
+'on a cluster: puts the rows of a shard, as durable_wf.give_shard() has returned them, into this node';
+REVOKE ALL ON FUNCTION durable_wf.take_rows(integer, integer, text[]) FROM PUBLIC;
+
+CREATE FUNCTION @extschema@.wf_move_shard(shard bigint, "to" text) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
+    source record;
+    target record;
+    place text;
+    rows text[];
+    waiting text;
+BEGIN
+    IF shard IS NULL OR "to" IS NULL THEN
+        RAISE 'shard and to must not be null' USING ERRCODE = '22023';
+    ELSIF to_regclass('durable_wf.shard') IS NULL THEN
+        RAISE 'workflows are not distributed' USING ERRCODE = '55000';
+    ELSIF (SELECT groupid FROM pg_dist_local_group) <> 0 THEN
+        RAISE 'wf_move_shard() has to be called on the coordinator' USING ERRCODE = '55000';
+    END IF;
+    SELECT s.shardminvalue::integer AS first_hash, s.shardmaxvalue::integer AS last_hash,
+           p.groupid, n.nodename, n.nodeport INTO source
+      FROM pg_dist_shard s JOIN pg_dist_placement p USING (shardid)
+      JOIN pg_dist_node n ON n.groupid = p.groupid AND n.noderole = 'primary'
+     WHERE s.shardid = wf_move_shard.shard AND s.logicalrelid = 'durable_wf.shard'::regclass;
+    IF NOT FOUND THEN
+        RAISE 'durable_wf.shard has no shard %', shard USING ERRCODE = '22023',
+            HINT = 'SELECT get_shard_id_for_distribution_column(''durable_wf.shard'', workflow_id) tells that of a workflow.';
+    END IF;
+    SELECT n.nodename, n.nodeport, n.groupid INTO target FROM pg_dist_node n
+     WHERE format('%s:%s', n.nodename, n.nodeport) = "to" AND n.noderole = 'primary';
+    IF NOT FOUND THEN
+        RAISE 'there is no node "%"', "to" USING ERRCODE = '22023', HINT = 'Write host:port, as in pg_dist_node.';
+    ELSIF source.groupid = target.groupid THEN
+        RETURN;
+    END IF;
+
+    -- an id that belongs to the shard leads to the node that has it
+    SELECT 'shard ' || i INTO place FROM generate_series(1, 10000000) i
+     WHERE hashtext('shard ' || i) BETWEEN source.first_hash AND source.last_hash LIMIT 1;
+    EXECUTE format('SELECT r FROM durable_wf.run_here(%L, ''give_shard'', %L) r',
+                   place, ARRAY[source.first_hash::text, source.last_hash::text]) INTO rows;
+    rows := rows[2]::text[];
+    PERFORM citus_move_shard_placement(shard, source.nodename, source.nodeport, target.nodename, target.nodeport,
+                                       'block_writes');
+    EXECUTE format('SELECT r FROM durable_wf.run_here(%L, ''take_rows'', %L) r',
+                   place, ARRAY[source.first_hash::text, source.last_hash::text, rows::text]);
+
+    -- what waits for a workflow of it looks again
+    FOR waiting IN SELECT substr(r, 6) FROM unnest(rows) r WHERE r LIKE 'wake:%' LOOP
+        EXECUTE format('SELECT r FROM durable_wf.run_here(%L, ''wake'', %L) r', waiting, ARRAY[waiting]);
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION @extschema@.wf_move_shard(bigint, text) IS
+'On the coordinator of a cluster: move a shard of durable_wf.shard, what is colocated with it and the rows of its workflows to another node ("host:port"), in one transaction. Calls for these workflows block meanwhile; sessions that wait in them get 40001, those that execute them are ended. Needs a superuser.
+Errors: 22023 no such shard or node; 55000 not the coordinator, or workflows are not distributed.';
+REVOKE ALL ON FUNCTION @extschema@.wf_move_shard(bigint, text) FROM PUBLIC;

@@ -13,6 +13,7 @@
 
 #include "base/args.h"
 #include "base/restricted.h"
+#include "cluster/route.h"
 #include "session/identity.h"
 #include "session/step_scope.h"
 #include "shared/address.h"
@@ -41,7 +42,10 @@ listen_key(FunctionCallInfo fcinfo, const char *function, bool check)
 	if (workflow_id == NULL)
 		return dwf_listener_key(GetUserId(), 0);
 	if (check)
+	{
+		dwf_route_require_here(function, workflow_id);
 		dwf_identity_check_exists(workflow_id, &life, GetUserId());
+	}
 	hash = dwf_address_workflow_hash(VARDATA_ANY(workflow_id),
 									 VARSIZE_ANY_EXHDR(workflow_id));
 	return dwf_listener_key(GetUserId(), hash);

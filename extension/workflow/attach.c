@@ -26,9 +26,11 @@
 #include "base/args.h"
 #include "base/client.h"
 #include "base/restricted.h"
+#include "cluster/route.h"
 #include "session/identity.h"
 #include "session/journal.h"
 #include "session/light_commit.h"
+#include "session/trace.h"
 #include "session/wakeup.h"
 #include "shared/claim.h"
 #include "shared/claims.h"
@@ -115,6 +117,7 @@ dwf_attach_try(text *workflow_id, Oid role, bool *ended)
 	if (dwf_store_attach(workflow_id, role))
 	{
 		dwf_journal_begin(workflow_id, dwf_store_last_step(workflow_id));
+		dwf_trace_begin(false, NULL);
 		dwf_client_note_taken();
 	}
 	else
@@ -143,6 +146,7 @@ dwf_attach_pass(text *workflow_id, Oid role, bool *held)
 	if (dwf_store_attach_free(workflow_id, role))
 	{
 		dwf_journal_begin(workflow_id, dwf_store_last_step(workflow_id));
+		dwf_trace_begin(false, NULL);
 		return true;
 	}
 	dwf_claim_pass_by();
@@ -173,6 +177,7 @@ dwf_attach_body(text *workflow_id, Oid role, DwfClaimed *claimed,
 		if (claimed->attempts == 1 && !has_crashed)
 			dwf_light_commit_note_claim();
 		dwf_journal_begin(workflow_id, claimed->last_step);
+		dwf_trace_begin(true, claimed->traceparent);
 		return true;
 	}
 	dwf_claim_pass_by();
@@ -195,6 +200,7 @@ wf_attach(PG_FUNCTION_ARGS)
 	workflow_id = dwf_args_name(fcinfo, 0, "workflow_id", DWF_WORKFLOW_ID_MAX);
 	dwf_args_require(fcinfo, 1, "takeover");
 	takeover = PG_GETARG_BOOL(1);
+	dwf_route_require_here("wf_attach", workflow_id);
 	dwf_identity_check_exists(workflow_id, &life, GetUserId());
 	if (life.finished || dwf_claim_executes_that(workflow_id))
 		PG_RETURN_TEXT_P(cstring_to_text(life.status));

@@ -69,7 +69,7 @@ dwf_attributes_start(text *workflow_id, Datum attributes)
 }
 
 /* wf_set_attributes(attributes, workflow_id) → jsonb */
-DWF_JOURNALLED(wf_set_attributes, 1);
+DWF_JOURNALLED(wf_set_attributes, 1, DWF_AT_WORKFLOW(1));
 static Datum
 do_wf_set_attributes(PG_FUNCTION_ARGS)
 {

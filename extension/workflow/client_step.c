@@ -41,7 +41,8 @@ save_step_body(PG_FUNCTION_ARGS)
 }
 
 static const DwfCall save_step = {
-	DWF_CLIENT_STEP, 0, InvalidOid, save_step_body, 1, false
+	DWF_CLIENT_STEP, 0, InvalidOid, save_step_body, 1, false, DWF_AT_HERE,
+	NULL, NULL
 };
 
 /* Do many drivers show it as they show SQL NULL? */

@@ -22,6 +22,7 @@
 #include "base/restricted.h"
 #include "base/settings.h"
 #include "base/texts.h"
+#include "session/trace.h"
 #include "session/wait.h"
 #include "shared/claim.h"
 #include "shared/crash.h"
@@ -56,6 +57,7 @@ may_go_on(text *workflow_id, NextWait *next)
 
 	if (!dwf_store_turn(workflow_id, turn))
 		return true;			/* it has gone with its row's lock */
+	dwf_trace_begin(true, turn->traceparent);
 	if (turn->attempts <= dwf_setting_max_attempts ||
 		!dwf_crash_is_noted(workflow_id))
 		return true;
@@ -109,7 +111,10 @@ attach_free_work(DwfWait *wait, NextWait *next, text **held)
 		if (dwf_attach_pass(first->workflow_id, wait->role, &is_held))
 		{
 			if (may_go_on(first->workflow_id, next))
+			{
+				wait->taken_at = first - searches;
 				return first->workflow_id;
+			}
 		}
 		else if (is_held)
 			dwf_store_search_held(first);

@@ -23,6 +23,7 @@
 
 #include "base/args.h"
 #include "base/texts.h"
+#include "cluster/token_home.h"
 #include "session/identity.h"
 #include "session/journal.h"
 #include "session/journal_taken.h"
@@ -169,8 +170,16 @@ go_on(text *workflow_id)
 			 errdetail("Its status is %s.", life.status)));
 }
 
+/* What wf_retry settles where it is called: the tokens are the workflow's */
+static void
+settle_retry(FunctionCallInfo fcinfo)
+{
+	if (!PG_ARGISNULL(0))
+		dwf_token_home_claim_all(PG_GETARG_TEXT_PP(0));
+}
+
 /* wf_retry(workflow_id, from_step) → void */
-DWF_JOURNALLED(wf_retry, 0);
+DWF_JOURNALLED_ALSO(wf_retry, 0, DWF_AT_WORKFLOW(0), settle_retry, NULL);
 static Datum
 do_wf_retry(PG_FUNCTION_ARGS)
 {

@@ -39,6 +39,7 @@
 #include "session/leftover.h"
 #include "session/result.h"
 #include "session/step_scope.h"
+#include "session/trace.h"
 #include "session/wait.h"
 #include "shared/claim.h"
 #include "shared/waiter.h"
@@ -183,6 +184,7 @@ try_command(Step *step)
 	PG_TRY();
 	{
 		(void) dwf_journal_set_in_command(true);
+		dwf_trace_forget();
 		if (dwf_claim_is_body())
 			begin_command();
 		dwf_step_scope_begin();
@@ -191,12 +193,14 @@ try_command(Step *step)
 			end_command();
 		dwf_step_scope_end(step->name);
 		(void) dwf_journal_set_in_command(false);
+		dwf_trace_forget();
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
 	{
 		/* undo it, the subtransaction first and then what that leaves */
 		(void) dwf_journal_set_in_command(false);
+		dwf_trace_forget();
 		if (dwf_claim_is_body())
 		{
 			step->ran_out = dwf_body_timeout_has_run_out();
@@ -387,7 +391,7 @@ check_called(FunctionCallInfo fcinfo)
  * wf_step(name, command, args, max_attempts, retry_delay) → jsonb; also a
  * CALL
  */
-DWF_JOURNALLED(wf_step, 0);
+DWF_JOURNALLED(wf_step, 0, DWF_AT_HERE);
 static Datum
 do_wf_step(PG_FUNCTION_ARGS)
 {
@@ -425,7 +429,7 @@ do_wf_step(PG_FUNCTION_ARGS)
 /* ----- time and random values ----- */
 
 /* wf_sleep(duration) → timestamptz, when it is over; also a CALL */
-DWF_JOURNALLED(wf_sleep, -1);
+DWF_JOURNALLED(wf_sleep, -1, DWF_AT_HERE);
 static Datum
 do_wf_sleep(PG_FUNCTION_ARGS)
 {
@@ -450,7 +454,7 @@ do_wf_sleep(PG_FUNCTION_ARGS)
 }
 
 /* wf_now() → timestamptz */
-DWF_JOURNALLED(wf_now, -1);
+DWF_JOURNALLED(wf_now, -1, DWF_AT_HERE);
 static Datum
 do_wf_now(PG_FUNCTION_ARGS)
 {
@@ -461,7 +465,7 @@ do_wf_now(PG_FUNCTION_ARGS)
 }
 
 /* wf_random() → double precision */
-DWF_JOURNALLED(wf_random, -1);
+DWF_JOURNALLED(wf_random, -1, DWF_AT_HERE);
 static Datum
 do_wf_random(PG_FUNCTION_ARGS)
 {
@@ -472,7 +476,7 @@ do_wf_random(PG_FUNCTION_ARGS)
 }
 
 /* wf_uuid() → uuid */
-DWF_JOURNALLED(wf_uuid, -1);
+DWF_JOURNALLED(wf_uuid, -1, DWF_AT_HERE);
 static Datum
 do_wf_uuid(PG_FUNCTION_ARGS)
 {
@@ -497,7 +501,8 @@ Datum
 wf_patched(PG_FUNCTION_ARGS)
 {
 	static const DwfCall call = {
-		"wf_patched", 0, InvalidOid, patched_body, 0, false
+		"wf_patched", 0, InvalidOid, patched_body, 0, false, DWF_AT_HERE,
+		NULL, NULL
 	};
 	text	   *change = dwf_args_name(fcinfo, 0, "change", DWF_KEY_MAX);
 	bool		known;

@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * workflow.c
- *	  Identity and life: wf_start, wf_status, wf_current, wf_complete,
- *	  wf_fail, wf_cancel, wf_set_owner, wf_result.
+ *	  Identity and life: wf_start, wf_start_attached, wf_status, wf_current,
+ *	  wf_complete, wf_fail, wf_cancel, wf_result.
  *
  *	(none)  --wf_start-->  PENDING  --wf_complete-->  SUCCESS
  *	                                --wf_fail----->   ERROR
@@ -19,15 +19,17 @@
 
 #include "access/xact.h"
 #include "miscadmin.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
 #include "base/args.h"
 #include "base/owner.h"
+#include "base/restricted.h"
+#include "cluster/route.h"
 #include "session/identity.h"
 #include "session/journal.h"
+#include "session/trace.h"
 #include "session/wait.h"
 #include "shared/claim.h"
 #include "shared/preloaded.h"
@@ -36,10 +38,13 @@
 #include "shared/workers.h"
 #include "store/home.h"
 #include "store/store.h"
+#include "workflow/attach.h"
 #include "workflow/attributes.h"
 #include "workflow/body.h"
 #include "workflow/family.h"
+#include "workflow/life.h"
 
+PG_FUNCTION_INFO_V1(wf_start_attached);
 PG_FUNCTION_INFO_V1(wf_current);
 PG_FUNCTION_INFO_V1(wf_complete);
 PG_FUNCTION_INFO_V1(wf_fail);
@@ -69,7 +74,7 @@ later_argument(FunctionCallInfo fcinfo, int n)
 static DwfStart
 start_arguments(FunctionCallInfo fcinfo)
 {
-	DwfStart	start;
+	DwfStart	start = {0};
 
 	/* what to start, and for which processes */
 	start.workflow_id = dwf_args_optional_name(fcinfo, 0, "workflow_id",
@@ -122,38 +127,67 @@ check_same_start(const DwfStart *start)
 				 errhint("Pass null to take the workflow as it is.")));
 }
 
+/* What wf_start settles where it is called: the id, and the body's name */
+static void
+settle_start(FunctionCallInfo fcinfo)
+{
+	if (PG_ARGISNULL(0))
+	{
+		fcinfo->args[0].value = PointerGetDatum(generate_id());
+		fcinfo->args[0].isnull = false;
+	}
+	if (!PG_ARGISNULL(1))
+		fcinfo->args[1].value =
+			PointerGetDatum(dwf_body_resolve(PG_GETARG_TEXT_PP(1),
+											 GetUserId()));
+}
+
+/*
+ * Insert a workflow, and what belongs to its start.  Returns false if it
+ * exists already, and is what this would start; raises 42501 or 42710 if it is
+ * not.
+ */
+static bool
+start_once(DwfStart *start)
+{
+	DwfLife		life;
+
+	/* a workflow that the insert has met may be deleted before the look */
+	while (!dwf_life_start(start, GetUserId()))
+	{
+		if (!dwf_store_life(start->workflow_id, &life))
+			continue;
+		dwf_identity_check_owner(start->workflow_id, &life, GetUserId());
+		check_same_start(start);
+		return false;
+	}
+	if (!start->attributes.isnull)
+		dwf_attributes_start(start->workflow_id, start->attributes.value);
+	if (start->parent)
+		dwf_family_note_start(start->parent);
+	if (!start->timeout.isnull)
+		dwf_presence_changed(MyDatabaseId);
+	return true;
+}
+
 /*
  * wf_start(workflow_id, body, input, queue, start_after, timeout, attributes)
  * → text
  */
-DWF_JOURNALLED(wf_start, 0);
+DWF_JOURNALLED_ALSO(wf_start, 0, DWF_AT_WORKFLOW(0), settle_start, NULL);
 static Datum
 do_wf_start(PG_FUNCTION_ARGS)
 {
 	DwfStart	start = start_arguments(fcinfo);
-	DwfLife		life;
 	bool		runs_here;
 
 	dwf_store_require_writable("wf_start");
 	runs_here = dwf_home_prepare_start();
-	if (start.workflow_id == NULL)
+	start.has_new_id = start.workflow_id == NULL;
+	if (start.has_new_id)
 		start.workflow_id = generate_id();
-
-	/* a workflow that the insert has met may be deleted before the look */
-	while (!dwf_store_start(&start, GetUserId()))
-	{
-		if (!dwf_store_life(start.workflow_id, &life))
-			continue;
-		dwf_identity_check_owner(start.workflow_id, &life, GetUserId());
-		check_same_start(&start);
+	if (!start_once(&start))
 		PG_RETURN_TEXT_P(start.workflow_id);
-	}
-	if (!start.attributes.isnull)
-		dwf_attributes_start(start.workflow_id, start.attributes.value);
-	if (start.parent)
-		dwf_family_note_start(start.parent);
-	if (!start.timeout.isnull)
-		dwf_presence_changed(MyDatabaseId);
 	if (start.body && !dwf_preloaded())
 		ereport(WARNING,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -170,8 +204,74 @@ do_wf_start(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(start.workflow_id);
 }
 
+/* The arguments of wf_start_attached */
+static DwfStart
+start_attached_arguments(FunctionCallInfo fcinfo)
+{
+	DwfStart	start = {.is_attached = true};
+
+	start.workflow_id = dwf_args_optional_name(fcinfo, 0, "workflow_id",
+											   DWF_WORKFLOW_ID_MAX);
+	start.input = argument_value(fcinfo, 1);
+	start.queue = dwf_args_name(fcinfo, 2, "queue", DWF_KEY_MAX);
+	if (!PG_ARGISNULL(3))
+		(void) dwf_args_is_positive(PG_GETARG_INTERVAL_P(3), "timeout");
+	start.timeout = argument_value(fcinfo, 3);
+	start.attributes = argument_value(fcinfo, 4);
+	if (!start.attributes.isnull)
+		dwf_attributes_check(start.attributes.value);
+	return start;
+}
+
+/*
+ * wf_start_attached(workflow_id, input, queue, timeout, attributes) →
+ * (workflow_id, queue, input, attempt)
+ *
+ * The claim comes before the row: then its start is no news for the sessions
+ * that wait for work (dwf_claim_has_news), and is lost only with the row.  Of
+ * a workflow that exists the first column is returned; this session does not
+ * attach to it.  That is so, too, if another session has claimed the id, which
+ * then is that of a workflow that was removed.
+ */
+Datum
+wf_start_attached(PG_FUNCTION_ARGS)
+{
+	DwfStart	start = start_attached_arguments(fcinfo);
+	Datum		values[4] = {0};
+	bool		nulls[4] = {false, true, true, true};
+	int			holder_pid;
+
+	dwf_restricted_refuse("wf_start_attached");
+	dwf_attach_check("wf_start_attached");
+	(void) dwf_home_prepare_start();
+	if (start.workflow_id == NULL)
+		start.workflow_id = generate_id();
+	dwf_route_require_here("wf_start_attached", start.workflow_id);
+	values[0] = PointerGetDatum(start.workflow_id);
+
+	start.is_attached = dwf_claim_take(start.workflow_id, start.queue,
+									   &holder_pid);
+	if (!start_once(&start))
+	{
+		if (start.is_attached)
+			dwf_claim_release();	/* others may have skipped it */
+	}
+	else if (start.is_attached)
+	{
+		dwf_claim_set_from_queue();
+		dwf_journal_begin(start.workflow_id, 0);
+		dwf_trace_begin(false, NULL);
+		values[1] = PointerGetDatum(start.queue);
+		values[2] = start.input.value;
+		values[3] = Int32GetDatum(1);
+		nulls[1] = nulls[3] = false;
+		nulls[2] = start.input.isnull;
+	}
+	return dwf_args_return_row(fcinfo, values, nulls);
+}
+
 /* wf_status(workflow_id) → text */
-DWF_JOURNALLED(wf_status, 0);
+DWF_JOURNALLED(wf_status, 0, DWF_AT_WORKFLOW(0));
 static Datum
 do_wf_status(PG_FUNCTION_ARGS)
 {
@@ -216,10 +316,10 @@ finish(FunctionCallInfo fcinfo, const char *status, DwfValue output,
 	text	   *workflow_id = dwf_identity_argument(fcinfo,
 													PG_NARGS() > 1 ? 1 : -1);
 
-	while (!dwf_store_finish(workflow_id, GetUserId(), status, output, error))
+	while (!dwf_life_end(workflow_id, GetUserId(), status, output, error))
 		dwf_identity_check_live(workflow_id, GetUserId());
 	if (dwf_claim_executes_that(workflow_id))
-		dwf_claim_end_at_commit();
+		dwf_claim_finish_at_commit();
 }
 
 /* What wf_complete does */
@@ -238,10 +338,12 @@ Datum
 wf_complete(PG_FUNCTION_ARGS)
 {
 	static const DwfCall own = {
-		"wf_complete", -1, false, do_wf_complete, 0, true
+		"wf_complete", -1, InvalidOid, do_wf_complete, 0, true,
+		DWF_AT_CURRENT, NULL, NULL
 	};
 	static const DwfCall other = {
-		"wf_complete", 1, false, do_wf_complete, 0, false
+		"wf_complete", 1, InvalidOid, do_wf_complete, 0, false,
+		DWF_AT_WORKFLOW(1), NULL, NULL
 	};
 
 	return call_end(&own, &other, fcinfo);
@@ -264,10 +366,12 @@ Datum
 wf_fail(PG_FUNCTION_ARGS)
 {
 	static const DwfCall own = {
-		"wf_fail", -1, false, do_wf_fail, 0, true
+		"wf_fail", -1, InvalidOid, do_wf_fail, 0, true,
+		DWF_AT_CURRENT, NULL, NULL
 	};
 	static const DwfCall other = {
-		"wf_fail", 1, false, do_wf_fail, 0, false
+		"wf_fail", 1, InvalidOid, do_wf_fail, 0, false,
+		DWF_AT_WORKFLOW(1), NULL, NULL
 	};
 
 	return call_end(&own, &other, fcinfo);
@@ -304,7 +408,7 @@ with_children(FunctionCallInfo fcinfo)
  * wf_cancel(workflow_id, reason, children) → boolean, false when the
  * workflow has ended already
  */
-DWF_JOURNALLED(wf_cancel, 0);
+DWF_JOURNALLED(wf_cancel, 0, DWF_AT_WORKFLOW(0));
 static Datum
 do_wf_cancel(PG_FUNCTION_ARGS)
 {
@@ -321,8 +425,8 @@ do_wf_cancel(PG_FUNCTION_ARGS)
 	error.value = PointerGetDatum(cancel_error(later_argument(fcinfo, 1)));
 
 	while (was_live &&
-		   !dwf_store_finish(workflow_id, GetUserId(), DWF_STATUS_CANCELLED,
-							 none, error))
+		   !dwf_life_end(workflow_id, GetUserId(), DWF_STATUS_CANCELLED,
+						 none, error))
 	{
 		dwf_identity_check_exists(workflow_id, &life, GetUserId());
 		was_live = !life.finished;
@@ -332,50 +436,6 @@ do_wf_cancel(PG_FUNCTION_ARGS)
 	if (children)
 		dwf_family_cancel(workflow_id, DatumGetTextPP(error.value));
 	PG_RETURN_BOOL(was_live);
-}
-
-/* Raise 42501 if a workflow has a body that this role cannot run */
-static void
-check_new_owner(text *workflow_id, Oid owner)
-{
-	text	   *body;
-	DwfValue	input;
-	int			attempts;
-
-	if (dwf_store_body(workflow_id, &body, &input, &attempts))
-		dwf_body_check_owner(body, owner);
-}
-
-/* wf_set_owner(workflow_id, owner) → void */
-DWF_JOURNALLED(wf_set_owner, 0);
-static Datum
-do_wf_set_owner(PG_FUNCTION_ARGS)
-{
-	text	   *workflow_id;
-	char	   *owner_name;
-	Oid			owner;
-	DwfLife		life;
-
-	workflow_id = dwf_args_name(fcinfo, 0, "workflow_id", DWF_WORKFLOW_ID_MAX);
-	dwf_args_require(fcinfo, 1, "owner");
-	owner_name = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	dwf_store_require_writable("wf_set_owner");
-
-	/* the current user must have the rights of both, old owner and new */
-	dwf_identity_check_exists(workflow_id, &life, GetUserId());
-	owner = dwf_owner_role(owner_name);
-	if (!dwf_owner_allows(owner, GetUserId()))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied to give a workflow to role \"%s\"",
-						owner_name),
-				 errdetail("Role \"%s\" does not have its privileges.",
-						   GetUserNameFromId(GetUserId(), false))));
-	check_new_owner(workflow_id, owner);
-
-	while (!dwf_store_set_owner(workflow_id, GetUserId(), owner))
-		dwf_identity_check_exists(workflow_id, &life, GetUserId());
-	PG_RETURN_VOID();
 }
 
 /* What wf_result waits for, and what its last look has seen */
@@ -396,7 +456,7 @@ look_for_end(DwfWait *wait)
 }
 
 /* wf_result(workflow_id, timeout) → (status, output, error); also a CALL */
-DWF_JOURNALLED(wf_result, 0);
+DWF_JOURNALLED(wf_result, 0, DWF_WAITS_AT(0, 1));
 static Datum
 do_wf_result(PG_FUNCTION_ARGS)
 {

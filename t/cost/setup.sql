@@ -30,6 +30,7 @@ CREATE TABLE plain_item (
     written_at  timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (workflow_id, stream, item_no)
 );
+CREATE TABLE plain_workflow (LIKE durable_wf.workflow INCLUDING DEFAULTS INCLUDING INDEXES) WITH (fillfactor = 85);
 
 -- backlogs
 INSERT INTO plain_queue (workflow_id, door, key, payload)

@@ -1,6 +1,7 @@
 // A worker in a process of its own, to be killed: for worker.test.mjs. What it
 // is to do comes in the environment (CONNECTIONS, and QUEUE, which names the
-// workflow with the branches) and in the inputs. It tells its parent where it is.
+// workflow with the branches; START, the input of a row that it starts itself)
+// and in the inputs. It tells its parent where it is.
 
 import pg from 'pg';
 import { DurableWf } from 'durable-wf';
@@ -61,3 +62,10 @@ wf.work({
   connections: Number(process.env.CONNECTIONS ?? 2), logger: null,
   queues: process.env.QUEUE ? [branches] : undefined,
 });
+if (process.env.START) {
+  // one of its connections waits for work by now, and another one is free
+  const free = `SELECT FROM pg_stat_activity WHERE application_name = 'durable-wf worker' AND state = 'idle'`;
+  while ((await sql.query(free)).rows.length === 0)
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  await wf.start('row', JSON.parse(process.env.START));
+}

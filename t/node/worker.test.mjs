@@ -13,6 +13,7 @@ import pg from 'pg';
 import { DurableWf, DurableError, FatalError, StepError, WorkflowCancelledError,
   WorkflowFailedError } from 'durable-wf';
 import { journalOf, replay } from 'durable-wf/testing';
+import { fitsJsonb, fromJsonb } from './node_modules/durable-wf/src/json.js';
 
 const run = promisify(execFile);
 const here = fileURLToPath(new URL('.', import.meta.url));
@@ -110,6 +111,147 @@ test('the keys of an object are in one order, in the first run and later', { tim
   await flow.send(1, 'go');
   await flow.result();
   assert.deepEqual(orders, Array(2).fill('{"a":0,"bb":{"y":2,"z":1},"ccc":1}'));
+});
+
+// What the sessions of workers have sent, while a function runs.
+async function sentBy(action) {
+  const { query: send } = pg.Client.prototype;
+  const sent = [];
+  pg.Client.prototype.query = function (config, ...rest) {
+    if (/^durable-wf worker/.test(this.connectionParameters.application_name))
+      sent.push(config.text.match(/wf_\w+/g).join(' '));
+    return send.call(this, config, ...rest);
+  };
+  try {
+    await action();
+  } finally {
+    pg.Client.prototype.query = send;
+  }
+  return sent;
+}
+
+// A worker's other session waits for work, and this one is free.
+const oneFree = () => until(`(SELECT count(*) FROM pg_stat_activity
+   WHERE application_name = 'durable-wf worker' AND state = 'idle') = 1
+   AND EXISTS (SELECT FROM wf_waiters WHERE door = 'queue')`);
+
+test('what is started here begins here, in as few statements as can be', { timeout }, async () => {
+  const wf = worker({
+    one: (ctx, n) => ctx.step('double', () => 2 * n),
+    two: async (ctx) => [await ctx.step('a', () => 'a'), await ctx.step('b', () => 'b')],
+    none: async () => 'nothing',
+    bad: (ctx) => ctx.step('bad', () => { throw new FatalError('no'); }),
+    odd: (ctx) => ctx.step('odd', () => '\u0000'),
+    slow: (ctx) => ctx.step('slow', () => until(`EXISTS (SELECT FROM wf_executions
+      WHERE workflow_id = '${ctx.id}' AND step_name = 'slow')`).then(() => 'seen')),
+  });
+  const begin = async (...args) => (await wf.start(...args)).result();
+  await oneFree();
+  const journal = [];
+  assert.deepEqual(await sentBy(async () => {
+    assert.equal(await begin('one', 4), 8);
+    const two = await wf.start('two');
+    assert.deepEqual(await two.result(), ['a', 'b']);
+    journal.push(...await steps(two.id));
+    assert.equal(await begin('none'), 'nothing');
+  }), ['wf_start_attached', 'wf_save_step wf_complete',
+    'wf_start_attached', 'wf_save_step', 'wf_save_step wf_complete',
+    'wf_start_attached', 'wf_complete']);
+  assert.deepEqual(journal, ['a', 'b']);
+  await assert.rejects(begin('bad'), { name: 'WorkflowFailedError', message: 'no' });
+  await assert.rejects(begin('odd'), { name: 'WorkflowFailedError', message: /Unicode|unsupported/i });
+  // a step that takes longer than a moment is seen by others
+  assert.equal(await begin('slow'), 'seen');
+
+  // one that is there already is left as it is; one for later waits
+  const first = await wf.start('one', 1, { id: 'here once' });
+  assert.equal(await first.result(), 2);
+  assert.equal(await (await wf.start('one', 1, { id: 'here once' })).result(), 2);
+  await assert.rejects(wf.start('one', 2, { id: 'here once' }), { code: '42710' });
+  assert.equal(await (await wf.start('one', 3, { startAfter: '10 ms' })).result(), 6);
+  // more at a time than there are connections
+  assert.deepEqual(await Promise.all(Array.from({ length: 20 }, (_, n) => begin('one', n))),
+    Array.from({ length: 20 }, (_, n) => 2 * n));
+  // cancelled in its step by others: result() knows it, before the step ends
+  let go;
+  const gate = new Promise((resolve) => { go = resolve; });
+  const other = worker({ gated: (ctx) => ctx.step('gated', () => gate) });
+  await until(`EXISTS (SELECT FROM wf_waiters WHERE door = 'queue' AND key = 'gated')`);
+  const gated = await other.start('gated');
+  const result = gated.result();
+  await query('SELECT wf_cancel($1)', [gated.id]);
+  await assert.rejects(result, WorkflowCancelledError);
+  go();
+});
+
+test('a step is recorded before anything follows it', { timeout }, async () => {
+  const seen = [];
+  const recorded = async (ctx) => (await query(`SELECT string_agg(name, ' ' ORDER BY step_no) AS names
+    FROM durable_wf.step WHERE workflow_id = $1 AND completed_at IS NOT NULL`, [ctx.id]))[0].names;
+  const see = async (ctx, what) => { seen.push(`${what}: ${await recorded(ctx)}`); };
+  const wf = worker({
+    follows: async (ctx) => {
+      await ctx.step('a', () => 1);
+      await ctx.step('b', () => see(ctx, 'in a step'));
+      await ctx.setEvent('c', 1);
+      await see(ctx, 'after a call');
+      await ctx.step('d', () => 1);
+      await until(`EXISTS (SELECT FROM durable_wf.step WHERE workflow_id = '${ctx.id}' AND name = 'd')`);
+      await Promise.all([ctx.step('e', () => see(ctx, 'at a time')), ctx.step('f', () => 1)]);
+      await ctx.step('g', () => 1);
+      await ctx.sleep(1);
+      await see(ctx, 'after a wait');
+      const last = await ctx.step('h', () => 1);
+      throw new FatalError(`failed ${last}`);
+    },
+  }, { suspendAfter: '1 min' });
+  await oneFree();
+  for (const start of ['here', 'there']) {
+    const id = start === 'here' ? (await wf.start('follows')).id :
+      (await query(`SELECT wf_start(queue => 'follows') AS id`))[0].id;
+    await assert.rejects(wf.result(id), { message: 'failed 1' });
+    assert.deepEqual(seen.splice(0), ['in a step: a', 'after a call: a b c',
+      'at a time: a b c d', 'after a wait: a b c d e f g']);
+    assert.deepEqual(await steps(id),
+      ['a', 'b', 'wf_set_event(c)', 'd', 'e', 'f', 'g', 'wf_sleep', 'h']);
+    assert.equal((await replay(async () => {}, await journalOf(sql, id))).status, 'SUCCESS');
+    await oneFree();
+  }
+});
+
+test('values are as jsonb has them, without asking it', { timeout }, async () => {
+  let seed = 20261127;
+  const random = (n) => {
+    seed = (Math.imul(seed, 1103515245) + 12345) >>> 1;
+    return seed % n;
+  };
+  const strings = ['', 'a', 'b', 'aa', 'B', '10', '2', '__proto__', 'constructor', 'é', '\ud83d\ude00',
+    '\u007f', '\u0001', '"', '\\', '\\u0000', 'z'.repeat(300), '\ud800', '\u0000', '\uffff'];
+  const numbers = [0, -0, 1, -1.5, 1e21, 1e-7, 5e-324, 1.7976931348623157e308, 2 ** 53, 0.1, 123456.789];
+  const value = (depth) => {
+    switch (random(depth > 4 ? 4 : 6)) {
+      case 0: return strings[random(strings.length)];
+      case 1: return numbers[random(numbers.length)];
+      case 2: return [null, true, false][random(3)];
+      case 3: return random(1000) / 7;
+      case 4: return Array.from({ length: random(5) }, () => value(depth + 1));
+      default: return Object.fromEntries(Array.from({ length: random(6) }, () =>
+        [strings[random(strings.length)], value(depth + 1)]));
+    }
+  };
+  const text = { getTypeParser: () => (given) => given };
+  let fitting = 0;
+  for (let n = 0; n < 400; n++) {
+    const json = JSON.stringify(value(0));
+    if (!fitsJsonb(json))
+      continue;
+    fitting++;
+    const { rows: [row] } = await sql.query({ text: 'SELECT $1::jsonb AS value', values: [json], types: text });
+    assert.equal(JSON.stringify(fromJsonb(json)), JSON.stringify(JSON.parse(row.value)), json);
+  }
+  assert.ok(fitting > 200);
+  assert.ok(!fitsJsonb(JSON.stringify('\u0000')) && !fitsJsonb(JSON.stringify(['\udfff'])));
+  assert.ok(!fitsJsonb('['.repeat(5000) + ']'.repeat(5000)) && fitsJsonb('[[1],{"a":[]}]'));
 });
 
 test('failures, and what retry makes of them', { timeout }, async () => {
@@ -258,6 +400,23 @@ test('killed in a step: that step is done again, and no other', { timeout }, asy
   assert.equal(await flow.result(), 'b w 1');
   assert.equal(await count(flow.id, 'before'), 1);
   assert.equal(await count(flow.id, 'work'), 2);
+});
+
+test('killed in what it has started itself: that goes on elsewhere', { timeout }, async () => {
+  for (const stay of ['step', undefined]) {
+    const child = program({ START: JSON.stringify({ stay }) });
+    await child.says(stay ? 'in the step' : 'waits');
+    const [{ id }] = await query(`SELECT workflow_id AS id FROM wf_workflows
+      WHERE queue = 'row' AND finished_at IS NULL`);
+    child.kill('SIGKILL');
+    await child.exited;
+    const wf = worker({ row });
+    await wf.send(id, 5, 'go');
+    assert.equal(await wf.result(id), 'b w 5');
+    assert.equal(await count(id, 'before'), 1);
+    assert.ok([1, 2].includes(await count(id, 'work')));
+    await wf.close();
+  }
 });
 
 test('killed in a save: it is recorded, or the step is done again', { timeout }, async () => {
@@ -484,10 +643,10 @@ test('a thousand suspended over two connections', { timeout }, async () => {
   await query(`SELECT wf_start(id, queue => 'patient') FROM unnest($1::text[]) id`, [ids]);
   await until(`(SELECT count(*) = 1000 FROM wf_workflows WHERE queue = 'patient' AND status = 'WAITING')`);
 
-  // two connections, which wait for work, and no statement while nothing comes
+  // two connections, of which one waits for work, and no statement while nothing comes
   const state = `SELECT pid, query_start, state FROM pg_stat_activity
                   WHERE application_name = 'durable-wf worker' ORDER BY pid`;
-  await until(`(SELECT count(*) = 2 FROM wf_waiters WHERE door = 'queue')`);
+  await until(`(SELECT count(*) = 1 FROM wf_waiters WHERE door = 'queue')`);
   const before = await query(state);
   assert.equal(before.length, 2);
   await new Promise((resolve) => setTimeout(resolve, 1000));

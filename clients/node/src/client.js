@@ -15,6 +15,7 @@ import { executedBy, idOf, toResult, Workflow } from './names.js';
 import { fromServer } from './errors.js';
 import { asText, fromJson, toJson } from './json.js';
 import { toInterval, toMs } from './time.js';
+import { withTrace } from './trace.js';
 
 /** A workflow that was started, or is known by its id. */
 export class WorkflowHandle {
@@ -48,7 +49,8 @@ export class DurableWf {
   constructor(options) {
     this.#connections = new Connections(options);
     this.#listener = new Listener(this.#connections, (news) => this.#hear(news));
-    this.#waits = new Waits(this.#connections, this.#listener);
+    this.#waits = new Waits(this.#connections, this.#listener, (id) =>
+      [...this.#workers].some((worker) => worker.executes(id)));
   }
 
   #hear(news) {
@@ -69,7 +71,8 @@ export class DurableWf {
 
   async #rows(sql, values) {
     try {
-      return await this.#connections.query(sql, values, asText);
+      return await this.#connections.query(
+        ...withTrace(sql, values, this.#connections.traceparent), asText);
     } catch (error) {
       throw fromServer(error);
     }
@@ -84,12 +87,29 @@ export class DurableWf {
   async start(what, input, options = {}) {
     const { queue, body } = executedBy(what);
     const { id, startAfter, timeout, attributes } = options;
+    if (queue !== null && body === null && startAfter === undefined) {
+      const here = await this.#startHere({ id: id ?? null, input: toJson(input), queue,
+        timeout: toInterval(timeout, null), attributes: toJson(attributes) });
+      if (here !== undefined)
+        return new WorkflowHandle(this, here);
+    }
     const started = await this.#value(
       `SELECT wf_start($1, $2, $3::jsonb, $4, coalesce($5::interval, '0'), $6::interval,
                        $7::jsonb)`,
       [id ?? null, body, toJson(input), queue, toInterval(startAfter, 0),
         toInterval(timeout, null), toJson(attributes)]);
     return new WorkflowHandle(this, started);
+  }
+
+  // Start a workflow on a connection of a worker that executes it; undefined if
+  // none is free.
+  async #startHere(start) {
+    for (const worker of this.#workers) {
+      const id = await worker.start(start);
+      if (id !== undefined)
+        return id;
+    }
+    return undefined;
   }
 
   /** A handle for a workflow that exists, or will. */

@@ -8,9 +8,10 @@ import pg from 'pg';
 /** Where to connect: the pool, and how to open a connection of its own. */
 export class Connections {
   constructor(options = {}) {
-    const { pool, direct, connectionString, ...rest } = options;
+    const { pool, direct, connectionString, traceparent, ...rest } = options;
     const config = connectionString === undefined ? rest : { connectionString, ...rest };
 
+    this.traceparent = traceparent;
     this.ownsPool = !pool;
     this.pool = pool ?? new pg.Pool({ max: 4, allowExitOnIdle: true, ...config });
     // a server that restarts ends idle connections: the pool opens new ones
@@ -19,6 +20,17 @@ export class Connections {
     this.config = typeof direct === 'string' ? { connectionString: direct } :
       direct ?? this.pool.options;
     this.Client = this.pool.Client ?? pg.Client;
+  }
+
+  /**
+   * Is a connection of its own like one of the pool: the same role of the same
+   * database? A pool that was given may set another role on its connections.
+   */
+  get areAlike() {
+    if (!this.ownsPool)
+      return false;
+    const [pooled, own] = [this.pool.options, this.config].map((config) => new this.Client(config));
+    return pooled.user === own.user && pooled.database === own.database;
   }
 
   /** How many connections the pool may have. */

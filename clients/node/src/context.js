@@ -48,11 +48,15 @@ export class Context {
     this.id = run.workflowId;
     this.queue = run.queue;
     this.attempt = run.attempt;
+    this.traceparent = run.traceparent;
     this.input = input;
   }
 
   /** Aborts when this run is over: cancelled, suspended, its connection lost. */
   get signal() { return this.#run.signal; }
+
+  /** The trace context that the sender had of what was received last. */
+  receivedTraceparent() { return this.#run.receivedTraceparent(); }
 
   // ----- steps
 

@@ -16,26 +16,40 @@
 //     workflow may be suspended with nothing left to lose. Several waits at a
 //     time are one wf_wait_any(), repeated for those that are left.
 //
+// R4  What a step returns is handed to the code before it is recorded, if nothing
+//     else is under way. It is recorded by the next statement, whatever that is:
+//     with the end of the workflow in one transaction, if that comes next, else
+//     before anything that the code asks for is begun, the work of the next step
+//     included; and at once if the code asks for nothing.
+// R5  The journal of a workflow that this process has started into this run
+//     (isNew) is empty. So its steps need not ask for their record; the server
+//     learns of a step when it is saved, or when it takes longer than a moment,
+//     or when another call follows while it is open.
+//
 // A run that is over (suspended, cancelled, its connection lost) never settles
 // another promise of the code. So no `catch` or `finally` of the code takes the
 // suspension for an error; the code is simply not gone on with, and collected.
 
 import * as ops from './ops.js';
 import { describe, fromServer, isConnectionError, isTransient, StepError } from './errors.js';
-import { fromJson, toJson } from './json.js';
+import { fitsJsonb, fromJson, fromJsonb, toJson } from './json.js';
 import { runningStep, work } from './step.js';
+import { after } from './time.js';
 
 const sourcesMax = 128;
+const momentMs = 20;                  // steps that take longer are begun (R5)
 const newsOf = { wf_set_event: 'event', wf_write_stream: 'stream', wf_write_stream_many: 'stream',
   wf_close_stream: 'stream' };
 const never = () => new Promise(() => {});
 const turn = () => new Promise(setImmediate);
+const notRecorded = Symbol();         // instead of a value: the run has ended
 
 export class Run {
   #session;
-  #over = false;
+  #over = false;                      // then an error that says why
   #end;                               // resolves what execute() has returned
-  #abort = new AbortController();
+  #abort;                             // made when somebody wants the signal
+  #whenOver = new Set();              // callbacks
   #tail = Promise.resolve();          // the last call to be sent (R1)
   #last = 0;                          // the number of the last call
   #names = new Map();                 // of steps, how often
@@ -49,19 +63,47 @@ export class Run {
   #pumping = false;
   #onNews;
   #outcome;                           // of the code
+  #isNew;                             // its journal has only what this run did
+  #isEarly;                           // results may be handed over early (R4)
+  #unsaved;                           // { name, json }: handed over, not recorded
+  #unbegun;                           // the name of a step, or undefined (R5)
 
-  /** onNews is told what this run has published. */
-  constructor(session, { workflowId, queue, attempt }, onNews = () => {}) {
+  /**
+   * onNews is told what this run has published. `isCareful`: hand over nothing
+   * before it is recorded.
+   */
+  constructor(session,
+    { workflowId, queue, attempt, traceparent, isNew = false, isCareful = false },
+    onNews = () => {}) {
     this.#session = session;
     this.#onNews = onNews;
+    this.#isNew = isNew;
+    this.#isEarly = session.merges === true && !isCareful;
+    if (isNew)
+      this.#order = [];
     this.workflowId = workflowId;
     this.queue = queue;
     this.attempt = attempt;
+    this.traceparent = traceparent;
   }
 
   /** Aborts when the run is over. */
   get signal() {
+    this.#abort ??= new AbortController();
+    if (this.#over && !this.#abort.signal.aborted)
+      this.#abort.abort(this.#over);
     return this.#abort.signal;
+  }
+
+  /** Why it is over, or false. */
+  get isOver() {
+    return this.#over;
+  }
+
+  /** Call back when it is over; returns how not to. */
+  whenOver(callback) {
+    this.#whenOver.add(callback);
+    return () => this.#whenOver.delete(callback);
   }
 
   /**
@@ -84,24 +126,34 @@ export class Run {
     this.#isOver('lost', error);
   }
 
-  #isOver(kind, error) {
+  // `outcome` is what is recorded of the end: `{ status, json, error }`.
+  #isOver(kind, error, outcome) {
     if (this.#over)
       return;
-    this.#over = true;
-    this.#abort.abort(new Error(`the run is over: ${kind}`));
-    if (kind === 'completed' || kind === 'failed')
-      this.#onNews({ workflow_id: this.workflowId, kind: 'result', key: null });
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 0;        // its stack says nothing
+    this.#over = new Error(`the run is over: ${kind}`);
+    Error.stackTraceLimit = stackTraceLimit;
+    this.#abort?.abort(this.#over);
+    for (const callback of this.#whenOver)
+      callback(this.#over);
     this.#end({ kind, error });
+    this.#onNews(kind === 'completed' || kind === 'failed' ?
+      { workflow_id: this.workflowId, kind: 'result', key: null, outcome } :
+      { workflow_id: this.workflowId, kind: 'left', key: null });
   }
 
   // ----- calls
 
   // Send something in its turn; nothing when the run is over by then. An error
-  // that ends the run does so before the next one's turn.
-  #inTurn(task) {
+  // that ends the run does so before the next one's turn. What the server has to
+  // know before is sent first, unless the task does that.
+  #inTurn(task, tells = false) {
     const result = this.#tail.then(async () => {
       if (this.#over)
         return never();
+      if (!tells && !await this.#tell())
+        return notRecorded;
       try {
         return await task();
       } catch (error) {
@@ -110,7 +162,31 @@ export class Run {
       }
     });
     this.#tail = result.catch(() => {});
-    return result;
+    return result.then((value) => value === notRecorded ? never() : value);
+  }
+
+  // Record what was handed over (R4), and begin the step that the server does not
+  // know of (R5). False if that has failed: then this run goes no further.
+  async #tell() {
+    const unsaved = this.#unsaved, unbegun = this.#unbegun;
+    try {
+      if (unsaved) {
+        this.#unsaved = undefined;
+        await this.#session.save(unsaved.name, unsaved.json);
+      } else if (unbegun !== undefined) {
+        this.#unbegun = undefined;
+        await this.#session.begin(unbegun);
+      }
+    } catch (error) {
+      this.#notTold(error);
+      return false;
+    }
+    return !this.#over;
+  }
+
+  // The code goes by what is not recorded: it is executed anew.
+  #notTold(error) {
+    this.#failed({ fn: 'wf_save_step' }, error, (known) => this.#isOver('retry', known));
   }
 
   // End the run, if that is what an error means whatever call it comes from.
@@ -137,6 +213,20 @@ export class Run {
   call(op) {
     this.#mayCall(op.fn);
     return this.#over ? never() : this.#send(op);
+  }
+
+  /** The trace context of what was received last. This takes no number. */
+  receivedTraceparent() {
+    this.#mayCall('receivedTraceparent()');
+    if (this.#over)
+      return never();
+    this.#begins();
+    return new Promise((resolve, reject) => {
+      this.#inTurn(() => this.#session.receivedTraceparent?.()).then(
+        (value) => this.#handOver(undefined, () => resolve(value)),
+        (error) => this.#failed({ fn: 'wf_received_traceparent' }, error,
+          (known) => this.#handOver(undefined, () => reject(known))));
+    });
   }
 
   /** Make a call that may wait, as soon as nothing else is under way. */
@@ -193,6 +283,10 @@ export class Run {
       const fail = (error) => this.#failed({ fn: 'wf_begin_step' }, error,
         (known) => this.#handOver(undefined, () => reject(known)));
       this.#inTurn(async () => {
+        if (this.#isNew) {
+          this.#unbegun = name;
+          return { stepNo: ++this.#last, done: false };
+        }
         const begun = await this.#session.begin(name);
         this.#last = begun.stepNo;
         return begun;
@@ -209,11 +303,22 @@ export class Run {
   async #work(name, stepNo, fn, options) {
     const info = { stepNo, key: `${this.workflowId}/${stepNo}` };
     const session = this.#session;
-    const done = await work(name, session.replace?.(name, fn) ?? fn, info, options, this.signal,
+    const stopTimer = this.#unbegun === name ? after(momentMs, () => {
+      if (this.#unbegun === name && !this.#over)
+        this.#inTurn(() => {});
+    }) : undefined;
+    const done = await work(name, session.replace?.(name, fn) ?? fn, info, options, this,
       session.pause?.bind(session));
-    if (done === undefined)
+    stopTimer?.();
+    if (done === undefined || this.#over)
       return never();
     let { json, error } = done;
+    if (!error && this.#mayBeEarly(json)) {
+      this.#unsaved = { name, json };
+      if (this.#unbegun === name)
+        this.#unbegun = undefined;    // the save takes its number
+      return (resolve) => resolve(fromJsonb(json ?? 'null'));
+    }
     if (!error) {
       try {
         const saved = await this.#inTurn(() => this.#session.save(name, json));
@@ -228,6 +333,14 @@ export class Run {
     const text = describe(error);
     await this.#inTurn(() => this.#session.fail(name, text));
     return (resolve, reject) => reject(new StepError(name, text, error));
+  }
+
+  // May a step's result be handed over before it is recorded (R4)?  Nothing else
+  // is under way, so that the order of completion is that of the hand-over.
+  #mayBeEarly(json) {
+    return this.#isEarly && this.#outstanding === 1 && this.#results.length === 0 &&
+      this.#waits.length === 0 && this.#outcome === undefined &&
+      (json === null || fitsJsonb(json));
   }
 
   /** End this run, and begin anew with another input. */
@@ -334,6 +447,8 @@ export class Run {
       this.#finish();
     else if (this.#waits.length > 0)
       this.#await();
+    else if (this.#unsaved)
+      this.#inTurn(() => {});         // the code awaits something else
   }
 
   async #finish() {
@@ -343,19 +458,38 @@ export class Run {
       if (!hasFailed) {
         try {
           const json = toJson(value);
-          await this.#inTurn(() => this.#session.complete(json));
-          return this.#isOver('completed');
+          if (this.#unsaved && (json === null || fitsJsonb(json)))
+            await this.#inTurn(() => this.#saveAndComplete(json), true);
+          else
+            await this.#inTurn(() => this.#session.complete(json));
+          return this.#isOver('completed', undefined, { status: 'SUCCESS', json });
         } catch (caught) {
           if (!(caught instanceof TypeError) && !/^22/.test(caught?.code ?? ''))
             throw caught;
           error = caught;
         }
       }
-      await this.#inTurn(() => this.#session.failWorkflow(describe(error)));
-      this.#isOver('failed', error);
+      const text = describe(error);
+      await this.#inTurn(() => this.#session.failWorkflow(text));
+      this.#isOver('failed', error, { status: 'ERROR', error: text });
     } catch (caught) {
       this.#failed({ fn: 'wf_complete' }, caught, (known) => this.#isOver('retry', known));
     }
+  }
+
+  // Record the last step and the end of the workflow, all or nothing.
+  async #saveAndComplete(json) {
+    if (!this.#unsaved)
+      return this.#session.complete(json);
+    const { name, json: output } = this.#unsaved;
+    this.#unsaved = undefined;
+    try {
+      await this.#session.saveAndComplete(name, output, json);
+    } catch (error) {
+      this.#notTold(error);
+      return notRecorded;
+    }
+    return undefined;
   }
 
   // ----- waits (R3)

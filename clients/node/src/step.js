@@ -26,24 +26,36 @@ export function delayAfter(backoff, attempt, error) {
   return toMs(backoff);
 }
 
-// One attempt: the function's promise, or the end of its time, or of the run.
-function attemptOnce(name, fn, info, timeout, runSignal) {
+// One attempt: the function's promise, or the end of its time, or of the run. The
+// signal is made when the function asks for it.
+function attemptOnce(name, fn, given, timeout, run) {
   return new Promise((resolve, reject) => {
-    const controller = new AbortController();
-    const stop = () => controller.abort(runSignal.reason);
+    let controller, reason;
+    const stop = (why) => {
+      reason ??= why;
+      controller?.abort(reason);
+    };
+    const info = {
+      ...given,
+      get signal() {
+        controller ??= new AbortController();
+        if (reason)
+          controller.abort(reason);
+        return controller.signal;
+      },
+    };
     const end = (settle) => (value) => {
       cancel();
-      runSignal.removeEventListener('abort', stop);
+      forget();
       settle(value);
     };
     const cancel = after(timeout, () => {
       const error = new StepTimeoutError(name, timeout);
-      controller.abort(error);
+      stop(error);
       end(reject)(error);
     });
-    runSignal.addEventListener('abort', stop);
-    running.run(name, async () => fn({ ...info, signal: controller.signal }))
-      .then(end(resolve), end(reject));
+    const forget = run.whenOver(stop);
+    running.run(name, async () => fn(info)).then(end(resolve), end(reject));
   });
 }
 
@@ -52,25 +64,25 @@ function attemptOnce(name, fn, info, timeout, runSignal) {
  * tried as often as it may be; undefined when the run is over. `rest` pauses
  * between attempts.
  */
-export async function work(name, fn, info, options, runSignal, rest = pause) {
+export async function work(name, fn, info, options, run, rest = pause) {
   const { attempts = 1, backoff = {}, timeout = null } = options;
 
   for (let attempt = 1; ; attempt++) {
     let error;
     try {
-      const value = await attemptOnce(name, fn, { ...info, attempt }, toMs(timeout), runSignal);
-      if (runSignal.aborted)
+      const value = await attemptOnce(name, fn, { ...info, attempt }, toMs(timeout), run);
+      if (run.isOver)
         return undefined;
       return { json: toJson(value) };
     } catch (caught) {
       error = caught;
     }
-    if (runSignal.aborted)
+    if (run.isOver)
       return undefined;
     if (attempt >= attempts || error instanceof FatalError || error?.fatal === true)
       return { error };
-    await rest(delayAfter(backoff, attempt, error), runSignal);
-    if (runSignal.aborted)
+    await rest(delayAfter(backoff, attempt, error), run.signal);
+    if (run.isOver)
       return undefined;
   }
 }

@@ -9,14 +9,19 @@
 // The server tells news to those that LISTEN in batches, 50 ms apart.  So, while
 // they are few, waits begin on a connection of the pool, for half a second at
 // most: what comes soon comes at once.
+//
+// The end of a workflow that this process executes is told by its run, with the
+// outcome.  So a wait for it asks the server nothing in the first half second:
+// after that it does, since others can end the workflow, too.
 
 import { fromServer, isConnectionError } from './errors.js';
-import { asText, fromJson } from './json.js';
+import { asText, fromJson, fromJsonb } from './json.js';
 import { after, pause, reconnectDelay } from './time.js';
 
 const batchSize = 250;
 const batchesAtOnce = 2;
 const expressMs = 500;
+const hereMs = 500;
 
 // Look at several sources.  A source that is not there yet says whether its
 // workflow is, and whose: who listens for it depends on that.
@@ -28,6 +33,8 @@ const lookSql = `
    CROSS JOIN LATERAL wf_wait_any(jsonb_build_array(u.source), '0') a
    ORDER BY u.n`;
 
+const isForResult = ({ key, stream }) => key === undefined && stream === undefined;
+
 export class Waits {
   #connections;
   #listener;
@@ -38,19 +45,16 @@ export class Waits {
   #failures = 0;
   #express = 0;                       // waits on a connection of the pool
   #expressMax;
+  #isHere;
+  #asking = 0;                        // waits that go by what the server tells
   #closed;
 
-  constructor(connections, listener) {
+  /** isHere tells whether this process executes a workflow. */
+  constructor(connections, listener, isHere = () => false) {
     this.#connections = connections;
     this.#listener = listener;
+    this.#isHere = isHere;
     this.#expressMax = Math.min(4, Math.floor(connections.size / 2));
-  }
-
-  get size() {
-    let sum = 0;
-    for (const set of this.#entries.values())
-      sum += set.size;
-    return sum;
   }
 
   /**
@@ -73,6 +77,7 @@ export class Waits {
         entry.isOver = true;
         this.#remove(entry);
         entry.cancelTimer?.();
+        entry.cancelHere?.();
         signal?.removeEventListener('abort', abort);
         settle(value);
       };
@@ -90,9 +95,22 @@ export class Waits {
         entry.isLast = true;
         this.#look(entry);
       });
-      this.#waitOnConnection(entry, timeout).then(() => entry.isOver ||
-        this.#listener.ready().then(() => this.#look(entry))).catch(entry.reject);
+      entry.until = Date.now() + timeout;
+      if (isForResult(source) && this.#isHere(source.workflow_id))
+        entry.cancelHere = after(hereMs, () => this.#begin(entry));
+      else
+        this.#begin(entry);
     });
+  }
+
+  // Wait for what the server tells.
+  #begin(entry) {
+    if (entry.isAsking)
+      return;
+    entry.isAsking = true;
+    this.#asking++;
+    this.#waitOnConnection(entry, Math.max(0, entry.until - Date.now())).then(() =>
+      entry.isOver || this.#listener.ready().then(() => this.#look(entry))).catch(entry.reject);
   }
 
   #add(entry) {
@@ -110,6 +128,8 @@ export class Waits {
     if (set.size === 0)
       this.#entries.delete(id);
     this.#toLook.delete(entry);
+    if (entry.isAsking)
+      this.#asking--;
     if (entry.followed)
       this.#listener.forget(id);
     this.#listener.unuse();
@@ -118,7 +138,7 @@ export class Waits {
   // Wait on a connection of the pool for a moment, if few do. What goes wrong
   // there is found by the look that follows.
   async #waitOnConnection(entry, timeout) {
-    if (this.#express >= this.#expressMax || this.size > this.#expressMax)
+    if (this.#express >= this.#expressMax || this.#asking > this.#expressMax)
       return;
     this.#express++;
     try {
@@ -134,8 +154,11 @@ export class Waits {
     }
   }
 
-  /** What the server has told the connection that LISTENs. */
-  hear({ workflow_id, kind, key }) {
+  /**
+   * What the server has told the connection that LISTENs, or a run of this
+   * process: the outcome, too, or that it has left the workflow unfinished.
+   */
+  hear({ workflow_id, kind, key, outcome }) {
     if (kind === 'resync') {
       for (const set of this.#entries.values())
         for (const entry of set)
@@ -144,7 +167,12 @@ export class Waits {
     }
     for (const entry of this.#entries.get(workflow_id) ?? []) {
       const { source } = entry;
-      if (kind === 'result' || (kind === 'event' && source.key === key) ||
+      if (outcome && isForResult(source))
+        entry.resolve({ arrived: true, value: {
+          status: outcome.status, output: fromJsonb(outcome.json), error: outcome.error } });
+      else if (kind === 'left' && entry.cancelHere)
+        this.#begin(entry);
+      else if (kind === 'result' || (kind === 'event' && source.key === key) ||
           (kind === 'stream' && source.stream === key))
         this.#look(entry);
     }

@@ -1,14 +1,20 @@
 // The worker: some connections, each of which executes one workflow at a time.
 //
-// A connection waits in the server for a workflow that is due, executes it to
-// its end or its suspension, and takes the next one. A suspended workflow has
-// no connection; so a few connections serve thousands. What a connection is
+// One connection at a time, the scout, waits in the server for a workflow that
+// is due. When it has one, the next one that is free becomes the scout; and it
+// executes the workflow to its end or its suspension, and is free again. So a
+// workflow that becomes due wakes one session of a worker. A suspended workflow
+// has no connection, and a few connections serve thousands. What a connection is
 // lost in is executed again, here or by another worker, against its journal.
+//
+// What this process starts itself begins on a connection that is free, if there
+// is one: the statement that starts it attaches to it. Else it is due in its
+// queue, like any other.
 
 import { Context } from './context.js';
 import { Run } from './run.js';
 import { Session } from './session.js';
-import { isConnectionError } from './errors.js';
+import { fromServer, isConnectionError } from './errors.js';
 import { fromJson } from './json.js';
 import { Workflow } from './names.js';
 import { pause, reconnectDelay, toMs } from './time.js';
@@ -22,15 +28,18 @@ export class Worker {
   #queues;
   #options;
   #stopping = new AbortController();
-  #idle = new Set();                  // sessions that wait for a workflow
+  #scout;                             // the session that waits for a workflow
+  #free = [];                         // { session, resolve, reject }, last used last
   #runs = new Map();                  // run → session
+  #ids = new Set();                   // of the workflows that it executes
+  #startsHere;                        // what is started here may begin here
   #resolveStopped;
   #said = new Set();
   #signals = [];
 
   constructor(connections, workflows, options, onNews) {
     const { queues, connections: count = 4, suspendAfter = '200 ms', drainTimeout = '30 s',
-      signals = ['SIGTERM'], logger = console } = options;
+      signals = ['SIGTERM'], logger = console, startHere = connections.areAlike } = options;
 
     this.#connections = connections;
     this.#workflows = workflows;
@@ -47,6 +56,7 @@ export class Worker {
     this.#options = {
       suspendAfter: toMs(suspendAfter), drainTimeout: toMs(drainTimeout), logger,
     };
+    this.#startsHere = startHere;
 
     /** Resolves when the worker has stopped. */
     this.stopped = new Promise((resolve) => { this.#resolveStopped = resolve; });
@@ -101,6 +111,9 @@ export class Worker {
           for (const [run, of] of this.#runs)
             if (of === session)
               run.abandon(error);
+          for (const free of this.#free)
+            if (free.session === session)
+              free.reject(error);
         };
         while (!this.#stopping.signal.aborted) {
           const attached = await this.#next(session);
@@ -121,10 +134,18 @@ export class Worker {
     }
   }
 
-  // Wait for a workflow.
+  // Get a workflow: as the scout; else be free, until there is something to start
+  // or the scout has one.
   async #next(session) {
-    this.#idle.add(session);
+    if (this.#scout) {
+      const start = await this.#beFree(session);
+      if (start)
+        return this.#startOn(session, start);
+      if (this.#scout || this.#stopping.signal.aborted)
+        return undefined;
+    }
     let attached;
+    this.#scout = session;
     try {
       attached = await session.attach(this.#queues);
     } catch (error) {
@@ -132,7 +153,8 @@ export class Worker {
         return undefined;
       throw error;
     } finally {
-      this.#idle.delete(session);
+      this.#scout = undefined;
+      this.#free.at(-1)?.resolve();
     }
     if (attached && this.#stopping.signal.aborted) {
       await session.detach();
@@ -141,13 +163,71 @@ export class Worker {
     return attached;
   }
 
+  // Resolves to what is to be started, or to nothing: then look what to do.
+  #beFree(session) {
+    return new Promise((resolve, reject) => {
+      const end = (settle) => (value) => {
+        const at = this.#free.indexOf(free);
+        if (at < 0)
+          return;
+        this.#free.splice(at, 1);
+        settle(value);
+      };
+      const free = { session, resolve: end(resolve), reject: end(reject) };
+      this.#free.push(free);
+    });
+  }
+
+  /** Does it execute this workflow now? */
+  executes(workflowId) {
+    return this.#ids.has(workflowId);
+  }
+
+  /**
+   * Start a workflow of a queue, to be executed here. Resolves to its id; undefined
+   * if there is no connection for it.
+   */
+  start(start) {
+    if (!this.#startsHere || this.#stopping.signal.aborted || this.#free.length === 0 ||
+        !this.#queues.includes(start.queue))
+      return undefined;
+    return new Promise((resolve, reject) => {
+      this.#free.at(-1).resolve({ ...start, resolve, reject });
+    });
+  }
+
+  // Start what was asked for, and say so when it is being executed.
+  async #startOn(session, { resolve, reject, ...start }) {
+    let attached;
+    try {
+      attached = await session.startAttached(start);
+    } catch (error) {
+      if (error.code === '42883') {   // its objects are those of an older version
+        this.#startsHere = false;
+        resolve(undefined);
+        return undefined;
+      }
+      reject(fromServer(error));
+      if (isConnectionError(error))
+        throw error;
+      return undefined;
+    }
+    const { workflowId, queue } = attached;
+    if (queue !== null)
+      this.#ids.add(workflowId);
+    resolve(workflowId);
+    return queue === null ? undefined : attached;
+  }
+
   async #execute(session, attached) {
     const { workflowId, queue, input, attempt } = attached;
     const { run: code } = this.#workflows.get(queue);
-    const run = new Run(session, attached, this.#onNews);
+    const isCareful = this.#tries.has(workflowId);
+    const run = new Run(session, { ...attached, isCareful }, (news) => this.#hear(news));
     const given = fromJson(input);
 
     this.#runs.set(run, session);
+    this.#ids.add(workflowId);
     const { kind, error } = await run.execute(() => code(new Context(run, given), given));
     this.#runs.delete(run);
     switch (kind) {
@@ -177,6 +257,13 @@ export class Worker {
       this.#tries.delete(workflowId);
   }
 
+  // What a run tells; it is over when that is its result, or that it has left.
+  #hear(news) {
+    if (news.kind === 'result' || news.kind === 'left')
+      this.#ids.delete(news.workflow_id);
+    this.#onNews(news);
+  }
+
   #tries = new Map();                 // workflow id → how often in a row
 
   // The pause before a workflow is tried again: 1 s, 2 s, …, 1 min.
@@ -192,16 +279,17 @@ export class Worker {
    */
   async stop({ drainTimeout } = {}) {
     this.#stopping.abort();
-    for (const session of this.#idle)
-      this.#cancel(session);
+    for (const free of [...this.#free])
+      free.resolve();
+    if (this.#scout)
+      this.#cancel(this.#scout);
     const limit = new AbortController();
     pause(toMs(drainTimeout, this.#options.drainTimeout), limit.signal).then(() => {
       if (limit.signal.aborted)
         return;
       for (const run of this.#runs.keys())
         run.abandon(new Error('stopped'));
-      for (const session of this.#idle)     // there is no connection to cancel by
-        session.sever();
+      this.#scout?.sever();           // there is no connection to cancel by
     });
     await this.stopped;
     limit.abort();
@@ -213,7 +301,7 @@ export class Worker {
   // does nothing: then it takes another one.
   async #cancel(session) {
     try {
-      while (this.#idle.has(session)) {
+      while (this.#scout === session) {
         await this.#connections.query('SELECT pg_cancel_backend($1)', [session.pid]);
         await pause(50);
       }

@@ -18,6 +18,7 @@ from ._errors import WaitTimeout, from_server, is_connection_error
 from ._listener import Listener
 from ._names import Outcome, Workflow, executed_by, id_of, to_result
 from ._ops import Notified
+from ._trace import TraceOption, with_trace
 from ._values import UNSET, Duration, from_json, to_interval, to_json, to_seconds
 from ._waits import Waits
 from ._worker import DEFAULT_SIGNALS, Worker
@@ -190,8 +191,8 @@ class AsyncDurableWf:
     and so on. It belongs to the loop in which it is made."""
 
     def __init__(self, conninfo: str = "", *, pool_size: int = 4, direct: Optional[str] = None,
-                 **options: Any) -> None:
-        self._connections = Connections(conninfo, pool_size, direct, options)
+                 traceparent: TraceOption = None, **options: Any) -> None:
+        self._connections = Connections(conninfo, pool_size, direct, options, traceparent)
         self._listener = Listener(self._connections, self._hear)
         self._waits = Waits(self._connections, self._listener)
         self._subscriptions: set[Subscription] = set()
@@ -212,7 +213,8 @@ class AsyncDurableWf:
 
     async def _rows(self, sql: str, values: Sequence[Any]) -> list[Texts]:
         try:
-            return await self._connections.query(sql, values)
+            return await self._connections.query(
+                *with_trace(sql, values, self._connections.traceparent))
         except psycopg.Error as error:
             raise from_server(error)
 

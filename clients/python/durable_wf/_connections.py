@@ -35,7 +35,8 @@ class Connections:
     """Where to connect: the pool, and how to open a connection of its own."""
 
     def __init__(self, conninfo: str, pool_size: int, direct: Optional[str],
-                 options: dict[str, Any]) -> None:
+                 options: dict[str, Any], traceparent: Any = None) -> None:
+        self.traceparent = traceparent
         self._conninfo = conninfo
         self._direct = direct
         self._options = options

@@ -182,12 +182,18 @@ class Context(_Base):
         self.id = run.workflow_id
         self.queue = run.queue
         self.attempt = run.attempt
+        self.traceparent = run.traceparent
         self.input = input
 
     @property
     def is_over(self) -> bool:
         """Is this run over: cancelled, suspended, its connection lost?"""
         return self._run.is_over
+
+    async def received_traceparent(self) -> Optional[str]:
+        """The trace context that the sender had of what was received last."""
+        received: Optional[str] = await self._run.received_traceparent()
+        return received
 
     # ----- steps
 

@@ -36,6 +36,7 @@ from ._errors import (RunOver, StepError, code_of, describe, from_server, is_con
                       is_transient)
 from ._ops import Op
 from ._step import StepInfo, StepOptions, running_step, work
+from ._trace import TraceOption, traced
 from ._values import UNSET, from_json, to_json
 
 SOURCES_MAX = 128
@@ -51,6 +52,7 @@ class Attached:
     queue: str
     input: Optional[str]
     attempt: int
+    traceparent: Optional[str] = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ class Run:
         self.workflow_id = attached.workflow_id
         self.queue = attached.queue
         self.attempt = attached.attempt
+        self.traceparent = attached.traceparent
+        self._trace_option: TraceOption = getattr(session, "traceparent", False)
         self.is_async = is_async
         self.is_over = False
         self._session = session
@@ -175,7 +179,29 @@ class Run:
     def call(self, op: Op) -> Any:
         """Make a call that does not wait."""
         self._may_call(op.fn)
-        return self._submit(lambda future: self._send_for(op, future))
+        made = traced(op, self._trace_option)
+        return self._submit(lambda future: self._send_for(made, future))
+
+    def received_traceparent(self) -> Any:
+        """The trace context of what was received last. This takes no number."""
+        self._may_call("received_traceparent()")
+
+        async def ask(future: Any) -> None:
+            try:
+                async with self._in_turn():
+                    value = await self._session.received_traceparent()
+            except Exception as error:
+                known = await self._what_it_means(error)
+                if known is not None:
+                    self._hand_over(None, lambda: _fail(future, known))
+                return
+            self._hand_over(None, lambda: _settle(future, value))
+
+        def begin(future: Any) -> None:
+            self._begins()
+            self._spawn(ask(future))
+
+        return self._submit(begin)
 
     def wait(self, op: Op, deadline: Optional[float] = None) -> Any:
         """Make a call that may wait, as soon as nothing else is under way."""

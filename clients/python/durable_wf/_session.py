@@ -13,6 +13,7 @@ from ._connections import Connections, Texts, close_quietly, texts_of
 from ._ops import Op
 from ._run import Attached, Limit
 from ._names import ENDED
+from ._trace import TraceOption, is_traced
 from ._values import interval_of
 
 # What a role or a database may have set must not end a wait for work, nor change
@@ -32,8 +33,9 @@ SETTINGS = {
 class Session:
     """See above."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, traceparent: TraceOption = None) -> None:
         self._connection = connection
+        self.traceparent = traceparent
         self.pid: int = connection.info.backend_pid
 
     @classmethod
@@ -49,7 +51,7 @@ class Session:
         except BaseException:
             await close_quietly(connection)
             raise
-        return cls(connection)
+        return cls(connection, connections.traceparent)
 
     async def _texts(self, sql: str, values: Sequence[Any] = ()) -> Texts:
         rows = await texts_of(self._connection, sql, values)
@@ -61,7 +63,9 @@ class Session:
             "CALL wf_attach_any(%s::text[], NULL, NULL, NULL, NULL, NULL)", (list(queues),))
         if workflow_id is None:
             return None
-        return Attached(workflow_id, str(queue), input, int(attempt or 1))
+        traceparent = (await self._texts("SHOW durable_wf.traceparent"))[0] \
+            if is_traced(self.traceparent) else None
+        return Attached(workflow_id, str(queue), input, int(attempt or 1), traceparent or None)
 
     async def detach(self, seconds: float = 0) -> None:
         """Leave it unfinished; it is due again after that."""
@@ -86,6 +90,10 @@ class Session:
             before = op.sql[:op.sql.index("{timeout}")].count("%s")
             values.insert(before, values.pop())
         return op.decode(await self._texts(sql, values))
+
+    async def received_traceparent(self) -> Optional[str]:
+        """The trace context of what was received last; this is no step."""
+        return (await self._texts("SELECT wf_received_traceparent()"))[0]
 
     async def begin(self, name: str) -> tuple[int, bool, Optional[str], Optional[str]]:
         """Begin a step of work that is done here: number, done, output, error."""

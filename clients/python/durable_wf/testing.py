@@ -367,6 +367,10 @@ class _TestSession:
             world.outcomes[workflow_id] = outcome
         return workflow_id
 
+    async def received_traceparent(self) -> Optional[str]:
+        """No test has traces."""
+        return None
+
     async def begin(self, name: str) -> tuple[int, bool, Optional[str], Optional[str]]:
         record = self._recorded("wf_save_step", name)
         self.open[name] = self.no

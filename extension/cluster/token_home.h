@@ -1,0 +1,19 @@
+/*-------------------------------------------------------------------------
+ *
+ * token_home.h
+ *	  Which node of a cluster has the hook of a token.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DWF_TOKEN_HOME_H
+#define DWF_TOKEN_HOME_H
+
+#include "base/durable_wf.h"
+
+extern text *dwf_token_home_mark(text *workflow_id, text *token);
+extern bool dwf_token_home_find(text *token, int32 *hash);
+extern void dwf_token_home_claim(text *token, text *workflow_id);
+extern void dwf_token_home_claim_all(text *workflow_id);
+extern void dwf_token_home_free(text *token);
+
+#endif							/* DWF_TOKEN_HOME_H */

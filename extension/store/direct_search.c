@@ -1,0 +1,111 @@
+/*-------------------------------------------------------------------------
+ *
+ * direct_search.c
+ *	  Rows without a statement: find the bodies that are due.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "store/direct.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relscan.h"
+#include "access/stratnum.h"
+#include "access/tableam.h"
+#include "catalog/pg_collation.h"
+#include "executor/executor.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "base/compat.h"
+#include "store/home.h"
+#include "store/probe.h"
+
+/* The id in a row whose columns were all read */
+static Datum
+id_of(const TupleTableSlot *row)
+{
+	return row->tts_values[DWF_WORKFLOW_WORKFLOW_ID - 1];
+}
+
+/* When such a row is due */
+static TimestampTz
+due_of(const TupleTableSlot *row)
+{
+	return DatumGetTimestampTz(row->tts_values[DWF_WORKFLOW_DUE_AT - 1]);
+}
+
+/* Add a row of the index of work to what was found, and keep its place */
+static void
+add_found(DwfFound * found, TupleTableSlot *slot)
+{
+	HeapTuple	row = ExecFetchSlotHeapTuple(slot, false, NULL);
+
+	found->workflow_id = DatumGetTextPCopy(id_of(slot));
+	found->due = due_of(slot);
+	found->xmax = HeapTupleHeaderGetRawXmax(row->t_data);
+	dwf_probe_keep(found->workflow_id, &slot->tts_tid);
+}
+
+/* Does a row come behind a place in the order of the index of work? */
+static bool
+is_behind(TupleTableSlot *row, TimestampTz due, text *workflow_id)
+{
+	Datum		is_greater;
+
+	slot_getallattrs(row);
+	if (due_of(row) != due)
+		return due_of(row) > due;
+	is_greater = DirectFunctionCall2Coll(text_gt, C_COLLATION_OID, id_of(row),
+										 PointerGetDatum(workflow_id));
+	return DatumGetBool(is_greater);
+}
+
+/*
+ * Find bodies of a role, at most so many, behind a place in the order in which
+ * they are due, as the statement of dwf_store_search() does; returns how many
+ * there are, or -1 if the statement has to do it.
+ */
+int
+dwf_direct_search(Oid role, TimestampTz due, text *workflow_id, int limit,
+				  DwfFound * *found)
+{
+	DwfDirect	direct;
+	Relation	index;
+	ScanKeyData keys[2];
+	IndexScanDesc scan;
+	TupleTableSlot *slot;
+	Snapshot	snapshot;
+	int			count = 0;
+
+	if (!dwf_direct_open_workflows(&direct, AccessShareLock))
+		return -1;
+	index = dwf_direct_open_work();
+	slot = MakeSingleTupleTableSlot(RelationGetDescr(direct.table),
+									&TTSOpsBufferHeapTuple);
+	*found = palloc(limit * sizeof(DwfFound));
+	snapshot = dwf_direct_push_snapshot();
+	if (dwf_home_is_copy_in(snapshot))
+		limit = 0;
+
+	/* the order of the index is the order in which they are due */
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(role));
+	ScanKeyInit(&keys[1], 2, BTGreaterEqualStrategyNumber, F_TIMESTAMPTZ_GE,
+				TimestampTzGetDatum(due));
+	scan = DWF_INDEX_BEGINSCAN(direct.table, index, snapshot, 2);
+	index_rescan(scan, keys, 2, NULL, 0);
+	while (count < limit &&
+		   index_getnext_slot(scan, ForwardScanDirection, slot))
+		if (is_behind(slot, due, workflow_id))
+			add_found(&(*found)[count++], slot);
+	index_endscan(scan);
+	PopActiveSnapshot();
+
+	ExecDropSingleTupleTableSlot(slot);
+	index_close(index, NoLock);
+	dwf_direct_close(&direct);
+	return count;
+}

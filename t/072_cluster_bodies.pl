@@ -1,0 +1,192 @@
+# SQL workflows on the nodes of a Citus cluster: they send to other nodes, wait
+# for workflows there without an executor, and outlive the death of a node.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use DurableWf qw(until_true);
+use DurableWf::Nodes qw(skip_without_citus start_cluster ids_of on said_on);
+
+skip_without_citus();
+
+my ($co, $w1, $w2) = start_cluster(2, { 'durable_wf.executor_idle_timeout' => '100 ms' });
+my @nodes = ($co, $w1, $w2);
+
+on($co, 'SELECT wf_distribute(8)');
+
+# Define procedures and functions on all nodes.
+sub everywhere
+{
+	on($co, $_[0]);
+	return;
+}
+
+# Wait until a workflow has this status on its node.
+sub has_status
+{
+	my ($node, $id, $status) = @_;
+
+	$node->poll_query_until('postgres',
+		"SELECT status = '$status' FROM wf_workflows WHERE workflow_id = '$id'")
+	  or die "$id does not become $status";
+	return;
+}
+
+# No executor is alive on a node.
+sub no_executor
+{
+	my ($node) = @_;
+
+	$node->poll_query_until('postgres',
+		q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'durable_wf executor'})
+	  or die 'an executor stays';
+	return;
+}
+
+my @a = ids_of($w1, 'a', 20);
+my @b = ids_of($w2, 'b', 20);
+
+# What each sends to and writes is on the other node.
+my %to;
+{
+	my @on1 = ids_of($w1, 'to-a', 20);
+	my @on2 = ids_of($w2, 'to-b', 20);
+
+	@to{@a} = @on2;
+	@to{@b} = @on1;
+}
+
+# Start the body that sends as these workflows.
+sub start_senders
+{
+	return join ';', map {
+		"SELECT wf_start('$to{$_}') <> '', wf_start('$_', 'sends', '{\"to\": \"$to{$_}\"}') <> ''"
+	} @_;
+}
+
+everywhere(<<'SQL');
+CREATE TABLE ledger (id text COLLATE "C" PRIMARY KEY, note text);
+SELECT create_distributed_table('ledger', 'id', colocate_with => 'durable_wf.shard');
+CREATE PROCEDURE sends(input jsonb) LANGUAGE plpgsql AS $$
+DECLARE
+    got jsonb;
+BEGIN
+    PERFORM wf_send(input ->> 'to', to_jsonb(wf_current()), 'from');
+    PERFORM wf_step('note', 'INSERT INTO ledger VALUES ($1 ->> 0, ''once'') RETURNING id', to_jsonb(wf_current()));
+    CALL wf_recv('go', NULL, NULL, got);
+    PERFORM wf_step('other', 'INSERT INTO ledger VALUES ($1 ->> ''id'', ''by another node'') RETURNING id',
+                    jsonb_build_object('id', input ->> 'to'));
+    PERFORM wf_send(input ->> 'to', '"done"', 'done');
+    PERFORM wf_complete('"done"');
+END $$;
+CREATE PROCEDURE child(input jsonb) LANGUAGE plpgsql AS $$
+DECLARE
+    got jsonb;
+BEGIN
+    PERFORM wf_set_event('ready', '1');
+    CALL wf_recv('go', NULL, NULL, got);
+    PERFORM wf_set_event('late', got);
+    CALL wf_recv('end', NULL, NULL, got);
+    PERFORM wf_complete(got);
+END $$;
+CREATE PROCEDURE parent(input jsonb) LANGUAGE plpgsql AS $$
+DECLARE
+    child text := input ->> 'child';
+    value jsonb;
+    status text;
+    error text;
+BEGIN
+    PERFORM wf_start(child, 'child');
+    CALL wf_get_event(child, 'ready', NULL, value);
+    CALL wf_get_event(child, 'none', '300 ms', value);
+    PERFORM wf_set_event('timed out', to_jsonb(value IS NULL));
+    CALL wf_get_event(child, 'late', NULL, value);
+    PERFORM wf_set_event('late', value);
+    CALL wf_result(child, NULL, status, value, error);
+    PERFORM wf_complete(jsonb_build_object('child', status, 'said', value));
+END $$;
+SQL
+
+# ----- started by one SELECT over two nodes -----
+
+no_executor($_) foreach $w1, $w2;
+is( on($co, <<"SQL"),
+SELECT count(wf_start(id)) FROM (VALUES ('$to{$a[0]}'), ('$to{$b[0]}')) v(id);
+SELECT count(wf_start(id, 'sends', jsonb_build_object('to', receiver)))
+  FROM (VALUES ('$a[0]', '$to{$a[0]}'), ('$b[0]', '$to{$b[0]}')) v(id, receiver);
+SQL
+	"2\n2", 'two bodies are started on two nodes by one SELECT');
+has_status($w1, $a[0], 'WAITING');
+has_status($w2, $b[0], 'WAITING');
+is(on($w2, q{SELECT count(*) FROM ledger WHERE note = 'once'}), 2, 'each has written a distributed table in a step');
+is(on($w1, "SELECT wf_recv('from', '60 s', '$to{$a[0]}'), wf_recv('from', '60 s', '$to{$b[0]}')"),
+	qq{"$a[0]"|"$b[0]"}, 'and has sent to a workflow of the other node');
+
+# ----- parent and child on two nodes -----
+
+on($co, qq{SELECT wf_start('$a[1]', 'parent', '{"child": "$b[1]"}')});
+has_status($w1, $a[1], 'WAITING');
+$w1->poll_query_until('postgres', "SELECT wf_get_event('$a[1]', 'timed out', '0') = 'true'")
+  or die 'no timeout';
+is(on($w1, "SELECT wf_get_event('$a[1]', 'timed out', '0')"), 'true', 'a timeout of a wait for a workflow of another node');
+has_status($w1, $a[1], 'WAITING');
+no_executor($_) foreach $w1, $w2;
+is(on($w1, "SELECT door, key, suspended FROM wf_waiters WHERE workflow_id = '$b[1]'"), 'event|late|t',
+	'a body waits for an event of another node as a row, without an executor');
+on($co, "SELECT wf_send('$b[1]', '\"news\"', 'go')");
+is(on($w2, "SELECT wf_get_event('$a[1]', 'late', '60 s')"), '"news"', 'and goes on when it is published');
+has_status($w1, $a[1], 'WAITING');
+no_executor($w1);
+on($w1, "SELECT wf_send('$b[1]', '\"end\"', 'end')");
+is(on($co, "SELECT status, output FROM wf_result('$a[1]', '60 s')"),
+	'SUCCESS|{"said": "end", "child": "SUCCESS"}', 'the end of a child on another node');
+is(on($w2, 'SELECT count(*) FROM durable_wf.wait a WHERE NOT EXISTS (SELECT FROM durable_wf.workflow w WHERE w.workflow_id = a.workflow_id)'),
+	0, 'no subscription is left');
+
+# ----- a node dies -----
+
+# The workflow that waits is on the node that lives: the other one is down as
+# it goes on.
+foreach my $victim ($w2, $w1)
+{
+	my ($lives, $id) = $victim == $w2 ? ($w1, $a[0]) : ($w2, $b[0]);
+
+	$victim->stop('immediate');
+	on($lives, "SELECT wf_send('$id', '1', 'go')");
+	until_true(
+		sub { slurp_file($lives->logfile) =~ /ERROR:  [^\n]*\n(?:[^\n]*\n){1,12}?[^\n]*workflow "$id"/ },
+		'the body meets it');
+	like(on($lives, "SELECT status FROM wf_workflows WHERE workflow_id = '$id'"),
+		qr/^(PENDING|RUNNING)$/, $victim->name . ' is down: the body is tried again, it has not failed');
+	$victim->start;
+	is(on($lives, "SELECT status FROM wf_result('$id', '120 s')"), 'SUCCESS', 'and succeeds once it is back');
+	is(on($co, "SELECT count(*) FROM wf_recv_many('done', 10, '0', '$to{$id}')"), 1, 'having sent once');
+	is(on($co, "SELECT count(*) FROM ledger WHERE note = 'by another node' AND id = '$to{$id}'"), 1, 'and written once');
+}
+
+# kill -9 of a node under bodies that send to each other
+{
+	my @all = (@a[ 2 .. 9 ], @b[ 2 .. 9 ]);
+
+	on($co, start_senders(@all));
+	on($co, join ';', map { "SELECT wf_send('$_', '1', 'go')" } @all);
+	foreach my $victim ($w2, $w1)
+	{
+		$victim->stop('immediate');
+		$victim->start;
+	}
+	my $list = join ',', map { "'$_'" } @all;
+	is( join(' ', map { on($co, "SELECT status FROM wf_result('$_', '180 s')") } @all),
+		join(' ', ('SUCCESS') x @all), 'all end, over two deaths');
+	is(on($co, "SELECT count(*) FROM ledger WHERE id IN ($list)"), scalar @all, 'each has written');
+	is( join(' ', map { on($co, "SELECT (SELECT count(*) FROM wf_recv_many('from', 10, '0', '$to{$_}')), (SELECT count(*) FROM wf_recv_many('done', 10, '0', '$to{$_}'))") } @all),
+		join(' ', ('1|1') x @all), 'and sent once each');
+}
+
+$_->stop foreach reverse @nodes;
+done_testing();

@@ -1,0 +1,1 @@
+SELECT wf_start(NULL, NULL, '1', 'queue');

@@ -239,6 +239,9 @@ SQL
 	is(sql(q{SELECT count(*), count(DISTINCT workflow_id) FROM durable_wf.wait}), '1000|1000', 'many: each costs a row');
 	is(sql(q{SELECT count(*) FROM wf_executions}), 0, 'many: no session has one');
 	my @pids = (worker(), split /\n/, sql(q{SELECT pid FROM wf_waiters WHERE door = 'queue' AND key = 'many'}));
+	# a waiter is listed before it has looked, and goes to sleep after that
+	poll('SELECT count(*) = 3 FROM pg_stat_activity WHERE pid = ANY (ARRAY['
+		  . join(',', @pids) . q{]) AND wait_event_type = 'Extension'});
 	my $switches = join ' ', map { switches($_) } @pids;
 	sleep 2;
 	is(join(' ', map { switches($_) } @pids), $switches, 'many: nothing runs while they wait');

@@ -35,6 +35,7 @@
 #include "store/direct.h"
 
 #include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_am.h"
@@ -45,6 +46,7 @@
 #include "nodes/primnodes.h"
 #include "rewrite/rewriteHandler.h"
 #include "storage/lmgr.h"
+#include "storage/procarray.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -531,4 +533,22 @@ dwf_direct_push_snapshot(void)
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	return GetActiveSnapshot();
+}
+
+/*
+ * Is another transaction at a row, whose version is in the slot?  Whoever
+ * would not wait for it asks this before an update, since the heap asserts
+ * that updates wait.  One that comes in between is waited for.
+ */
+bool
+dwf_direct_is_held(TupleTableSlot *slot)
+{
+	HeapTupleHeader row = ExecFetchSlotHeapTuple(slot, false, NULL)->t_data;
+	TransactionId xmax = HeapTupleHeaderGetRawXmax(row);
+
+	if (row->t_infomask & HEAP_XMAX_INVALID)
+		return false;
+	return (row->t_infomask & HEAP_XMAX_IS_MULTI) != 0 ||
+		(!TransactionIdIsCurrentTransactionId(xmax) &&
+		 TransactionIdIsInProgress(xmax));
 }

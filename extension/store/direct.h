@@ -104,6 +104,7 @@ extern bool dwf_direct_open(DwfDirect *direct, DwfDirectTable *made,
 extern void dwf_direct_close(DwfDirect *direct);
 extern Oid	dwf_direct_relation(const DwfDirect *direct);
 extern Snapshot dwf_direct_push_snapshot(void);
+extern bool dwf_direct_is_held(TupleTableSlot *slot);
 
 /* direct_workflow.c */
 extern bool dwf_direct_open_workflows(DwfDirect *direct, LOCKMODE mode);

@@ -250,9 +250,10 @@ complete_record(DwfDirect *direct, Snapshot snapshot, TupleTableSlot *old,
 		keep_column(row, old, STEP_TAKEN);
 
 	CheckCmdReplicaIdentity(direct->table, CMD_UPDATE);
-	if (table_tuple_update(direct->table, &old->tts_tid, row,
+	if (dwf_direct_is_held(old) ||
+		table_tuple_update(direct->table, &old->tts_tid, row,
 						   GetCurrentCommandId(true), snapshot,
-						   InvalidSnapshot, false, &failure, &mode,
+						   InvalidSnapshot, true, &failure, &mode,
 						   &indexes) != TM_Ok)
 		return DWF_DIRECT_ASIDE;
 	if (DWF_UPDATES_INDEXES(indexes))

@@ -417,7 +417,9 @@ dwf_arrival_note_start(const DwfStart *start, Oid owner)
 		work.door = DWF_DOOR_QUEUE;
 	else
 		return;
-	dwf_wakeup_note_arrival(&work, dwf_address_hash(&work), 1, 0);
+	/* what this session executes becomes work when it leaves that */
+	if (!dwf_claim_has_news(start->workflow_id))
+		dwf_wakeup_note_arrival(&work, dwf_address_hash(&work), 1, 0);
 }
 
 /* Note, as the trigger does, that a workflow has ended */

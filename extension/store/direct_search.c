@@ -14,6 +14,7 @@
 #include "access/tableam.h"
 #include "catalog/pg_collation.h"
 #include "executor/executor.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
@@ -49,18 +50,28 @@ add_found(DwfFound * found, TupleTableSlot *slot)
 	dwf_probe_keep(found->workflow_id, &slot->tts_tid);
 }
 
-/* Does a row come behind a place in the order of the index of work? */
-static bool
-is_behind(TupleTableSlot *row, TimestampTz due, text *workflow_id)
+/* Add what a scan of the index of work returns, until "limit" are found */
+static int
+add_scanned(DwfDirect *direct, Relation index, Snapshot snapshot,
+			ScanKey keys, int nkeys, DwfFound * found, int count, int limit)
 {
-	Datum		is_greater;
+	TupleTableSlot *slot =
+	MakeSingleTupleTableSlot(RelationGetDescr(direct->table),
+							 &TTSOpsBufferHeapTuple);
+	IndexScanDesc scan = DWF_INDEX_BEGINSCAN(direct->table, index, snapshot,
+											 nkeys);
 
-	slot_getallattrs(row);
-	if (due_of(row) != due)
-		return due_of(row) > due;
-	is_greater = DirectFunctionCall2Coll(text_gt, C_COLLATION_OID, id_of(row),
-										 PointerGetDatum(workflow_id));
-	return DatumGetBool(is_greater);
+	index_rescan(scan, keys, nkeys, NULL, 0);
+	while (count < limit &&
+		   index_getnext_slot(scan, ForwardScanDirection, slot))
+	{
+		CHECK_FOR_INTERRUPTS();
+		slot_getallattrs(slot);
+		add_found(&found[count++], slot);
+	}
+	index_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	return count;
 }
 
 /*
@@ -74,37 +85,37 @@ dwf_direct_search(Oid role, TimestampTz due, text *workflow_id, int limit,
 {
 	DwfDirect	direct;
 	Relation	index;
-	ScanKeyData keys[2];
-	IndexScanDesc scan;
-	TupleTableSlot *slot;
+	ScanKeyData keys[3];
 	Snapshot	snapshot;
-	int			count = 0;
+	int			count;
 
 	if (!dwf_direct_open_workflows(&direct, AccessShareLock))
 		return -1;
 	index = dwf_direct_open_work();
-	slot = MakeSingleTupleTableSlot(RelationGetDescr(direct.table),
-									&TTSOpsBufferHeapTuple);
 	*found = palloc(limit * sizeof(DwfFound));
 	snapshot = dwf_direct_push_snapshot();
 	if (dwf_home_is_copy_in(snapshot))
 		limit = 0;
 
-	/* the order of the index is the order in which they are due */
+	/*
+	 * The order of the index is the order in which they are due: first those
+	 * of the same moment behind the id, then those of later moments.  Those
+	 * that share a moment may be many.
+	 */
 	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(role));
-	ScanKeyInit(&keys[1], 2, BTGreaterEqualStrategyNumber, F_TIMESTAMPTZ_GE,
+	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_TIMESTAMPTZ_EQ,
 				TimestampTzGetDatum(due));
-	scan = DWF_INDEX_BEGINSCAN(direct.table, index, snapshot, 2);
-	index_rescan(scan, keys, 2, NULL, 0);
-	while (count < limit &&
-		   index_getnext_slot(scan, ForwardScanDirection, slot))
-		if (is_behind(slot, due, workflow_id))
-			add_found(&(*found)[count++], slot);
-	index_endscan(scan);
+	ScanKeyEntryInitialize(&keys[2], 0, 3, BTGreaterStrategyNumber, TEXTOID,
+						   C_COLLATION_OID, F_TEXT_GT,
+						   PointerGetDatum(workflow_id));
+	count = add_scanned(&direct, index, snapshot, keys, 3, *found, 0, limit);
+	ScanKeyInit(&keys[1], 2, BTGreaterStrategyNumber, F_TIMESTAMPTZ_GT,
+				TimestampTzGetDatum(due));
+	count = add_scanned(&direct, index, snapshot, keys, 2, *found, count,
+						limit);
 	PopActiveSnapshot();
 
-	ExecDropSingleTupleTableSlot(slot);
 	index_close(index, NoLock);
 	dwf_direct_close(&direct);
 	return count;

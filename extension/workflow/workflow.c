@@ -208,8 +208,11 @@ do_wf_start(PG_FUNCTION_ARGS)
 static DwfStart
 start_attached_arguments(FunctionCallInfo fcinfo)
 {
+	static Interval at_once;
 	DwfStart	start = {.is_attached = true};
 
+	/* if another session has claimed the id, it is started as by wf_start */
+	start.start_after.value = IntervalPGetDatum(&at_once);
 	start.workflow_id = dwf_args_optional_name(fcinfo, 0, "workflow_id",
 											   DWF_WORKFLOW_ID_MAX);
 	start.input = argument_value(fcinfo, 1);

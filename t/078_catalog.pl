@@ -39,13 +39,16 @@ only("SELECT DISTINCT l.lanname FROM $functions JOIN pg_language l ON l.oid = o.
 	'languages', qw(c plpgsql sql));
 only("SELECT o.oid::regprocedure FROM $functions JOIN pg_language l ON l.oid = o.prolang AND l.lanname <> 'c' ORDER BY o.oid::regprocedure::text COLLATE \"C\"",
 	'functions that are statements',
-	qw{durable_wf.cron_schedule(text,text,text) durable_wf.make_schedule(text,text,text,jsonb) durable_wf.prune_all(interval)
-	  durable_wf.require_cron(text) durable_wf.start_tick(text,text,jsonb) wf_adopt() wf_list_steps(text)
-	  wf_schedule(text,text,text,jsonb) wf_schedule_retention(text,interval) wf_unschedule(text)});
+	qw{durable_wf.cron_schedule(text,text,text) durable_wf.cron_trouble(name) durable_wf.give_shard(integer,integer)
+	  durable_wf.make_schedule(text,text,text,jsonb) durable_wf.node_fault() durable_wf.prune_all(interval)
+	  durable_wf.require_cron(text) durable_wf.start_tick(text,text,jsonb) durable_wf.stat_mailboxes()
+	  durable_wf.stat_waits() durable_wf.stat_workflows() wf_adopt() wf_distribute(integer) wf_list_steps(text)
+	  wf_move_shard(bigint,text) wf_schedule(text,text,text,jsonb) wf_schedule_retention(text,interval) wf_unschedule(text)});
 only("SELECT o.oid::regprocedure FROM $functions JOIN pg_language l ON l.oid = o.prolang AND l.lanname = 'c' WHERE o.probin !~ 'durable_wf\$'",
 	'C functions are in our library');
 only("SELECT o.oid::regprocedure FROM $functions WHERE o.prosecdef ORDER BY o.proname",
-	'functions that lend the rights of their owner', 'wf_adopt()');
+	'functions that lend the rights of their owner',
+	qw{durable_wf.cron_trouble(name) durable_wf.stat_mailboxes() durable_wf.stat_waits() durable_wf.stat_workflows() wf_adopt()});
 only("SELECT o.oid::regprocedure FROM $functions WHERE o.prosecdef AND NOT COALESCE(o.proconfig::text ~ 'search_path=pg_catalog, pg_temp', false)",
 	'those have a search_path of their own');
 only("SELECT o.oid::regprocedure FROM $functions WHERE o.proleakproof",
@@ -53,7 +56,10 @@ only("SELECT o.oid::regprocedure FROM $functions WHERE o.proleakproof",
 only("SELECT o.oid::regprocedure FROM $functions WHERE o.provolatile <> 'v' AND o.pronamespace = 'public'::regnamespace",
 	'all that users call is volatile, but what reads its argument only', 'wf_form(text)');
 only("SELECT o.oid::regprocedure, a.privilege_type FROM $functions, aclexplode(o.proacl) a WHERE a.grantee <> o.proowner AND (a.grantee <> 0 OR a.is_grantable)",
-	'execution is granted to PUBLIC or to nobody, and never to hand on', 'wf_adopt()|EXECUTE');
+	'execution is granted to PUBLIC or to nobody, and never to hand on, but to the owner of the database and to monitors',
+	qw{wf_adopt()|EXECUTE durable_wf.stat_workflows()|EXECUTE durable_wf.stat_waits()|EXECUTE durable_wf.stat_mailboxes()|EXECUTE});
+only("SELECT DISTINCT a.grantee::regrole FROM $functions, aclexplode(o.proacl) a WHERE o.proname ~ '^stat_' AND a.grantee <> o.proowner",
+	'what lends rights to count is for monitors', 'pg_monitor');
 only("SELECT a.grantee::regrole FROM $functions, aclexplode(o.proacl) a WHERE o.proname = 'wf_adopt' AND a.grantee <> o.proowner",
 	'wf_adopt() is for the owner of the database', 'pg_database_owner');
 only("SELECT DISTINCT n.nspname FROM $functions JOIN pg_namespace n ON n.oid = o.pronamespace ORDER BY 1",
@@ -68,7 +74,7 @@ only("SELECT o.relname FROM $relations WHERE o.relkind = 'r' AND o.relnamespace 
 only("SELECT o.relname, a.privilege_type FROM $relations, aclexplode(o.relacl) a WHERE a.grantee <> o.relowner AND (a.privilege_type <> 'SELECT' OR a.is_grantable OR a.grantee <> 0)",
 	'others may read, and no more');
 only("SELECT o.relname FROM $relations, aclexplode(o.relacl) a WHERE a.grantee = 0 AND o.relkind IN ('r', 'S') AND NOT o.relrowsecurity ORDER BY 1",
-	'a table that others may read shows rows by policies, but for where the database is at home', 'home');
+	'a table that others may read shows rows by policies, but for where the database and its shards are at home', qw(custody home));
 only("SELECT o.relname FROM $relations WHERE o.relkind = 'v' AND NOT COALESCE(o.reloptions::text ~ 'security_invoker=true', false) AND NOT COALESCE(o.reloptions::text ~ 'security_barrier=true', false) ORDER BY 1",
 	'a view acts for its caller, or is a barrier');
 only("SELECT p.polrelid::regclass, p.polname FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid WHERE c.relnamespace = 'durable_wf'::regnamespace AND NOT (p.polpermissive AND p.polroles = '{0}' AND p.polwithcheck IS NULL AND pg_get_expr(p.polqual, p.polrelid) ~ ('w.workflow_id = ' || c.relname || '.workflow_id')) ORDER BY 1",

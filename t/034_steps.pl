@@ -295,11 +295,13 @@ sql(q{CREATE ROLE sleeper NOLOGIN; CREATE ROLE stranger LOGIN; CREATE SCHEMA pri
 	CREATE PROCEDURE closed(input jsonb) LANGUAGE plpgsql AS 'BEGIN END';
 	REVOKE EXECUTE ON PROCEDURE closed FROM PUBLIC;
 	CREATE PROCEDURE gives(input jsonb, OUT n int) LANGUAGE plpgsql AS 'BEGIN END';
+	CREATE PROCEDURE changes(INOUT input jsonb) LANGUAGE plpgsql AS 'BEGIN END';
 	SELECT wf_start('to closed', 'closed', start_after => '1 h'), wf_start('to hidden', 'private.hidden', start_after => '1 h'),
 	       wf_start('to quick', 'quick', start_after => '1 h'), wf_start('to nobody')});
 foreach my $refused (
 	[ q{SELECT wf_start('both', 'quick', queue => 'q')}, qr/22023: +a workflow cannot have both a body and a queue/ ],
 	[ q{SELECT wf_start('gives', 'gives')}, qr/0A000: +procedure gives\(jsonb\) cannot be the body of a workflow\n.*It has OUT arguments/ ],
+	[ q{SELECT wf_start('changes', 'changes')}, qr/0A000: +procedure changes\(jsonb\) cannot be the body of a workflow\n.*It has OUT arguments/ ],
 	[ q{SELECT wf_set_owner('to quick', 'sleeper')}, qr/42501: +role "sleeper" cannot own a workflow with a body/ ],
 	[ q{SELECT wf_set_owner('to closed', 'stranger')}, qr/42501: +permission denied for procedure closed/ ],
 	[ q{SELECT wf_set_owner('to hidden', 'stranger')}, qr/42501: +permission denied for schema private/ ])

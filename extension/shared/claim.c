@@ -49,6 +49,7 @@ static SubTransactionId begun_by = InvalidSubTransactionId;
 static SubTransactionId ended_by = InvalidSubTransactionId;
 static bool exit_callback_registered = false;
 static bool is_lost = false;	/* "ended_by" is no leave, but a loss */
+static bool is_unsure = false;	/* it may be of another queue, or a body */
 static bool is_over = false;	/* "ended_by" is the end of the workflow */
 static bool is_from_queue = false;
 static bool is_body = false;
@@ -158,20 +159,32 @@ dwf_claim_is_interrupted(void)
 
 /*
  * Give the claim back, if this session has one; if there is work in it, wake
- * what may do that work
+ * what may do that work.  "if_skipped": also if another session has met the
+ * claim, which may have skipped what became work since.
  */
 static void
-give_back(bool is_work)
+give_back(bool is_work, bool if_skipped)
 {
 	DwfAddress	queue = {DWF_DOOR_QUEUE, NULL, attached_queue};
+	bool		was_skipped;
 
 	if (attached_id == NULL)
 		return;
-	dwf_claims_remove();
+	was_skipped = dwf_claims_remove();
+	is_work |= if_skipped && was_skipped;
 	is_over = false;
 
 	/* a client may have held a workflow that has a body */
-	if (is_work && attached_queue)
+	if (is_unsure)
+	{
+		if (was_skipped)
+		{
+			dwf_waiter_wake_database(false);
+			dwf_workers_ask_run();
+		}
+		is_unsure = false;
+	}
+	else if (is_work && attached_queue)
 		(void) dwf_waiter_wake(dwf_address_hash(&queue), queue.door, 1);
 	else if (is_work && MyBackendType != B_BG_WORKER)
 		dwf_workers_ask_run();
@@ -192,7 +205,7 @@ give_back(bool is_work)
 void
 dwf_claim_release(void)
 {
-	give_back(true);
+	give_back(true, false);
 }
 
 /*
@@ -202,7 +215,7 @@ dwf_claim_release(void)
 void
 dwf_claim_pass_by(void)
 {
-	give_back(false);
+	give_back(false, false);
 }
 
 /* The process exits; its transaction has been aborted already */
@@ -280,6 +293,16 @@ dwf_claim_end_at_commit(void)
 }
 
 /*
+ * Is it unknown yet where the claimed workflow is executed?  Then the end of
+ * the claim wakes all that wait, if another session has met the claim.
+ */
+void
+dwf_claim_set_unsure(bool value)
+{
+	is_unsure = value;
+}
+
+/*
  * As dwf_claim_end_at_commit(), of a workflow that this session has ended: if
  * it is not made to go on in this transaction, no session can execute it then
  */
@@ -290,6 +313,10 @@ dwf_claim_finish_at_commit(void)
 		return;
 	dwf_claim_end_at_commit();
 	is_over = ended_by != InvalidSubTransactionId;
+
+	/* another session may make it go on between our commit and our release */
+	if (is_over)
+		dwf_claims_forget_skips();
 }
 
 /*
@@ -340,7 +367,7 @@ dwf_claim_end_xact(bool commit)
 	if (!is_body && MyBackendType != B_BG_WORKER)
 		is_suspending = false;
 	if (ends != InvalidSubTransactionId)
-		give_back(is_work);
+		give_back(is_work, true);
 }
 
 /* A subtransaction aborts, with what it and its children began or ended */

@@ -36,6 +36,7 @@ extern bool dwf_claim_take(text *workflow_id, text *queue, int *holder_pid);
 extern void dwf_claim_set_from_queue(void);
 extern bool dwf_claim_is_from_queue(void);
 extern void dwf_claim_end_at_commit(void);
+extern void dwf_claim_set_unsure(bool value);
 extern void dwf_claim_finish_at_commit(void);
 extern bool dwf_claim_has_news(const text *workflow_id);
 extern void dwf_claim_lose_at_commit(void);

@@ -51,6 +51,8 @@ typedef struct Claim
 	char		workflow_id[DWF_WORKFLOW_ID_MAX];
 	bool		runs_body;		/* it is an executor that runs the body: its
 								 * process alone writes this, without a lock */
+	bool		was_skipped;	/* another session has met it: set with the
+								 * lock */
 	bool		is_interrupted; /* the body has to end: reset with the lock
 								 * exclusive, set with the lock shared (all
 								 * set the same), read without it */
@@ -145,9 +147,13 @@ dwf_claims_append(text *workflow_id, int *holder_pid)
 	LWLockAcquire(lock, LW_EXCLUSIVE);
 	other = find_claim(hash);
 	if (other)
+	{
 		*holder_pid = other->pid;
+		other->was_skipped = true;
+	}
 	else
 	{
+		mine->was_skipped = false;
 		mine->pid = MyProcPid;
 		mine->database = MyDatabaseId;
 		mine->role = GetSessionUserId();
@@ -166,17 +172,29 @@ dwf_claims_append(text *workflow_id, int *holder_pid)
 	return other == NULL;
 }
 
+/* From now on, note anew whether another session meets this session's claim */
+void
+dwf_claims_forget_skips(void)
+{
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	my_claim()->was_skipped = false;
+	LWLockRelease(lock);
+}
+
 /*
  * Remove this session's claim from the list; the last one takes its place.
- * Wakes what waits for that.  Cannot fail.
+ * Wakes what waits for that, and returns whether another session has met the
+ * claim.  Cannot fail.
  */
-void
+bool
 dwf_claims_remove(void)
 {
 	Entry		last;
 	int			at;
+	bool		was_skipped;
 
 	LWLockAcquire(lock, LW_EXCLUSIVE);
+	was_skipped = my_claim()->was_skipped;
 	at = my_claim()->entry;
 	last = shared->list[dwf_claims_count() - 1];
 	Assert(shared->list[at].slot == dwf_slot_mine());
@@ -185,6 +203,7 @@ dwf_claims_remove(void)
 	pg_atomic_write_u32(&shared->count, dwf_claims_count() - 1);
 	LWLockRelease(lock);
 	ConditionVariableBroadcast(&shared->given_back);
+	return was_skipped;
 }
 
 /* This session begins, or ends, to run the body of the workflow it claims */
@@ -237,12 +256,14 @@ dwf_claims_count(void)
 bool
 dwf_claims_exists(text *workflow_id)
 {
-	bool		claimed;
+	Claim	   *claim;
 
 	LWLockAcquire(lock, LW_SHARED);
-	claimed = find_claim(claim_hash(workflow_id)) != NULL;
+	claim = find_claim(claim_hash(workflow_id));
+	if (claim)
+		claim->was_skipped = true;
 	LWLockRelease(lock);
-	return claimed;
+	return claim != NULL;
 }
 
 /* What sessions of this database execute now, as DwfExecution */

@@ -27,7 +27,8 @@ typedef struct DwfExecution
 extern Size dwf_claims_size(void);
 extern void dwf_claims_init_shared(LWLockPadded *locks);
 extern bool dwf_claims_append(text *workflow_id, int *holder_pid);
-extern void dwf_claims_remove(void);
+extern void dwf_claims_forget_skips(void);
+extern bool dwf_claims_remove(void);
 extern void dwf_claims_set_body(bool value);
 extern void dwf_claims_interrupt(uint64 life_hash);
 extern bool dwf_claims_is_interrupted(void);

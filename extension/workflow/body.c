@@ -65,7 +65,7 @@ find_procedure(text *name)
 	return procedure;
 }
 
-/* Does a procedure have OUT arguments? */
+/* Does a procedure have OUT or INOUT arguments? */
 static bool
 has_out_arguments(HeapTuple tuple)
 {
@@ -78,7 +78,8 @@ has_out_arguments(HeapTuple tuple)
 		return false;
 	array = DatumGetArrayTypeP(modes);
 	for (int i = 0; i < ARR_DIMS(array)[0]; i++)
-		if (ARR_DATA_PTR(array)[i] == PROARGMODE_OUT)
+		if (ARR_DATA_PTR(array)[i] == PROARGMODE_OUT ||
+			ARR_DATA_PTR(array)[i] == PROARGMODE_INOUT)
 			return true;
 	return false;
 }

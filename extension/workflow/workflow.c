@@ -254,6 +254,11 @@ wf_start_attached(PG_FUNCTION_ARGS)
 
 	start.is_attached = dwf_claim_take(start.workflow_id, start.queue,
 									   &holder_pid);
+	if (start.is_attached)
+	{
+		dwf_claim_set_unsure(true);
+		dwf_trace_begin(true, NULL);
+	}
 	if (!start_once(&start))
 	{
 		if (start.is_attached)
@@ -261,6 +266,7 @@ wf_start_attached(PG_FUNCTION_ARGS)
 	}
 	else if (start.is_attached)
 	{
+		dwf_claim_set_unsure(false);
 		dwf_claim_set_from_queue();
 		dwf_journal_begin(start.workflow_id, 0);
 		dwf_trace_begin(false, NULL);

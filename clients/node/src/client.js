@@ -15,7 +15,7 @@ import { executedBy, idOf, toResult, Workflow } from './names.js';
 import { fromServer } from './errors.js';
 import { asText, fromJson, toJson } from './json.js';
 import { toInterval, toMs } from './time.js';
-import { withTrace } from './trace.js';
+import { currentTraceparent, withTrace } from './trace.js';
 
 /** A workflow that was started, or is known by its id. */
 export class WorkflowHandle {
@@ -89,7 +89,8 @@ export class DurableWf {
     const { id, startAfter, timeout, attributes } = options;
     if (queue !== null && body === null && startAfter === undefined) {
       const here = await this.#startHere({ id: id ?? null, input: toJson(input), queue,
-        timeout: toInterval(timeout, null), attributes: toJson(attributes) });
+        timeout: toInterval(timeout, null), attributes: toJson(attributes),
+        traceparent: currentTraceparent(this.#connections.traceparent) });
       if (here !== undefined)
         return new WorkflowHandle(this, here);
     }

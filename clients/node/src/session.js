@@ -3,7 +3,7 @@
 
 import { asText } from './json.js';
 import { sever } from './connection.js';
-import { currentTraceparent, isTraced, withTrace } from './trace.js';
+import { isTraced, withTrace } from './trace.js';
 
 // What a role or a database may have set must not end a wait for work, nor
 // change what a moment looks like.
@@ -79,8 +79,7 @@ export class Session {
    * Start a workflow, and attach to it.  One that exists already has no queue:
    * this session is not attached then.
    */
-  async startAttached({ id, input, queue, timeout, attributes }) {
-    const traceparent = currentTraceparent(this.#traceparent);
+  async startAttached({ id, input, queue, timeout, attributes, traceparent }) {
     const call = 'wf_start_attached($1, $2::jsonb, $3, $4::interval, $5::jsonb)';
     const values = [id, input, queue, timeout, attributes];
     const from = traceparent === undefined ? call : `(

@@ -63,6 +63,7 @@ export class Run {
   #pumping = false;
   #onNews;
   #outcome;                           // of the code
+  #isUntold = false;                  // what was handed over is not recorded
   #isNew;                             // its journal has only what this run did
   #isEarly;                           // results may be handed over early (R4)
   #unsaved;                           // { name, json }: handed over, not recorded
@@ -148,11 +149,13 @@ export class Run {
   // Send something in its turn; nothing when the run is over by then. An error
   // that ends the run does so before the next one's turn. What the server has to
   // know before is sent first, unless the task does that.
-  #inTurn(task, tells = false) {
+  #inTurn(task, tells = false, always = false) {
     const result = this.#tail.then(async () => {
       if (this.#over)
         return never();
-      if (!tells && !await this.#tell())
+      if (this.#isUntold && !always)
+        return notRecorded;
+      if (!always && !tells && !await this.#tell())
         return notRecorded;
       try {
         return await task();
@@ -186,6 +189,7 @@ export class Run {
 
   // The code goes by what is not recorded: it is executed anew.
   #notTold(error) {
+    this.#isUntold = true;              // nothing that is in turn begins
     this.#failed({ fn: 'wf_save_step' }, error, (known) => this.#isOver('retry', known));
   }
 
@@ -363,7 +367,7 @@ export class Run {
       return undefined;
     if (code === 'WF002' || code === 'WF003') {
       // it may be another workflow that has ended: that is for the code
-      this.#inTurn(() => this.#session.hasEnded(this.workflowId)).then(
+      this.#inTurn(() => this.#session.hasEnded(this.workflowId), false, true).then(
         (ended) => ended ? this.#isOver('ended', error) : toCode(error),
         (other) => this.#isOver('lost', other));
       return undefined;

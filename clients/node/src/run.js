@@ -42,6 +42,10 @@ const newsOf = { wf_set_event: 'event', wf_write_stream: 'stream', wf_write_stre
   wf_close_stream: 'stream' };
 const never = () => new Promise(() => {});
 const turn = () => new Promise(setImmediate);
+// Could the server take this as a step's name? If not, it says so at once.
+const isName = (name) => typeof name === 'string' && !name.includes('\0') &&
+  name !== '' && Buffer.byteLength(name) <= 512;
+
 const notRecorded = Symbol();         // instead of a value: the run has ended
 
 export class Run {
@@ -287,7 +291,7 @@ export class Run {
       const fail = (error) => this.#failed({ fn: 'wf_begin_step' }, error,
         (known) => this.#handOver(undefined, () => reject(known)));
       this.#inTurn(async () => {
-        if (this.#isNew) {
+        if (this.#isNew && isName(name)) {
           this.#unbegun = name;
           return { stepNo: ++this.#last, done: false };
         }

@@ -28,6 +28,7 @@ export class Worker {
   #queues;
   #options;
   #stopping = new AbortController();
+  #starting = new Set();               // sessions that start what they execute
   #scout;                             // the session that waits for a workflow
   #free = [];                         // { session, resolve, reject }, last used last
   #runs = new Map();                  // run → session
@@ -199,6 +200,7 @@ export class Worker {
   // Start what was asked for, and say so when it is being executed.
   async #startOn(session, { resolve, reject, ...start }) {
     let attached;
+    this.#starting.add(session);
     try {
       attached = await session.startAttached(start);
     } catch (error) {
@@ -211,6 +213,8 @@ export class Worker {
       if (isConnectionError(error))
         throw error;
       return undefined;
+    } finally {
+      this.#starting.delete(session);
     }
     const { workflowId, queue } = attached;
     if (queue !== null)
@@ -289,6 +293,8 @@ export class Worker {
         return;
       for (const run of this.#runs.keys())
         run.abandon(new Error('stopped'));
+      for (const session of this.#starting)
+        session.sever();              // another transaction may block it
       this.#scout?.sever();           // there is no connection to cancel by
     });
     await this.stopped;

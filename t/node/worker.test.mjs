@@ -725,3 +725,26 @@ test('a bad deploy and its repair, under fifty suspended', { timeout }, async ()
   for (const [n, id] of ids.entries())
     assert.deepEqual(await repaired.result(id), [n, 'you']);
 });
+
+test('stop() ends a start that another transaction blocks', { timeout }, async () => {
+  const wf = worker({ blocked: async () => 'here' });
+  await until("EXISTS (SELECT FROM wf_waiters WHERE door = 'queue' AND key = 'blocked')");
+  const other = await sql.connect();
+  try {
+    await other.query("BEGIN; SELECT wf_start('blocked start', queue => 'blocked')");
+    const start = assert.rejects(wf.start('blocked', undefined, { id: 'blocked start' }));
+    await until("EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock')");
+    await wf.worker.stop({ drainTimeout: 10 });     // or this test takes all of its time
+    await start;
+  } finally {
+    await other.query('ROLLBACK');
+    other.release();
+  }
+});
+
+test('a name that is none is refused before the work', { timeout }, async () => {
+  let worked = 0;
+  const wf = worker({ misnamed: async (ctx) => ctx.step('x'.repeat(513), () => { worked++; }) });
+  await assert.rejects((await wf.start('misnamed')).result(), /step|name|512/);
+  assert.equal(worked, 0);
+});

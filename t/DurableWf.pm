@@ -66,7 +66,7 @@ sub set
 	# a new session is served after the postmaster has told all processes
 	until_true(
 		sub {
-			return !grep { state_of($_) =~ /^[RD]/ } split /\n/, sql(q{
+			return !grep { !sleeping($_) } split /\n/, sql(q{
 SELECT pid FROM pg_stat_activity
  WHERE backend_type IN ('durable_wf launcher', 'durable_wf worker', 'durable_wf gateway')});
 		},
@@ -224,20 +224,13 @@ sub last_words
 
 # ----- processes -----
 
-# The state that the system gives a process, '' when it is gone.
-sub state_of
+# Does a process sleep, as the system sees it?  One that could run does not.
+sub sleeping
 {
 	my ($pid) = @_;
 
-	open my $file, '<', "/proc/$pid/status" or return '';
-	my ($state) = join('', <$file>) =~ /^State:\s+(\S)/m;
-	return $state // '';
-}
-
-# Does a process sleep?  One that could run, or has been told to, does not.
-sub sleeping
-{
-	return state_of($_[0]) eq 'S';
+	open my $file, '<', "/proc/$pid/status" or return 0;
+	return join('', <$file>) =~ /^State:\s+S/m;
 }
 
 # Wait until processes sleep and have not run for a while, and return how often

@@ -135,6 +135,11 @@ const oneFree = () => until(`(SELECT count(*) FROM pg_stat_activity
    WHERE application_name = 'durable-wf worker' AND state = 'idle') = 1
    AND EXISTS (SELECT FROM wf_waiters WHERE door = 'queue')`);
 
+// ... and the worker knows that: what is started begins on it.
+async function beginsHere(action) {
+  while (!(await sentBy(action)).includes('wf_start_attached'));
+}
+
 test('what is started here begins here, in as few statements as can be', { timeout }, async () => {
   const wf = worker({
     one: (ctx, n) => ctx.step('double', () => 2 * n),
@@ -146,7 +151,7 @@ test('what is started here begins here, in as few statements as can be', { timeo
       WHERE workflow_id = '${ctx.id}' AND step_name = 'slow')`).then(() => 'seen')),
   });
   const begin = async (...args) => (await wf.start(...args)).result();
-  await oneFree();
+  await beginsHere(() => begin('none'));
   const journal = [];
   assert.deepEqual(await sentBy(async () => {
     assert.equal(await begin('one', 4), 8);

@@ -223,17 +223,21 @@ dwf_wakeup_note_work(text *workflow_id, bool is_due)
 	DwfLife		life;
 	DwfValue	input;
 	text	   *body;
+	text	   *queue = NULL;
 	int			attempts;
 
 	if (!dwf_store_life(workflow_id, &life))
 		return;
-	if (dwf_claim_has_news(workflow_id) && is_due)
-		return;					/* the end of this session's claim does it */
 	if (dwf_store_body(workflow_id, &body, &input, &attempts))
 		work.key = cstring_to_text(psprintf("%u", life.owner));
-	else if ((work.key = dwf_store_queue(workflow_id)) != NULL)
+	else if ((queue = dwf_store_queue(workflow_id)) != NULL)
+	{
 		work.door = DWF_DOOR_QUEUE;
-	else
+		work.key = queue;
+	}
+	if (dwf_claim_has_news(workflow_id, queue) && is_due)
+		return;					/* the end of this session's claim does it */
+	if (work.key == NULL)
 		return;
 	dwf_wakeup_note_arrival(&work, dwf_address_hash(&work),
 							is_due ? 1 : PG_UINT16_MAX, 0);

@@ -17,6 +17,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "shared/address.h"
 #include "shared/claims.h"
 #include "shared/crash.h"
 #include "shared/listener.h"
@@ -321,7 +322,9 @@ static void
 begin_search(DwfSearch *search)
 {
 	const Passed *last = passed_of(search);
+	DwfAddress	address = {DWF_DOOR_QUEUE, NULL, search->queue};
 
+	search->queue_hash = search->queue ? dwf_address_hash(&address) : 0;
 	search->next = DT_NOEND;
 	if (search->queue == NULL && last->role == search->role &&
 		GetCurrentTimestamp() < last->until)
@@ -391,7 +394,7 @@ look_behind(DwfSearch *search, const DwfFound * page, int row, int count,
 	search->later = DT_NOEND;
 	for (; row < count; row++)
 	{
-		if (dwf_claims_exists(page[row].workflow_id))
+		if (dwf_claims_skip(page[row].workflow_id, search->queue_hash))
 			continue;
 		if (page[row].due <= now)
 			search->more = true;
@@ -464,7 +467,7 @@ search_page(DwfSearch *search, int limit, bool *found)
 		search->workflow_id = page[i].workflow_id;
 
 		/* skip it if a session executes it, or seems to have locked it */
-		if (dwf_claims_exists(search->workflow_id))
+		if (dwf_claims_skip(search->workflow_id, search->queue_hash))
 			continue;
 		*found = !is_held(page[i].xmax);
 		if (*found)

@@ -122,8 +122,9 @@ typedef struct DwfChild
  */
 typedef struct DwfSearch
 {
-	text	   *queue;
+	text	   *queue;			/* NULL: bodies */
 	Oid			role;
+	uint64		queue_hash;		/* of its address, or 0 */
 
 	/* the workflow that was found last */
 	text	   *workflow_id;

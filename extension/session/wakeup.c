@@ -243,25 +243,35 @@ dwf_wakeup_note_work(text *workflow_id, bool is_due)
 							is_due ? 1 : PG_UINT16_MAX, 0);
 }
 
+/* Note a wake for work of a role's executors, or in a queue */
+static void
+note_work_at(char door, text *key)
+{
+	DwfAddress	work = {.door = door,.key = key};
+
+	dwf_wakeup_note_arrival(&work, dwf_address_hash(&work), 1, 0);
+}
+
 /*
- * Note a wake for work in these queues, one for each time that a queue is
- * among them
+ * Workflows were resumed: note a wake for each, for an executor of its owner
+ * or in its queue
  */
 void
-dwf_wakeup_note_queues(DwfIds queues)
+dwf_wakeup_note_resumed(const DwfResumed * resumed)
 {
-	Datum	   *values;
+	Datum	   *queues;
 	int			count = 0;
+	ListCell   *cell;
 
-	if (queues.count > 0)
-		count = dwf_arrays_read_texts(queues.array, &values, NULL);
-	for (int i = 0; i < count; i++)
+	foreach(cell, resumed->owners)
 	{
-		DwfAddress	work = {.door = DWF_DOOR_QUEUE};
-
-		work.key = DatumGetTextPP(values[i]);
-		dwf_wakeup_note_arrival(&work, dwf_address_hash(&work), 1, 0);
+		note_work_at(DWF_DOOR_WORK,
+					 cstring_to_text(psprintf("%u", lfirst_oid(cell))));
 	}
+	if (resumed->queues.count > 0)
+		count = dwf_arrays_read_texts(resumed->queues.array, &queues, NULL);
+	for (int i = 0; i < count; i++)
+		note_work_at(DWF_DOOR_QUEUE, DatumGetTextPP(queues[i]));
 }
 
 /*

@@ -19,7 +19,8 @@
  *		hands it on, which Citus could not do.
  *
  * What run_here() returns begins with one text that tells how the call went:
- * 'w' if its transaction has written, 't' if it has waited in vain.
+ * 'w' if its transaction has written, 't' if it has waited in vain; or 'm',
+ * and nothing else, if it was not made since the workflow has moved.
  *
  *-------------------------------------------------------------------------
  */
@@ -51,6 +52,7 @@
 #include "session/wait.h"
 #include "store/anchor.h"
 #include "store/cluster_rows.h"
+#include "store/custody.h"
 
 PG_FUNCTION_INFO_V1(dwf_run_here);
 
@@ -122,48 +124,84 @@ dwf_forward_is_out_of_reach(int code)
 		  code == ERRCODE_CANNOT_CONNECT_NOW));
 }
 
-/* Run a call elsewhere; returns its result, without the text about it */
+/* This session is handing a call over */
+static bool is_handing_over = false;
+
+/* Raise 40001: the workflow that a call concerns has moved meanwhile */
+void
+dwf_forward_report_move(const char *function)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("the workflow of %s() was moved to another node",
+					function),
+			 errhint("Try again.")));
+}
+
+/* Run a statement of ours that Citus is to hand to another node */
 static Datum
-run_there(const char *function, text *place, ArrayBuildState *arguments)
+hand_over(text *place, const char *function, Datum arguments)
+{
+	bool		was_handing_over = is_handing_over;
+	Datum		result;
+
+	PG_TRY();
+	{
+		is_handing_over = true;
+		result = dwf_store_run_there(place, cstring_to_text(function),
+									 arguments);
+	}
+	PG_FINALLY();
+	{
+		is_handing_over = was_handing_over;
+	}
+	PG_END_TRY();
+	return result;
+}
+
+/*
+ * Run a call elsewhere; *result is its result, without the text about it.
+ * Returns false if the workflow has moved from there, and nothing was done.
+ */
+static bool
+run_there(const char *function, text *place, ArrayBuildState *arguments,
+		  Datum *result)
 {
 	Datum		array = makeArrayResult(arguments, CurrentMemoryContext);
 	Datum	   *texts;
 	bool	   *nulls;
-	ArrayBuildState *result = initArrayResult(TEXTOID, CurrentMemoryContext,
-											  false);
+	ArrayBuildState *told = initArrayResult(TEXTOID, CurrentMemoryContext,
+											false);
+	const char *went;
 	int			count;
 
 	has_handed_over = true;
-	array = dwf_store_run_there(place, cstring_to_text(function), array);
+	array = hand_over(place, function, array);
 	count = dwf_arrays_read_texts(array, &texts, &nulls);
 	if (count == 0 || nulls[0])
 		elog(ERROR, "durable_wf.run_here() did not say how the call went");
-	if (strchr(TextDatumGetCString(texts[0]), 'w'))
+	went = TextDatumGetCString(texts[0]);
+	if (strchr(went, 'm'))
+		return false;
+	if (strchr(went, 'w'))
 		dwf_forward_note_write();
-	has_expired = strchr(TextDatumGetCString(texts[0]), 't') != NULL;
+	has_expired = strchr(went, 't') != NULL;
 	for (int i = 1; i < count; i++)
-		result = accumArrayResult(result, texts[i], nulls[i], TEXTOID,
-								  CurrentMemoryContext);
-	return makeArrayResult(result, CurrentMemoryContext);
+		told = accumArrayResult(told, texts[i], nulls[i], TEXTOID,
+								CurrentMemoryContext);
+	*result = makeArrayResult(told, CurrentMemoryContext);
+	return true;
 }
 
 /*
- * Have the node of the workflow "place" make this call of a function; returns
- * the result as result.c writes it
+ * Have the node of the workflow "place" make this call of a function; *result
+ * is as result.c writes it.  Unless "subscriber" is NULL, what the call looked
+ * for in vain is noted there as what that workflow of this node waits for.
+ * Returns false if "place" has moved from there, and nothing was done.
  */
-Datum
-dwf_forward_call(FunctionCallInfo fcinfo, const char *function, text *place)
-{
-	return dwf_forward_subscribe(fcinfo, function, place, NULL);
-}
-
-/*
- * The same; unless "subscriber" is NULL, what the call looked for in vain is
- * noted there as what that workflow of this node waits for
- */
-Datum
-dwf_forward_subscribe(FunctionCallInfo fcinfo, const char *function,
-					  text *place, text *subscriber)
+static bool
+call_there(FunctionCallInfo fcinfo, const char *function, text *place,
+		   text *subscriber, Datum *result)
 {
 	ArrayBuildState *texts = initArrayResult(TEXTOID, CurrentMemoryContext,
 											 false);
@@ -199,21 +237,57 @@ dwf_forward_subscribe(FunctionCallInfo fcinfo, const char *function,
 								 TEXTOID, CurrentMemoryContext);
 		function = psprintf(SUBSCRIBE_PREFIX "%s", function);
 	}
-	return run_there(function, place, texts);
+	return run_there(function, place, texts, result);
 }
 
-/* Have the node of a workflow call a function with these texts as arguments */
+/* The same, without a subscriber */
+bool
+dwf_forward_try(FunctionCallInfo fcinfo, const char *function, text *place,
+				Datum *result)
+{
+	return call_there(fcinfo, function, place, NULL, result);
+}
+
+/*
+ * The same; returns the result.  Raises 40001 if the workflow has moved from
+ * there.
+ */
+Datum
+dwf_forward_subscribe(FunctionCallInfo fcinfo, const char *function,
+					  text *place, text *subscriber)
+{
+	Datum		result = (Datum) 0;
+
+	if (!call_there(fcinfo, function, place, subscriber, &result))
+		dwf_forward_report_move(function);
+	return result;
+}
+
+/* The same, without a subscriber */
+Datum
+dwf_forward_call(FunctionCallInfo fcinfo, const char *function, text *place)
+{
+	return dwf_forward_subscribe(fcinfo, function, place, NULL);
+}
+
+/*
+ * Have the node of a workflow call a function with these texts as arguments;
+ * raises 40001 if the workflow has moved from there
+ */
 Datum
 dwf_forward_texts(const char *function, text *place, Datum *arguments,
 				  bool *nulls, int count)
 {
 	ArrayBuildState *texts = initArrayResult(TEXTOID, CurrentMemoryContext,
 											 false);
+	Datum		result = (Datum) 0;
 
 	for (int i = 0; i < count; i++)
 		texts = accumArrayResult(texts, arguments[i], nulls && nulls[i],
 								 TEXTOID, CurrentMemoryContext);
-	return run_there(function, place, texts);
+	if (!run_there(function, place, texts, &result))
+		dwf_forward_report_move(function);
+	return result;
 }
 
 /*
@@ -376,9 +450,28 @@ make_call(FunctionCallInfo fcinfo, text *place, text *subscriber)
 }
 
 /*
+ * Is the workflow for which a call was handed over here, and does it stay?
+ * The caller's node may know already of a move that has still to commit here,
+ * so that ends first.  The two ends of a move see to all that themselves.
+ */
+static bool
+is_at_home(const char *function, text *place)
+{
+	int32		hash = dwf_anchor_hash(place);
+
+	if (strcmp(function, "give_shard") == 0 ||
+		strcmp(function, "take_rows") == 0)
+		return dwf_anchor_is_here(hash);
+	if (dwf_custody_hold(hash))
+		return true;
+	dwf_anchor_settle();
+	return dwf_custody_hold(hash);
+}
+
+/*
  * durable_wf.run_here(workflow_id, function, arguments): make a call
  * that another node has handed to this one, which has the workflow.  Raises
- * WF011 if Citus has not delegated it there.
+ * WF011 if Citus has not delegated it to another node.
  */
 Datum
 dwf_run_here(PG_FUNCTION_ARGS)
@@ -400,9 +493,13 @@ dwf_run_here(PG_FUNCTION_ARGS)
 	char		went[3] = "";
 	text	   *subscriber = NULL;
 
-	if (!dwf_anchor_is_here(dwf_anchor_hash(place)))
-		dwf_anchor_report(name, dwf_anchor_hash(place),
-						  NOT_DELEGATED_HINT);
+	if (!is_at_home(name, place))
+	{
+		if (is_handing_over)
+			dwf_anchor_report(name, dwf_anchor_hash(place),
+							  NOT_DELEGATED_HINT);
+		PG_RETURN_DATUM(dwf_arrays_of_one_text(cstring_to_text("m")));
+	}
 
 	/* find the function, and read its arguments */
 	if (strncmp(name, SUBSCRIBE_PREFIX, strlen(SUBSCRIBE_PREFIX)) == 0)

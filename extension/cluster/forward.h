@@ -13,6 +13,9 @@
 #define DWF_HAND_OVER_HINT \
 	"A call that another node has handed to this one cannot be handed on."
 
+extern bool dwf_forward_try(FunctionCallInfo fcinfo, const char *function,
+							text *place, Datum *result);
+DWF_NORETURN extern void dwf_forward_report_move(const char *function);
 extern Datum dwf_forward_call(FunctionCallInfo fcinfo, const char *function,
 							  text *place);
 extern Datum dwf_forward_subscribe(FunctionCallInfo fcinfo,

@@ -245,6 +245,9 @@ extern bool dwf_store_event(text *workflow_id, text *key, DwfValue * value,
 /* prune_rows.c: workflows that are removed, and all that belongs to them */
 extern uint64 dwf_store_prune(Interval *older_than, int batch,
 							  TransactionId horizon, Oid role);
+extern uint64 dwf_store_prune_named(Interval *older_than, int batch,
+									TransactionId horizon, Oid role,
+									Datum *tokens, Datum *workflow_ids);
 extern bool dwf_store_delete(text *workflow_id, TransactionId horizon,
 							 Oid role);
 extern TransactionId dwf_store_changed_by(text *workflow_id);

@@ -265,6 +265,21 @@ SQL
 	qq{t\n"paid"|paid by ${\ $_->name}}, $_->name . ": with the caller's own rows")
   foreach @nodes;
 
+# ----- what a call takes along -----
+
+{
+	my $trace = '00-' . 'a' x 32 . '-' . 'b' x 16 . '-01';
+
+	is( on($co, "SET durable_wf.traceparent = '$trace'; SELECT wf_send('$wa', '1', 'traced') > 0; SELECT wf_start('t1$wa'), wf_start('t2$wb')"),
+		"t\nt1$wa|t2$wb", 'a send with a trace context');
+	is(on($w1, "SELECT wf_recv('traced', '0', '$wa'); SELECT wf_received_traceparent()"), "1\n$trace",
+		'the other node gets it');
+	is( join('', sort map { split /\n/, on($_, q{SELECT workflow_id || traceparent FROM wf_workflows WHERE traceparent IS NOT NULL}) } $w1, $w2),
+		"t1$wa${trace}t2$wb$trace", 'and so do starts');
+	is(on($co, "SELECT wf_send('$wa', '2', 'traced') > 0"), 't', 'the next session has none');
+	is(on($w1, "SELECT wf_recv('traced', '0', '$wa'); SELECT wf_received_traceparent() IS NULL"), "2\nt", 'nor what it sends');
+}
+
 # ----- broadcasts -----
 
 {

@@ -30,11 +30,9 @@
  */
 #include "cluster/token_home.h"
 
-#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 
 #include "base/arrays.h"
 #include "base/texts.h"
@@ -158,8 +156,6 @@ dwf_token_home_read(text *workflow_id, Datum **tokens)
 {
 	Datum		argument = PointerGetDatum(workflow_id);
 	Datum		array;
-	Oid			input;
-	Oid			param;
 
 	if (dwf_anchor_is_here(dwf_anchor_hash(workflow_id)))
 	{
@@ -168,14 +164,7 @@ dwf_token_home_read(text *workflow_id, Datum **tokens)
 			return 0;
 	}
 	else
-	{
-		array = dwf_forward_texts("named_tokens", workflow_id, &argument, NULL,
-								  1);
-		(void) dwf_arrays_read_texts(array, tokens, NULL);
-		getTypeInputInfo(TEXTARRAYOID, &input, &param);
-		array = OidInputFunctionCall(input, TextDatumGetCString((*tokens)[0]),
-									 param, -1);
-	}
+		array = dwf_forward_array("named_tokens", workflow_id, &argument, 1);
 	return dwf_arrays_read_texts(array, tokens, NULL);
 }
 

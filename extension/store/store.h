@@ -330,6 +330,8 @@ extern DwfValue dwf_store_merge_attributes(text *workflow_id,
 extern List *dwf_store_children(Datum parents, text *after, int limit);
 extern text *dwf_store_cancel_many(Datum ids, Oid role, Datum error);
 extern bool dwf_store_lock_parent(text *workflow_id);
+extern void dwf_store_await_prepared_children(Datum *parents, int count,
+											  Oid role);
 
 /* message_rows.c: mailboxes and idempotency keys */
 extern int64 dwf_store_next_message_id(void);

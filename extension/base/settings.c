@@ -29,6 +29,7 @@ int			dwf_setting_attach_keepalive;
 int			dwf_setting_client_suspend_after;
 bool		dwf_setting_wait_in_transaction;
 int			dwf_setting_max_deliveries;
+int			dwf_setting_max_forwarded_waits;
 int			dwf_setting_validator_timeout;
 bool		dwf_setting_debug_direct;
 int			dwf_setting_http_port;
@@ -246,6 +247,11 @@ dwf_settings_define(void)
 							NULL,
 							&dwf_setting_max_deliveries, 0, 0, INT_MAX,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("durable_wf.max_forwarded_waits",
+							"How many sessions of this node of a cluster wait on other nodes at a time.",
+							"Each holds a connection there. A session beyond that gets an error, if it would have to wait.",
+							&dwf_setting_max_forwarded_waits, 32, 0,
+							100000, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("durable_wf.debug_direct",
 							 "Lets rows of mailboxes and events be written and read without statements.",
 							 "For developers: off makes each access run its statement, as it does where a table was changed.",

@@ -48,7 +48,9 @@
 #include "base/arrays.h"
 #include "base/compat.h"
 #include "base/portable.h"
+#include "base/settings.h"
 #include "session/result.h"
+#include "session/trace.h"
 #include "session/wait.h"
 #include "store/anchor.h"
 #include "store/cluster_rows.h"
@@ -60,12 +62,15 @@ PG_FUNCTION_INFO_V1(dwf_run_here);
 	"Citus cannot reach another node from a function that it has delegated, nor from a trigger or a query on a shard."
 
 /*
- * Before the name of a procedure, in the argument that names the function; and
- * before these, with a workflow's id and a space between, to note what the
- * call waits for as what that workflow waits for
+ * Words before the name, in the argument that names the function.  For each
+ * but the last one a text follows the call's arguments; that of the first word
+ * is the last text.
  */
-#define CALL_PREFIX "CALL "
-#define SUBSCRIBE_PREFIX "SUBSCRIBE "
+#define TRACE_PREFIX "TRACE "	/* the caller's trace context */
+#define CHILD_PREFIX "CHILD "	/* the workflow that starts another one */
+#define SUBSCRIBE_PREFIX "SUBSCRIBE "	/* the workflow for which it is to be
+										 * noted what the call waits for */
+#define CALL_PREFIX "CALL "		/* it is a procedure */
 
 /* ----- the caller's node ----- */
 
@@ -97,6 +102,26 @@ void
 dwf_forward_note_write(void)
 {
 	has_written = true;
+}
+
+/* The workflow whose child the next start is */
+static text *next_parent = NULL;
+
+/* The workflow that has handed the start over that is being made, or NULL */
+static text *received_parent = NULL;
+
+/* The next start of this session, or none if NULL, is that of a child */
+void
+dwf_forward_set_parent(text *parent)
+{
+	next_parent = parent;
+}
+
+/* The parent, on another node, of what is being started here; or NULL */
+text *
+dwf_forward_parent(void)
+{
+	return received_parent;
 }
 
 /* This transaction has handed a call over, and has begun to commit */
@@ -138,6 +163,16 @@ dwf_forward_report_move(const char *function)
 			 errhint("Try again.")));
 }
 
+/* Add a word and its text to a call */
+static const char *
+add_word(const char *word, const char *function, text *value,
+		 ArrayBuildState *arguments)
+{
+	(void) accumArrayResult(arguments, PointerGetDatum(value), false, TEXTOID,
+							CurrentMemoryContext);
+	return psprintf("%s%s", word, function);
+}
+
 /* Run a statement of ours that Citus is to hand to another node */
 static Datum
 hand_over(text *place, const char *function, Datum arguments)
@@ -167,15 +202,24 @@ static bool
 run_there(const char *function, text *place, ArrayBuildState *arguments,
 		  Datum *result)
 {
-	Datum		array = makeArrayResult(arguments, CurrentMemoryContext);
+	Datum		array;
 	Datum	   *texts;
 	bool	   *nulls;
+	text	   *trace;
 	ArrayBuildState *told = initArrayResult(TEXTOID, CurrentMemoryContext,
 											false);
 	const char *went;
 	int			count;
 
+	/* what the other node cannot know */
+	if (next_parent && strcmp(function, "wf_start") == 0)
+		function = add_word(CHILD_PREFIX, function, next_parent, arguments);
+	trace = dwf_setting_may_trace ? dwf_trace_find() : NULL;
+	if (trace)
+		function = add_word(TRACE_PREFIX, function, trace, arguments);
+
 	has_handed_over = true;
+	array = makeArrayResult(arguments, CurrentMemoryContext);
 	array = hand_over(place, function, array);
 	count = dwf_arrays_read_texts(array, &texts, &nulls);
 	if (count == 0 || nulls[0])
@@ -232,11 +276,7 @@ call_there(FunctionCallInfo fcinfo, const char *function, text *place,
 	if (get_func_prokind(oid) == PROKIND_PROCEDURE)
 		function = psprintf(CALL_PREFIX "%s", function);
 	if (subscriber)
-	{
-		texts = accumArrayResult(texts, PointerGetDatum(subscriber), false,
-								 TEXTOID, CurrentMemoryContext);
-		function = psprintf(SUBSCRIBE_PREFIX "%s", function);
-	}
+		function = add_word(SUBSCRIBE_PREFIX, function, subscriber, texts);
 	return run_there(function, place, texts, result);
 }
 
@@ -288,6 +328,34 @@ dwf_forward_texts(const char *function, text *place, Datum *arguments,
 	if (!run_there(function, place, texts, &result))
 		dwf_forward_report_move(function);
 	return result;
+}
+
+/* An array of texts as the text that stands for it */
+Datum
+dwf_forward_array_as_text(Datum array)
+{
+	Oid			output;
+	bool		is_varlena;
+
+	getTypeOutputInfo(TEXTARRAYOID, &output, &is_varlena);
+	return CStringGetTextDatum(OidOutputFunctionCall(output, array));
+}
+
+/* Have the node of a workflow call a function that returns a text[] */
+Datum
+dwf_forward_array(const char *function, text *place, Datum *arguments,
+				  int count)
+{
+	Datum	   *result;
+	Oid			input;
+	Oid			param;
+
+	(void) dwf_arrays_read_texts(dwf_forward_texts(function, place, arguments,
+												   NULL, count),
+								 &result, NULL);
+	getTypeInputInfo(TEXTARRAYOID, &input, &param);
+	return OidInputFunctionCall(input, TextDatumGetCString(result[0]), param,
+								-1);
 }
 
 /*
@@ -354,42 +422,72 @@ find_function(const char *name, char kind)
 	return found;
 }
 
-/*
- * The workflow for which what a call waits for is to be noted: the last of the
- * texts.  It must be of another node: here its own session writes that.
- */
-static text *
-read_subscriber(Datum array)
+/* What comes with a call that was handed to this node */
+typedef struct Received
 {
-	Datum	   *texts;
+	char	   *name;			/* of the function, at last without words */
+	Datum	   *texts;			/* the arguments, at last without others */
 	bool	   *nulls;
-	int			count = dwf_arrays_read_texts(array, &texts, &nulls);
+	int			count;
+	text	   *trace;			/* these are NULL if there is none */
+	text	   *parent;
 	text	   *subscriber;
+	bool		is_procedure;
+} Received;
 
-	if (count == 0 || nulls[count - 1])
-		elog(ERROR, "a call that subscribes names no workflow");
-	subscriber = DatumGetTextPP(texts[count - 1]);
-	dwf_args_check_name(subscriber, "workflow_id", DWF_WORKFLOW_ID_MAX, false);
-	if (dwf_anchor_is_here(dwf_anchor_hash(subscriber)))
-		elog(ERROR, "a workflow of this node cannot subscribe here");
-	return subscriber;
+/* Does this word come next?  Then take it, and its text unless that is NULL */
+static bool
+take_word(Received *call, const char *word, text **value)
+{
+	if (strncmp(call->name, word, strlen(word)) != 0)
+		return false;
+	call->name += strlen(word);
+	if (value == NULL)
+		return true;
+	if (call->count == 0 || call->nulls[call->count - 1])
+		elog(ERROR, "a call that another node has handed over lacks a text");
+	*value = DatumGetTextPP(call->texts[--call->count]);
+	return true;
 }
 
 /*
- * Fill in the arguments of a call from texts, after which "more" others may
- * come; raises if they do not fit
+ * The same, for the word of a workflow that must be of another node: what it
+ * does here its own session writes
  */
 static void
-read_arguments(FunctionCallInfo fcinfo, Datum array, int more)
+take_workflow(Received *call, const char *word, text **workflow_id)
 {
-	Datum	   *texts;
-	bool	   *nulls;
+	if (!take_word(call, word, workflow_id))
+		return;
+	dwf_args_check_name(*workflow_id, "workflow_id", DWF_WORKFLOW_ID_MAX,
+						false);
+	if (dwf_anchor_is_here(dwf_anchor_hash(*workflow_id)))
+		elog(ERROR, "a workflow of this node cannot hand a call over to it");
+}
+
+/* Read what comes with a call, but for the arguments of the function */
+static Received
+read_received(const char *name, Datum array)
+{
+	Received	call = {.name = pstrdup(name)};
+
+	call.count = dwf_arrays_read_texts(array, &call.texts, &call.nulls);
+	(void) take_word(&call, TRACE_PREFIX, &call.trace);
+	take_workflow(&call, CHILD_PREFIX, &call.parent);
+	take_workflow(&call, SUBSCRIBE_PREFIX, &call.subscriber);
+	call.is_procedure = take_word(&call, CALL_PREFIX, NULL);
+	return call;
+}
+
+/* Fill in the arguments of a call from texts; raises if they do not fit */
+static void
+read_arguments(FunctionCallInfo fcinfo, const Received *call)
+{
 	Oid		   *types;
 	int			ntypes;
-	int			count;
+	int			count = call->count;
 
 	(void) get_func_signature(fcinfo->flinfo->fn_oid, &types, &ntypes);
-	count = dwf_arrays_read_texts(array, &texts, &nulls) - more;
 	if (count != ntypes || count > FUNC_MAX_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -402,10 +500,10 @@ read_arguments(FunctionCallInfo fcinfo, Datum array, int more)
 		Oid			param;
 
 		getTypeInputInfo(types[i], &input, &param);
-		fcinfo->args[i].isnull = nulls[i];
-		fcinfo->args[i].value = nulls[i] ? (Datum) 0 :
-			OidInputFunctionCall(input, TextDatumGetCString(texts[i]), param,
-								 -1);
+		fcinfo->args[i].isnull = call->nulls[i];
+		fcinfo->args[i].value = call->nulls[i] ? (Datum) 0 :
+			OidInputFunctionCall(input, TextDatumGetCString(call->texts[i]),
+								 param, -1);
 	}
 }
 
@@ -423,7 +521,7 @@ set_for_call(const char *name, const char *value)
  * know.
  */
 static Datum
-make_call(FunctionCallInfo fcinfo, text *place, text *subscriber)
+make_call(FunctionCallInfo fcinfo, text *place, const Received *call)
 {
 	int			nest_level = NewGUCNestLevel();
 	Datum		result;
@@ -431,17 +529,21 @@ make_call(FunctionCallInfo fcinfo, text *place, text *subscriber)
 
 	set_for_call("durable_wf.workflow_id", text_to_cstring(place));
 	set_for_call("durable_wf.wait_in_transaction", "on");
+	if (call->trace)
+		set_for_call("durable_wf.traceparent", text_to_cstring(call->trace));
 	if (fcinfo->context)
 		set_for_call("client_min_messages", "warning");
 	PG_TRY();
 	{
 		is_received = true;
-		dwf_wait_subscriber = subscriber;
+		received_parent = call->parent;
+		dwf_wait_subscriber = call->subscriber;
 		result = FunctionCallInvoke(fcinfo);
 	}
 	PG_FINALLY();
 	{
 		is_received = was_received;
+		received_parent = NULL;
 		dwf_wait_subscriber = NULL;
 	}
 	PG_END_TRY();
@@ -478,11 +580,11 @@ dwf_run_here(PG_FUNCTION_ARGS)
 {
 	text	   *place = PG_GETARG_TEXT_PP(0);
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	Received	call;
 
 	LOCAL_FCINFO(inner, FUNC_MAX_ARGS);
 	ReturnSetInfo set = {.type = T_ReturnSetInfo};
 	CallContext context = {.type = T_CallContext,.atomic = true};
-	char		kind = PROKIND_FUNCTION;
 	FmgrInfo	flinfo;
 	Datum		result;
 	Datum	   *texts;
@@ -491,7 +593,6 @@ dwf_run_here(PG_FUNCTION_ARGS)
 	ArrayBuildState *told = initArrayResult(TEXTOID, CurrentMemoryContext,
 											false);
 	char		went[3] = "";
-	text	   *subscriber = NULL;
 
 	if (!is_at_home(name, place))
 	{
@@ -502,21 +603,13 @@ dwf_run_here(PG_FUNCTION_ARGS)
 	}
 
 	/* find the function, and read its arguments */
-	if (strncmp(name, SUBSCRIBE_PREFIX, strlen(SUBSCRIBE_PREFIX)) == 0)
-	{
-		subscriber = read_subscriber(PG_GETARG_DATUM(2));
-		name += strlen(SUBSCRIBE_PREFIX);
-	}
-	if (strncmp(name, CALL_PREFIX, strlen(CALL_PREFIX)) == 0)
-	{
-		kind = PROKIND_PROCEDURE;
-		name += strlen(CALL_PREFIX);
-	}
-	fmgr_info(find_function(name, kind), &flinfo);
+	call = read_received(name, PG_GETARG_DATUM(2));
+	fmgr_info(find_function(call.name, call.is_procedure ? PROKIND_PROCEDURE :
+							PROKIND_FUNCTION), &flinfo);
 	InitFunctionCallInfoData(*inner, &flinfo, 0, InvalidOid, NULL, NULL);
-	if (kind == PROKIND_PROCEDURE)
+	if (call.is_procedure)
 		inner->context = (Node *) &context;
-	read_arguments(inner, PG_GETARG_DATUM(2), subscriber ? 1 : 0);
+	read_arguments(inner, &call);
 	if (flinfo.fn_retset)
 	{
 		set.econtext = CreateStandaloneExprContext();
@@ -528,7 +621,7 @@ dwf_run_here(PG_FUNCTION_ARGS)
 
 	/* make the call, and tell how it went */
 	dwf_wait_has_expired = false;
-	result = make_call(inner, place, subscriber);
+	result = make_call(inner, place, &call);
 	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
 		strcat(went, "w");
 	if (dwf_wait_has_expired)

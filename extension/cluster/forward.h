@@ -23,6 +23,11 @@ extern Datum dwf_forward_subscribe(FunctionCallInfo fcinfo,
 								   text *subscriber);
 extern Datum dwf_forward_texts(const char *function, text *place,
 							   Datum *arguments, bool *nulls, int count);
+extern Datum dwf_forward_array_as_text(Datum array);
+extern Datum dwf_forward_array(const char *function, text *place,
+							   Datum *arguments, int count);
+extern void dwf_forward_set_parent(text *parent);
+extern text *dwf_forward_parent(void);
 extern bool dwf_forward_has_expired(void);
 extern bool dwf_forward_is_received(void);
 extern void dwf_forward_note_write(void);

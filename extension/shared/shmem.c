@@ -29,6 +29,7 @@
 #include "shared/dismissal.h"
 #include "shared/executors.h"
 #include "shared/expected.h"
+#include "shared/far_waits.h"
 #include "shared/horizon.h"
 #include "shared/listener.h"
 #include "shared/news.h"
@@ -77,6 +78,7 @@ static const Part parts[] = {
 	PART(presence),
 	PART(queue_head),
 	PART(appends),
+	PART(far_waits),
 	PART(horizon),
 	PART(executors),
 	PART(progress),

@@ -256,6 +256,9 @@ extern bool dwf_store_event(text *workflow_id, text *key, DwfValue * value,
 /* prune_rows.c: workflows that are removed, and all that belongs to them */
 extern uint64 dwf_store_prune(Interval *older_than, int batch,
 							  TransactionId horizon, Oid role);
+extern uint64 dwf_store_prune_named(Interval *older_than, int batch,
+									TransactionId horizon, Oid role,
+									Datum *tokens, Datum *workflow_ids);
 extern bool dwf_store_delete(text *workflow_id, TransactionId horizon,
 							 Oid role);
 extern TransactionId dwf_store_changed_by(text *workflow_id);
@@ -339,6 +342,8 @@ extern DwfValue dwf_store_merge_attributes(text *workflow_id,
 extern List *dwf_store_children(Datum parents, text *after, int limit);
 extern text *dwf_store_cancel_many(Datum ids, Oid role, Datum error);
 extern bool dwf_store_lock_parent(text *workflow_id);
+extern void dwf_store_await_prepared_children(Datum *parents, int count,
+											  Oid role);
 
 /* message_rows.c: mailboxes and idempotency keys */
 extern int64 dwf_store_next_message_id(void);

@@ -29,7 +29,6 @@
  */
 #include "cluster/far_wait.h"
 
-#include "libpq/libpq-be.h"
 #include "miscadmin.h"
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"

@@ -129,8 +129,9 @@ async function sentBy(action) {
   const { query: send } = pg.Client.prototype;
   const sent = [];
   pg.Client.prototype.query = function (config, ...rest) {
-    if (/^durable-wf worker/.test(this.connectionParameters.application_name))
-      sent.push(config.text.match(/wf_\w+/g).join(' '));
+    const calls = config.text?.match(/wf_\w+/g);
+    if (calls && /^durable-wf worker/.test(this.connectionParameters.application_name))
+      sent.push(calls.join(' '));
     return send.call(this, config, ...rest);
   };
   try {
@@ -146,6 +147,12 @@ const oneFree = () => until(`(SELECT count(*) FROM pg_stat_activity
    WHERE application_name = 'durable-wf worker' AND state = 'idle') = 1
    AND EXISTS (SELECT FROM wf_waiters WHERE door = 'queue')`);
 
+// ... and the worker knows that: what is started begins on it.
+async function beginsHere(action) {
+  while (!(await sentBy(action)).includes('wf_start_attached'))
+    await new Promise((resolve) => setTimeout(resolve, 20));
+}
+
 test('what is started here begins here, in as few statements as can be', { timeout }, async () => {
   const wf = worker({
     one: (ctx, n) => ctx.step('double', () => 2 * n),
@@ -157,8 +164,7 @@ test('what is started here begins here, in as few statements as can be', { timeo
       WHERE workflow_id = '${ctx.id}' AND step_name = 'slow')`).then(() => 'seen')),
   });
   const begin = async (...args) => (await wf.start(...args)).result();
-  await oneFree();
-  await new Promise((resolve) => setTimeout(resolve, 200)); // the worker knows it a moment later
+  await beginsHere(() => begin('none'));
   const journal = [];
   assert.deepEqual(await sentBy(async () => {
     assert.equal(await begin('one', 4), 8);

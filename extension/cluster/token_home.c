@@ -79,6 +79,22 @@ is_made_up(text *token, int32 *start)
 }
 
 /*
+ * Was a token made up for a workflow of another node?  Takes an id that is
+ * there.
+ */
+bool
+dwf_token_home_is_elsewhere(text *token, text **place)
+{
+	int32		start;
+
+	if (!dwf_anchor_exists() || !is_made_up(token, &start) ||
+		dwf_anchor_is_here(start))
+		return false;
+	*place = dwf_anchor_name_for(dwf_anchor_node(start).group);
+	return true;
+}
+
+/*
  * The hash that leads to the node of a token's hook; false if no node is known
  * to have one
  */

@@ -135,6 +135,9 @@ typedef struct DwfSearch
 	text	   *queue;			/* NULL: bodies */
 	Oid			role;
 	uint64		queue_hash;		/* of its address, or 0 */
+	uint64		work_hash;		/* not 0: an executor's, for bodies of a role
+								 * whose work has this address, and what is
+								 * found beyond its body goes to ahead.c */
 
 	/* the workflow that was found last */
 	text	   *workflow_id;
@@ -279,6 +282,7 @@ extern bool dwf_store_lock_free(text *workflow_id);
 extern text *dwf_store_queue(text *workflow_id);
 extern void dwf_store_search_held(DwfSearch *search);
 extern bool dwf_store_search(DwfSearch *search);
+extern text *dwf_store_search_ahead(uint64 work_hash);
 extern bool dwf_store_retry(text *workflow_id, Oid role);
 extern bool dwf_store_restart(text *workflow_id, Oid role, DwfValue input);
 extern DwfIds dwf_store_overdue(int limit, Datum aside);

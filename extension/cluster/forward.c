@@ -26,6 +26,7 @@
  */
 #include "cluster/forward.h"
 
+#include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"

@@ -192,9 +192,7 @@ note_work(HeapTuple row, TupleDesc desc)
 						   work.key : NULL) && is_due)
 		return;
 
-	/* wake one waiter, or all if each has to learn a later time */
-	dwf_wakeup_note_arrival(&work, dwf_address_hash(&work),
-							is_due ? 1 : PG_UINT16_MAX, 0);
+	dwf_wakeup_note_due(&work, DatumGetTimestampTz(due_at));
 }
 
 /*
@@ -420,7 +418,7 @@ dwf_arrival_note_start(const DwfStart *start, Oid owner)
 		return;
 	/* what this session executes becomes work when it leaves that */
 	if (!dwf_claim_has_news(start->workflow_id, start->queue))
-		dwf_wakeup_note_arrival(&work, dwf_address_hash(&work), 1, 0);
+		dwf_wakeup_note_due(&work, GetCurrentTransactionStartTimestamp());
 }
 
 /* Note, as the trigger does, that a workflow has ended */

@@ -342,9 +342,10 @@ dwf_store_hold_request(text *workflow_id, int64 request_id, text *token,
 }
 
 /*
- * Answer a request, of this workflow unless that is NULL.  A late answer is kept, too: it is the only one that the
- * request can have, and a client that repeats the request gets it.  Blocks
- * while another transaction answers the same request.
+ * Answer a request, of this workflow unless that is NULL.  A late answer is
+ * kept, too: it is the only one that the request can have, and a client that
+ * repeats the request gets it.  Blocks while another transaction answers the
+ * same request.
  */
 DwfAnswered
 dwf_store_respond(int64 request_id, Datum response, Oid role,

@@ -34,6 +34,7 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "storage/proc.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -65,6 +66,7 @@ PG_FUNCTION_INFO_V1(dwf_run_here);
  * is the last text.
  */
 #define TRACE_PREFIX "TRACE "	/* the caller's trace context */
+#define LOCK_PREFIX "LOCK "		/* the caller's lock_timeout */
 #define CHILD_PREFIX "CHILD "	/* the workflow that starts another one */
 #define SUBSCRIBE_PREFIX "SUBSCRIBE "	/* the workflow for which it is to be
 										 * noted what the call waits for */
@@ -172,6 +174,10 @@ run_there(const char *function, text *place, ArrayBuildState *arguments)
 	/* what the other node cannot know */
 	if (next_parent && strcmp(function, "wf_start") == 0)
 		function = add_word(CHILD_PREFIX, function, next_parent, arguments);
+	if (LockTimeout > 0)
+		function = add_word(LOCK_PREFIX, function,
+							cstring_to_text(psprintf("%d", LockTimeout)),
+							arguments);
 	trace = dwf_setting_may_trace ? dwf_trace_find() : NULL;
 	if (trace)
 		function = add_word(TRACE_PREFIX, function, trace, arguments);
@@ -356,6 +362,7 @@ typedef struct Received
 	bool	   *nulls;
 	int			count;
 	text	   *trace;			/* these are NULL if there is none */
+	text	   *lock_timeout;
 	text	   *parent;
 	text	   *subscriber;
 	bool		is_procedure;
@@ -399,6 +406,7 @@ read_received(const char *name, Datum array)
 
 	call.count = dwf_arrays_read_texts(array, &call.texts, &call.nulls);
 	(void) take_word(&call, TRACE_PREFIX, &call.trace);
+	(void) take_word(&call, LOCK_PREFIX, &call.lock_timeout);
 	take_workflow(&call, CHILD_PREFIX, &call.parent);
 	take_workflow(&call, SUBSCRIBE_PREFIX, &call.subscriber);
 	call.is_procedure = take_word(&call, CALL_PREFIX, NULL);
@@ -457,6 +465,8 @@ make_call(FunctionCallInfo fcinfo, text *place, const Received *call)
 	set_for_call("durable_wf.wait_in_transaction", "on");
 	if (call->trace)
 		set_for_call("durable_wf.traceparent", text_to_cstring(call->trace));
+	if (call->lock_timeout)
+		set_for_call("lock_timeout", text_to_cstring(call->lock_timeout));
 	if (fcinfo->context)
 		set_for_call("client_min_messages", "warning");
 	PG_TRY();

@@ -23,6 +23,7 @@ int			dwf_setting_max_executors;
 int			dwf_setting_suspend_after;
 int			dwf_setting_executor_idle_timeout;
 int			dwf_setting_careful_time;
+int			dwf_setting_look_ahead_time;
 int			dwf_setting_max_attempts;
 int			dwf_setting_step_timeout;
 int			dwf_setting_attach_keepalive;
@@ -169,6 +170,13 @@ define_body_settings(void)
 							"How long after a crash or a start each claim of a body waits for the disk.",
 							"For tests: light_commit.c says what it is for.",
 							&dwf_setting_careful_time, 60000, 0, INT_MAX,
+							PGC_SIGHUP,
+							GUC_UNIT_MS | GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("durable_wf.look_ahead_time",
+							"How long executors claim from what one of them has found in a search; 0: each searches for each body.",
+							"For tests: ahead.c says what it is for.",
+							&dwf_setting_look_ahead_time, 50, 0, INT_MAX,
 							PGC_SIGHUP,
 							GUC_UNIT_MS | GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE,
 							NULL, NULL, NULL);

@@ -32,6 +32,7 @@ extern int	dwf_setting_max_executors;
 extern int	dwf_setting_suspend_after;
 extern int	dwf_setting_executor_idle_timeout;
 extern int	dwf_setting_careful_time;
+extern int	dwf_setting_look_ahead_time;
 extern int	dwf_setting_max_attempts;
 extern int	dwf_setting_step_timeout;
 

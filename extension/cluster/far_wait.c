@@ -32,7 +32,6 @@
  */
 #include "cluster/far_wait.h"
 
-#include "libpq/libpq-be.h"
 #include "miscadmin.h"
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
@@ -230,15 +229,12 @@ Datum
 dwf_wake(PG_FUNCTION_ARGS)
 {
 	text	   *workflow_id = PG_GETARG_TEXT_PP(0);
-	DwfIds		left;
-	DwfIds		queues;
+	DwfResumed	resumed;
 
 	dwf_preloaded_require("durable_wf.wake");
-	if (dwf_store_resume(dwf_arrays_of_one_text(workflow_id), &left,
-						 &queues) > 0)
-		dwf_wakeup_note_work(workflow_id, true);
-	dwf_wakeup_note_queues(queues);
-	if (left.count > 0)
+	resumed = dwf_store_resume(dwf_arrays_of_one_text(workflow_id));
+	dwf_wakeup_note_resumed(&resumed);
+	if (resumed.left.count > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("workflow \"%s\" is locked",

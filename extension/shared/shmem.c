@@ -22,6 +22,7 @@
 #include "storage/shmem.h"
 
 #include "shared/address.h"
+#include "shared/ahead.h"
 #include "shared/appends.h"
 #include "shared/claims.h"
 #include "shared/counters.h"
@@ -83,6 +84,7 @@ static const Part parts[] = {
 	PART(executors),
 	PART(progress),
 	PART(saturation),
+	PART_WITH_LOCKS(ahead, DWF_AHEAD_LISTS),
 	{.init = dwf_crash_init_shared},
 };
 

@@ -47,7 +47,7 @@ dwf_store_read_shards(Oid anchor, MemoryContext context, int *count)
 	DwfShard   *shards;
 
 	values[0] = ObjectIdGetDatum(anchor);
-	run = dwf_statement_run(&shards_query, values, NULL);
+	run = dwf_statement_run_latest(&shards_query, values);
 	*count = (int) SPI_processed;
 	shards = MemoryContextAllocZero(context,
 									(*count + 1) * sizeof(DwfShard));

@@ -38,7 +38,7 @@
 
 #include "base/owner.h"
 #include "base/texts.h"
-#include "cluster/forward.h"
+#include "cluster/received.h"
 #include "session/identity.h"
 #include "shared/claim.h"
 #include "store/store.h"
@@ -61,8 +61,8 @@ dwf_family_parent(void)
 {
 	text	   *parent;
 
-	if (dwf_forward_is_received())
-		return dwf_forward_parent();
+	if (dwf_received_is_active())
+		return dwf_received_parent();
 	if (!dwf_claim_executes(&parent) || !dwf_store_knows_families())
 		return NULL;
 	return parent;

@@ -30,6 +30,7 @@
 #include "access/xact.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
+#include "storage/proc.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -168,6 +169,10 @@ run_there(const char *function, text *place, ArrayBuildState *arguments,
 	/* what the other node cannot know */
 	if (next_parent && strcmp(function, "wf_start") == 0)
 		function = add_word(DWF_CHILD_PREFIX, function, next_parent,
+							arguments);
+	if (LockTimeout > 0)
+		function = add_word(DWF_LOCK_PREFIX, function,
+							cstring_to_text(psprintf("%d", LockTimeout)),
 							arguments);
 	trace = dwf_setting_may_trace ? dwf_trace_find() : NULL;
 	if (trace)

@@ -19,6 +19,7 @@
  * is the last text.
  */
 #define DWF_TRACE_PREFIX "TRACE "	/* the caller's trace context */
+#define DWF_LOCK_PREFIX "LOCK " /* the caller's lock_timeout */
 #define DWF_CHILD_PREFIX "CHILD "	/* the workflow that starts another one */
 #define DWF_SUBSCRIBE_PREFIX "SUBSCRIBE "	/* the workflow for which it is to
 											 * be noted what the call waits

@@ -98,6 +98,7 @@ typedef struct Received
 	bool	   *nulls;
 	int			count;
 	text	   *trace;			/* these are NULL if there is none */
+	text	   *lock_timeout;
 	text	   *parent;
 	text	   *subscriber;
 	bool		is_procedure;
@@ -141,6 +142,7 @@ read_received(const char *name, Datum array)
 
 	call.count = dwf_arrays_read_texts(array, &call.texts, &call.nulls);
 	(void) take_word(&call, DWF_TRACE_PREFIX, &call.trace);
+	(void) take_word(&call, DWF_LOCK_PREFIX, &call.lock_timeout);
 	take_workflow(&call, DWF_CHILD_PREFIX, &call.parent);
 	take_workflow(&call, DWF_SUBSCRIBE_PREFIX, &call.subscriber);
 	call.is_procedure = take_word(&call, DWF_CALL_PREFIX, NULL);
@@ -199,6 +201,8 @@ make_call(FunctionCallInfo fcinfo, text *place, const Received *call)
 	set_for_call("durable_wf.wait_in_transaction", "on");
 	if (call->trace)
 		set_for_call("durable_wf.traceparent", text_to_cstring(call->trace));
+	if (call->lock_timeout)
+		set_for_call("lock_timeout", text_to_cstring(call->lock_timeout));
 	if (fcinfo->context)
 		set_for_call("client_min_messages", "warning");
 	PG_TRY();

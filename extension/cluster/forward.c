@@ -53,6 +53,7 @@
 #include "store/anchor.h"
 #include "store/cluster_rows.h"
 #include "store/custody.h"
+#include "store/store.h"
 
 PG_FUNCTION_INFO_V1(dwf_run_here);
 
@@ -66,6 +67,9 @@ PG_FUNCTION_INFO_V1(dwf_run_here);
  */
 #define CALL_PREFIX "CALL "
 #define SUBSCRIBE_PREFIX "SUBSCRIBE "
+
+/* Instead of a function: forget what a workflow waits for */
+#define UNSUBSCRIBE "UNSUBSCRIBE"
 
 /* ----- the caller's node ----- */
 
@@ -122,6 +126,16 @@ dwf_forward_is_out_of_reach(int code)
 		 (ERRCODE_TO_CATEGORY(code) == ERRCODE_CONNECTION_EXCEPTION ||
 		  code == ERRCODE_ADMIN_SHUTDOWN || code == ERRCODE_CRASH_SHUTDOWN ||
 		  code == ERRCODE_CANNOT_CONNECT_NOW));
+}
+
+/*
+ * May this error be that of a connection to another node that broke while a
+ * statement ran there?  Citus reports that as an internal error.
+ */
+bool
+dwf_forward_may_have_broken(int code)
+{
+	return code == ERRCODE_INTERNAL_ERROR && dwf_anchor_exists();
 }
 
 /* This session is handing a call over */
@@ -288,6 +302,18 @@ dwf_forward_texts(const char *function, text *place, Datum *arguments,
 	if (!run_there(function, place, texts, &result))
 		dwf_forward_report_move(function);
 	return result;
+}
+
+/*
+ * Have the node of the workflow "place" forget what a workflow of this node
+ * waits for there
+ */
+void
+dwf_forward_unsubscribe(text *place, text *subscriber)
+{
+	Datum		argument = PointerGetDatum(subscriber);
+
+	(void) dwf_forward_texts(UNSUBSCRIBE, place, &argument, NULL, 1);
 }
 
 /*
@@ -499,6 +525,14 @@ dwf_run_here(PG_FUNCTION_ARGS)
 			dwf_anchor_report(name, dwf_anchor_hash(place),
 							  NOT_DELEGATED_HINT);
 		PG_RETURN_DATUM(dwf_arrays_of_one_text(cstring_to_text("m")));
+	}
+
+	if (strcmp(name, UNSUBSCRIBE) == 0)
+	{
+		dwf_store_unsubscribe(read_subscriber(PG_GETARG_DATUM(2)));
+		if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
+			strcat(went, "w");
+		PG_RETURN_DATUM(dwf_arrays_of_one_text(cstring_to_text(went)));
 	}
 
 	/* find the function, and read its arguments */

@@ -97,6 +97,16 @@ dwf_forward_is_out_of_reach(int code)
 		  code == ERRCODE_CANNOT_CONNECT_NOW));
 }
 
+/*
+ * May this error be that of a connection to another node that broke while a
+ * statement ran there?  Citus reports that as an internal error.
+ */
+bool
+dwf_forward_may_have_broken(int code)
+{
+	return code == ERRCODE_INTERNAL_ERROR && dwf_anchor_exists();
+}
+
 /* This session is handing a call over */
 static bool is_handing_over = false;
 
@@ -288,6 +298,24 @@ dwf_forward_texts(const char *function, text *place, Datum *arguments,
 	if (!run_there(function, place, texts, &result))
 		dwf_forward_report_move(function);
 	return result;
+}
+
+/*
+ * Have the node of the workflow "place" forget what a workflow of this node
+ * waits for there in this function.  Raises 40001 if "place" has moved.
+ */
+void
+dwf_forward_unsubscribe(const char *function, text *place,
+						text *subscriber)
+{
+	ArrayBuildState *texts = initArrayResult(TEXTOID, CurrentMemoryContext,
+											 false);
+	const char *call = add_word(DWF_SUBSCRIBE_PREFIX, DWF_UNSUBSCRIBE,
+								subscriber, texts);
+	Datum		result;
+
+	if (!run_there(call, place, texts, &result))
+		dwf_forward_report_move(function);
 }
 
 /* An array of texts as the text that stands for it */

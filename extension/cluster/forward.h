@@ -34,6 +34,8 @@ extern Datum dwf_forward_call(FunctionCallInfo fcinfo, const char *function,
 extern Datum dwf_forward_subscribe(FunctionCallInfo fcinfo,
 								   const char *function, text *place,
 								   text *subscriber);
+extern void dwf_forward_unsubscribe(const char *function, text *place,
+									text *subscriber);
 extern Datum dwf_forward_texts(const char *function, text *place,
 							   Datum *arguments, bool *nulls, int count);
 extern Datum dwf_forward_array_as_text(Datum array);
@@ -46,5 +48,6 @@ extern void dwf_forward_note_write(void);
 extern void dwf_forward_before_commit(void);
 extern void dwf_forward_end_xact(bool committed);
 extern bool dwf_forward_is_out_of_reach(int code);
+extern bool dwf_forward_may_have_broken(int code);
 
 #endif							/* DWF_FORWARD_H */

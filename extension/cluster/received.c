@@ -35,6 +35,7 @@
 #include "session/wait.h"
 #include "store/anchor.h"
 #include "store/custody.h"
+#include "store/store.h"
 
 PG_FUNCTION_INFO_V1(dwf_run_here);
 
@@ -233,6 +234,10 @@ is_at_home(const char *function, text *place)
 {
 	int32		hash = dwf_anchor_hash(place);
 
+	const char *word = strrchr(function, ' ');
+
+	if (word)
+		function = word + 1;
 	if (strcmp(function, "give_shard") == 0 ||
 		strcmp(function, "take_rows") == 0)
 		return dwf_anchor_is_here(hash);
@@ -274,8 +279,16 @@ dwf_run_here(PG_FUNCTION_ARGS)
 		PG_RETURN_DATUM(dwf_arrays_of_one_text(cstring_to_text("m")));
 	}
 
-	/* find the function, and read its arguments */
 	call = read_received(name, PG_GETARG_DATUM(2));
+	if (call.subscriber && strcmp(call.name, DWF_UNSUBSCRIBE) == 0)
+	{
+		dwf_store_unsubscribe(call.subscriber);
+		if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
+			strcat(went, "w");
+		PG_RETURN_DATUM(dwf_arrays_of_one_text(cstring_to_text(went)));
+	}
+
+	/* find the function, and read its arguments */
 	fmgr_info(find_function(call.name, call.is_procedure ? PROKIND_PROCEDURE :
 							PROKIND_FUNCTION), &flinfo);
 	InitFunctionCallInfoData(*inner, &flinfo, 0, InvalidOid, NULL, NULL);

@@ -187,6 +187,14 @@ static DwfStatement waits_for_shard_query = {
 	2, {INT4OID, INT4OID}, NULL
 };
 
+/* what those of other nodes wait for: told by another node from now on */
+static DwfStatement forget_far_query = {
+	"DELETE FROM durable_wf.wait a WHERE " IN_SHARD("a.target_id")
+	" AND NOT EXISTS (SELECT FROM durable_wf.workflow w"
+	"   WHERE w.workflow_id" EQ "a.workflow_id)",
+	2, {INT4OID, INT4OID}, NULL
+};
+
 static DwfStatement last_id_query = {
 	"SELECT s.last_value FROM durable_wf.message_id_seq s",
 	0, {0}, NULL
@@ -308,6 +316,7 @@ dwf_custody_give(int32 start, int32 end)
 	for (int i = 0; i < (int) lengthof(moved); i++)
 		append_rows(array, moved[i].table, &moved[i].give, values);
 	dwf_portable_end(nest_level);
+	(void) dwf_statement_count(&forget_far_query, values, NULL);
 
 	if (ids.count > 0)
 		(void) dwf_arrays_read_texts(ids.array, &wakes, NULL);

@@ -315,10 +315,13 @@ is(join("\n", @{ $wrong{$_} || [] }), '', "$_: what was acknowledged has come on
 # the bodies
 my %flows = map { /^flow (\S+) note (\S+) (\w+)$/ ? ($1 => [ $2, $3 ]) : () } @lines;
 my @wrong_flows;
+my %ends = map { split /\|/, $_, 2 } split /\n/, on($co, sprintf <<'SQL', join ',', map { "'$_'" } keys %flows);
+SELECT id, status, output, error FROM unnest(ARRAY[%s]) id CROSS JOIN LATERAL wf_result(id, '180 s')
+SQL
 foreach my $id (sort keys %flows)
 {
 	my ($note, $outcome) = @{ $flows{$id} };
-	my $is = on($co, "SELECT status, output, error FROM wf_result('$id', '180 s')");
+	my $is = $ends{$id} // 'nothing';
 	my $should = qq(SUCCESS|{"note": "$note", "said": "$id", "child": "SUCCESS"}|);
 
 	$count{"flow $outcome"}++;

@@ -26,6 +26,9 @@
 											 * for */
 #define DWF_CALL_PREFIX "CALL " /* it is a procedure */
 
+/* Instead of a function: forget what a workflow, the SUBSCRIBEr, waits for */
+#define DWF_UNSUBSCRIBE	"UNSUBSCRIBE"
+
 extern bool dwf_forward_try(FunctionCallInfo fcinfo, const char *function,
 							text *place, Datum *result);
 DWF_NORETURN extern void dwf_forward_report_move(const char *function);

@@ -469,11 +469,12 @@ dwf_direct_claim(text *workflow_id, Oid role, bool has_crashed,
 /* ----- resume ----- */
 
 /*
- * Have a suspended body be due, as dwf_store_resume() does; its wait is the
- * caller's to delete.  ASIDE also for what is no suspended body.
+ * Have a suspended body be due, as dwf_store_resume() does, and tell whose it
+ * is; its wait is the caller's to delete.  ASIDE also for what is no suspended
+ * body.
  */
 DwfDirectResult
-dwf_direct_resume(text *workflow_id)
+dwf_direct_resume(text *workflow_id, Oid *owner)
 {
 	DwfDirectResult result = DWF_DIRECT_ASIDE;
 	DwfDirect	direct;
@@ -497,6 +498,7 @@ dwf_direct_resume(text *workflow_id)
 		set_column(row, DWF_WORKFLOW_DUE_AT,
 				   TimestampTzGetDatum(GetCurrentTimestamp()), false);
 		set_column(row, WORKFLOW_UPDATED_AT, now, false);
+		*owner = DatumGetObjectId(column_of(old, DWF_WORKFLOW_OWNER));
 		result = update_row(&direct, snapshot, old, row);
 		ExecDropSingleTupleTableSlot(row);
 	}

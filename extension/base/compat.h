@@ -55,8 +55,7 @@ extern PGDLLIMPORT char *locale_monetary;
 
 /*
  * Does a NOTIFY wake only the sessions that listen to its channel?  Else it
- * wakes all that listen in the database.  (From 19 on, by its release notes:
- * not tried with a server of that version.)
+ * wakes all that listen in the database.
  */
 #if PG_VERSION_NUM >= 190000
 #define DWF_NOTIFY_IS_TARGETED	true

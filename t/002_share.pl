@@ -22,10 +22,13 @@ sub freeze_in_time
 
 	foreach my $seconds (4, 16, 64)
 	{
+		my $since = sql('SELECT clock_timestamp()');
+
 		start($session, $statement =~ s/SECONDS/$seconds s/r);
 		until_true(
 			sub {
-				return sql(sprintf $look, q{state = 'idle'}) eq 't'
+				# over already, or asleep
+				return sql(sprintf $look, "state = 'idle' AND query LIKE '%wf_recv%' AND query_start > '$since'") eq 't'
 				  || sleeping($session->{pid})
 				  && sql(sprintf $look, q{wait_event_type = 'Extension'}) eq 't'
 				  && sleeping($session->{pid});

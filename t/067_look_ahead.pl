@@ -60,7 +60,14 @@ sub pause
 	return;
 }
 
-# Queue these workflows, one after the other, and forget what was before.
+# Remove what has ended; not all of it goes while another process is at work.
+sub prune
+{
+	poll(q[SELECT wf_prune('0') >= 0 AND NOT EXISTS (SELECT FROM durable_wf.workflow WHERE finished_at IS NOT NULL)]);
+	return;
+}
+
+# Queue these workflows, one after the other.
 sub queue
 {
 	my ($role, @ids) = @_;
@@ -76,7 +83,8 @@ sub hold
 	my ($between, @ids) = @_;
 
 	pause();
-	sql(q[UPDATE gate SET is_open = false; TRUNCATE ran; SELECT wf_prune('0');
+	prune();
+	sql(q[UPDATE gate SET is_open = false; TRUNCATE ran;
 		SET ROLE alice; SELECT wf_start('busy', 'is_busy')]);
 	$between->();
 	queue('alice', @ids);
@@ -177,7 +185,8 @@ is(sql('SELECT count(*) FROM ran'), 8, 'and all when they go on');
 # ----- several executors, and one that dies
 
 pause();
-sql('TRUNCATE ran; SELECT wf_prune(\'0\')');
+sql('TRUNCATE ran');
+prune();
 queue('alice', map { "w$_" } 1 .. 100);
 set('max_executors', 3);
 set('paused', 'off');
@@ -201,7 +210,7 @@ sub searches
 
 	pause();
 	set('look_ahead_time', $time);
-	sql('SELECT wf_prune(\'0\')');
+	prune();
 	queue('alice', map { "w$_" } 1 .. 64);
 	sql('SELECT pg_stat_reset()');
 	set('paused', 'off');

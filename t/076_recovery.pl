@@ -53,7 +53,7 @@ $node->backup('base');
 
 $node->safe_psql('postgres', <<'SQL');
 SELECT wf_send('sink', '2', 'q'), wf_set_event('k', '"before"', 'sink');
-SELECT wf_start('late', 'waits'), wf_start('naps', 'naps', '"15 s"'), wf_start('queued', queue => 'work', input => '7');
+SELECT wf_start('late', 'waits'), wf_start('naps', 'naps', '"1 h"'), wf_start('queued', queue => 'work', input => '7');
 SELECT wf_create_hook('a hook', workflow_id => 'hooked');
 SELECT wf_write_stream('s', '1', 'sink');
 BEGIN; SELECT wf_send('prepared', '"prepared"', 'go'); PREPARE TRANSACTION 'p';
@@ -104,8 +104,10 @@ is($copy->safe_psql('postgres', q{SELECT wf_recv('go', '0', 'prepared') IS NULL}
 cmp_ok($copy->safe_psql('postgres', q{SELECT wf_send('sink', '4', 'q')}), '>', $before, 'ids go on');
 is($copy->safe_psql('postgres', q{SELECT string_agg(what, ' ') FROM effect WHERE workflow_id <> 'naps'}), 'before before before', 'nothing runs while it is paused');
 
-# what comes by COMMIT PREPARED while it is paused is not lost
-$copy->safe_psql('postgres', q{COMMIT PREPARED 'p'});
+# what comes by COMMIT PREPARED while it is paused, or is due then, is not lost
+$copy->safe_psql('postgres', q{COMMIT PREPARED 'p';
+	UPDATE durable_wf.step SET deadline = now() WHERE workflow_id = 'naps' AND completed_at IS NULL;
+	UPDATE durable_wf.wait SET deadline = now() WHERE workflow_id = 'naps'});
 $copy->append_conf('postgresql.conf', 'durable_wf.paused = off');
 $copy->reload;
 is($copy->safe_psql('postgres', q{SELECT * FROM wf_result('prepared', '120 s')}), 'SUCCESS|"prepared"|', 'COMMIT PREPARED wakes what was suspended');

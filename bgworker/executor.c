@@ -134,12 +134,14 @@ look_for_body(DwfWait *wait)
 		{
 			more_is_due = ahead ? true : search.more;
 			more_is_later = ahead ? DT_NOEND : search.later;
+			wait->has_left = search.nheld > 0;
 			return true;
 		}
 		if (ahead == NULL && held)
 			dwf_store_search_held(&search);
 	}
 	wait->look_at = search.next;
+	wait->has_left = search.nheld > 0;
 	dwf_executors_idle();
 	return false;
 }

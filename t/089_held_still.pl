@@ -186,10 +186,43 @@ foreach my $case ([ end => q{SELECT wf_fail('no')} ], [ cancel => q{SELECT wf_ca
 	$stale->quit;
 }
 
+# ----- a workflow whose row is locked -----
+
+# One session is woken for it, finds it locked, and leaves with other work, or
+# with none.  Nobody is woken when it is unlocked: another one has to look, too.
+foreach my $case (
+	[ 'takes another' => sub { sql(q{SELECT wf_start('other', queue => 'l')}) }, 'other' ],
+	[ 'is terminated' => sub { sql("SELECT pg_terminate_backend($_[0]{pid})") }, undef ])
+{
+	my ($name, $has_leave, $expected) = @$case;
+	my $first = waiter(sprintf $call, 'l');
+	my $second = waiter(sprintf $call, 'l');
+	my $locks = session();
+	my $before = vain();
+
+	freeze($first);
+	sql("SELECT wf_start('locked $name', queue => 'l')");
+	$locks->query_safe("BEGIN; SELECT wf_cancel('locked $name')");
+	thaw($first);
+	one_looks($before, $first);
+	$has_leave->($first);
+	if ($expected)
+	{
+		gets($first, $expected, "finds it locked, $name");
+	}
+	else
+	{
+		last_words($first);
+	}
+	$locks->query_safe('ROLLBACK');
+	gets($second, "locked $name", "... and the next one gets it when it is unlocked ($name)");
+	$locks->quit;
+}
+
 # ----- a workflow that is passed by -----
 
-# A session ends a workflow that has died too often, and rolls that back.  Who has
-# met its claim meanwhile has to look again.
+# A session ends a workflow that has died too often, and rolls that back: it is due
+# again, and another session has to look, whether it has met the claim or not.
 {
 	my ($passes, $blocks, $waiter);
 

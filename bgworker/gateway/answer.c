@@ -544,7 +544,7 @@ dwf_answer_held(long *retry_after)
 		return false;
 	forget_early();
 	again |= dwf_waiter_take_signal();
-	dwf_waiter_settle_signal(false, false, -1);
+	dwf_waiter_settle_signal(false, false, -1, false);
 	if (!again)
 		return false;
 	*retry_after = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),

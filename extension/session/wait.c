@@ -393,11 +393,13 @@ wait_registered(DwfWait *wait, text *watched, TimestampTz until,
 
 			MemoryContextReset(look_context);
 			wait->look_at = DWF_WAIT_FOREVER;
+			wait->has_left = false;
 			MemoryContextSwitchTo(look_context);
 			found = dwf_wait_look(wait, watched);
 			MemoryContextSwitchTo(context);
 
-			dwf_waiter_settle_signal(found, was_due, wait->taken_at);
+			dwf_waiter_settle_signal(found, was_due, wait->taken_at,
+									 wait->has_left);
 			if (found)
 				return true;
 			if (signalled)

@@ -50,10 +50,12 @@ struct DwfWait
 
 	/*
 	 * Set by the look: look again then (DWF_WAIT_FOREVER before each look);
-	 * and the number of the key at which it has taken something, if it says
-	 * so (-1 before each wait).
+	 * whether it has left work behind whose row is locked (false before each
+	 * look); and the number of the key at which it has taken something, if it
+	 * says so (-1 before each wait).
 	 */
 	TimestampTz look_at;
+	bool		has_left;
 	int			taken_at;
 
 	/*

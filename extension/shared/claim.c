@@ -212,23 +212,11 @@ dwf_claim_release(void)
 }
 
 /*
- * Give the claim back of a workflow that cannot be executed now.  What is
- * woken would try the same workflow, so that wakes nothing, unless another
- * session has met the claim: that one has yet to learn why, and when to look
- * again.  Cannot fail.
+ * Give the claim back of a workflow that cannot be executed now, and wake
+ * nothing: what is woken would try the same workflow.  Cannot fail.
  */
 void
 dwf_claim_pass_by(void)
-{
-	give_back(false, true);
-}
-
-/*
- * Give the claim back of a workflow that this session has suspended; the
- * caller wakes, if it is due again.  Cannot fail.
- */
-void
-dwf_claim_suspend(void)
 {
 	give_back(false, false);
 }

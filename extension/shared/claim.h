@@ -42,7 +42,6 @@ extern bool dwf_claim_has_news(const text *workflow_id, const text *queue);
 extern void dwf_claim_lose_at_commit(void);
 extern void dwf_claim_release(void);
 extern void dwf_claim_pass_by(void);
-extern void dwf_claim_suspend(void);
 extern void dwf_claim_end_xact(bool commit);
 extern void dwf_claim_end_subxact(SubTransactionId subid);
 

@@ -18,15 +18,16 @@
  *	W4	A signal is used up by a look that found nothing; or, if nothing but
  *		the signal made the look due, by one that found the only thing that
  *		the waiter waited for, or something at the link that the signal came
- *		from.  A waiter that leaves with an unused one passes it on (PROOF.md,
- *		3), when its last link is gone and no session can signal it.
+ *		from.  A waiter that leaves with an unused one, or whose looks have
+ *		left locked work behind since, passes one on (PROOF.md, 3), when its
+ *		last link is gone and no session can signal it.
  *	W5	bucket.arrivals counts each wake before bucket.nlinks is read.  So what
  *		became visible after a session had read the counts and looked either
  *		changes the counts before the session, now registered, reads them
  *		again, or finds its link.  (A full barrier is between the steps of
  *		both: count, read nlinks; register, read the counts.)
  *	W6	Latches are set after the partition lock is released: the process that
- *		wakes up may run at once, on this CPU, and want the lock to leave.
+ *		wakes up may run at once, and want the lock to leave.
  *
  * Locks
  *
@@ -95,6 +96,7 @@ static bool exit_callback_registered = false;
 
 /* The signal that was taken and is not used up yet (W4); 0: none */
 static uint32 signal_in_use = 0;
+static bool owes = false;		/* its looks have left something behind */
 
 /* The number of buckets: a power of two, with few links in each bucket */
 static uint32
@@ -329,14 +331,15 @@ dwf_waiter_take_signal(void)
 }
 
 /*
- * A look has ended without error: is the signal before it used up (W4)?
- * "was_due": the waiter would have looked without the signal, too.  "key": at
- * which number of key it has taken something, or -1.
+ * A look has ended without error: is the signal before it used up (W4)?  It
+ * would have come without the signal, too ("was_due"); it has taken something
+ * at that number of key (or -1); it has left something behind ("left").
  */
 void
-dwf_waiter_settle_signal(bool found, bool was_due, int key)
+dwf_waiter_settle_signal(bool found, bool was_due, int key, bool left)
 {
 	Assert(my_waiter != NULL);
+	owes = left || (owes && found);
 	if (!found ||
 		(!was_due && (my_waiter->npurposes <= 1 ||
 					  (key >= 0 && signal_in_use == (uint32) key + 1))))
@@ -347,17 +350,12 @@ dwf_waiter_settle_signal(bool found, bool was_due, int key)
 static void
 pass_on(DwfWaiter *waiter, int signals)
 {
-	for (int i = 0; i < waiter->nlinks; i++)
-	{
-		DwfLink    *link = &waiter->links[i];
-		int			woken;
-
-		if (!dwf_door_serves_one(link->door))
-			continue;
-		woken = dwf_waiter_wake(link->hash, link->door, signals);
-		dwf_counters_add(dwf_counters_subject(link->door),
-						 DWF_COUNT_PASSED_ON, woken);
-	}
+	for (DwfLink *link = waiter->links;
+		 link < waiter->links + waiter->nlinks; link++)
+		if (dwf_door_serves_one(link->door))
+			dwf_counters_add(dwf_counters_subject(link->door),
+							 DWF_COUNT_PASSED_ON,
+							 dwf_waiter_wake(link->hash, link->door, signals));
 }
 
 /*
@@ -388,11 +386,12 @@ dwf_waiter_end(void)
 	my_waiter = NULL;
 
 	/* no session can signal this one now: pass on what it has not used (W4) */
-	signals = (signal_in_use != 0 ? 1 : 0) +
+	signals = (signal_in_use != 0 || owes ? 1 : 0) +
 		(pg_atomic_exchange_u32(&waiter->signalled, 0) != 0 ? 1 : 0);
 	if (signals > 0)
 		pass_on(waiter, signals);
 	signal_in_use = 0;
+	owes = false;
 	waiter->nlinks = 0;
 }
 

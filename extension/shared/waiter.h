@@ -59,7 +59,7 @@ extern uint32 dwf_waiter_arrivals(const DwfWaitKey *keys, int nkeys);
 extern bool dwf_waiter_is_waiting(void);
 extern PGDLLEXPORT bool dwf_waiter_take_signal(void);
 extern PGDLLEXPORT void dwf_waiter_settle_signal(bool found, bool was_due,
-												 int key);
+												 int key, bool left);
 extern void dwf_waiter_end(void);
 extern int	dwf_waiter_wake(uint64 hash, char door, uint64 arrivals);
 extern void dwf_waiter_wake_database(bool dismiss);

@@ -24,6 +24,7 @@
 #include "base/texts.h"
 #include "session/trace.h"
 #include "session/wait.h"
+#include "session/wakeup.h"
 #include "shared/claim.h"
 #include "shared/crash.h"
 #include "shared/waiter.h"
@@ -54,6 +55,7 @@ static bool
 may_go_on(text *workflow_id, NextWait *next)
 {
 	DwfTurn    *turn = &next->turn;
+	DwfAddress	queue = {.door = DWF_DOOR_QUEUE};
 
 	if (!dwf_store_turn(workflow_id, turn))
 		return true;			/* it has gone with its row's lock */
@@ -61,6 +63,11 @@ may_go_on(text *workflow_id, NextWait *next)
 	if (turn->attempts <= dwf_setting_max_attempts ||
 		!dwf_crash_is_noted(workflow_id))
 		return true;
+
+	/* if that is rolled back, it is due again, and nobody has its claim */
+	queue.key = turn->queue;
+	if (queue.key)
+		dwf_wakeup_note_removal(&queue);
 	(void) dwf_store_fail(workflow_id,
 						  psprintf("sessions that executed the workflow have died %d times in a row",
 								   turn->attempts - 1), NULL, NULL);
@@ -113,6 +120,8 @@ attach_free_work(DwfWait *wait, NextWait *next, text **held)
 			if (may_go_on(first->workflow_id, next))
 			{
 				wait->taken_at = first - searches;
+				for (int i = 0; i < next->nqueues; i++)
+					wait->has_left |= searches[i].nheld > 0;
 				return first->workflow_id;
 			}
 		}
@@ -124,6 +133,7 @@ attach_free_work(DwfWait *wait, NextWait *next, text **held)
 	/* nothing: when to look again, and what else could be waited for */
 	for (int i = 0; i < next->nqueues; i++)
 	{
+		wait->has_left |= searches[i].nheld > 0;
 		wait->look_at = Min(wait->look_at, searches[i].next);
 		if (*held == NULL)
 			*held = searches[i].first_held;

@@ -29,6 +29,7 @@
 #include "shared/dismissal.h"
 #include "shared/executors.h"
 #include "shared/expected.h"
+#include "shared/handed.h"
 #include "shared/horizon.h"
 #include "shared/listener.h"
 #include "shared/news.h"
@@ -81,6 +82,7 @@ static const Part parts[] = {
 	PART(executors),
 	PART(progress),
 	PART(saturation),
+	PART(handed),
 	{.init = dwf_crash_init_shared},
 };
 

@@ -437,13 +437,22 @@ claim_row(DwfDirect *direct, Snapshot snapshot, TupleTableSlot *old,
 	return result;
 }
 
+/* Is a row that of a suspended body of a role? */
+static bool
+is_waiting_work(TupleTableSlot *row, Oid role)
+{
+	return is_suspended_body(row) &&
+		DatumGetObjectId(column_of(row, DWF_WORKFLOW_OWNER)) == role;
+}
+
 /*
  * Claim a body, as dwf_store_claim() does, if this is its first run since its
- * start, its resumption or its retry; what the journal has is not read.
+ * start, its resumption or its retry; or one that is suspended, whose wait is
+ * the caller's to delete.  What the journal has is not read.
  */
 DwfDirectResult
-dwf_direct_claim(text *workflow_id, Oid role, bool has_crashed,
-				 DwfClaimed *claimed)
+dwf_direct_claim(text *workflow_id, Oid role, bool is_waiting,
+				 bool has_crashed, DwfClaimed *claimed)
 {
 	DwfDirectResult result = DWF_DIRECT_NOTHING;
 	DwfDirect	direct;
@@ -456,7 +465,7 @@ dwf_direct_claim(text *workflow_id, Oid role, bool has_crashed,
 	row = MakeSingleTupleTableSlot(RelationGetDescr(direct.table),
 								   &TTSOpsBufferHeapTuple);
 	if (dwf_probe_row(direct.table, workflow_id, snapshot, row) &&
-		is_due_work(row, role))
+		(is_waiting ? is_waiting_work(row, role) : is_due_work(row, role)))
 		result = DatumGetInt32(column_of(row, WORKFLOW_ATTEMPTS)) == 0 ?
 			claim_row(&direct, snapshot, row, has_crashed, claimed) :
 			DWF_DIRECT_ASIDE;

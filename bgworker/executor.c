@@ -137,7 +137,7 @@ claim_handed(void)
 static bool
 look_for_body(DwfWait *wait)
 {
-	DwfSearch	search = {.role = role};
+	DwfSearch	search = {.role = role,.work_hash = work_hash};
 	bool		is_gone;
 
 	/* do bodies of this role run at all? */
@@ -149,19 +149,22 @@ look_for_body(DwfWait *wait)
 	if (claim_handed())
 		return true;
 
-	/* try the due workflows in order */
-	while (dwf_store_search(&search))
+	/* try the due workflows in order: what was found already, then a search */
+	for (;;)
 	{
+		text	   *ahead = dwf_store_search_ahead(work_hash);
 		bool		held;
 
 		CHECK_FOR_INTERRUPTS();
-		if (claim_body(search.workflow_id, false, &held))
+		if (ahead == NULL && !dwf_store_search(&search))
+			break;
+		if (claim_body(ahead ? ahead : search.workflow_id, false, &held))
 		{
-			more_is_due = search.more;
-			more_is_later = search.later;
+			more_is_due = ahead ? true : search.more;
+			more_is_later = ahead ? DT_NOEND : search.later;
 			return true;
 		}
-		if (held)
+		if (ahead == NULL && held)
 			dwf_store_search_held(&search);
 	}
 	wait->look_at = search_again = search.next;

@@ -265,6 +265,21 @@ SQL
 	qq{t\n"paid"|paid by ${\ $_->name}}, $_->name . ": with the caller's own rows")
   foreach @nodes;
 
+# ----- what a call takes along -----
+
+{
+	my $trace = '00-' . 'a' x 32 . '-' . 'b' x 16 . '-01';
+
+	is( on($co, "SET durable_wf.traceparent = '$trace'; SELECT wf_send('$wa', '1', 'traced') > 0; SELECT wf_start('t1$wa'), wf_start('t2$wb')"),
+		"t\nt1$wa|t2$wb", 'a send with a trace context');
+	is(on($w1, "SELECT wf_recv('traced', '0', '$wa'); SELECT wf_received_traceparent()"), "1\n$trace",
+		'the other node gets it');
+	is( join('', sort map { split /\n/, on($_, q{SELECT workflow_id || traceparent FROM wf_workflows WHERE traceparent IS NOT NULL}) } $w1, $w2),
+		"t1$wa${trace}t2$wb$trace", 'and so do starts');
+	is(on($co, "SELECT wf_send('$wa', '2', 'traced') > 0"), 't', 'the next session has none');
+	is(on($w1, "SELECT wf_recv('traced', '0', '$wa'); SELECT wf_received_traceparent() IS NULL"), "2\nt", 'nor what it sends');
+}
+
 # ----- broadcasts -----
 
 {
@@ -343,6 +358,30 @@ is(on($w2, "SELECT wf_resume_hook('named', '3'); SELECT wf_await_hook('named', '
 		"\n$h1", 'but can when it is free again');
 	like(said_on($co, "SELECT wf_create_hook('free', workflow_id => '$h2')"),
 		qr/WF005/, 'and has the token again');
+}
+
+# the removal of a workflow frees the names of its hooks
+{
+	my @gone = (ids_of($w1, 'gone', 3), ids_of($w2, 'gone', 3));
+	my ($keeper) = ids_of($w2, 'keeper', 1);
+
+	on($co, "SELECT wf_start('$keeper')");
+	on($co, "SELECT wf_start('$_'); SELECT wf_create_hook('of $_', workflow_id => '$_'), wf_create_hook(workflow_id => '$_')")
+	  foreach @gone;
+	on($co, "SELECT wf_complete(workflow_id => '$_')") foreach @gone;
+	is(on($w1, "SELECT wf_create_hook('of $gone[0]', workflow_id => '$keeper')"), "of $gone[0]",
+		'one of the names is taken over meanwhile');
+	is(on($w2, "SELECT wf_delete('$gone[1]'); SELECT wf_delete('$gone[4]')"), "t
+t", 'wf_delete, on any node');
+	is(on($co, "SELECT count(*) FROM durable_wf.token WHERE token LIKE 'of gone%'"), 4, 'frees the names');
+	is( on($co, "BEGIN; SELECT wf_delete('$gone[2]'); ROLLBACK; SELECT count(*) FROM durable_wf.token WHERE token LIKE 'of gone%'"),
+		"t\n4", 'if it commits');
+	is(on($_, q{SELECT wf_prune('0') >= 1; SELECT wf_prune('0')}), "t\n0", $_->name . ': wf_prune') foreach $w1, $w2;
+	is(on($co, q{SELECT token, workflow_id FROM durable_wf.token WHERE token LIKE 'of gone%'}),
+		"of $gone[0]|$keeper", 'frees them, too, but not that which was taken over');
+	is(on($w1, "SELECT wf_create_hook('of $_', workflow_id => '$keeper')"), "of $_", 'they can be claimed again')
+	  foreach @gone[ 1, 3, 5 ];
+	is(on($co, "SELECT wf_resume_hook('of $gone[0]', '1'), wf_resume_hook('of $gone[5]', '2')"), "$keeper|$keeper", 'and lead to who has them now');
 }
 like(said_on($co, "SELECT wf_create_hook('$made_up', workflow_id => '$wb')"), qr/22023/,
 	'a name that looks made up is refused');

@@ -9,13 +9,13 @@ use lib $FindBin::RealBin;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-use DurableWf qw(session start outcome);
+use DurableWf qw(session start outcome freeze thaw);
 use DurableWf::Nodes
   qw(skip_without_citus start_cluster add_node_to ids_of on said_on);
 
 skip_without_citus();
 
-my ($co, $w1, $w2) = start_cluster(2);
+my ($co, $w1, $w2) = start_cluster(2, { max_wal_senders => 4 });
 
 on($co, 'SELECT wf_distribute(4)');
 my ($wa) = ids_of($w1, 'wa', 1);
@@ -41,6 +41,14 @@ like(said_on($co, "SELECT wf_move_shard(1, '127.0.0.1:1')"), qr/22023/, 'no such
 like(said_on($co, move_of($wa, $w1) =~ s/:\d+'\)$/:1')/r), qr/22023/, 'no such node');
 like(said_on($w1, move_of($wa, $w2)), qr/55000/, 'on a worker');
 
+# ----- the first message ids of two nodes -----
+
+on($co, "SELECT wf_start('$wa'), wf_send('$wa', '1')");
+on($co, move_of($wa, $w2));
+is(on($w2, "SELECT wf_send('$wa', '2') > 0; SELECT string_agg(message::text, ' ') FROM wf_recv_many(NULL, 10, '0', '$wa')"), "t\n1 2",
+	'a shard moves with its first message');
+on($co, move_of($wa, $w1));
+
 # ----- what is in the shard -----
 
 on($co, <<'SQL');
@@ -64,7 +72,7 @@ BEGIN
 END $$;
 SQL
 my ($follower) = ids_of($w1, 'follower', 1);
-is(on($co, "SELECT count(wf_start(id)) FROM unnest(ARRAY['$wa', '$wb', '$same[1]']) id"), 3, 'workflows');
+is(on($co, "SELECT count(wf_start(id)) FROM unnest(ARRAY['$wb', '$same[1]']) id"), 2, 'workflows');
 is(on($co, "SELECT wf_start('$same[0]', 'waits') <> '', wf_start('$follower', 'follows', '{\"of\": \"$same[1]\"}') <> ''"), 't|t', 'bodies');
 foreach my $id ($same[0], $follower)
 {
@@ -101,8 +109,7 @@ my $key = on($co, "SELECT wf_send('$wa', '1', 'null', 'key')");
 	  or die 'nothing is blocked';
 	is(outcome($holder, 'COMMIT'), '', 'a transaction that has sent commits');
 	is(outcome($mover), '', 'then the shard moves');
-	like(outcome($blocked), qr/40001: .*was moved/, 'a send that was handed to the old node meanwhile has to try again');
-	is(outcome($blocked, "SELECT wf_send('$wa', '1002', 'many') > 0"), 't', 'and goes to the new node');
+	is(outcome($blocked), 't', 'a send that was handed to the old node meanwhile goes after it');
 	is(on($w1, "SELECT count(*) FROM wf_waiters WHERE workflow_id = '$follower' AND NOT suspended"), 1,
 		'a wait for a workflow of another shard goes on') if on($co, <<"SQL") eq 't';
 SELECT get_shard_id_for_distribution_column('durable_wf.shard', '$wa') <> get_shard_id_for_distribution_column('durable_wf.shard', '$follower')
@@ -136,6 +143,86 @@ is(on($w2, "SELECT string_agg(message::text, ' ') FROM wf_recv_many(NULL, 10, '0
 # a move that fails changes nothing
 like(said_on($co, 'BEGIN; ' . move_of($wa, $w2) . '; SELECT 1/0; COMMIT'), qr/22012/, 'a move that is rolled back');
 is(on($w1, "SELECT (wf_node('$wa')).is_here, wf_status('$wa')"), 't|PENDING', 'has not happened');
+
+# ----- what a transaction has seen before -----
+
+# A transaction whose snapshot is older than a move.
+sub old_snapshot
+{
+	my ($node) = @_;
+	my $session = session($node);
+
+	outcome($session, 'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM durable_wf.custody');
+	return $session;
+}
+
+{
+	my ($on_old, $on_new) = map { old_snapshot($_) } $w1, $w2;
+
+	is(on($co, move_of($wa, $w2)), '', 'a move');
+	is(outcome($on_old, "SELECT wf_send('$wa', '1', 'old') > 0"), 't', 'a transaction of before it, on the old node, sends to the new one');
+	like(outcome($on_new, "SELECT wf_send('$wa', '2', 'old')"), qr/40001: .*since the transaction began/, 'one on the new node has to try again');
+	outcome($_, 'COMMIT') foreach $on_old, $on_new;
+	is(outcome($on_old, "SELECT (wf_node('$wa')).is_here"), 'f', 'the first session knows where the workflow is');
+	is(outcome($on_new, "SELECT message FROM wf_recv_many('old', 10, '0', '$wa')"), 1, 'which has what was sent');
+	is(on($w1, "SELECT count(*) FROM durable_wf.message WHERE workflow_id = '$wa'"), 0, 'and has left nothing behind');
+	$_->quit foreach $on_old, $on_new;
+}
+
+# ----- a move that has not committed on all nodes -----
+
+# Start a move of the shard of $wa in a session, and let it commit on the
+# coordinator only.  Returns the processes that have to commit it on the nodes.
+sub start_commit
+{
+	my ($mover, $to) = @_;
+	my @pids;
+
+	on($co, "ALTER SYSTEM SET synchronous_standby_names = 'none'");
+	on($co, "ALTER SYSTEM SET synchronous_commit = 'local'");
+	on($co, 'SELECT pg_reload_conf()');
+	$co->poll_query_until('postgres', "SHOW synchronous_standby_names", 'none') or die 'no reload';
+	on($co, 'CHECKPOINT');		# the checkpointer has read it, too
+	outcome($mover, 'SET synchronous_commit = on');
+	start($mover, move_of($wa, $to));
+	$co->poll_query_until('postgres', "SELECT wait_event = 'SyncRep' FROM pg_stat_activity WHERE pid = $mover->{pid}")
+	  or die 'no commit';
+	foreach my $node ($w1, $w2)
+	{
+		my $pid = on($node, q{SELECT pid FROM pg_stat_activity WHERE state = 'idle' AND query ~ '^PREPARE TRANSACTION'});
+		die "not one process: $pid" unless $pid =~ /^\d+$/ && on($node, 'SELECT count(*) FROM pg_prepared_xacts') == 1;
+		freeze({ pid => $pid });
+		push @pids, $pid;
+	}
+	on($co, "ALTER SYSTEM RESET $_") foreach qw(synchronous_standby_names synchronous_commit);
+	on($co, 'SELECT pg_reload_conf()');
+	$co->poll_query_until('postgres', "SELECT (wf_node('$wa')).port", $to->port) or die 'no move';
+	return @pids;
+}
+
+foreach my $first (0, 1)
+{
+	my ($from, $to) = map { $_->[0] } sort { $b->[1] cmp $a->[1] } map { [ $_, on($_, "SELECT (wf_node('$wa')).is_here") ] } $w1, $w2;
+	my $mover = session($co);
+	my @callers = map { session($_) } $co, $w1, $w2;
+	my @pids = start_commit($mover, $to);
+
+	start($_, "SELECT wf_send('$wa', '1', 'half') > 0") foreach @callers;
+	foreach my $node ($w1, $w2)
+	{
+		$node->poll_query_until('postgres', q{SELECT count(*) > 0 FROM pg_locks WHERE NOT granted}) or die 'no call waits';
+	}
+	foreach my $n ($first, 1 - $first)
+	{
+		thaw({ pid => $pids[$n] });
+		($w1, $w2)[$n]->poll_query_until('postgres', 'SELECT count(*) = 0 FROM pg_prepared_xacts') or die 'no commit';
+	}
+	is(outcome($mover), '', 'a move that commits on worker ' . ($first + 1) . ' first');
+	is(join(' ', map { outcome($_) } @callers), 't t t', 'is waited for by calls from all nodes');
+	is(on($to, "SELECT (wf_node('$wa')).is_here, (SELECT count(*) FROM wf_recv_many('half', 10, '0', '$wa'))"), 't|3', 'which go to the new node');
+	$_->quit foreach $mover, @callers;
+}
+on($co, move_of($wa, $w1));
 
 # ----- under traffic -----
 

@@ -29,6 +29,7 @@
 #include "base/arrays.h"
 #include "cluster/far_wait.h"
 #include "cluster/forward.h"
+#include "cluster/received.h"
 #include "cluster/token_home.h"
 #include "session/identity.h"
 #include "session/journal.h"
@@ -36,6 +37,9 @@
 #include "shared/claim.h"
 #include "store/anchor.h"
 #include "store/custody.h"
+
+/* So often a call goes after a workflow that is moved meanwhile */
+#define MOVES_MAX	10
 
 /* Can this be the id of a workflow?  Otherwise the call raises by itself. */
 static bool
@@ -62,9 +66,7 @@ dwf_route_require_here(const char *function, text *workflow_id)
 	if (!dwf_anchor_exists() || !is_possible(workflow_id))
 		return;
 	hash = dwf_anchor_hash(workflow_id);
-	if (dwf_anchor_is_here(hash))
-		dwf_custody_share(hash);
-	if (!dwf_anchor_is_here(hash))
+	if (!dwf_custody_hold(hash))
 		dwf_anchor_report(function, hash,
 						  "Connect to that node: wf_node() tells which it is.");
 	dwf_anchor_check_custody(hash);
@@ -72,33 +74,37 @@ dwf_route_require_here(const char *function, text *workflow_id)
 
 /* ----- one node ----- */
 
-/* Make a call on the node of a hash; "place" is an id that is there, or NULL */
+/*
+ * Make a call on the node of a hash; "place" is an id that is there, or NULL.
+ * If the workflow is being moved, the call goes after it (A3).
+ */
 static Datum
 call_at(const DwfCall *call, FunctionCallInfo fcinfo, int32 hash, text *place)
 {
 	bool		was_here = dwf_anchor_is_here(hash);
+	Datum		result;
 
-	if (was_here)
-		dwf_custody_share(hash);
-	if (dwf_anchor_is_here(hash))	/* still, with the lock (M1) */
+	for (int i = 0; i < MOVES_MAX; i++)
 	{
-		dwf_anchor_check_custody(hash);
-		return call->body(fcinfo);
+		if (dwf_custody_hold(hash))
+		{
+			dwf_anchor_check_custody(hash);
+			dwf_custody_check_snapshot(hash);
+			return call->body(fcinfo);
+		}
+		if (dwf_received_is_active())
+			break;
+		if (place == NULL)
+			place = dwf_anchor_name_in(hash);
+		if (DWF_AT_TIMEOUT(call->at) > 0)
+			return dwf_far_wait(call, fcinfo, place);
+		if (dwf_forward_try(fcinfo, call->function, place, &result))
+			return dwf_result_decode(fcinfo, result);
+		dwf_anchor_settle();
 	}
-	if (was_here && dwf_forward_is_received())
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("the workflow of %s() was moved to another node",
-						call->function),
-				 errhint("Try again.")));
-	if (dwf_forward_is_received())
+	if (!was_here && dwf_received_is_active())
 		dwf_anchor_report(call->function, hash, DWF_HAND_OVER_HINT);
-	if (place == NULL)
-		place = dwf_anchor_name_for(dwf_anchor_node(hash).group);
-	if (DWF_AT_TIMEOUT(call->at) > 0)
-		return dwf_far_wait(call, fcinfo, place);
-	return dwf_result_decode(fcinfo, dwf_forward_call(fcinfo, call->function,
-													  place));
+	dwf_forward_report_move(call->function);
 }
 
 /* The workflow that an argument names, or else the current one, or NULL */
@@ -127,7 +133,7 @@ call_at_token(const DwfCall *call, FunctionCallInfo fcinfo, int n)
 	int32		hash;
 
 	/* the node that has handed it over has found this one */
-	if (dwf_forward_is_received() || PG_ARGISNULL(n) ||
+	if (dwf_received_is_active() || PG_ARGISNULL(n) ||
 		!dwf_token_home_find(PG_GETARG_TEXT_PP(n), &hash))
 		return call->body(fcinfo);
 	return call_at(call, fcinfo, hash, NULL);
@@ -145,7 +151,7 @@ call_at_each(const DwfCall *call, FunctionCallInfo fcinfo)
 
 	dwf_custody_share_all();
 	result = call->body(fcinfo);
-	if (dwf_forward_is_received())
+	if (dwf_received_is_active())
 		return result;
 	count = dwf_anchor_nodes(&nodes);
 	for (int i = 0; i < count; i++)
@@ -169,7 +175,7 @@ dwf_route_send_to_others(const char *function, Datum *arguments, bool *nulls,
 	DwfNode    *nodes;
 	int			nnodes;
 
-	if (dwf_forward_is_received())
+	if (dwf_received_is_active())
 		return;
 	nnodes = dwf_anchor_nodes(&nodes);
 	for (int i = 0; i < nnodes; i++)
@@ -339,8 +345,7 @@ keep_own_here(const DwfCall *call)
 	if (!dwf_claim_executes(&own))
 		return;
 	hash = dwf_anchor_hash(own);
-	dwf_custody_share(hash);
-	if (!dwf_anchor_is_here(hash))
+	if (!dwf_custody_hold(hash) || !dwf_anchor_in_custody(hash))
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("workflow \"%s\" was moved to another node",
@@ -365,11 +370,11 @@ route_call(const DwfCall *call, FunctionCallInfo fcinfo)
 
 	/* the arguments of the caller's expression stay as they are (R1) */
 	memcpy(copy, fcinfo, SizeForFunctionCallInfo(PG_NARGS()));
-	if (call->settle && !dwf_forward_is_received())
+	if (call->settle && !dwf_received_is_active())
 		call->settle(copy);
 	result = route(call, copy);
 	fcinfo->isnull = copy->isnull;
-	if (call->settled && !dwf_forward_is_received())
+	if (call->settled && !dwf_received_is_active())
 		call->settled(copy, result);
 	return result;
 }

@@ -21,6 +21,7 @@
 #include "utils/numeric.h"
 
 #include "base/args.h"
+#include "hook/elsewhere.h"
 #include "hook/http_request.h"
 #include "hook/http_response.h"
 #include "hook/token.h"
@@ -81,7 +82,8 @@ settle(DwfWebhookRequest *request, const DwfResume *resume)
 	switch (resume->opened)
 	{
 		case DWF_OPENED_NONE:
-			request->fate = DWF_FATE_UNKNOWN;
+			request->fate = dwf_elsewhere_is(request->token) ?
+				DWF_FATE_ELSEWHERE : DWF_FATE_UNKNOWN;
 			break;
 		case DWF_OPENED_LOCKED:
 			request->fate = DWF_FATE_LOCKED;

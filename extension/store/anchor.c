@@ -17,10 +17,17 @@
  *	A1	At most one node has custody of a shard.
  *	A2	A node acts on a workflow only if the shard is there according to
  *		Citus and the node has custody of it.
+ *	A3	The nodes commit a move one after the other, and what Citus notes and
+ *		what we note may be two transactions.  But before the first of them
+ *		commits, each node has written both, and holds the locks of that until
+ *		it commits, too.  So where two nodes differ, or Citus and custody, the
+ *		session waits for these locks and looks again.
  *
  * The session keeps what it has read, as a map, until an invalidation message
  * tells that the anchor, the custody or a node has changed.  That there is no
- * anchor is kept, too, until any relation has changed.
+ * anchor is kept, too, until any relation has changed.  The map is that of the
+ * latest snapshot, since that is what Citus goes by, even where the
+ * transaction sees what was before a move.
  *
  *-------------------------------------------------------------------------
  */
@@ -30,6 +37,8 @@
 #include "catalog/pg_collation.h"
 #include "catalog/pg_namespace.h"
 #include "common/hashfn.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -48,6 +57,7 @@ static bool is_read = false;
 static Oid	anchor = InvalidOid;
 static Oid	custody = InvalidOid;
 static Oid	node_table = InvalidOid;
+static Oid	placement_table = InvalidOid;
 
 bool		dwf_anchor_is_absent = false;
 
@@ -74,6 +84,8 @@ find_anchor(void)
 	node_table = get_relname_relid("pg_dist_node", PG_CATALOG_NAMESPACE);
 	if (!OidIsValid(node_table) || !dwf_catalog_is_installed())
 		return InvalidOid;
+	placement_table = get_relname_relid("pg_dist_placement",
+										PG_CATALOG_NAMESPACE);
 	custody = dwf_catalog_find_relation("custody");
 	if (!OidIsValid(custody))
 		return InvalidOid;		/* the objects are of an older version */
@@ -196,6 +208,29 @@ dwf_anchor_is_here(int32 hash)
 	return !dwf_anchor_exists() || find_shard(hash)->node.is_here;
 }
 
+/* Does this node have custody of the shard of a hash? */
+bool
+dwf_anchor_in_custody(int32 hash)
+{
+	return find_shard(hash)->in_custody;
+}
+
+/*
+ * Wait until the moves that have been prepared have ended on this node, and
+ * read the map anew (A3)
+ */
+void
+dwf_anchor_settle(void)
+{
+	if (!dwf_anchor_exists())
+		return;
+	LockRelationOid(placement_table, ShareLock);
+	UnlockRelationOid(placement_table, ShareLock);
+	LockRelationOid(custody, ShareLock);
+	UnlockRelationOid(custody, ShareLock);
+	is_read = false;
+}
+
 /* Raise WF011: a call of this function belongs to the node that has this */
 void
 dwf_anchor_report(const char *function, int32 hash, const char *hint)
@@ -261,4 +296,21 @@ dwf_anchor_name_for(int group)
 		pfree(name);
 	}
 	elog(ERROR, "node group %d has no shard", group);
+}
+
+/* A name that would have this shard, were it that of a workflow */
+text *
+dwf_anchor_name_in(int32 hash)
+{
+	int32		start = dwf_anchor_shard_start(hash);
+
+	for (int i = 0;; i++)
+	{
+		text	   *name = cstring_to_text(psprintf("node %d", i));
+
+		if (dwf_anchor_shard_start(dwf_anchor_hash(name)) == start)
+			return name;
+		pfree(name);
+		CHECK_FOR_INTERRUPTS();
+	}
 }

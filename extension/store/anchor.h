@@ -40,11 +40,14 @@ extern uint16 dwf_anchor_shard_number(int32 hash);
 extern bool dwf_anchor_next_shard(int32 *start);
 extern DwfNode dwf_anchor_node(int32 hash);
 extern bool dwf_anchor_is_here(int32 hash);
+extern bool dwf_anchor_in_custody(int32 hash);
+extern void dwf_anchor_settle(void);
 DWF_NORETURN extern void dwf_anchor_report(const char *function, int32 hash,
 										   const char *hint);
 extern void dwf_anchor_check_custody(int32 hash);
 extern int	dwf_anchor_nodes(DwfNode * *nodes);
 extern text *dwf_anchor_name_for(int group);
+extern text *dwf_anchor_name_in(int32 hash);
 
 /* May this database have an anchor?  One comparison, for each call */
 static inline bool

@@ -21,6 +21,7 @@
  */
 #include "store/custody.h"
 
+#include "access/xact.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
@@ -64,6 +65,29 @@ dwf_custody_share(int32 hash)
 	if (LockAcquire(&tag, AccessShareLock, false, false) !=
 		LOCKACQUIRE_ALREADY_HELD)
 		AcceptInvalidationMessages();
+}
+
+/*
+ * Keep the shard of a hash here until the transaction ends; false if it is
+ * elsewhere.  Blocks while a move of it commits.  The caller has to look at
+ * custody, which the node has unless Citus has moved the shard alone.
+ */
+bool
+dwf_custody_hold(int32 hash)
+{
+	for (int i = 0; i < 2; i++)
+	{
+		if (i > 0)
+			dwf_anchor_settle();
+		if (!dwf_anchor_is_here(hash))
+			return false;
+		dwf_custody_share(hash);
+		if (!dwf_anchor_is_here(hash))	/* with the lock (M1) */
+			return false;
+		if (dwf_anchor_in_custody(hash))
+			break;
+	}
+	return true;
 }
 
 /* Keep all shards that are here from being moved until the transaction ends */
@@ -172,12 +196,17 @@ static DwfStatement last_id_query = {
 static DwfStatement set_last_id_query = {
 	"SELECT pg_catalog.setval('durable_wf.message_id_seq', $1)"
 	" FROM durable_wf.message_id_seq s"
-	" WHERE s.last_value OPERATOR(pg_catalog.<) $1",
+	" WHERE s.last_value OPERATOR(pg_catalog.<=) $1",
 	1, {INT8OID}, NULL
 };
 
 static DwfStatement lose_custody_query = {
 	"DELETE FROM durable_wf.custody c WHERE c.shard_start" EQ "$1",
+	1, {INT4OID}, NULL
+};
+
+static DwfStatement seen_custody_query = {
+	"SELECT FROM durable_wf.custody c WHERE c.shard_start" EQ "$1",
 	1, {INT4OID}, NULL
 };
 
@@ -191,6 +220,24 @@ static DwfStatement waiting_query = {
 	" WHERE w.status" EQ "'WAITING' AND " IN_SHARD("w.workflow_id"),
 	2, {INT4OID, INT4OID}, NULL
 };
+
+/*
+ * Raise 40001 if the transaction has a snapshot of before the move that has
+ * brought the shard of a hash here: it does not show the rows
+ */
+void
+dwf_custody_check_snapshot(int32 hash)
+{
+	Datum		value = Int32GetDatum(dwf_anchor_shard_start(hash));
+
+	if (!IsolationUsesXactSnapshot() ||
+		dwf_statement_count(&seen_custody_query, &value, NULL) > 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("the workflow was moved to this node since the transaction began"),
+			 errhint("Try again.")));
+}
 
 /* Append the texts of a statement's first column, each after a mark */
 static void

@@ -13,6 +13,8 @@
 #include "store/store.h"
 
 extern void dwf_custody_share(int32 hash);
+extern bool dwf_custody_hold(int32 hash);
+extern void dwf_custody_check_snapshot(int32 hash);
 extern void dwf_custody_share_all(void);
 extern void dwf_custody_check_waiting(text *workflow_id);
 extern void dwf_custody_seize(int32 start);

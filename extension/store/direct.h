@@ -42,6 +42,7 @@ typedef struct DwfFound
 	text	   *workflow_id;
 	TimestampTz due;
 	TransactionId xmax;
+	ItemPointerData tid;		/* of the row, or invalid */
 }			DwfFound;
 
 /*

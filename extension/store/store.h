@@ -132,8 +132,12 @@ typedef struct DwfChild
  */
 typedef struct DwfSearch
 {
-	text	   *queue;
+	text	   *queue;			/* NULL: bodies */
 	Oid			role;
+	uint64		queue_hash;		/* of its address, or 0 */
+	uint64		work_hash;		/* not 0: an executor's, for bodies of a role
+								 * whose work has this address, and what is
+								 * found beyond its body goes to ahead.c */
 
 	/* the workflow that was found last */
 	text	   *workflow_id;
@@ -255,6 +259,9 @@ extern bool dwf_store_event(text *workflow_id, text *key, DwfValue * value,
 /* prune_rows.c: workflows that are removed, and all that belongs to them */
 extern uint64 dwf_store_prune(Interval *older_than, int batch,
 							  TransactionId horizon, Oid role);
+extern uint64 dwf_store_prune_named(Interval *older_than, int batch,
+									TransactionId horizon, Oid role,
+									Datum *tokens, Datum *workflow_ids);
 extern bool dwf_store_delete(text *workflow_id, TransactionId horizon,
 							 Oid role);
 extern TransactionId dwf_store_changed_by(text *workflow_id);
@@ -275,6 +282,7 @@ extern bool dwf_store_lock_free(text *workflow_id);
 extern text *dwf_store_queue(text *workflow_id);
 extern void dwf_store_search_held(DwfSearch *search);
 extern bool dwf_store_search(DwfSearch *search);
+extern text *dwf_store_search_ahead(uint64 work_hash);
 extern bool dwf_store_retry(text *workflow_id, Oid role);
 extern bool dwf_store_restart(text *workflow_id, Oid role, DwfValue input);
 extern DwfIds dwf_store_overdue(int limit, Datum aside);
@@ -340,6 +348,8 @@ extern DwfValue dwf_store_merge_attributes(text *workflow_id,
 extern List *dwf_store_children(Datum parents, text *after, int limit);
 extern text *dwf_store_cancel_many(Datum ids, Oid role, Datum error);
 extern bool dwf_store_lock_parent(text *workflow_id);
+extern void dwf_store_await_prepared_children(Datum *parents, int count,
+											  Oid role);
 
 /* message_rows.c: mailboxes and idempotency keys */
 extern int64 dwf_store_next_message_id(void);

@@ -49,6 +49,7 @@
 #include "base/settings.h"
 #include "base/texts.h"
 #include "bgworker/discard.h"
+#include "bgworker/handover.h"
 #include "bgworker/shown.h"
 #include "cluster/forward.h"
 #include "session/body_timeout.h"
@@ -88,19 +89,43 @@ static DwfClaimed claim;
 static bool more_is_due = false;
 static TimestampTz more_is_later = DT_NOEND;
 
+/* When the last search that found none may find one; before it, unknown */
+static TimestampTz search_again = DT_NOBEGIN;
+
 /* A body was run since the session was last discarded */
 static bool must_discard = false;
 
-/* Claim a body, as dwf_attach_body() does */
+/* Claim a body, which is due, or suspended, as dwf_attach_body() does */
 static bool
-claim_body(text *workflow_id, bool *held)
+claim_body(text *workflow_id, bool is_waiting, bool *held)
 {
 	MemoryContext old = MemoryContextSwitchTo(claim_context);
 
-	if (dwf_attach_body(workflow_id, role, &claim, held))
+	if (dwf_attach_body(workflow_id, role, is_waiting, &claim, held))
 		claimed = dwf_texts_copy(workflow_id);
 	MemoryContextSwitchTo(old);
 	return claimed != NULL;
+}
+
+/*
+ * Claim the body that was handed over to this executor, if any was.  It was
+ * woken for that one, and others are woken for what else is due; when the next
+ * one will be is what it knows from its last search.
+ */
+static bool
+claim_handed(void)
+{
+	text	   *workflow_id = dwf_handover_find();
+	bool		held;
+
+	if (workflow_id == NULL)
+		return false;
+	more_is_due = false;
+	more_is_later = search_again;
+	if (claim_body(workflow_id, true, &held))
+		return true;
+	dwf_handover_refuse();
+	return false;
 }
 
 /*
@@ -121,6 +146,9 @@ look_for_body(DwfWait *wait)
 	if (dwf_setting_paused || dwf_body_refusal(role, &is_gone) != NULL)
 		return true;
 
+	if (claim_handed())
+		return true;
+
 	/* try the due workflows in order: what was found already, then a search */
 	for (;;)
 	{
@@ -130,7 +158,7 @@ look_for_body(DwfWait *wait)
 		CHECK_FOR_INTERRUPTS();
 		if (ahead == NULL && !dwf_store_search(&search))
 			break;
-		if (claim_body(ahead ? ahead : search.workflow_id, &held))
+		if (claim_body(ahead ? ahead : search.workflow_id, false, &held))
 		{
 			more_is_due = ahead ? true : search.more;
 			more_is_later = ahead ? DT_NOEND : search.later;
@@ -140,7 +168,7 @@ look_for_body(DwfWait *wait)
 		if (ahead == NULL && held)
 			dwf_store_search_held(&search);
 	}
-	wait->look_at = search.next;
+	wait->look_at = search_again = search.next;
 	wait->has_left = search.nheld > 0;
 	dwf_executors_idle();
 	return false;
@@ -174,7 +202,7 @@ claim_work(void)
 	key.is_aid = true;			/* wf_waiters does not show it */
 	key.address.door = DWF_DOOR_WORK;
 	key.address.key = cstring_to_text(psprintf("%u", role));
-	work_hash = dwf_address_hash(&key.address);
+	search_again = DT_NOBEGIN;
 
 	/* wait there, looking for work at each wake */
 	dwf_wait_init_for_process(&wait, "durable_wf executor", role);
@@ -187,6 +215,7 @@ claim_work(void)
 	wait.gives_up = dwf_executors_must_leave;
 	found = dwf_wait(&wait);
 	CommitTransactionCommand();
+	dwf_handover_end();
 	MemoryContextSwitchTo(work_context);
 	MemoryContextReset(work_context);
 	return found && claimed != NULL;
@@ -471,6 +500,17 @@ run_claimed(void)
 	must_discard = true;
 }
 
+/* Find out where the work of this role comes to */
+static void
+begin_work(void)
+{
+	DwfAddress	work = {.door = DWF_DOOR_WORK};
+
+	work.key = cstring_to_text(psprintf("%u", role));
+	work_hash = dwf_address_hash(&work);
+	dwf_handover_begin(work_hash);
+}
+
 /* An executor's main function; its argument is the database */
 void
 dwf_executor_main(Datum arg)
@@ -484,6 +524,7 @@ dwf_executor_main(Datum arg)
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), role, 0);
 	dwf_executors_begin(cell);
 	dwf_crash_watch();
+	begin_work();
 
 	/* memory for a statement, and for finding work */
 	MessageContext = AllocSetContextCreate(TopMemoryContext, "MessageContext",

@@ -69,9 +69,10 @@ my @commands = (
 	# a queue, an attached session, its child, and no id
 	q[SELECT wf_start('ID queued', queue => 'ID queue'); SELECT wf_attach_next('ID queue'); SELECT wf_start('ID child', 'one_step'); SELECT wf_step('s', 'SELECT 1'); SELECT wf_now() IS NULL; SELECT wf_complete('9')],
 	q[SELECT wf_start(body => 'one_step', input => '"made up"') IS NULL],
-	# a wait is a record that is completed, and the next claim is a first one
+	# a wait is a record that is completed, and the next claim is a first one;
+	# two news, so that the worker resumes it, not the executor that claims it
 	q[SELECT wf_start('ID waits', 'waits')],
-	q[SELECT wf_send('ID waits', '10', 'topic')],);
+	q[SELECT wf_send('ID waits', '10', 'topic'), wf_send('ID waits', '11', 'another')],);
 
 # Run the commands; returns what logical decoding tells of them, with what
 # differs from run to run made alike.

@@ -41,6 +41,7 @@
 #include "shared/claims.h"
 #include "shared/counters.h"
 #include "shared/expected.h"
+#include "shared/handed.h"
 #include "shared/listener.h"
 #include "shared/news.h"
 #include "shared/preloaded.h"
@@ -53,6 +54,7 @@
 
 #define NOTES_AT_FIRST	16
 #define NOTES_TO_KEEP	1024
+#define NOTES_TO_HAND	8		/* of a commit that may hand over one */
 
 typedef struct Note
 {
@@ -419,6 +421,51 @@ is_listened_for(const Note *note)
 		dwf_listener_wants(note->workflow_hash);
 }
 
+/* The only news of this commit, if a body may wait for it; else NULL */
+static const Note *
+only_news(void)
+{
+	const Note *only = NULL;
+
+	for (int i = 0; i < nnotes; i++)
+	{
+		const Note *note = &notes[i];
+
+		if (note->is_take || !is_news(note->door))
+			continue;
+		if (only || nnotes > NOTES_TO_HAND || is_listened_for(note))
+			return NULL;
+		only = note;
+	}
+	return only && only->has_text && only->door != DWF_DOOR_LIFE &&
+		dwf_expected_has(only->hash) ? only : NULL;
+}
+
+/*
+ * Hand the only news of a commit to an idle executor of the role whose body
+ * seems to wait for it, instead of telling the worker; false if that cannot be
+ * done.  As for other work, the worker has to look if no executor was woken.
+ */
+static bool
+hand_over(void)
+{
+	const Note *note = only_news();
+	uint64		work = note ? dwf_expected_work(note->hash) : 0;
+	DwfNews		news;
+
+	if (work == 0 || dwf_news_is_there(note->hash, true) ||
+		!dwf_handed_put(work, note->door, note_texts->data + note->text_start,
+						note->workflow_length, note->key_length))
+		return false;
+	if (dwf_waiter_wake(work, DWF_DOOR_WORK, 1) > 0)
+		return true;
+	if (dwf_handed_take(work, &news))
+		dwf_news_tell(&news);
+	else if (!dwf_saturation_exists(work))
+		dwf_workers_ask_run();
+	return true;
+}
+
 /*
  * Tell the worker of the notes of one kind, from "bottom" on, if a session may
  * listen for them or a suspended workflow wait for them.  Of a note without
@@ -431,7 +478,7 @@ tell_worker(int bottom, bool takes)
 	DwfNewsRing *ring = NULL;
 	bool		is_full = false;
 
-	if (!has_audience())
+	if (!has_audience() || (!takes && hand_over()))
 		return;
 	for (int i = bottom; i < nnotes; i++)
 	{

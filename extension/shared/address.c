@@ -47,8 +47,8 @@ hash_of(const char *bytes, int length, uint64 own_seed)
 }
 
 /* The bytes of a text, and how many; none of NULL */
-static const char *
-bytes_of(const text *value, int *length)
+const char *
+dwf_address_bytes(const text *value, int *length)
 {
 	*length = value ? VARSIZE_ANY_EXHDR(value) : 0;
 	return value ? VARDATA_ANY(value) : "";
@@ -71,8 +71,8 @@ dwf_address_hash(const DwfAddress *address)
 {
 	int			id_length;
 	int			key_length;
-	const char *id = bytes_of(address->workflow_id, &id_length);
-	const char *key = bytes_of(address->key, &key_length);
+	const char *id = dwf_address_bytes(address->workflow_id, &id_length);
+	const char *key = dwf_address_bytes(address->key, &key_length);
 
 	return dwf_address_hash_parts(address->door, id, id_length, key,
 								  key_length);

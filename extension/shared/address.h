@@ -20,6 +20,7 @@ typedef struct DwfAddress
 
 extern Size dwf_address_size(void);
 extern void dwf_address_init_shared(void);
+extern const char *dwf_address_bytes(const text *value, int *length);
 extern PGDLLEXPORT uint64 dwf_address_hash(const DwfAddress *address);
 extern uint64 dwf_address_hash_parts(char door, const char *id, int id_length,
 									 const char *key, int key_length);

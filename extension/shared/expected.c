@@ -14,6 +14,10 @@
  * workflows that were ever suspended, which wait at two addresses each, one
  * address in nine is expected in vain.
  *
+ * Beside it stands, as a hint, whose body has last begun to wait at such an
+ * address: an executor of that role may be told instead of the worker
+ * (handed.c).
+ *
  * All of it is atomic; there is no lock.
  *
  *-------------------------------------------------------------------------
@@ -28,11 +32,13 @@
 
 #define BITS		(1 << 24)	/* a power of two: 2 MB */
 #define DATABASES	64			/* a power of two: flags by database */
+#define WORKS		(1 << 15)	/* a power of two: hints, 256 kB */
 
 typedef struct Expected
 {
 	pg_atomic_uint32 databases[DATABASES];	/* 1 if one was suspended there */
 	pg_atomic_uint32 words[BITS / 32];
+	pg_atomic_uint64 works[WORKS];	/* hashes of addresses of work, or 0 */
 } Expected;
 
 static Expected *expected = NULL;
@@ -58,6 +64,8 @@ dwf_expected_init_shared(void)
 		pg_atomic_init_u32(&expected->databases[i], 0);
 	for (int i = 0; i < BITS / 32; i++)
 		pg_atomic_init_u32(&expected->words[i], 0);
+	for (int i = 0; i < WORKS; i++)
+		pg_atomic_init_u64(&expected->works[i], 0);
 }
 
 /* The flag of this database, and of few others */
@@ -94,6 +102,33 @@ dwf_expected_add(uint64 hash)
 	if ((pg_atomic_read_u32(word_of(hash)) & mask_of(hash)) == 0)
 		(void) pg_atomic_fetch_or_u32(word_of(hash), mask_of(hash));
 	pg_memory_barrier();
+}
+
+/*
+ * A body waits at an address with this hash, of the role whose work has that
+ * one: a hint
+ */
+void
+dwf_expected_add_work(uint64 hash, uint64 work_hash)
+{
+	pg_atomic_write_u64(&expected->works[hash % WORKS], work_hash);
+}
+
+/* No body waits at an address with this hash, by a hint */
+void
+dwf_expected_forget_work(uint64 hash)
+{
+	dwf_expected_add_work(hash, 0);
+}
+
+/*
+ * The address of the work of the role whose body may wait at an address with
+ * this hash; 0: it is not known, or none does
+ */
+uint64
+dwf_expected_work(uint64 hash)
+{
+	return pg_atomic_read_u64(&expected->works[hash % WORKS]);
 }
 
 /* May a suspended workflow wait at an address with this hash? */

@@ -292,6 +292,27 @@ dwf_news_close(DwfNewsRing *ring)
 	LWLockRelease(lock);
 }
 
+/*
+ * Tell this database's worker of news that a suspended workflow waits for.
+ * Cannot fail.
+ */
+void
+dwf_news_tell(const DwfNews *news)
+{
+	char		texts[DWF_WORKFLOW_ID_MAX + DWF_KEY_MAX];
+	uint64		hash = dwf_news_hash(news);
+	DwfNewsRing *ring = dwf_news_open();
+
+	if (ring == NULL)
+		return;					/* the next worker begins with all lost */
+	memcpy(texts, news->workflow_id, news->workflow_length);
+	memcpy(texts + news->workflow_length, news->key, news->key_length);
+	if (!dwf_news_put(ring, hash, true, news->door, texts,
+					  news->workflow_length, news->key_length))
+		dwf_news_lose(ring, hash, true);
+	dwf_news_close(ring);
+}
+
 /* Have this database's worker take all news for lost.  Cannot fail. */
 void
 dwf_news_lose_all(void)

@@ -51,6 +51,7 @@ extern bool dwf_news_put(DwfNewsRing *ring, uint64 hash, bool is_expected,
 						 uint16 workflow_length, uint16 key_length);
 extern void dwf_news_lose(DwfNewsRing *ring, uint64 hash, bool is_expected);
 extern void dwf_news_close(DwfNewsRing *ring);
+extern void dwf_news_tell(const DwfNews *news);
 extern void dwf_news_lose_all(void);
 
 /* for a worker */

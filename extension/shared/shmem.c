@@ -31,6 +31,7 @@
 #include "shared/executors.h"
 #include "shared/expected.h"
 #include "shared/far_waits.h"
+#include "shared/handed.h"
 #include "shared/horizon.h"
 #include "shared/listener.h"
 #include "shared/news.h"
@@ -84,6 +85,7 @@ static const Part parts[] = {
 	PART(executors),
 	PART(progress),
 	PART(saturation),
+	PART(handed),
 	PART_WITH_LOCKS(ahead, DWF_AHEAD_LISTS),
 	{.init = dwf_crash_init_shared},
 };

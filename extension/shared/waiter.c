@@ -57,6 +57,7 @@
 #include "shared/counters.h"
 #include "shared/preloaded.h"
 #include "shared/slot.h"
+#include "shared/workers.h"
 
 #define BUCKETS_MIN	1024
 
@@ -187,14 +188,6 @@ dwf_waiter_new_id(void)
 	return (int64) pg_atomic_fetch_add_u64(&registry->next_wait_id, 1);
 }
 
-/* The bytes of a text, which may be NULL, for a copy of them */
-static const char *
-bytes_of(const text *value, int *length)
-{
-	*length = value ? VARSIZE_ANY_EXHDR(value) : 0;
-	return value ? VARDATA_ANY(value) : "";
-}
-
 /*
  * Add a key to the contents of a waiter, which is shown as that of a workflow;
  * the link is not in a bucket yet.  The bytes of the key are for users only,
@@ -206,7 +199,7 @@ describe_link(DwfWaiter *waiter, const DwfWaitKey *key, text *workflow_id,
 {
 	DwfLink    *link = &waiter->links[waiter->nlinks++];
 	int			length;
-	const char *bytes = bytes_of(key->address.key, &length);
+	const char *bytes = dwf_address_bytes(key->address.key, &length);
 	bool		has_room = *used + length <= DWF_TOPIC_BYTES_MAX;
 
 	link->hash = dwf_address_hash(&key->address);
@@ -227,8 +220,8 @@ static void
 describe_waiter(DwfWaiter *waiter, const DwfWaitKey *keys, int nkeys,
 				TimestampTz deadline, Oid role, bool wants_id)
 {
-	const char *bytes = bytes_of(keys[0].address.workflow_id,
-								 &waiter->workflow_length);
+	const char *bytes = dwf_address_bytes(keys[0].address.workflow_id,
+										  &waiter->workflow_length);
 	int			used = 0;
 
 	Assert(waiter->workflow_length <= DWF_WORKFLOW_ID_MAX);
@@ -346,16 +339,24 @@ dwf_waiter_settle_signal(bool found, bool was_due, int key, bool left)
 		signal_in_use = 0;
 }
 
-/* Pass on signals that a waiter did not use, for each of its queues */
+/*
+ * Pass on signals that a waiter did not use, for each of its queues.  If they
+ * were for work of executors, and no other waits, the worker has to look.
+ */
 static void
 pass_on(DwfWaiter *waiter, int signals)
 {
 	for (DwfLink *link = waiter->links;
 		 link < waiter->links + waiter->nlinks; link++)
 		if (dwf_door_serves_one(link->door))
+		{
+			int			woken = dwf_waiter_wake(link->hash, link->door, signals);
+
 			dwf_counters_add(dwf_counters_subject(link->door),
-							 DWF_COUNT_PASSED_ON,
-							 dwf_waiter_wake(link->hash, link->door, signals));
+							 DWF_COUNT_PASSED_ON, woken);
+			if (link->door == DWF_DOOR_WORK && woken < signals)
+				dwf_workers_ask_run();
+		}
 }
 
 /*

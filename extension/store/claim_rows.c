@@ -80,7 +80,7 @@ dwf_store_claim(text *workflow_id, Oid role, bool has_crashed,
 	bool		found;
 	bool		isnull;
 
-	result = dwf_direct_claim(workflow_id, role, has_crashed, claimed);
+	result = dwf_direct_claim(workflow_id, role, false, has_crashed, claimed);
 	if (result == DWF_DIRECT_DONE && claimed->last_step < 0)
 		claimed->last_step = dwf_store_last_step(workflow_id);
 	if (result != DWF_DIRECT_ASIDE)
@@ -103,4 +103,21 @@ dwf_store_claim(text *workflow_id, Oid role, bool has_crashed,
 	}
 	dwf_statement_done(r);
 	return found;
+}
+
+/*
+ * The same for a body of a role that is suspended: it goes on.  False also if
+ * a statement would have to do it.
+ */
+bool
+dwf_store_claim_waiting(text *workflow_id, Oid role, bool has_crashed,
+						DwfClaimed *claimed)
+{
+	if (dwf_direct_claim(workflow_id, role, true, has_crashed,
+						 claimed) != DWF_DIRECT_DONE)
+		return false;
+	if (dwf_direct_forget_wait(workflow_id) != DWF_DIRECT_DONE)
+		dwf_store_forget_wait(workflow_id);
+	claimed->last_step = dwf_store_last_step(workflow_id);
+	return true;
 }

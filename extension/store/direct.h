@@ -111,7 +111,7 @@ extern bool dwf_direct_is_held(TupleTableSlot *slot);
 extern bool dwf_direct_open_workflows(DwfDirect *direct, LOCKMODE mode);
 extern Relation dwf_direct_open_work(void);
 extern DwfDirectResult dwf_direct_claim(text *workflow_id, Oid role,
-										bool has_crashed,
+										bool is_waiting, bool has_crashed,
 										DwfClaimed *claimed);
 extern DwfDirectResult dwf_direct_open_start(DwfDirect *direct,
 											 const DwfStart *start);

@@ -489,21 +489,31 @@ claim_row(DwfDirect *direct, Snapshot snapshot, TupleTableSlot *old,
 	return result;
 }
 
+/* Is a row that of a suspended body of a role? */
+static bool
+is_waiting_work(TupleTableSlot *row, Oid role)
+{
+	return is_suspended_body(row) &&
+		DatumGetObjectId(column_of(row, DWF_WORKFLOW_OWNER)) == role;
+}
+
 /*
  * Claim a body, as dwf_store_claim() does, if this is its first run since its
- * start, its resumption or its retry.  The journal is not read: *claimed has
- * the last step, or -1 if a look is needed.
+ * start, its resumption or its retry; or one that is suspended, whose wait is
+ * the caller's to delete.  The journal is not read: *claimed has the last
+ * step, or -1 if a look is needed.
  */
 DwfDirectResult
-dwf_direct_claim(text *workflow_id, Oid role, bool has_crashed,
-				 DwfClaimed *claimed)
+dwf_direct_claim(text *workflow_id, Oid role, bool is_waiting,
+				 bool has_crashed, DwfClaimed *claimed)
 {
 	DwfDirectResult result = DWF_DIRECT_NOTHING;
 	RowAccess	row;
 
 	if (!open_row(&row, workflow_id))
 		return DWF_DIRECT_ASIDE;
-	if (row.exists && is_due_work(row.old, role))
+	if (row.exists && (is_waiting ? is_waiting_work(row.old, role) :
+					   is_due_work(row.old, role)))
 		result = DatumGetInt32(column_of(row.old, WORKFLOW_ATTEMPTS)) == 0 ?
 			claim_row(&row.direct, row.snapshot, row.old, has_crashed,
 					  claimed) : DWF_DIRECT_ASIDE;
@@ -515,8 +525,7 @@ dwf_direct_claim(text *workflow_id, Oid role, bool has_crashed,
 
 /*
  * Have a suspended body be due, as dwf_store_resume() does, and tell whose it
- * is; its wait is the caller's to delete.  ASIDE also for what is no suspended
- * body.
+ * is; the caller deletes its wait.  ASIDE also for what is no suspended body.
  */
 DwfDirectResult
 dwf_direct_resume(text *workflow_id, Oid *owner)

@@ -290,6 +290,8 @@ extern void dwf_store_end_overdue(Datum ids);
 extern TimestampTz dwf_store_next_timeout(Datum aside);
 
 /* claim_rows.c: an executor claims a body */
+extern bool dwf_store_claim_waiting(text *workflow_id, Oid role,
+									bool has_crashed, DwfClaimed *claimed);
 extern bool dwf_store_claim(text *workflow_id, Oid role, bool has_crashed,
 							DwfClaimed *claimed);
 

@@ -155,14 +155,14 @@ dwf_attach_pass(text *workflow_id, Oid role, bool *held)
 }
 
 /*
- * Attach this process, an executor, to a workflow to run its body; *claimed
- * gets what that needs.  Returns false if another session executes it, if its
- * body is not due any more, or if another transaction has its row locked:
- * *held.  Does not block for that.
+ * Attach this process, an executor, to a workflow to run its body, which is
+ * due, or suspended; *claimed gets what that needs.  Returns false if another
+ * session executes it, if its body is so no more, or if another transaction
+ * has its row locked: *held.  Does not block for that.
  */
 bool
-dwf_attach_body(text *workflow_id, Oid role, DwfClaimed *claimed,
-				bool *held)
+dwf_attach_body(text *workflow_id, Oid role, bool is_waiting,
+				DwfClaimed *claimed, bool *held)
 {
 	int			holder_pid;
 	bool		has_crashed;
@@ -172,7 +172,9 @@ dwf_attach_body(text *workflow_id, Oid role, DwfClaimed *claimed,
 	if (!dwf_claim_take(workflow_id, NULL, &holder_pid))
 		return false;
 	has_crashed = dwf_crash_is_noted(workflow_id);
-	if (dwf_store_claim(workflow_id, role, has_crashed, claimed))
+	if (is_waiting ?
+		dwf_store_claim_waiting(workflow_id, role, has_crashed, claimed) :
+		dwf_store_claim(workflow_id, role, has_crashed, claimed))
 	{
 		if (claimed->attempts == 1 && !has_crashed)
 			dwf_light_commit_note_claim();

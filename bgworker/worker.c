@@ -15,7 +15,6 @@
 
 #include <limits.h>
 
-#include "commands/dbcommands.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "pgstat.h"

@@ -44,7 +44,7 @@ SELECT pg_reload_conf();
 \c -
 SELECT test.set_and_reload('durable_wf.http_listen_addresses', '127.0.0.1');
 DROP FUNCTION test.set_and_reload(text, text);
-SELECT name, setting, unit, context FROM pg_settings
+SELECT name, boot_val, unit, context FROM pg_settings
  WHERE name LIKE 'durable\_wf.http%' OR name = 'durable_wf.validator_timeout' ORDER BY name;
 \pset null '(null)'
 \set VERBOSITY terse

@@ -210,10 +210,8 @@ dwf_direct_forget_wait(text *workflow_id)
 	{
 		TM_FailureData failure;
 
-		if (table_tuple_delete(direct.table, &row->t_self,
-							   GetCurrentCommandId(true), snapshot,
-							   InvalidSnapshot, false, &failure,
-							   false) != TM_Ok)
+		if (DWF_TUPLE_DELETE(direct.table, &row->t_self, snapshot, false,
+							 &failure) != TM_Ok)
 			result = DWF_DIRECT_ASIDE;
 		row = systable_getnext_ordered(scan, ForwardScanDirection);
 	}

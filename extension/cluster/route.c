@@ -38,9 +38,6 @@
 #include "store/anchor.h"
 #include "store/custody.h"
 
-/* So often a call goes after a workflow that is moved meanwhile */
-#define MOVES_MAX	10
-
 /* Can this be the id of a workflow?  Otherwise the call raises by itself. */
 static bool
 is_possible(text *workflow_id)
@@ -76,7 +73,10 @@ dwf_route_require_here(const char *function, text *workflow_id)
 
 /*
  * Make a call on the node of a hash; "place" is an id that is there, or NULL.
- * If the workflow is being moved, the call goes after it (A3).
+ * If the workflow is being moved, the call waits (A3).  If it was handed to a
+ * node that the workflow has left, and the workflow has come here, it is made
+ * here; Citus would hand it to the same node for as long as the transaction
+ * lasts, whatever has become of the shard.
  */
 static Datum
 call_at(const DwfCall *call, FunctionCallInfo fcinfo, int32 hash, text *place)
@@ -84,7 +84,7 @@ call_at(const DwfCall *call, FunctionCallInfo fcinfo, int32 hash, text *place)
 	bool		was_here = dwf_anchor_is_here(hash);
 	Datum		result;
 
-	for (int i = 0; i < MOVES_MAX; i++)
+	for (int tries = 0;; tries++)
 	{
 		if (dwf_custody_hold(hash))
 		{
@@ -92,7 +92,11 @@ call_at(const DwfCall *call, FunctionCallInfo fcinfo, int32 hash, text *place)
 			dwf_custody_check_snapshot(hash);
 			return call->body(fcinfo);
 		}
+<<<<<<< HEAD
 		if (dwf_received_is_active())
+=======
+		if (dwf_forward_is_received() || tries > 0)
+>>>>>>> zc
 			break;
 		if (place == NULL)
 			place = dwf_anchor_name_in(hash);

@@ -350,11 +350,11 @@ pass_on(DwfWaiter *waiter, int signals)
 		 link < waiter->links + waiter->nlinks; link++)
 		if (dwf_door_serves_one(link->door))
 		{
-			int			woken = dwf_waiter_wake(link->hash, link->door, signals);
+			int			n = dwf_waiter_wake(link->hash, link->door, signals);
 
 			dwf_counters_add(dwf_counters_subject(link->door),
-							 DWF_COUNT_PASSED_ON, woken);
-			if (link->door == DWF_DOOR_WORK && woken < signals)
+							 DWF_COUNT_PASSED_ON, n);
+			if (link->door == DWF_DOOR_WORK && n < signals)
 				dwf_workers_ask_run();
 		}
 }

@@ -92,11 +92,7 @@ call_at(const DwfCall *call, FunctionCallInfo fcinfo, int32 hash, text *place)
 			dwf_custody_check_snapshot(hash);
 			return call->body(fcinfo);
 		}
-<<<<<<< HEAD
-		if (dwf_received_is_active())
-=======
-		if (dwf_forward_is_received() || tries > 0)
->>>>>>> zc
+		if (dwf_received_is_active() || tries > 0)
 			break;
 		if (place == NULL)
 			place = dwf_anchor_name_in(hash);

@@ -18,9 +18,10 @@ COPY . /src
 RUN make -j"$(nproc)" -C /src PG_CONFIG="/usr/lib/postgresql/$PG_MAJOR/bin/pg_config" \
         GATEWAY=yes with_llvm=no DESTDIR=/out install
 
+# The server is made as new as the headers above, if the base image is older.
 FROM server
 RUN apt-get update \
- && apt-get install -y --no-install-recommends libhttp-parser2.9 \
+ && apt-get install -y --no-install-recommends libhttp-parser2.9 "postgresql-$PG_MAJOR" \
  && rm -rf /var/lib/apt/lists/*
 COPY --from=build /out/ /
 COPY packaging/image/create-extension.sql /docker-entrypoint-initdb.d/durable_wf.sql

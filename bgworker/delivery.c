@@ -17,7 +17,6 @@
  */
 #include "bgworker/delivery.h"
 
-#include "commands/dbcommands.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"

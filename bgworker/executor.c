@@ -112,7 +112,7 @@ claim_body(text *workflow_id, bool *held)
 static bool
 look_for_body(DwfWait *wait)
 {
-	DwfSearch	search = {.role = role};
+	DwfSearch	search = {.role = role,.work_hash = work_hash};
 	bool		is_gone;
 
 	/* do bodies of this role run at all? */
@@ -121,19 +121,22 @@ look_for_body(DwfWait *wait)
 	if (dwf_setting_paused || dwf_body_refusal(role, &is_gone) != NULL)
 		return true;
 
-	/* try the due workflows in order */
-	while (dwf_store_search(&search))
+	/* try the due workflows in order: what was found already, then a search */
+	for (;;)
 	{
+		text	   *ahead = dwf_store_search_ahead(work_hash);
 		bool		held;
 
 		CHECK_FOR_INTERRUPTS();
-		if (claim_body(search.workflow_id, &held))
+		if (ahead == NULL && !dwf_store_search(&search))
+			break;
+		if (claim_body(ahead ? ahead : search.workflow_id, &held))
 		{
-			more_is_due = search.more;
-			more_is_later = search.later;
+			more_is_due = ahead ? true : search.more;
+			more_is_later = ahead ? DT_NOEND : search.later;
 			return true;
 		}
-		if (held)
+		if (ahead == NULL && held)
 			dwf_store_search_held(&search);
 	}
 	wait->look_at = search.next;

@@ -64,13 +64,11 @@ keep_ids(List **list, DwfIds ids)
 void
 dwf_piece_resume(DwfPiece *piece, Datum ids)
 {
-	DwfIds		left;
-	DwfIds		queues;
+	DwfResumed	resumed = dwf_store_resume(dwf_far_wait_wake(ids));
 
-	ids = dwf_far_wait_wake(ids);
-	piece->resumed += dwf_store_resume(ids, &left, &queues);
-	keep_ids(&piece->left, left);
-	dwf_wakeup_note_queues(queues);
+	piece->resumed += resumed.count;
+	keep_ids(&piece->left, resumed.left);
+	dwf_wakeup_note_resumed(&resumed);
 }
 
 /* Find the workflows of a piece and serve them, in the present transaction */

@@ -32,7 +32,6 @@
  */
 #include "bgworker/pool.h"
 
-#include "commands/dbcommands.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
 #include "postmaster/bgworker.h"

@@ -128,9 +128,7 @@ keep_rest(DwfIds *ids, int limit)
 static DwfIds
 list_by_news(DwfPiece *piece)
 {
-	Datum		doors[DWF_PIECE_MAX];
-	Datum		targets[DWF_PIECE_MAX];
-	Datum		keys[DWF_PIECE_MAX];
+	DwfAddress	addresses[DWF_PIECE_MAX];
 	Datum		ended[DWF_PIECE_MAX];
 	uint64		hashes[DWF_PIECE_MAX];
 	DwfNews		one;
@@ -143,24 +141,21 @@ list_by_news(DwfPiece *piece)
 	dwf_inbox_begin(&piece->slice);
 	while (count < piece->limit && dwf_inbox_read(&piece->slice, &one))
 	{
-		text	   *words;
+		DwfAddress *address = &addresses[count];
 
-		doors[count] = CharGetDatum(one.door);
-		words = cstring_to_text_with_len(one.workflow_id, one.workflow_length);
-		targets[count] = PointerGetDatum(words);
-		words = cstring_to_text_with_len(one.key, one.key_length);
-		keys[count] = PointerGetDatum(words);
+		address->door = one.door;
+		address->workflow_id = cstring_to_text_with_len(one.workflow_id,
+														one.workflow_length);
+		address->key = cstring_to_text_with_len(one.key, one.key_length);
 		if (one.door == DWF_DOOR_LIFE)
-			ended[nended++] = targets[count];
+			ended[nended++] = PointerGetDatum(address->workflow_id);
 		hashes[count++] = dwf_news_hash(&one);
 	}
 
 	/* ask for the workflows; a pass finds those that are too many */
 	if (nended > 0)
 		dwf_store_forget_waits(dwf_arrays_of_text(ended, nended));
-	ids = dwf_store_waiters(dwf_arrays_of_char(doors, count),
-							dwf_arrays_of_text(targets, count),
-							dwf_arrays_of_text(keys, count), dwf_aside_ids(),
+	ids = dwf_store_waiters(addresses, count, dwf_aside_ids(), piece->limit,
 							list_length(listed) < LISTED_MAX ? LISTED_MAX :
 							piece->limit, &is_all);
 	for (int i = 0; !is_all && i < count; i++)
@@ -220,11 +215,8 @@ serve_by_news(DwfPiece *piece)
 	return false;
 }
 
-/*
- * Let those workflows go on that wait for what the next news of a queue tell
- * of; returns whether any does
- */
-static bool
+/* Let those go on that wait for what the next news of a queue tell of */
+static void
 serve_queue(bool is_bulk)
 {
 	DwfPiece	piece = {.list = list_by_news,.slice.is_bulk = is_bulk};
@@ -233,20 +225,15 @@ serve_queue(bool is_bulk)
 		dwf_inbox_forget(&piece.slice);
 	else
 		dwf_inbox_empty(is_bulk);
-	return piece.resumed > 0;
 }
 
-/*
- * Let those workflows go on that come next in the list; returns whether any
- * does
- */
-static bool
+/* Let those workflows go on that come next in the list */
+static void
 serve_listed(void)
 {
 	DwfPiece	piece = {.list = list_listed};
 
 	forget_listed(serve_by_news(&piece) ? piece.count : list_length(listed));
-	return piece.resumed > 0;
 }
 
 /* Must the clock come back to workflows, it is not known when?  True once. */
@@ -268,21 +255,17 @@ dwf_suspended_has_news(void)
 
 /*
  * Serve a slice of the news of commits with few; and a slice of the others, or
- * of the workflows that were too many for a slice.  Returns whether a workflow
- * goes on.
+ * of the workflows that were too many for a slice
  */
-bool
+void
 dwf_suspended_news(void)
 {
-	bool		resumed = false;
-
 	if (dwf_inbox_has(false))
-		resumed |= serve_queue(false);
+		serve_queue(false);
 	if (listed != NIL)
-		resumed |= serve_listed();
+		serve_listed();
 	else if (dwf_inbox_has(true))
-		resumed |= serve_queue(true);
-	return resumed;
+		serve_queue(true);
 }
 
 /* ----- by the clock ----- */
@@ -414,13 +397,12 @@ do_each(ByClock *todo)
 	return dwf_attempt(&looking, find_next, &todo->next, NULL);
 }
 
-/*
- * Do what is due by the clock; returns whether a workflow goes on.  "next"
- * takes when to come again.
- */
-bool
-dwf_suspended_by_clock(bool is_copy, TimestampTz *next)
+/* Do what is due by the clock; returns when to come again */
+TimestampTz
+dwf_suspended_by_clock(bool is_copy)
 {
+	TimestampTz next = DT_NOEND;
+
 	ByClock		todo = {.is_copy = is_copy,
 		.late = {.attempt = &by_end,.list = list_overdue,
 		.serve = end_overdue,.limit = dwf_piece_batch()},
@@ -433,7 +415,6 @@ dwf_suspended_by_clock(bool is_copy, TimestampTz *next)
 	bool		is_well = by_end.failures == 0 && by_clock.failures == 0;
 
 	/* those set aside, then all that is due */
-	*next = DT_NOEND;
 	if (dwf_suspended_aside() <= GetCurrentTimestamp())
 		dwf_piece_try_aside(&again);
 	INSTR_TIME_SET_CURRENT(begin);
@@ -444,17 +425,17 @@ dwf_suspended_by_clock(bool is_copy, TimestampTz *next)
 			dwf_attempt_fail(&by_clock);
 	}
 	else if (!do_each(&todo))
-		*next = looking.again_at;
+		next = looking.again_at;
 
 	/* workflows that have begun to run here may have missed any news */
 	if (!runs)
-		return false;
+		return next;
 	if (!did_run)
 		lose(NULL);
-	if (*next == DT_NOEND)
-		*next = Min(next_moment(&todo.late, todo.next.end),
-					next_moment(&todo.due, todo.next.wait));
-	return todo.due.resumed + again.resumed > 0;
+	if (next == DT_NOEND)
+		next = Min(next_moment(&todo.late, todo.next.end),
+				   next_moment(&todo.due, todo.next.wait));
+	return next;
 }
 
 /* ----- by a pass ----- */
@@ -491,8 +472,8 @@ dwf_suspended_next(void)
 	return DT_NOEND;
 }
 
-/* Do a page of a pass, or begin one; returns whether a workflow goes on */
-bool
+/* Do a page of a pass, or begin one */
+void
 dwf_suspended_lost(void)
 {
 	DwfPiece	piece = {.attempt = &by_pass,.list = list_page,
@@ -514,5 +495,4 @@ dwf_suspended_lost(void)
 		if (cursor.length == 0)
 			memset(&passing, 0, sizeof(DwfLost));
 	}
-	return piece.resumed > 0;
 }

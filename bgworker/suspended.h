@@ -19,11 +19,11 @@ extern bool dwf_suspended_has_news(void);
 extern bool dwf_suspended_has_left(void);
 extern void dwf_suspended_add(const char *news, uint32 length,
 							  const DwfLost *lost);
-extern bool dwf_suspended_news(void);
-extern bool dwf_suspended_by_clock(bool is_copy, TimestampTz *next);
+extern void dwf_suspended_news(void);
+extern TimestampTz dwf_suspended_by_clock(bool is_copy);
 extern TimestampTz dwf_suspended_aside(void);
 extern bool dwf_suspended_is_due(void);
-extern bool dwf_suspended_lost(void);
+extern void dwf_suspended_lost(void);
 extern TimestampTz dwf_suspended_next(void);
 
 #endif							/* DWF_SUSPENDED_H */

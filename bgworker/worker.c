@@ -15,7 +15,6 @@
 
 #include <limits.h>
 
-#include "commands/dbcommands.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -335,7 +334,7 @@ dwf_worker_main(Datum arg)
 		}
 		if (dwf_suspended_has_news())
 		{
-			run |= dwf_suspended_news();
+			dwf_suspended_news();
 			busy = true;
 		}
 
@@ -354,13 +353,9 @@ dwf_worker_main(Datum arg)
 		if (orders.clock || orders.check || dwf_suspended_has_left() ||
 			next_clock <= GetCurrentTimestamp())
 		{
-			bool		resumed;
-
 			dwf_workers_plan_clock(DT_NOEND);
-			resumed = dwf_suspended_by_clock(is_copy, &next_clock);
+			next_clock = dwf_suspended_by_clock(is_copy);
 			dwf_workers_plan_clock(next_clock);
-			if (resumed)
-				next_body = serve_bodies();
 			busy = true;
 		}
 
@@ -374,8 +369,7 @@ dwf_worker_main(Datum arg)
 		/* a page of a pass, a batch for listeners */
 		if (dwf_suspended_is_due())
 		{
-			if (dwf_suspended_lost())
-				next_body = serve_bodies();
+			dwf_suspended_lost();
 			busy = true;
 		}
 		if (dwf_notifier_is_due())

@@ -52,6 +52,7 @@
 #include "session/kept_plans.h"
 #include "session/stash.h"
 #include "session/step_scope.h"
+#include "shared/ahead.h"
 #include "shared/claim.h"
 #include "shared/prepared.h"
 #include "shared/presence.h"
@@ -337,6 +338,7 @@ tell_prepared(bool commit, TransactionId own, bool lost,
 		dwf_stash_end(own, commit);
 	else if (lost || before->has_notes || after->has_notes)
 	{
+		dwf_ahead_arrived_all();
 		dwf_waiter_wake_database(false);
 		dwf_watch_wake_all();
 		dwf_workers_recheck();

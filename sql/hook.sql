@@ -180,7 +180,7 @@ SELECT count(*) > 0 AS released FROM durable_wf.released_hook WHERE workflow_id 
 -- (the server itself may be at work, so it may take a while)
 DO $$
 BEGIN
-    FOR attempt IN 1 .. 500 LOOP
+    FOR attempt IN 1 .. 5000 LOOP
         PERFORM wf_prune('0');
         EXIT WHEN NOT EXISTS (SELECT FROM durable_wf.workflow WHERE workflow_id = 'hook');
         PERFORM pg_sleep(0.01);
@@ -449,7 +449,7 @@ SELECT bool_and(wf_cancel(workflow_id)) FROM wf_workflows WHERE workflow_id LIKE
 SELECT count(*) FROM durable_wf.hook;
 DO $$
 BEGIN
-    FOR attempt IN 1 .. 500 LOOP
+    FOR attempt IN 1 .. 5000 LOOP
         PERFORM wf_prune('0');
         EXIT WHEN NOT EXISTS (SELECT FROM durable_wf.workflow WHERE workflow_id LIKE 'hook%');
         PERFORM pg_sleep(0.01);

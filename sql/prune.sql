@@ -14,7 +14,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
     pruned bigint;
 BEGIN
-    FOR attempt IN 1 .. 500 LOOP
+    FOR attempt IN 1 .. 5000 LOOP
         pruned := wf_prune(older_than, batch);
         EXIT WHEN pruned > 0;
         PERFORM pg_sleep(0.01);

@@ -49,7 +49,7 @@ SELECT count(*) FROM wf_workflows WHERE workflow_id LIKE 'prune %';
 -- (what another process may have seen unfinished stays for a later call)
 CREATE PROCEDURE pg_temp.prune_until(left_over bigint) LANGUAGE plpgsql AS $$
 BEGIN
-    FOR i IN 1 .. 1000 LOOP
+    FOR i IN 1 .. 5000 LOOP
         CALL durable_wf.prune_all('0');
         EXIT WHEN left_over = (SELECT count(*) FROM wf_workflows WHERE workflow_id LIKE 'prune %');
         PERFORM pg_sleep(0.01);

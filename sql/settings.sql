@@ -31,7 +31,7 @@ SELECT token, validator FROM durable_wf.hook WHERE token LIKE 'set-%' ORDER BY 1
 -- what some open transaction, the server's own too, may have seen unfinished.
 CREATE PROCEDURE prune_until_gone(older_than interval, pattern text) LANGUAGE plpgsql AS $$
 BEGIN
-    FOR attempt IN 1 .. 500 LOOP
+    FOR attempt IN 1 .. 5000 LOOP
         CALL durable_wf.prune_all(older_than);
         EXIT WHEN NOT EXISTS (SELECT FROM wf_workflows WHERE workflow_id LIKE pattern);
         PERFORM pg_sleep(0.01);

@@ -99,7 +99,7 @@ CALL wf_step('attempts', 'SELECT attempt(14)', NULL, 10, '1 ms', NULL);
 COMMIT;
 SELECT test.try($$SELECT wf_step('too few', 'SELECT attempt(100)', NULL, 2, '0')$$);
 -- not after a cancellation
-SET statement_timeout = '20 ms';
+SET statement_timeout = '500 ms';
 SELECT wf_step('timeout', 'SELECT pg_sleep(60)', NULL, 100, '0');
 CALL wf_step('timeout', 'SELECT attempt(1000)', NULL, 100, '1 day', NULL);
 CALL wf_recv(NULL, '1 day', NULL, NULL);

@@ -77,7 +77,7 @@ SELECT wf_start('wait-late', start_after => '2000-01-01' - now());
 
 -- a long one is waited for, and so is none at all: until the statement's own
 -- time is up; after that nobody is left waiting, and all works on
-SET statement_timeout = '50 ms';
+SET statement_timeout = '250 ms';
 \set VERBOSITY sqlstate
 SELECT wf_recv(timeout => '100000 years');
 SELECT wf_recv(timeout => NULL);

@@ -14,7 +14,7 @@ SELECT token ~ '^[A-Za-z0-9_-]{32}$' AS random FROM wf_create_webhook();
 RESET SESSION AUTHORIZATION;
 CREATE FUNCTION test.set_and_reload(setting text, value text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
-    FOR attempt IN 1 .. 1000 LOOP
+    FOR attempt IN 1 .. 5000 LOOP
         IF current_setting(setting) = value THEN
             RETURN value;
         END IF;
@@ -44,7 +44,7 @@ SELECT pg_reload_conf();
 \c -
 SELECT test.set_and_reload('durable_wf.http_listen_addresses', '127.0.0.1');
 DROP FUNCTION test.set_and_reload(text, text);
-SELECT name, setting, unit, context FROM pg_settings
+SELECT name, boot_val, unit, context FROM pg_settings
  WHERE name LIKE 'durable\_wf.http%' OR name = 'durable_wf.validator_timeout' ORDER BY name;
 \pset null '(null)'
 \set VERBOSITY terse
@@ -338,7 +338,7 @@ SELECT length(wf_form(string_agg(n || '=' || n, '&'))::text) AS long, wf_form(re
 DROP FUNCTION regress_dwf_alice.keyed(jsonb), regress_dwf_alice.url(), regress_dwf_alice.respond(jsonb), regress_dwf_alice.body(text, jsonb), regress_dwf_alice.signed(jsonb);
 DO $$
 BEGIN
-    FOR attempt IN 1 .. 500 LOOP
+    FOR attempt IN 1 .. 5000 LOOP
         PERFORM wf_prune('0');
         EXIT WHEN NOT EXISTS (SELECT FROM durable_wf.workflow WHERE workflow_id LIKE 'web%');
         PERFORM pg_sleep(0.01);

@@ -75,13 +75,13 @@ def lost(e):
             wanted.update(keys)
     missing = [e.items[key] for key in wanted if not e.items[key].takes and not e.items[key].left]
     missing.sort(key=lambda item: item.called)
+    # what may be lost in a crash needs no receive that may have taken it
+    near = [item for item in missing if item.light and e.near_crash(item.acked)]
+    missing = [item for item in missing if item not in near]
+    e.near += len(near)
     fine = explained(e, missing)
     for item in missing:
-        if item.key in fine or item.key[0].split(":")[1] in e.unfinished:
-            continue
-        if item.light and e.near_crash(item.acked):
-            e.near += 1
-        else:
+        if item.key not in fine and item.key[0].split(":")[1] not in e.unfinished:
             yield "lost: %s, sent by %s" % (item, item.sends[0])
 
 

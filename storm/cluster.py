@@ -100,10 +100,10 @@ class Server:
             file.write("include 'storm.conf'\n")
         self.configure()
 
-    def copy_of(self, other):
-        """Become a standby of another server."""
+    def copy_of(self, port):
+        """Become a standby of another server, which is reached by that port."""
         shutil.rmtree(self.data, ignore_errors=True)
-        run("pg_basebackup", "-D", self.data, "-h", other.sockets, "-p", str(other.port),
+        run("pg_basebackup", "-D", self.data, "-h", "127.0.0.1", "-p", str(port),
             "-U", "postgres", "-c", "fast", "-X", "stream", "-R", "--no-sync")
         self.configure(sync="")
 
@@ -177,11 +177,12 @@ class Server:
 
 
 class Cluster:
-    """A primary and perhaps a standby."""
+    """A primary and perhaps a standby, which follows it through the proxy."""
 
-    def __init__(self, work, sockets, public, options):
-        make = lambda name: Server(name, work, sockets, public, options)
+    def __init__(self, work, sockets, proxied, options):
+        make = lambda name: Server(name, work, sockets, proxied["http"], options)
         self.primary, self.standby = make("a"), make("b")
+        self.link = proxied["wal"]
         self.following = False      # the standby exists and runs
 
     def ports(self):
@@ -194,7 +195,7 @@ class Cluster:
 
     def follow(self):
         """Make the standby; from then on commits wait for it."""
-        self.standby.copy_of(self.primary)
+        self.standby.copy_of(self.link)
         self.standby.start()
         self.following = True
         until(lambda: self.primary.query(
@@ -216,6 +217,14 @@ class Cluster:
                 rows[0]), "the standby catches up", patience))
         except RuntimeError:
             return False
+
+    def behind(self):
+        """How many bytes the primary has written that the standby has not got."""
+        written = self.primary.query("SELECT pg_current_wal_insert_lsn()")
+        got = self.standby.query("SELECT pg_last_wal_receive_lsn()")
+        if not written or not got:
+            return 0
+        return int(self.primary.query("SELECT pg_wal_lsn_diff(%s, %s)", (written[0][0], got[0][0]))[0][0])
 
     def promote(self):
         """Let the standby take over from a primary that has stopped."""

@@ -129,8 +129,10 @@ class Evidence:
         for ch, value, by in self.final["got"]:
             rows[by].add((ch, value))
         unclaimed = []
-        # those that were acknowledged have the first claim to a row
-        for op in sorted(self.by_op["recv"], key=lambda op: op.ok is not True):
+        # those that were acknowledged have the first claim to a row, and of
+        # these the ones that no crash may have undone
+        for op in sorted(self.by_op["recv"], key=lambda op: (
+                op.ok is not True, op.light and op.answered is not None and self.near_crash(op.answered))):
             got = op.reply.get("got")
             got = None if got is None else [tuple(pair) for pair in got]
             state = {True: "took", False: "back", None: "open"}[op.ok]

@@ -131,6 +131,36 @@ class Faults:
         self.follow()
         return True
 
+    def part(self, what, rng, line):
+        """The standby and the primary do not reach each other, while all goes on.
+
+        No commit that waits for the standby is acknowledged meanwhile.  The
+        standby can take over all the same: from a primary that ends at once,
+        so that what only it has is never seen."""
+        self.await_copy()
+        cluster = self.cluster
+        if not cluster.caught_up(20):
+            return False
+        seconds = rng.uniform(1, self.plan.hold)
+        line["crash"] = what in ("crash", "promote")
+        self.proxy.order(part="down" if what == "down" else "hole",
+                         **{"for": None if what == "promote" else seconds})
+        until(lambda: cluster.behind() > 0, "the standby falls behind")
+        if what == "crash":
+            return self.kill("client backend", rng, line)
+        time.sleep(seconds)
+        if what != "promote":
+            return True
+        line["behind"] = cluster.behind()
+        self.proxy.order(to=None)
+        cluster.primary.stop("immediate")
+        cluster.primary.await_stopped()
+        self.proxy.order(cut="reset", share=1, seed=0, **{"for": 0})
+        cluster.promote()
+        self.proxy.order(to=cluster.ports())
+        self.follow()
+        return True
+
     def follow(self):
         """Make a standby, in the background: faults go on meanwhile."""
         self.copying = threading.Thread(target=self.copy, daemon=True)
@@ -139,10 +169,12 @@ class Faults:
     def copy(self):
         for _ in range(20):
             try:
+                self.proxy.order(primary=self.cluster.primary.port)
                 self.cluster.follow()
                 return
             except (RuntimeError, OSError) as error:
                 # a crash of the primary breaks the copy off
+                time.sleep(0.2)
                 self.say("the copy has to be made again: %s" % str(error).strip().splitlines()[-1][-100:])
                 if self.cluster.following or self.cluster.standby.postmaster():
                     self.cluster.standby.stop("immediate")

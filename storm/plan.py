@@ -105,14 +105,24 @@ WEIGHTS = {
     "cut reset": 3, "cut hole": 3, "cut deaf": 3, "cut zombie": 3, "cut half": 2, "cut down": 2,
 }
 
+# After so many faults the standby is parted from the primary, in turn so that
+# what was said arrives late, that all must be said again, that the primary
+# crashes meanwhile, and that the standby takes over.
+PARTS = ("part hole", "part promote", "part down", "part crash")
+PARTS_EVERY = 8
+
 
 def faults(seed):
     """Yield faults for ever: a kind, a pause before it, a number to choose by."""
     rng = random.Random("%s/faults" % seed)
     kinds, weights = zip(*WEIGHTS.items())
+    count = 0
     while True:
         # each kind comes, then again in another order: nothing is left to luck
         deck = rng.sample(kinds, counts=weights, k=sum(weights))
         first = rng.sample(kinds, k=len(kinds))
         for kind in first + deck:
             yield kind, rng.uniform(0.1, 1.2), rng.randrange(1 << 30)
+            count += 1
+            if count % PARTS_EVERY == 0:
+                yield PARTS[count // PARTS_EVERY % len(PARTS)], 0.5, count

@@ -4,8 +4,10 @@ It runs in a process of its own and takes orders, lines of JSON, from a pipe:
 
     {"to": {"pg": 5433, "http": 8081}}     where new connections go; null: nowhere
     {"cut": KIND, "share": 0.5, "for": 2.0, "seed": 1}
+    {"primary": 5433}                      where the standby's connections go
+    {"part": "hole", "for": 2.0}           cut these: for so long, or null: for ever
 
-A cut hits that share of the connections that are open.  Its kinds:
+A cut hits that share of the clients' connections that are open.  Its kinds:
 
     reset      both sides get a reset, at once
     hole       nothing passes in either direction for a time, then both end
@@ -13,6 +15,9 @@ A cut hits that share of the connections that are open.  Its kinds:
     zombie     the client side closes at once, the server hears of it later
     half       the server is told that nothing more comes, and may go on writing
     down       as reset; and new connections are refused for a time
+
+The standby's connections are cut all at once.  In a "hole" nothing passes, and
+what was said meanwhile arrives when its time is over; or they are "down".
 """
 
 import asyncio
@@ -36,18 +41,18 @@ class Link:
         self.passing = asyncio.Event()
         self.passing.set()
 
-    async def run(self, port):
+    async def run(self, port, links):
         try:
             self.readers[1], self.writers[1] = await asyncio.open_connection(
                 "127.0.0.1", port)
         except OSError:
             self.close(0)
             return
-        self.proxy.links.add(self)
+        links.add(self)
         try:
             await asyncio.gather(self.pump(0, 1), self.pump(1, 0))
         finally:
-            self.proxy.links.discard(self)
+            links.discard(self)
             self.close(0)
             self.close(1)
 
@@ -96,6 +101,12 @@ class Link:
             self.passing.set()
         asyncio.get_running_loop().call_later(seconds, self.end)
 
+    def hold(self, seconds):
+        """Pass nothing for a time, and then all that was said."""
+        self.passing.clear()
+        if seconds is not None:
+            asyncio.get_running_loop().call_later(seconds, self.passing.set)
+
     def end(self):
         self.close(0, hard=True)
         self.close(1, hard=True)
@@ -106,20 +117,34 @@ class Proxy:
     """All links, and where new ones go."""
 
     def __init__(self):
-        self.links = set()
-        self.to = None
-        self.down = 0
+        self.links, self.standbys = set(), set()
+        self.to = self.primary = None
+        self.down = self.parted = 0
 
     async def accept(self, kind, reader, writer):
         link = Link(self, reader, writer)
-        if self.to is None or self.down:
+        if kind == "wal":
+            if self.primary is None or self.parted:
+                link.close(0, hard=True)
+            else:
+                await link.run(self.primary, self.standbys)
+        elif self.to is None or self.down:
             link.close(0, hard=True)
         else:
-            await link.run(self.to[kind])
+            await link.run(self.to[kind], self.links)
 
     def order(self, order):
         if "to" in order:
             self.to = order["to"]
+            return
+        if "primary" in order:
+            self.primary = order["primary"]
+            for link in list(self.standbys):
+                link.end()          # it followed another one
+            self.parted = 0
+            return
+        if "part" in order:
+            self.part(order["part"], order["for"])
             return
         rng = random.Random(order["seed"])
         for link in list(self.links):
@@ -131,6 +156,20 @@ class Proxy:
 
     def up(self):
         self.down -= 1
+
+    def part(self, kind, seconds):
+        """Part the standby from the primary."""
+        for link in list(self.standbys):
+            if kind == "down":
+                link.end()
+            else:
+                link.hold(seconds)
+        self.parted = 1
+        if seconds is not None:
+            asyncio.get_running_loop().call_later(seconds, self.join)
+
+    def join(self):
+        self.parted = 0
 
     async def serve(self, sockets, orders):
         servers = [await asyncio.start_server(
@@ -149,10 +188,10 @@ class Proxy:
 
 
 class Remote:
-    """The proxy as its parent sees it: two ports, and orders."""
+    """The proxy as its parent sees it: its ports, and orders."""
 
     def __init__(self):
-        sockets = {kind: socket.create_server(("127.0.0.1", 0)) for kind in ("pg", "http")}
+        sockets = {kind: socket.create_server(("127.0.0.1", 0)) for kind in ("pg", "http", "wal")}
         self.ports = {kind: s.getsockname()[1] for kind, s in sockets.items()}
         receiving, self.sending = os.pipe()
         self.pid = os.fork()

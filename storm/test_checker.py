@@ -191,11 +191,33 @@ class Checker(unittest.TestCase):
         h.crash(at + 4)
         self.wrong(h, "arrived", "lost: gone")
 
+    def test_lost_near_a_crash_explained_by_it(self):
+        """... and leaves the receive that may have taken another item to that one."""
+        h = good()
+        at = h.send("gone", ch="m:q:d", client="a", light=True)
+        h.send("taken", ch="m:q:d")
+        h.recv(None, ch="m:q:d", client="r3", ok=None)
+        h.crash(at + 1)
+        self.fine(h)
+        self.assertEqual(self.near, 1)
+        h.send("taken, too", ch="m:q:d")
+        h.time += 10
+        self.wrong(h, "arrived", "lost: taken, too")
+
     def test_lost_near_a_crash_though_it_waited(self):
         h = good()
         at = h.send("gone")
         h.crash(at + 1)
         self.wrong(h, "arrived", "lost: gone")
+
+    def test_row_lost_near_a_crash_and_written_again(self):
+        h = good()
+        h.send("v", "m:q:c")
+        at = h.recv("v", ch="m:q:c", client="a", light=True, evidence=True, how="commit")
+        h.crash(at + 2)
+        h.recv("v", ch="m:q:c", client="a", light=True, evidence=True, how="commit", at=at + 20)
+        h.final["got"].append(["m:q:c", "v", "a"])
+        self.fine(h)
 
     def test_lost_row(self):
         h = good()

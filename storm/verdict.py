@@ -56,10 +56,13 @@ def figures(e):
     print("kills: %d (%s)" % (killed, ", ".join(
         "%s %d" % (k, n) for k, n in sorted(kinds.items()) if "kill" in k)))
     for words, beginning in (("processes ended", "end "), ("stops", "stop "), ("promotions", "promote"),
-                             ("network", "cut ")):
+                             ("network", "cut "), ("standby and primary parted", "part ")):
         these = {k: n for k, n in kinds.items() if k.startswith(beginning)}
         print("%s: %d (%s)" % (words, sum(these.values()),
                                ", ".join("%s %d" % pair for pair in sorted(these.items()))))
+    behind = [fault["behind"] for fault in e.faults if "behind" in fault]
+    if behind:
+        print("the standby took over %d bytes behind, at most; %d at least" % (max(behind), min(behind)))
     ends = Counter(row[1] for row in e.final["workflows"] if row[0].startswith("wf-"))
     print("workflows: %s; steps recorded: %d; items of streams: %d" % (
         ", ".join("%s %d" % pair for pair in ends.items()), len(e.final["steps"]), len(e.final["items"])))

@@ -6,7 +6,8 @@ use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
-use DurableWf qw(start_node sql poll session start asleep outcome switches);
+use DurableWf qw(start_node sql poll session start asleep outcome switches
+  at_rest);
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -166,7 +167,7 @@ shown_asleep(map { $_->{waiter} } @cases);
 my $waiters = 'SELECT * FROM wf_waiters ORDER BY pid, key';
 my $before = sql($waiters);
 my $sends = stat_sum('sends');
-my $switches = join ' ', map { switches($_->{waiter}{pid}) } @cases;
+my $switches = join ' ', at_rest(map { $_->{waiter}{pid} } @cases);
 
 foreach my $case (@cases)
 {
@@ -274,7 +275,7 @@ sub activity
 }
 
 my $wakes = stat_sum('wakes');
-$switches = join ' ', map { switches($_->{pid}) } @idle;
+$switches = join ' ', at_rest(map { $_->{pid} } @idle);
 $before = activity();
 
 my $sent = sql(<<'SQL');

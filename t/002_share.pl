@@ -7,24 +7,55 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 use DurableWf qw(start_node sql poll session start asleep outcome last_words
-  until_true freeze thaw);
+  until_true sleeping freeze thaw);
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node = start_node('main');
+
+# Freeze a session asleep in a statement that has so many seconds, which have not
+# passed then; on a machine that is too slow for that it gets more.
+sub freeze_in_time
+{
+	my ($session, $statement) = @_;
+	my $look = "SELECT %s FROM pg_stat_activity WHERE pid = $session->{pid}";
+
+	foreach my $seconds (4, 16, 64)
+	{
+		start($session, $statement =~ s/SECONDS/$seconds s/r);
+		until_true(
+			sub {
+				return sql(sprintf $look, q{state = 'idle'}) eq 't'
+				  || sleeping($session->{pid})
+				  && sql(sprintf $look, q{wait_event_type = 'Extension'}) eq 't'
+				  && sleeping($session->{pid});
+			},
+			'it sleeps');
+		freeze($session);
+		return
+		  if sql(sprintf $look, "state = 'active' AND clock_timestamp() < query_start + interval '$seconds s'") eq 't';
+		thaw($session);
+		outcome($session);
+	}
+	die 'it is too late each time';
+}
+
+# Is SIGALRM pending for a frozen backend?
+sub alarm_is_pending
+{
+	my ($session) = @_;
+	my ($set) =
+	  slurp_file("/proc/$session->{pid}/status") =~ /^ShdPnd:\s+([0-9a-f]+)$/m;
+
+	return hex($set) & (1 << 13);
+}
 
 # Until SIGALRM is pending for a frozen backend: one of its timers has fired.
 sub until_alarm
 {
 	my ($session) = @_;
 
-	until_true(
-		sub {
-			my $status = slurp_file("/proc/$session->{pid}/status");
-			my ($set) = $status =~ /^ShdPnd:\s+([0-9a-f]+)$/m;
-			return hex($set) & (1 << 13);
-		},
-		'a timer has fired');
+	until_true(sub { alarm_is_pending($session) }, 'a timer has fired');
 	return;
 }
 
@@ -224,12 +255,15 @@ foreach my $form (sort keys %forms)
 		# one form is enough where the test has to wait for the time
 		next if $how eq 'statement_timeout' && $form eq 'function';
 		($first, $second, $third) = map { session() } 1 .. 3;
-		$first->query_safe(q{SET statement_timeout = '4s'})
-		  if $how eq 'statement_timeout';
 		$first->query_safe(q{SET client_connection_check_interval = '100ms'})
 		  if $how eq 'the end of its client';
+		if ($how eq 'statement_timeout')
+		{
+			freeze_in_time($first, "SET statement_timeout = 'SECONDS'; $forms{$form}");
+		}
 		foreach ($first, $second, $third)
 		{
+			next if $_ == $first && $how eq 'statement_timeout';
 			start($_, $forms{$form});
 			asleep($_);
 			freeze($first) if $_ == $first;
@@ -287,9 +321,7 @@ foreach my $form (sort keys %forms)
 {
 	my $waiter = session();
 
-	start($waiter, $forms{function} =~ s/1 day/4 s/r);
-	asleep($waiter);
-	freeze($waiter);
+	freeze_in_time($waiter, $forms{function} =~ s/1 day/SECONDS/r);
 	poll('SELECT deadline < clock_timestamp() FROM wf_waiters');
 	sql(q{SELECT wf_send('w', '"in time"', 'q')});
 	thaw($waiter);

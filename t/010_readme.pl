@@ -26,7 +26,7 @@ my ($libdir) = run_command([ 'pg_config', '--pkglibdir' ]);
 my $has_gateway = () = glob "$libdir/durable_wf_gateway.*";
 my @files =
   grep { !m{/cluster\.md$} && (!/webhooks|streams/ || $has_gateway) }
-  ("$top/README.md", glob "$top/docs/*.md");
+  ("$top/README.md", glob "$top/docs/*.md $top/docs/*/README.md");
 
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
@@ -227,7 +227,7 @@ foreach my $file (@files)
 
 	# reports of what was tried need none, nor do commands for a shell
 	cmp_ok($examples, '>', 5, "$name has examples")
-	  if $name !~ m{^docs/(comparison|compatibility|installing|reliability)};
+	  if $name !~ m{^docs/(comparison|compatibility|installing|monitoring|reliability)};
 	$node->safe_psql('postgres', qq{CREATE DATABASE "$database"});
 	if ($file =~ /webhooks|streams/)
 	{
@@ -241,6 +241,19 @@ foreach my $file (@files)
 	{
 		ok(-e dirname($file) . "/$link", "$name: $link exists");
 	}
+}
+
+# Each page is in the site's navigation and in llms.txt, whose links lead somewhere.
+my $llms = slurp_file("$top/llms.txt");
+my $navigation = slurp_file("$top/docs/site/mkdocs.yml");
+foreach my $name (map { s{^\Q$top\E/}{}r } "$top/README.md", glob "$top/docs/*.md $top/docs/*/README.md")
+{
+	like($llms, qr/\]\(\Q$name\E\)/, "llms.txt names $name");
+	like($navigation, qr/: \Q$name\E$/m, "the site's navigation has $name");
+}
+foreach my $link ($llms =~ /\]\(([^)#]+)\)/g, $navigation =~ /: (\S+\.md)$/mg)
+{
+	ok(-e "$top/$link", "$link exists");
 }
 
 # The reference shows each function's arguments and result as they are.  The

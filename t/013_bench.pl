@@ -38,6 +38,24 @@ foreach my $name (sort keys %row)
 	unlike($row{$name}, qr/\bcells\b/, "$name prints no line of the table by itself");
 }
 
+# ----- docs/comparison.md -----
+
+my $comparison = slurp("$bench/../docs/comparison.md");
+my ($measured) = $comparison =~ /^<!-- measured -->\n(.*)^<!-- end of measured -->$/ms;
+my ($made, $trouble) = run_command([ "$bench/peers/page", "$bench/README.md" ]);
+is($trouble, '', 'each way of driving a peer is described');
+is($measured, "$made\n", 'docs/comparison.md has the rows of bench/README.md');
+foreach my $row ($made =~ /^\| (?!work|---)(.*) \|$/mg)
+{
+	my ($what, $against, $how) = split / \| /, $row;
+	like($against, qr/^\S+ \d+\.\d|^LISTEN\/NOTIFY$/, "$what: which version of $against");
+	isnt($how, '', "$what: how");
+}
+my $copy = PostgreSQL::Test::Utils::tempdir() . '/page.md';
+append_to_file($copy, $comparison =~ s/\Q$measured/gone\n/r);
+run_command([ "$bench/peers/page", "$bench/README.md", $copy ]);
+is(slurp($copy), $comparison, 'one command puts them there');
+
 # ----- the table -----
 
 # Samples whose ratios are known: rates 2, 3, 4 against 1, 1, 2, and their CPU;

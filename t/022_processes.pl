@@ -7,7 +7,7 @@ use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
-use DurableWf qw(start_node sql sql_in poll session until_true switches launcher
+use DurableWf qw(start_node sql sql_in poll session at_rest switches launcher
   worker workers_are has_new_worker);
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -85,19 +85,12 @@ workers_are('d2', 'together with a change of another database');
 		launcher => launcher(), map { $_ => worker($_) } 'd2');
 	my %before;
 
+	# wait until the processes are done with what came before
+	@before{ sort keys %process } = at_rest(map { $process{$_} } sort keys %process);
 	is( sql(q{SELECT backend_type, state, wait_event_type FROM pg_stat_activity
 			   WHERE backend_type LIKE 'durable_wf %' ORDER BY 1}),
 		"durable_wf launcher||Extension\ndurable_wf worker|idle|Extension",
 		'idle: both sleep');
-
-	# wait until the processes are done with what came before
-	until_true(
-		sub {
-			%before = map { $_ => switches($process{$_}) } keys %process;
-			usleep(300_000);
-			return !grep { switches($process{$_}) != $before{$_} } keys %process;
-		},
-		'they sleep');
 	usleep(2_000_000);
 	is(switches($process{$_}), $before{$_}, "idle: the $_ does not wake")
 	  foreach sort keys %process;

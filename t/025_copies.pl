@@ -189,8 +189,14 @@ $node->safe_psql('db', q{SELECT wf_start('later')});
 ok( $subscriber->poll_query_until('db',
 		q{SELECT durable_wf.is_copy() AND EXISTS (SELECT FROM wf_workflows WHERE workflow_id = 'later')}),
 	'subscriber: adopted too early, it is a copy again');
+# items come with ids that the subscriber's sequence knows nothing of
+my $last = $node->safe_psql('db', q{SELECT max(wf_send('w', to_jsonb(n), 'ids')) FROM generate_series(1, 9) n});
+ok($subscriber->poll_query_until('db', "SELECT max(message_id) = $last FROM durable_wf.message"), 'subscriber: items come');
 $subscriber->safe_psql('db', 'DROP SUBSCRIPTION sub');
 is_copy($subscriber, 'db', 'subscriber');
+is($subscriber->safe_psql('db', qq{SELECT wf_send('w', '10', 'ids') > $last;
+	SELECT string_agg(message::text, ' ') FROM wf_recv_many('ids', 99, '0', 'w')}),
+	"t\n1 2 3 4 5 6 7 8 9 10", 'subscriber: adopted, it sends behind them');
 $subscriber->stop;
 
 # A physical copy cannot be told; a setting holds it.

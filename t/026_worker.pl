@@ -154,7 +154,6 @@ poll(q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'durable_w
 	my $offset = -s $node->logfile;
 
 	sql(q{SELECT wf_start(k || n, 'echo') FROM unnest('{good,bad}'::text[]) k, generate_series(1, 20) n});
-	sql(q{SELECT wf_start(k || 'nap' || n, 'nap', start_after => '1 s') FROM unnest('{good,bad}'::text[]) k, generate_series(1, 3) n});
 	are('%d%', 'WAITING', 40, 'one: they wait');
 	$before = processes();
 	sql(<<'SQL');
@@ -166,6 +165,7 @@ BEGIN
     RETURN NEW;
 END $$;
 CREATE TRIGGER refuse BEFORE UPDATE ON durable_wf.workflow FOR EACH ROW EXECUTE FUNCTION refuse();
+SELECT wf_start(k || 'nap' || n, 'nap', start_after => '1 s') FROM unnest('{good,bad}'::text[]) k, generate_series(1, 3) n;
 SELECT count(wf_send(k || n, '1', 'go')) FROM generate_series(1, 20) n, unnest('{bad,good}'::text[]) k;
 SELECT wf_start(k || 'timed' || n, timeout => '100 ms') FROM unnest('{bad,good}'::text[]) k, generate_series(1, 3) n;
 SQL

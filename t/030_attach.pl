@@ -7,7 +7,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 use DurableWf qw(start_node set sql poll until_true session start asleep
-  waiter outcome last_words freeze thaw kill_backend);
+  waiter outcome last_words freeze thaw kill_backend worker);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -131,6 +131,8 @@ $locker->quit;
 	freeze($holder);
 	like(outcome($heirs[0], q{SET statement_timeout = '100 ms'; SELECT wf_attach('wanted', takeover => true)}),
 		qr/57014/, 'takeover: obeys statement_timeout');
+	# on a slow machine that takes longer, too
+	until_true(sub { outcome($heirs[0], 'RESET statement_timeout') !~ /57014/ }, 'it has time again');
 	is(outcome($heirs[0], 'SELECT wf_current() IS NULL'),
 		't', 'takeover: and is not attached then');
 	thaw($holder);
@@ -369,9 +371,12 @@ sub spurious
 {
 	my $holder = session();
 
-	sql(q{SELECT wf_start('timeout', timeout => '500 ms')});
+	sql(q{SELECT wf_start('timeout', timeout => '1 day')});
 	$holder->query_safe(q{SELECT wf_attach('timeout')});
 	start($holder, q{SELECT wf_recv('t', NULL)});
+	asleep($holder);
+	sql(q{UPDATE durable_wf.workflow SET timeout_at = now() WHERE workflow_id = 'timeout';
+		SELECT wf_start('wakes the clock', timeout => '1 ms')});
 	like(outcome($holder), qr/WF002: workflow "timeout" was cancelled/,
 		'timeout: who waits in it is told');
 	like(outcome($holder, 'SELECT wf_now()'), qr/WF002/, 'timeout: and who goes on');
@@ -383,9 +388,13 @@ sub spurious
 	is(sql(q{SELECT status FROM wf_result('late')}), 'CANCELLED', 'timeout: at once');
 	is(sql(q{SELECT wf_status('in time')}), 'PENDING', 'timeout: not before');
 
-	# a workflow whose row is locked is cancelled later
+	# a workflow whose row is locked is cancelled later (the worker does not look
+	# before it is locked)
+	my $worker = { pid => worker() };
 	$holder->query_safe(q{SELECT wf_detach()});
-	$holder->query_safe(q{SELECT wf_start('held', timeout => '300 ms'); BEGIN; SELECT FROM durable_wf.workflow WHERE workflow_id = 'held' FOR UPDATE});
+	freeze($worker);
+	$holder->query_safe(q{SELECT wf_start('held', timeout => '0'); BEGIN; SELECT FROM durable_wf.workflow WHERE workflow_id = 'held' FOR UPDATE});
+	thaw($worker);
 	sql(q{SELECT wf_start('not held', timeout => '100 ms')});
 	is(sql(q{SELECT status FROM wf_result('not held')}), 'CANCELLED', 'timeout: one beside a held one');
 	is(sql(q{SELECT wf_status('held')}), 'PENDING', 'timeout: not the held one');
@@ -462,16 +471,21 @@ sub spurious
 			END LOOP;
 		END$$});
 	append_to_file($script, "CALL stress(5);\n");
-	foreach my $client (1 .. 8)
+	# until enough was done: on a slow machine most attempts meet a holder
+	do
 	{
-		my $command = "for i in \$(seq $rounds); do psql -qX -h @{[$node->host]} -p @{[$node->port]} -f $script postgres; done";
+		foreach my $client (1 .. 8)
+		{
+			my $command = "for i in \$(seq $rounds); do psql -qX -h @{[$node->host]} -p @{[$node->port]} -f $script postgres; done";
 
-		push @pgbench, IPC::Run::start([ 'sh', '-c', $command ], '>', '/dev/null', '2>', '/dev/null');
-	}
-	$_->finish foreach @pgbench;
+			push @pgbench, IPC::Run::start([ 'sh', '-c', $command ], '>', '/dev/null', '2>', '/dev/null');
+		}
+		$_->finish foreach splice @pgbench;
+	} until (sql('SELECT count(*) FROM stress') > 100);
+	# a session that has ended itself may be on its way out
+	poll(q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'client backend' AND query LIKE 'CALL stress%'});
 	is(sql('SELECT is_called FROM overlap'), 'f', 'stress: never two at a time');
 	is(sql('SELECT bool_and(count = m) FROM (SELECT max(n) AS m, count(*) FROM stress GROUP BY workflow_id) s'), 't', 'stress: nothing was counted twice');
-	cmp_ok(sql('SELECT count(*) FROM stress'), '>', 100, 'stress: work was done');
 	is(sql(q{SELECT string_agg(wf_attach('stress ' || n), ' ') FROM generate_series(1, 1) n}), 'RUNNING', 'stress: no claim is left');
 }
 
@@ -486,15 +500,19 @@ sub spurious
 		CREATE PROCEDURE pool() LANGUAGE plpgsql AS $$
 		DECLARE
 			id text;
+			replayed bool;
 		BEGIN
 			LOOP
 				CALL wf_attach_next('pool', '3 s', id);
 				EXIT WHEN id IS NULL;
 				FOR i IN 1 .. 3 LOOP
+					replayed := EXISTS (SELECT FROM pooled WHERE workflow_id = id AND step = i);
 					PERFORM wf_step('step ' || i, 'INSERT INTO pooled SELECT $1->>0, ($1->>1)::int',
 						jsonb_build_array(id, i));
 					PERFORM die_perhaps(0.01);
-					IF i < 3 THEN COMMIT; END IF;
+					-- a claim is committed only with a step of its own: then it has brought
+					-- the workflow further, wherever the process dies
+					IF i < 3 AND NOT replayed THEN COMMIT; END IF;
 					PERFORM die_perhaps(0.01);
 				END LOOP;
 				PERFORM wf_complete(to_jsonb(pg_backend_pid()));

@@ -134,12 +134,15 @@ foreach my $signal ('KILL', 'TERM')
 {
 	my $id = "in_pause_\L$signal";
 
-	begin($id, fails(3, '2 s'));
+	begin($id, fails(3, '1 h'));
 	foreach my $attempt (1, 2)
 	{
-		poll("$in_pause '$id'");
 		poll("SELECT error[5] = '$attempt' FROM durable_wf.step WHERE workflow_id = '$id'");
+		poll("$in_pause '$id'");
+		is(tries(), $attempt, "$signal in a pause: attempts before $attempt");
 		my $pid = sql($executor);
+		# the next process takes the end of the pause from the journal
+		sql("UPDATE durable_wf.step SET deadline = now() WHERE workflow_id = '$id'");
 		$signal eq 'KILL' ? kill_backend($pid) : kill('TERM', $pid);
 	}
 	is(result($id), 'ERROR||division by zero', "$signal in a pause: the error");
@@ -171,14 +174,15 @@ sub attach
 }
 unlink $tries;
 sql(q{SELECT wf_start('client')});
-my $call = "CALL wf_step('fails', \$s\$$try; SELECT 1 / 0\$s\$, NULL, 3, '2 s', NULL)";
+my $call = "CALL wf_step('fails', \$s\$$try; SELECT 1 / 0\$s\$, NULL, 3, '1 h', NULL)";
 foreach my $attempt (1, 2)
 {
 	my $session = attach();
 
 	start($session, $call);
-	poll("$in_pause 'client'");
 	poll("SELECT error[5] = '$attempt' FROM durable_wf.step WHERE workflow_id = 'client'");
+	poll("$in_pause 'client'");
+	sql(q{UPDATE durable_wf.step SET deadline = now() WHERE workflow_id = 'client'});
 	if ($attempt == 1)
 	{
 		kill_backend($session->{pid}, $session);

@@ -126,8 +126,8 @@ like(outcome($caller, q{BEGIN; SAVEPOINT s; SELECT wf_resume_hook('hangs', '1');
 is(sql(q{SELECT depth FROM wf_mailbox WHERE key = 'after'}), 1, '... and commits');
 is(outcome($caller, q{SELECT pg_sleep(0.3)}), '', '... and no interrupt comes too late');
 start($caller, q{SELECT wf_resume_hook('stubborn', '1')});
-until_true(sub { slurp_file($node->logfile) =~ /FATAL:  57P01|FATAL:  terminating connection/ }, 'the session ends');
-is(sql("SELECT count(*) FROM pg_stat_activity WHERE pid = $caller->{pid}"), 0,
+poll("SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $caller->{pid}");
+like(slurp_file($node->logfile), qr/FATAL:  57P01|FATAL:  terminating connection/,
 	'a validator that catches that ends the session');
 eval { $caller->{run}->finish };
 set('validator_timeout');

@@ -261,7 +261,7 @@ sub wrk
 		"wrk.method = 'POST'; wrk.body = '{\"a\": 1}'\n")
 	  unless -e $script;
 	return scalar
-	  `wrk -t1 -c$connections -d${seconds}s -s $script http://127.0.0.1:$port$target 2>&1`;
+	  `wrk -t1 -c$connections -d${seconds}s --timeout 120s -s $script http://127.0.0.1:$port$target 2>&1`;
 }
 my $output = wrk(64, 1, $hook);
 my ($done) = $output =~ /(\d+) requests in/;

@@ -14,7 +14,7 @@ use Test::More;
 
 my $node = start_node('main', {
 	max_worker_processes => 20, restart_after_crash => 'on',
-	'durable_wf.suspend_after' => '20ms' });
+	'durable_wf.suspend_after' => '20ms', 'durable_wf.executor_idle_timeout' => '1h' });
 
 # Start a workflow whose body executes one statement, and return how it ended.
 my $nrun = 0;
@@ -505,7 +505,7 @@ DECLARE got jsonb; woke_at timestamptz;
 BEGIN
     PERFORM effect('departed');
     IF input = '"time"' THEN
-        CALL wf_sleep('3 s', woke_at);
+        CALL wf_sleep('1 h', woke_at);
         got := '"time"';
     ELSE
         CALL wf_recv('t', NULL, NULL, got);
@@ -516,13 +516,18 @@ END $$;
 SELECT wf_start('travels 1', 'travels'), wf_start('travels 2', 'travels', '"time"');
 SQL
 suspended("travels $_") foreach 1, 2;
-sql(q{SELECT wf_start('travels 3', 'travels', start_after => '1 s')});
+# nothing goes on before the dump is taken; then two are due
+set('paused', 'on');
+sql(q{SELECT wf_start('travels 3', 'travels');
+	UPDATE durable_wf.step SET deadline = now() WHERE workflow_id = 'travels 2' AND completed_at IS NULL;
+	UPDATE durable_wf.wait SET deadline = now() WHERE workflow_id = 'travels 2'});
 {
 	my $dump = $node->backup_dir . '/dump';
 	my $there = sub { return $node->safe_psql('there', $_[0]) };
 
 	mkdir $node->backup_dir;
 	$node->command_ok([ 'pg_dump', '-Fc', '-f', $dump, 'postgres' ], 'dump: taken');
+	set('paused', 'off');
 	sql('CREATE DATABASE there');
 	$node->command_ok([ 'pg_restore', '-d', 'there', $dump ], 'dump: restored');
 	$there->(q{SELECT wf_send('travels 1', '"news"', 't'), wf_send('travels 3', '"news"', 't')});

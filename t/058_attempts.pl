@@ -41,11 +41,11 @@ sub life
 	return sql("SELECT status, error FROM wf_workflows WHERE workflow_id = '$_[0]'");
 }
 
-# The executor that runs a body.
+# The executor that runs a body, which sleeps by now.
 sub executor_of
 {
 	my ($query) = @_;
-	my $where = "FROM pg_stat_activity WHERE backend_type = 'durable_wf executor' AND datname = 'postgres' AND state = 'active' AND query LIKE '%$query%'";
+	my $where = "FROM pg_stat_activity WHERE backend_type = 'durable_wf executor' AND datname = 'postgres' AND wait_event = 'PgSleep' AND query LIKE '%$query%'";
 
 	poll("SELECT count(*) = 1 $where");
 	return sql("SELECT pid $where");
@@ -91,6 +91,25 @@ foreach my $crash (1 .. 3)
 is(result('crashes'), q{ERROR||the workflow's body has crashed 3 times in a row}, 'a body that crashes is given up');
 executor_of('long');
 is(life('long'), 'RUNNING|', 'and not the one beside it');
+
+# SIGQUIT, as the postmaster sends it: a process of ours ends by it as any other.
+{
+	my $client = session();
+
+	$client->query_safe(q{SELECT wf_start('attached'), wf_attach('attached')});
+	foreach my $process ('session', 'executor')
+	{
+		my $pid = $process eq 'session' ? $client->{pid} : executor_of('long');
+		my $offset = -s $node->logfile;
+
+		kill 'QUIT', $pid or die "kill $pid: $!";
+		ok($node->wait_for_log(qr/\(PID $pid\) exited with exit code 2\b/, $offset), "SIGQUIT ends the $process without a crash");
+		poll('SELECT true');
+		executor_of('long');
+	}
+	eval { $client->{run}->finish };
+	is(life('long'), 'RUNNING|', 'and is none of the body');
+}
 
 # Crashes when the server does not start again by itself.
 $node->append_conf('postgresql.conf', 'restart_after_crash = off');

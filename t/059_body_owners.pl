@@ -51,10 +51,10 @@ like(run(q{SET ROLE helper; PERFORM wf_step('s', 'SELECT 1')}, 'alice'), qr/^ERR
 sql(q{ALTER ROLE alice SET work_mem = '9MB'; ALTER ROLE alice IN DATABASE postgres SET TimeZone = 'Asia/Tokyo';
 	ALTER ROLE alice SET default_transaction_read_only = on; ALTER ROLE alice SET default_transaction_isolation = 'serializable';
 	ALTER ROLE alice SET default_transaction_deferrable = on; ALTER ROLE alice SET search_path = 'nowhere';
-	ALTER ROLE alice SET statement_timeout = '200ms'; ALTER ROLE alice SET session_preload_libraries = 'auto_explain'});
+	ALTER ROLE alice SET statement_timeout = '2s'; ALTER ROLE alice SET session_preload_libraries = 'auto_explain'});
 end_executors();
 is(run(q{PERFORM public.wf_step('s', 'INSERT INTO public.effect (workflow_id, what) VALUES (''settings'', 1)');
-	CALL public.wf_recv('t', '300 ms', NULL, got);
+	CALL public.wf_recv('t', '2500 ms', NULL, got);
 	PERFORM public.wf_complete(jsonb_build_array(current_setting('work_mem'), current_setting('TimeZone'), current_setting('search_path')))}, 'alice'),
 	'SUCCESS|["9MB", "Asia/Tokyo", "nowhere"]||', 'settings of the role and of the role in the database');
 is(effects('settings'), 1, 'settings: a body whose role is read-only can write in steps');
@@ -89,6 +89,8 @@ sub waits_for_role
 	is(sql("SELECT status, finished_at IS NULL FROM wf_workflows WHERE workflow_id = '$id'"), 'PENDING|t', "$name: nothing is lost");
 	is(sql("SET ROLE bob; SELECT count(*) FROM wf_workflows WHERE workflow_id = '$id'; SELECT durable_wf.waits_for('$id') IS NULL"),
 		"0\nt", "$name: others are told nothing");
+	# an executor of the role may have looked before the worker
+	$node->wait_for_log(qr/LOG:  workflows in database "postgres" wait: \Q$reason\E/, $offset);
 	poll(q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'durable_wf worker' AND datname = 'postgres' AND state = 'idle'});
 	$log = slurp_file($node->logfile, $offset);
 	is(() = $log =~ /LOG:  workflows in database "postgres" wait: \Q$reason\E/g, 1, "$name: the log says so, once");

@@ -140,6 +140,97 @@ foreach my $by ('pg_cancel_backend', 'pg_terminate_backend')
 	is(on($w2, "SELECT wf_recv(NULL, '0', '$wa')"), '"kept"', 'and takes nothing');
 }
 
+# ----- how many wait on another node -----
+
+# Let so many sessions of a node wait on others.
+sub let_wait
+{
+	my ($node, $count) = @_;
+
+	on($node, "ALTER SYSTEM SET durable_wf.max_forwarded_waits = $count");
+	on($node, 'SELECT pg_reload_conf()');
+	$node->poll_query_until('postgres',
+		"SELECT current_setting('durable_wf.max_forwarded_waits') = '$count'")
+	  or die 'no reload';
+	return;
+}
+
+{
+	my $port = $w1->port;
+	my $too_many =
+	  qr/53400: .*cannot wait on another node.*The workflow is on node 127\.0\.0\.1:$port\. durable_wf\.max_forwarded_waits is/s;
+	my @waiting;
+
+	let_wait($co, 2);
+	push @waiting, start(session($co), "SELECT wf_recv('limit', '600 s', '$wa')");
+	push @waiting, start(session($co), "CALL wf_recv('limit', '600 s', '$wa', NULL)");
+	have_waiters($w1, 2);
+
+	# those beyond
+	like(said_on($co, $_), $too_many, "beyond the limit: $_")
+	  foreach "SELECT wf_recv('other', '600 s', '$wa')",
+	  "CALL wf_recv('other', '600 s', '$wa', NULL)",
+	  "SELECT wf_result('$wa', '600 s')",
+	  "SELECT wf_get_event('$wa', 'no such key', NULL)",
+	  "SELECT * FROM wf_read_stream('$wa', 'no such stream')";
+	is(on($co, "SELECT wf_recv('other', '0', '$wa') IS NULL"), 't', 'a look is none');
+	on($co, "SELECT wf_send('$wa', '1', 'other')");
+	is(on($co, "SELECT wf_recv('other', '600 s', '$wa')"), 1, 'nor a wait for what is there');
+	is(on($co, "BEGIN; SAVEPOINT s; SELECT wf_send('$wa', '2', 'other') > 0; COMMIT"), 't', 'nor a send');
+	is(on($w2, "SELECT wf_recv('other', '600 s', '$wa')"), 2, 'each node has a limit of its own');
+	{
+		my $own = start(session($w1), "SELECT wf_recv('own', '600 s', '$wa')");
+		let_wait($w1, 0);
+		have_waiters($w1, 3);
+		on($co, "SELECT wf_send('$wa', '3', 'own')");
+		is(outcome($own), 3, 'a wait for a workflow of the node itself does not count');
+		$own->quit;
+		like(said_on($w1, "SELECT wf_recv('own', NULL, '$wb')"), qr/53400/, '0: none waits elsewhere');
+		let_wait($w1, 32);
+	}
+
+	# each end of a wait makes room: an answer, a cancel, the end of a session
+	on($w2, "SELECT wf_send('$wa', '4', 'limit')");
+	until_true(sub { on($w1, 'SELECT count(*) FROM wf_waiters') == 1 }, 'one has its message');
+	my ($done) = grep { on($co, "SELECT state FROM pg_stat_activity WHERE pid = $_->{pid}") eq 'idle' } @waiting;
+	is(outcome($done), 4, 'and returns it');
+	my ($left) = grep { $_ != $done } @waiting;
+	foreach my $end (
+		sub { on($co, "SELECT pg_cancel_backend($_[0]{pid})"); like(outcome($_[0]), qr/57014/, 'cancelled') },
+		sub { on($co, "SELECT pg_terminate_backend($_[0]{pid})"); like(last_words($_[0]), qr/57P01/, 'terminated') })
+	{
+		my $next = start(session($co), "SELECT wf_recv('limit', '600 s', '$wa')");
+		have_waiters($w1, 2);
+		like(said_on($co, "SELECT wf_recv('other', '600 s', '$wa')"), $too_many, 'there is room for one more, and no more');
+		$end->($next);
+		have_waiters($w1, 1);
+	}
+	is(on($co, "SELECT (wf_wait_for_event('none', '200 ms', '$wa')).timed_out"), 't', 'and again');
+	on($co, "SELECT pg_cancel_backend($left->{pid})");
+	like(outcome($left), qr/57014/, 'the last one ends');
+	have_waiters($w1, 0);
+	let_wait($co, 32);
+	$_->quit foreach $done, $left;
+}
+
+# ----- locks on another node -----
+
+{
+	my $holder = session($w1);
+	my $waiter = session($co);
+
+	outcome($holder, "BEGIN; SELECT FROM durable_wf.workflow WHERE workflow_id = '$wa' FOR UPDATE");
+	outcome($waiter, "SET lock_timeout = '100 ms'");
+	like(outcome($waiter, "SELECT wf_complete(workflow_id => '$wa')"), qr/55P03/, 'lock_timeout is the caller\'s');
+	outcome($waiter, 'RESET lock_timeout');
+	start($waiter, "SELECT wf_set_attributes('{}', '$wa') IS NOT NULL, wf_cancel('$wa', 'x'), wf_retry('$wa') IS NULL");
+	$w1->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_locks WHERE NOT granted})
+	  or die 'no wait';
+	outcome($holder, 'ROLLBACK');
+	like(outcome($waiter), qr/^t\|t\|/, 'and no more than that');
+	$_->quit foreach $holder, $waiter;
+}
+
 # ----- deadlocks over two nodes -----
 
 {

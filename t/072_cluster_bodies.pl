@@ -9,7 +9,7 @@ use lib $FindBin::RealBin;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-use DurableWf qw(session outcome until_true);
+use DurableWf qw(until_true session start outcome);
 use DurableWf::Nodes qw(skip_without_citus start_cluster ids_of on said_on);
 
 skip_without_citus();
@@ -147,6 +147,105 @@ is(on($co, "SELECT status, output FROM wf_result('$a[1]', '60 s')"),
 	'SUCCESS|{"said": "end", "child": "SUCCESS"}', 'the end of a child on another node');
 is(on($w2, 'SELECT count(*) FROM durable_wf.wait a WHERE NOT EXISTS (SELECT FROM durable_wf.workflow w WHERE w.workflow_id = a.workflow_id)'),
 	0, 'no subscription is left');
+
+# ----- families over the nodes -----
+
+is(on($w2, "SELECT parent_id FROM wf_workflows WHERE workflow_id = '$b[1]'"), $a[1],
+	'a child on another node knows its parent');
+
+# What all nodes say of the workflows whose ids are like this.
+sub family
+{
+	my ($like) = @_;
+
+	return join ' ', sort map { split /\n/, on($_, <<"SQL") } @nodes;
+SELECT workflow_id || ':' || coalesce(parent_id, '-') || ':' || status || coalesce(':' || substring(error from ': (.*)'), '')
+  FROM wf_workflows WHERE workflow_id LIKE '$like'
+SQL
+}
+
+my ($p1, $p2, $p3, $p4) = ids_of($w1, 'fam-p', 4);
+my ($c1, $c2, $c3, $c4) = ids_of($w2, 'fam-c', 4);
+my ($g1) = ids_of($w1, 'fam-g', 1);
+my ($s1) = ids_of($w2, 'fam-s', 1);
+
+everywhere(<<'SQL');
+CREATE PROCEDURE starts(input jsonb) LANGUAGE plpgsql AS $$
+DECLARE
+    got jsonb;
+BEGIN
+    IF jsonb_array_length(input) > 0 THEN
+        PERFORM wf_start(input ->> 0, 'starts', input - 0);
+    END IF;
+    CALL wf_recv('end', NULL, NULL, got);
+END $$;
+SQL
+on($co, qq{SELECT wf_start('$p1', 'starts', '["$c1", "$g1", "$c2", "fam-o"]')});
+foreach ([ $w1, $p1 ], [ $w2, $c1 ], [ $w1, $g1 ], [ $w2, $c2 ])
+{
+	has_status(@$_, 'WAITING');
+}
+my $alive = family('fam-%');
+unlike($alive, qr/SUCCESS|ERROR|CANCELLED/, 'four generations wait, each on another node than the one before');
+is(on($w2, "BEGIN; SELECT wf_cancel('$p1', 'no', true); ROLLBACK"), 't', 'a cancel of all is rolled back');
+is(family('fam-%') =~ s/PENDING|RUNNING/WAITING/gr, $alive =~ s/PENDING|RUNNING/WAITING/gr, 'and has done nothing');
+is(on($co, "SELECT wf_cancel('$p1', 'enough', true)"), 't', 'it commits');
+is( family('fam-%'),
+	join(' ', sort "$p1:-:CANCELLED:enough", "$c1:$p1:CANCELLED:enough", "$g1:$c1:CANCELLED:enough",
+		"$c2:$g1:CANCELLED:enough", "fam-o:$c2:CANCELLED:enough"),
+	'and has reached each, on all nodes');
+is(on($w1, "SELECT wf_cancel('$p1', 'enough', true)"), 'f', 'again: there is nothing to cancel');
+
+# a start that is not committed yet
+{
+	my $attached = session($w1);
+
+	on($co, "SELECT wf_start('$p2')");
+	outcome($attached, "SELECT wf_attach('$p2')");
+	outcome($attached, "BEGIN; SELECT wf_start('$c3')");
+	is(on($co, "SELECT wf_cancel('$p2', children => true)"), 't', 'a cancel does not wait for one who starts a child elsewhere');
+	like(outcome($attached, 'COMMIT'), qr/WF002/, 'whose commit fails');
+	like(said_on($co, "SELECT wf_status('$c3')"), qr/WF001/, 'so that there is no such child');
+	$attached->quit;
+}
+
+# one that is prepared on the child's node, and committed on the parent's
+my $start = q{SELECT r[2] FROM durable_wf.run_here('%1$s', 'CHILD wf_start', ARRAY['%1$s', NULL, NULL, NULL, '0', NULL, NULL, '%2$s']) r};
+{
+	my $canceller = session($co);
+
+	on($co, "SELECT wf_start('$p3')");
+	is(on($w2, sprintf("BEGIN; $start; PREPARE TRANSACTION 'child'", $c4, $p3)), $c4, 'a child is prepared on its node');
+	start($canceller, "SELECT wf_cancel('$p3', 'late', true)");
+	$w2->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted})
+	  or die 'it does not wait';
+	pass('a cancel waits for what is prepared');
+	on($w2, q{COMMIT PREPARED 'child'});
+	is(outcome($canceller), 't', 'and goes on when that has committed');
+	is(family($c4), "$c4:$p3:CANCELLED:late", 'with the child');
+	$canceller->quit;
+}
+
+# nobody can make others' cancels fail, or wait, with a child that is none
+{
+	my $canceller = session($co);
+
+	on($co, "CREATE ROLE fam_owner LOGIN; CREATE ROLE fam_stranger LOGIN");
+	on($co, "SET SESSION AUTHORIZATION fam_owner; SELECT wf_start('$p4')");
+	is(on($w2, sprintf("SET SESSION AUTHORIZATION fam_stranger; BEGIN; $start; PREPARE TRANSACTION 'stranger'", $s1, $p4)), $s1,
+		'a stranger says that its workflow is a child');
+	like(said_on($co, "SET SESSION AUTHORIZATION fam_owner; SELECT wf_cancel('$p4', children => true)"), qr/^t$/m,
+		'the cancel does not wait for it');
+	on($w2, q{COMMIT PREPARED 'stranger'});
+	outcome($canceller, 'SET SESSION AUTHORIZATION fam_owner');
+	like(outcome($canceller, "SELECT wf_cancel('$p4', children => true)"),
+		qr/\Af.*WARNING: .*1 workflow that says to be a child was not cancelled/s, 'nor does it fail, but says what it has left');
+	is(on($w2, "SELECT status FROM wf_workflows WHERE workflow_id = '$s1'"), 'PENDING', 'which lives');
+	like(on($w2, "SET SESSION AUTHORIZATION fam_owner; SELECT durable_wf.cancel_family('{$p4}', 'x')"), qr/^\{1\}$/,
+		'and is not named');
+	on($w2, "SELECT wf_cancel('$s1')");
+	$canceller->quit;
+}
 
 # a body that has waited in vain, and ends
 on($co, <<'SQL');

@@ -68,5 +68,25 @@ is( sql_in('one', q{SET ROLE monitor; SELECT owner, status, workflows FROM wf_st
 	"alice|PENDING|1\npostgres|PENDING|1", 'and how many workflows there are');
 $waits->quit;
 
+# How long work waited, by the queries of docs/monitoring: of a body that waits
+# for one message and finds the other.
+my ($queued, $received) = slurp_file("$FindBin::RealBin/../docs/monitoring/README.md") =~ /^```sql\n([^`]*percentile_cont.*?)^```$/msg;
+sql_in('two', <<'SQL');
+CREATE PROCEDURE two(input jsonb) LANGUAGE plpgsql AS $$
+DECLARE
+    message jsonb;
+BEGIN
+    CALL wf_recv('first', NULL, NULL, message);
+    CALL wf_recv('second', NULL, NULL, message);
+    PERFORM wf_complete(message);
+END $$;
+SELECT wf_start('two', 'two');
+SQL
+$node->poll_query_until('two', q{SELECT status = 'WAITING' FROM wf_workflows WHERE workflow_id = 'two'}) or die 'does not wait';
+sql_in('two', q{BEGIN; SELECT wf_send('two', '1', 'second'); SELECT wf_send('two', '2', 'first'); COMMIT});
+is(sql_in('two', q{SELECT status FROM wf_result('two', '120 s')}), 'SUCCESS', 'it has received both');
+like(sql_in('two', "SET client_min_messages = warning; $queued"), qr/^\S*two\S*\|\|1\|\{\d[^,]*,\d[^,]*,\d[^,]*\}$/, 'docs/monitoring: how long it was queued');
+like(sql_in('two', $received), qr/\Af\|wf_recv\|1\|\{\d.*\}\nt\|wf_recv\|1\|\{\d.*\}\z/, 'docs/monitoring: how long messages lay, and how long a wake took');
+
 $node->stop;
 done_testing();

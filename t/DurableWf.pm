@@ -19,7 +19,7 @@ use Time::HiRes qw(usleep);
 
 our @EXPORT_OK = qw(start_node set sql sql_in said said_in error_of poll until_true
   session start asleep waiter outcome last_words
-  switches freeze thaw kill_backend waits_for_lock
+  switches at_rest sleeping freeze thaw kill_backend waits_for_lock
   launcher worker workers_are has_new_worker
   result suspended executors end_executors);
 
@@ -50,8 +50,9 @@ sub start_node
 	return $node;
 }
 
-# Set durable_wf.$name, or without a value give it back its default, and tell
-# the processes; they may take it up a moment later.
+# Set durable_wf.$name, or without a value give it back its default, and wait
+# until our processes have taken that up, but executors whose bodies are busy:
+# they do, too, before they begin with anything else.
 sub set
 {
 	my ($name, $value) = @_;
@@ -62,6 +63,14 @@ sub set
 			? "SET durable_wf.$name = '$value'"
 			: "RESET durable_wf.$name"));
 	sql('SELECT pg_reload_conf()');
+	# a new session is served after the postmaster has told all processes
+	until_true(
+		sub {
+			return !grep { !sleeping($_) } split /\n/, sql(q{
+SELECT pid FROM pg_stat_activity
+ WHERE backend_type IN ('durable_wf launcher', 'durable_wf worker', 'durable_wf gateway')});
+		},
+		'our processes have read the settings');
 	return;
 }
 
@@ -136,7 +145,9 @@ sub until_true
 
 # ----- sessions -----
 
-# Open a session.  Its process id is in {pid}.
+# Open a session.  Its process id is in {pid}.  It tells its statistics with its
+# first statement: of one that has not, the server wakes the process for that ten
+# seconds later, in whatever it does then.
 sub session
 {
 	my ($node, $database) = @_;
@@ -148,7 +159,8 @@ sub session
 	$session->set_query_timer_restart;
 	$session->query_safe('\set VERBOSITY verbose');
 	$session->{node} = $node;
-	$session->{pid} = $session->query_safe('SELECT pg_backend_pid()');
+	$session->{pid} =
+	  $session->query_safe('SELECT pg_backend_pid() FROM pg_stat_force_next_flush()');
 	return $session;
 }
 
@@ -162,16 +174,23 @@ sub start
 	return $session;
 }
 
-# Wait until sessions, all of one node, sleep in their waits.
+# Wait until sessions, all of one node, sleep in their waits.  A process says that
+# it waits shortly before it goes to sleep, and does so still when it is woken and
+# has not got to run; the system knows.
 sub asleep
 {
-	my $pids = join ',', map { $_->{pid} } @_;
+	my @pids = map { $_->{pid} } @_;
+	my $pids = join ',', @pids;
 	my $count = @_;
 
-	poll(<<"SQL", $_[0]->{node});
+	do
+	{
+		until_true(sub { !grep { !sleeping($_) } @pids }, 'they sleep');
+		poll(<<"SQL", $_[0]->{node});
 SELECT count(*) = $count FROM pg_stat_activity a
  WHERE a.pid IN ($pids) AND a.wait_event_type = 'Extension'
 SQL
+	} while (grep { !sleeping($_) } @pids);
 	return;
 }
 
@@ -207,6 +226,37 @@ sub last_words
 }
 
 # ----- processes -----
+
+# Does a process sleep, as the system sees it?  One that could run does not.
+sub sleeping
+{
+	my ($pid) = @_;
+
+	open my $file, '<', "/proc/$pid/status" or return 0;
+	return join('', <$file>) =~ /^State:\s+S/m;
+}
+
+# Wait until processes sleep and have not run for a while, and return how often
+# each has gone to sleep.
+sub at_rest
+{
+	my @pids = @_;
+	my $before = '';
+	my $now;
+
+	until_true(
+		sub {
+			my $rests;
+
+			$now = join ' ', map { switches($_) } @pids;
+			$rests = $now eq $before && !grep { !sleeping($_) } @pids;
+			$before = $now;
+			usleep(300_000) unless $rests;
+			return $rests;
+		},
+		'they are at rest');
+	return split / /, $now;
+}
 
 # How often a process has gone to sleep.
 sub switches

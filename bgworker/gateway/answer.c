@@ -24,9 +24,11 @@
 #include "base/durable_wf.h"
 #include "base/settings.h"
 #include "bgworker/gateway/held.h"
+#include "bgworker/gateway/reading.h"
 #include "bgworker/gateway/server.h"
 #include "bgworker/gateway/text.h"
 #include "bgworker/gateway/transaction.h"
+#include "hook/http_response.h"
 #include "shared/waiter.h"
 #include "store/store.h"
 
@@ -304,6 +306,40 @@ hold(DwfConn *conn, int64 request_id)
 	}
 }
 
+/* Answer with a plain answer, for a stream as browsers want it */
+static void
+answer_status(DwfConn *conn, int status)
+{
+	if (conn->route == DWF_ROUTE_STREAM)
+		dwf_conn_answer(conn, dwf_reading_refuse(&conn->incoming, status));
+	else
+		dwf_conn_answer_status(conn, status);
+}
+
+/*
+ * Send a client to the node that its request is for: 307, so that it sends the
+ * same there.  421 if the URLs of that node begin as those of this one.
+ */
+static void
+send_on(DwfConn *conn, const char *base_url)
+{
+	static const char *names[] = {"Location"};
+	const char *target = dwf_incoming_target(&conn->incoming);
+	const char *location = psprintf("%s%s", base_url,
+									dwf_request_path(target));
+	DwfReply	reply = {
+		.status = 307,.nheaders = 1,.names = names,.values = &location,
+		.body = ""
+	};
+
+	if (strcmp(base_url, dwf_http_base_url()) == 0)
+		answer_status(conn, 421);
+	else if (conn->route == DWF_ROUTE_STREAM)
+		dwf_conn_answer(conn, dwf_reading_send_on(&conn->incoming, &reply));
+	else
+		dwf_conn_answer(conn, &reply);
+}
+
 /* The transaction has committed, or failed: answer the client, or hold it */
 void
 dwf_answer_settle(DwfTask *task)
@@ -314,13 +350,19 @@ dwf_answer_settle(DwfTask *task)
 	/* an error has its status; else the hook's fate decides */
 	if (task->status != 0)
 	{
-		dwf_conn_answer_status(task->conn, task->status);
+		answer_status(task->conn, task->status);
 		return;
 	}
 	switch (task->request->fate)
 	{
 		case DWF_FATE_UNKNOWN:
-			dwf_conn_answer_status(task->conn, 404);
+			answer_status(task->conn, 404);
+			break;
+		case DWF_FATE_ELSEWHERE:
+			dwf_conn_pass_on(task->conn, false);
+			break;
+		case DWF_FATE_PLACE:
+			send_on(task->conn, TextDatumGetCString(task->request->response));
 			break;
 		case DWF_FATE_LOCKED:
 			dwf_conn_answer_status(task->conn, 503);

@@ -4,7 +4,8 @@
  *	  Look for the tokens of requests whose bodies are large.
  *
  * The body of such a request is read when there is a webhook of its token, and
- * memory for it; else the client gets its 404 before it has cost anything.
+ * memory for it; else the client gets its 404 before it has cost anything.  If
+ * it is for another node of the cluster, it is sent there without its body.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,6 +19,7 @@
 #include "bgworker/gateway/conn.h"
 #include "bgworker/gateway/server.h"
 #include "bgworker/gateway/transaction.h"
+#include "hook/elsewhere.h"
 #include "hook/webhook.h"
 
 /* How many tokens one transaction looks for, and its time in ms */
@@ -31,6 +33,7 @@ static MemoryContext ask_context = NULL;
 typedef struct Found
 {
 	bool		is_there;
+	bool		is_elsewhere;
 	Oid			owner;
 } Found;
 
@@ -61,9 +64,13 @@ look(DwfConn **conns, int count, Found *found)
 		MemoryContextSwitchTo(ask_context);
 		PushActiveSnapshot(GetTransactionSnapshot());
 		for (int i = 0; i < count; i++)
-			found[i].is_there =
-				dwf_webhook_find(cstring_to_text(conns[i]->token),
-								 &found[i].owner);
+		{
+			text	   *token = cstring_to_text(conns[i]->token);
+
+			found[i].is_there = dwf_webhook_find(token, &found[i].owner);
+			found[i].is_elsewhere = !found[i].is_there &&
+				dwf_elsewhere_is(token);
+		}
 		PopActiveSnapshot();
 		dwf_transaction_commit(false);
 		done = true;
@@ -112,6 +119,8 @@ dwf_ask_tokens(void)
 	{
 		if (!done)
 			dwf_conn_answer_status(conns[i], 503);
+		else if (found[i].is_elsewhere)
+			dwf_conn_pass_on(conns[i], true);
 		else if (!found[i].is_there)
 			dwf_conn_answer_status(conns[i], 404);
 		else

@@ -125,6 +125,19 @@ dwf_conn_enter(DwfConn *conn, DwfConnState state)
 	push(conn, state);
 }
 
+/*
+ * A request is for another node: a helper asks that to take it or, with
+ * "wants_place", only where it is
+ */
+void
+dwf_conn_pass_on(DwfConn *conn, bool wants_place)
+{
+	conn->is_elsewhere = true;
+	conn->wants_place = wants_place;
+	conn->owner = DWF_CONN_OWNER_ELSEWHERE;
+	dwf_conn_enter(conn, DWF_CONN_ASIDE);
+}
+
 /* How many connections are in a state */
 int
 dwf_conn_count(DwfConnState state)
@@ -185,7 +198,7 @@ dwf_conn_free_request(DwfConn *conn)
 	dwf_held_forget(conn);
 	dwf_incoming_free(&conn->incoming);
 	dwf_conn_unreserve(conn);
-	conn->is_large = false;
+	conn->is_large = conn->is_elsewhere = conn->wants_place = false;
 	dwf_conn_free_rest(conn);
 }
 

@@ -87,9 +87,15 @@ struct DwfConn
 	bool		follows;		/* it wants what comes, too */
 	int64		after;			/* it has had the items up to this one */
 
+	bool		is_elsewhere;	/* it is for another node of the cluster, */
+	bool		wants_place;	/* ... where it has to go itself */
+
 	bool		is_large;		/* it was ASKED for, and may have its body */
 	Size		reserved;		/* so much of what all large bodies may have */
 };
+
+/* In place of the owner of a webhook, where another node knows him */
+#define DWF_CONN_OWNER_ELSEWHERE	((Oid) 1)
 
 extern dlist_head dwf_conn_lists[DWF_CONN_STATES];
 extern dlist_head dwf_conn_wanting;
@@ -104,6 +110,7 @@ extern bool dwf_conn_make_room(int limit);
 extern int	dwf_conn_count(DwfConnState state);
 extern int	dwf_conn_ready(DwfConnState state, DwfConn **ready, int max);
 extern void dwf_conn_enter(DwfConn *conn, DwfConnState state);
+extern void dwf_conn_pass_on(DwfConn *conn, bool wants_place);
 extern void dwf_conn_add_work(DwfConn *conn);
 extern DwfConn *dwf_conn_take_work(void);
 extern int	dwf_conn_work_count(void);

@@ -40,6 +40,7 @@
 #include "bgworker/gateway/resume.h"
 #include "bgworker/gateway/server.h"
 #include "bgworker/gateway/transaction.h"
+#include "hook/elsewhere.h"
 #include "hook/stream_url.h"
 #include "shared/address.h"
 #include "shared/watch.h"
@@ -79,7 +80,8 @@ typedef struct Place
 	int64		after;
 	bool		wants[2];		/* as events, as lines */
 	bool		failed;
-	bool		is_gone;		/* there is no such token any more */
+	bool		is_gone;		/* there is no such token any more, */
+	bool		is_elsewhere;	/* ... since it is another node's */
 	bool		ended;
 	int64		last;			/* the number of the last item */
 	StringInfoData text[2];
@@ -295,13 +297,16 @@ read_place(Place *place)
 {
 	DwfStreamUrl url;
 	DwfStreamRead read = {0};
+	text	   *token;
 
 	for (int lines = 0; lines < 2; lines++)
 		initStringInfo(&place->text[lines]);
 	place->last = place->after;
-	if (!dwf_stream_url_find(cstring_to_text(place->followed->token), &url))
+	token = cstring_to_text(place->followed->token);
+	if (!dwf_stream_url_find(token, &url))
 	{
 		place->is_gone = true;
+		place->is_elsewhere = dwf_elsewhere_is(token);
 		return;
 	}
 	watch_stream(place->followed, &url);
@@ -353,6 +358,13 @@ send_items(DwfConn *conn, const Place *place)
 	const char *end = dwf_reading_end(conn->is_lines);
 
 	/* the head: an error is told by its status, later by hanging up */
+	if (place->is_elsewhere && !conn->is_begun)
+	{
+		leave_stream(conn);
+		conn->stream = NULL;
+		dwf_conn_pass_on(conn, true);
+		return;
+	}
 	if (place->is_gone || place->failed)
 	{
 		int			status = place->is_gone ? 404 : 503;

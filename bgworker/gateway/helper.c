@@ -22,6 +22,7 @@
 #include "base/process.h"
 #include "base/process_settings.h"
 #include "bgworker/gateway/answer.h"
+#include "bgworker/gateway/pass_on.h"
 #include "bgworker/gateway/prepare.h"
 #include "bgworker/gateway/refusal.h"
 #include "bgworker/gateway/resume.h"
@@ -47,10 +48,14 @@ answer(shm_mq_handle *to, char *message)
 	incoming.nheaders = request_header.nheaders;
 	incoming.body = incoming.head + request_header.head_length;
 	incoming.body_length = request_header.body_length;
-	if (dwf_prepare_request(&request, request_header.token, &incoming))
-		dwf_resume_alone(&task, request_header.body_length);
-	else
+	if (request_header.wants_place)
+		request.token = cstring_to_text(request_header.token);
+	else if (!dwf_prepare_request(&request, request_header.token, &incoming))
 		task.status = 400;
+	if (task.status == 0 && request_header.is_elsewhere)
+		dwf_pass_on_request(&task);
+	else if (task.status == 0)
+		dwf_resume_alone(&task, request_header.body_length);
 
 	/* the header, then a refusal or the response */
 	header.status = task.status;
@@ -61,7 +66,8 @@ answer(shm_mq_handle *to, char *message)
 	appendBinaryStringInfo(&response, padding, sizeof(padding));
 	if (task.refusal)
 		dwf_refusal_write(task.refusal, &response);
-	else if (task.status == 0 && request.fate == DWF_FATE_RESPONSE)
+	else if (task.status == 0 && (request.fate == DWF_FATE_RESPONSE ||
+								  request.fate == DWF_FATE_PLACE))
 		appendBinaryStringInfo(&response,
 							   DatumGetPointer(request.response),
 							   VARSIZE(DatumGetPointer(request.response)));

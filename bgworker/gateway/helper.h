@@ -35,6 +35,8 @@ typedef struct DwfHelperRequest
 	int			nheaders;
 	Size		head_length;
 	Size		body_length;
+	bool		is_elsewhere;	/* as in DwfConn */
+	bool		wants_place;
 } DwfHelperRequest;
 
 /* What precedes the response, or the refusal, in its answer (DwfTask) */

@@ -234,6 +234,14 @@ dwf_reading_refuse(const DwfIncoming *incoming, int status)
 	return &reply;
 }
 
+/* An answer that sends the client elsewhere, so that a page may follow it */
+const DwfReply *
+dwf_reading_send_on(const DwfIncoming *incoming, const DwfReply *like)
+{
+	begin(incoming, like);
+	return &reply;
+}
+
 /* The answer to OPTIONS, by which a browser asks what a page may send */
 const DwfReply *
 dwf_reading_preflight(const DwfIncoming *incoming)

@@ -30,6 +30,8 @@ extern const DwfReply *dwf_reading_begin(const DwfIncoming *incoming,
 										 bool is_lines);
 extern const DwfReply *dwf_reading_refuse(const DwfIncoming *incoming,
 										  int status);
+extern const DwfReply *dwf_reading_send_on(const DwfIncoming *incoming,
+										   const DwfReply *like);
 extern const DwfReply *dwf_reading_preflight(const DwfIncoming *incoming);
 extern void dwf_reading_write_item(StringInfo text, bool is_lines,
 								   int64 item_no, const char *json,

@@ -89,8 +89,8 @@ in_class(int sqlstate, const char *class)
  * there is no such webhook, else 503.  Not for errors of validators
  * (refusal.c).
  */
-static int
-status_of(int sqlstate)
+int
+dwf_resume_status(int sqlstate)
 {
 	if (sqlstate == DWF_ERRCODE_NO_HOOK || sqlstate == DWF_ERRCODE_FINISHED ||
 		sqlstate == DWF_ERRCODE_CANCELLED ||
@@ -128,7 +128,7 @@ dwf_resume_check_privilege(void)
 static void
 fail_all(DwfTask *tasks, int count, const ErrorData *error)
 {
-	int			status = status_of(error->sqlerrcode);
+	int			status = dwf_resume_status(error->sqlerrcode);
 
 	if (status == 503)
 	{
@@ -224,7 +224,7 @@ resume_in_subtransaction(DwfTask *task)
 		RollbackAndReleaseCurrentSubTransaction();
 		RESUME_INTERRUPTS();
 		sqlstate = error->sqlerrcode;
-		task->status = status_of(sqlstate);
+		task->status = dwf_resume_status(sqlstate);
 		if (task->status == 503)
 			dwf_transaction_log_failure(error);
 	}
@@ -346,7 +346,7 @@ dwf_resume_alone(DwfTask *task, Size bytes)
 		}
 		else
 		{
-			task->status = status_of(error->sqlerrcode);
+			task->status = dwf_resume_status(error->sqlerrcode);
 			if (task->status == 503)
 				dwf_transaction_log_failure(error);
 		}

@@ -12,6 +12,7 @@
 
 #include "bgworker/gateway/answer.h"
 
+extern int	dwf_resume_status(int sqlstate);
 extern bool dwf_resume_begin(void);
 extern void dwf_resume_check_privilege(void);
 extern void dwf_resume_alone(DwfTask *task, Size bytes);

@@ -8,7 +8,8 @@
  * not run in the gateway but in a helper, a background worker that is started
  * when there is a request for it and ends after a while without.  A request
  * with a large body goes to a helper, too, since all others would wait while
- * it is parsed and written.  A helper has one request at a time:
+ * it is parsed and written; and one that is for another node (pass_on.c).  A
+ * helper has one request at a time:
  *
  *	IDLE --given a request-> SENDING --all of it sent-> WAITING --answer-> IDLE
  *	any --gone-> (none); its request gets a 503, but no answer if it may have
@@ -273,6 +274,8 @@ give(Helper *helper, DwfConn *conn)
 	header->nheaders = incoming->nheaders;
 	header->head_length = incoming->head_length;
 	header->body_length = incoming->body_length;
+	header->is_elsewhere = conn->is_elsewhere;
+	header->wants_place = conn->wants_place;
 	helper->parts[0].data = (char *) header;
 	helper->parts[0].len = sizeof(DwfHelperRequest);
 	helper->parts[1].data = incoming->head;
@@ -297,7 +300,7 @@ refuse_all(void)
 
 	while (dwf_conn_ready(DWF_CONN_ASIDE, &conn, 1) > 0)
 	{
-		if (conn->is_large)
+		if (conn->is_large && !conn->is_elsewhere)
 			dwf_conn_enter(conn, DWF_CONN_READY);
 		else
 			dwf_conn_answer_status(conn, 503);

@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * compat.h
- *	  What differs between PostgreSQL 15, 16, 17 and 18.  The only file that
- *	  names server versions.
+ *	  What differs between PostgreSQL 15, 16, 17, 18 and 19.  The only file
+ *	  that names server versions.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,10 +16,12 @@
 #include "catalog/pg_extension.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
+#include "nodes/plannodes.h"
 #include "storage/proc.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/guc_tables.h"
+#include "utils/jsonb.h"
 #include "utils/wait_event.h"
 
 #if PG_VERSION_NUM < 150000
@@ -29,6 +31,13 @@
 /* The macros of varlenas, which have their own header from 16 on */
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
+#endif
+
+/* Where get_database_name() is */
+#if PG_VERSION_NUM >= 190000
+#include "utils/lsyscache.h"
+#else
+#include "commands/dbcommands.h"
 #endif
 
 /*
@@ -46,8 +55,7 @@ extern PGDLLIMPORT char *locale_monetary;
 
 /*
  * Does a NOTIFY wake only the sessions that listen to its channel?  Else it
- * wakes all that listen in the database.  (From 19 on, by its release notes:
- * not tried with a server of that version.)
+ * wakes all that listen in the database.
  */
 #if PG_VERSION_NUM >= 190000
 #define DWF_NOTIFY_IS_TARGETED	true
@@ -194,6 +202,37 @@ dwf_compat_settings(int *count)
 #endif
 }
 
+/*
+ * A setting as one of its type; the "extra" of its reset value; the name of a
+ * value of an enum.  From 19 on the types are members of the general struct.
+ */
+#if PG_VERSION_NUM >= 190000
+#define DWF_SETTING(setting, type)		((struct type *) &(setting)->_int)
+#define DWF_RESET_EXTRA(setting, type)	(&(setting)->reset_extra)
+#define DWF_ENUM_NAME(setting, value) \
+	config_enum_lookup_by_value(setting, value)
+#else
+#define DWF_SETTING(setting, type)		((struct type *) (setting))
+#define DWF_RESET_EXTRA(setting, type) \
+	(&DWF_SETTING(setting, type)->reset_extra)
+#define DWF_ENUM_NAME(setting, value) \
+	config_enum_lookup_by_value(DWF_SETTING(setting, config_enum), value)
+#endif
+
+/* Setting standard_conforming_strings, which 19 has only switched on */
+#if PG_VERSION_NUM >= 190000
+#define DWF_STANDARD_STRINGS	true
+#else
+#define DWF_STANDARD_STRINGS	standard_conforming_strings
+#endif
+
+/* An encoding that cannot be converted, and is gone in 19 */
+#if PG_VERSION_NUM >= 190000
+#define DWF_MULE_INTERNAL	PG_UNUSED_1
+#else
+#define DWF_MULE_INTERNAL	PG_MULE_INTERNAL
+#endif
+
 /* A set of events to wait for that lives as long as the process */
 #if PG_VERSION_NUM >= 170000
 #define DWF_CREATE_WAIT_EVENT_SET(n)	CreateWaitEventSet(NULL, n)
@@ -213,8 +252,42 @@ dwf_compat_settings(int *count)
 #define DWF_UPDATES_INDEXES(indexes)	(indexes)
 #endif
 
+/*
+ * Update or delete a row, with errors told; an update waits for a transaction
+ * that is at the row.  These need the header of table access methods.
+ */
+#if PG_VERSION_NUM >= 190000
+#define DWF_TUPLE_UPDATE(table, tid, slot, snapshot, failure, mode, indexes) \
+	table_tuple_update(table, tid, slot, GetCurrentCommandId(true), 0, \
+					   snapshot, InvalidSnapshot, true, failure, mode, \
+					   indexes)
+#define DWF_TUPLE_DELETE(table, tid, snapshot, wait, failure) \
+	table_tuple_delete(table, tid, GetCurrentCommandId(true), 0, snapshot, \
+					   InvalidSnapshot, wait, failure)
+#else
+#define DWF_TUPLE_UPDATE(table, tid, slot, snapshot, failure, mode, indexes) \
+	table_tuple_update(table, tid, slot, GetCurrentCommandId(true), \
+					   snapshot, InvalidSnapshot, true, failure, mode, \
+					   indexes)
+#define DWF_TUPLE_DELETE(table, tid, snapshot, wait, failure) \
+	table_tuple_delete(table, tid, GetCurrentCommandId(true), snapshot, \
+					   InvalidSnapshot, wait, failure, false)
+#endif
+
+/* Begin to scan a whole table; needs the header of table access methods */
+#if PG_VERSION_NUM >= 190000
+#define DWF_TABLE_BEGINSCAN(table, snapshot) \
+	table_beginscan(table, snapshot, 0, NULL, 0)
+#else
+#define DWF_TABLE_BEGINSCAN(table, snapshot) \
+	table_beginscan(table, snapshot, 0, NULL)
+#endif
+
 /* Begin to scan an index; needs the header of general access methods */
-#if PG_VERSION_NUM >= 180000
+#if PG_VERSION_NUM >= 190000
+#define DWF_INDEX_BEGINSCAN(table, index, snapshot, nkeys) \
+	index_beginscan(table, index, snapshot, NULL, nkeys, 0, 0)
+#elif PG_VERSION_NUM >= 180000
 #define DWF_INDEX_BEGINSCAN(table, index, snapshot, nkeys) \
 	index_beginscan(table, index, snapshot, NULL, nkeys, 0)
 #else
@@ -246,5 +319,59 @@ dwf_compat_settings(int *count)
 #define DWF_LOCK_ACQUIRE_LOCAL(tag, mode, local) \
 	LockAcquireExtended(tag, mode, false, true, false, local)
 #endif
+
+/*
+ * The oldest xid that is at work in any database; needs the header of the
+ * array of processes
+ */
+#if PG_VERSION_NUM >= 190000
+#define DWF_OLDEST_ACTIVE_XID()	GetOldestActiveTransactionId(false, true)
+#else
+#define DWF_OLDEST_ACTIVE_XID()	GetOldestActiveTransactionId()
+#endif
+
+/* A hash table in shared memory, of a fixed size */
+#if PG_VERSION_NUM >= 190000
+#define DWF_SHMEM_HASH(name, size, control, flags) \
+	ShmemInitHash(name, size, control, flags)
+#else
+#define DWF_SHMEM_HASH(name, size, control, flags) \
+	ShmemInitHash(name, size, size, control, flags)
+#endif
+
+/*
+ * The next relation that a plan writes to, by its number in the range table; 0
+ * or less when there is none.  The caller sets *at to 0 before the first.
+ */
+static inline int
+dwf_compat_next_target(const PlannedStmt *plan, int *at)
+{
+#if PG_VERSION_NUM >= 190000
+	return *at = bms_next_member(plan->resultRelationRelids, *at);
+#else
+	return *at < list_length(plan->resultRelations) ?
+		list_nth_int(plan->resultRelations, (*at)++) : 0;
+#endif
+}
+
+/* A jsonb that is being built; all zeros at first */
+#if PG_VERSION_NUM >= 190000
+typedef JsonbInState DwfJsonState;
+#else
+typedef JsonbParseState *DwfJsonState;
+#endif
+
+/* Add a token to it; returns the value once that is complete */
+static inline JsonbValue *
+dwf_compat_push(DwfJsonState *state, JsonbIteratorToken token,
+				JsonbValue *value)
+{
+#if PG_VERSION_NUM >= 190000
+	pushJsonbValue(state, token, value);
+	return state->result;
+#else
+	return pushJsonbValue(state, token, value);
+#endif
+}
 
 #endif							/* DWF_COMPAT_H */

@@ -51,7 +51,7 @@ dwf_encoding_of_type(const char *content_type)
 			return PG_UTF8;
 		length = pg_char_to_encoding(name);
 		return length < 0 || length == PG_SQL_ASCII ||
-			length == PG_MULE_INTERNAL ? DWF_ENCODING_UNKNOWN : length;
+			length == DWF_MULE_INTERNAL ? DWF_ENCODING_UNKNOWN : length;
 	}
 	return PG_UTF8;
 }

@@ -42,20 +42,27 @@ number_value(int64 number)
 	return value;
 }
 
+/* Add a token to what is being built; returns that once it is complete */
+JsonbValue *
+dwf_json_add(DwfJsonState *state, JsonbIteratorToken token, JsonbValue *value)
+{
+	return dwf_compat_push(state, token, value);
+}
+
 /* Add a field to the object that is being built; NULL adds null */
 void
-dwf_json_push(JsonbParseState **state, const char *name, JsonbValue *value)
+dwf_json_push(DwfJsonState *state, const char *name, JsonbValue *value)
 {
 	JsonbValue	key = dwf_json_string(name, strlen(name));
 	JsonbValue	null = {.type = jbvNull};
 
-	pushJsonbValue(state, WJB_KEY, &key);
-	pushJsonbValue(state, WJB_VALUE, value ? value : &null);
+	dwf_json_add(state, WJB_KEY, &key);
+	dwf_json_add(state, WJB_VALUE, value ? value : &null);
 }
 
 /* Add a field that is a number */
 void
-dwf_json_push_number(JsonbParseState **state, const char *name, int64 number)
+dwf_json_push_number(DwfJsonState *state, const char *name, int64 number)
 {
 	JsonbValue	value = number_value(number);
 
@@ -64,7 +71,7 @@ dwf_json_push_number(JsonbParseState **state, const char *name, int64 number)
 
 /* Add a field that is a string */
 void
-dwf_json_push_text(JsonbParseState **state, const char *name, text *string)
+dwf_json_push_text(DwfJsonState *state, const char *name, text *string)
 {
 	JsonbValue	value = dwf_json_string(VARDATA_ANY(string),
 										VARSIZE_ANY_EXHDR(string));
@@ -74,7 +81,7 @@ dwf_json_push_text(JsonbParseState **state, const char *name, text *string)
 
 /* Add a field that is an object; NULL adds an empty one */
 void
-dwf_json_push_object(JsonbParseState **state, const char *name,
+dwf_json_push_object(DwfJsonState *state, const char *name,
 					 JsonbValue *object)
 {
 	JsonbValue	key = dwf_json_string(name, strlen(name));
@@ -84,9 +91,9 @@ dwf_json_push_object(JsonbParseState **state, const char *name,
 		dwf_json_push(state, name, object);
 		return;
 	}
-	pushJsonbValue(state, WJB_KEY, &key);
-	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
-	pushJsonbValue(state, WJB_END_OBJECT, NULL);
+	dwf_json_add(state, WJB_KEY, &key);
+	dwf_json_add(state, WJB_BEGIN_OBJECT, NULL);
+	dwf_json_add(state, WJB_END_OBJECT, NULL);
 }
 
 /* A whole jsonb as a value, to be a field of another one; it is not copied */
@@ -103,7 +110,7 @@ dwf_json_container(Jsonb *jsonb)
 
 /* Add a field that is a whole jsonb, a scalar or not; or null */
 void
-dwf_json_push_jsonb(JsonbParseState **state, const char *name, Datum datum,
+dwf_json_push_jsonb(DwfJsonState *state, const char *name, Datum datum,
 					bool isnull)
 {
 	Jsonb	   *jsonb;
@@ -124,11 +131,11 @@ dwf_json_push_jsonb(JsonbParseState **state, const char *name, Datum datum,
 
 /* End the object that is being built, and return it as jsonb */
 Datum
-dwf_json_finish(JsonbParseState **state)
+dwf_json_finish(DwfJsonState *state)
 {
-	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(state,
-														   WJB_END_OBJECT,
-														   NULL)));
+	JsonbValue *object = dwf_json_add(state, WJB_END_OBJECT, NULL);
+
+	return JsonbPGetDatum(JsonbValueToJsonb(object));
 }
 
 /* Is a value that dwf_json_find() has found an object? */

@@ -14,18 +14,20 @@
 
 extern JsonbValue *dwf_json_find(Jsonb *object, const char *name);
 extern JsonbValue dwf_json_string(const char *bytes, int length);
-extern void dwf_json_push(JsonbParseState **state, const char *name,
+extern JsonbValue *dwf_json_add(DwfJsonState *state, JsonbIteratorToken token,
+								JsonbValue *value);
+extern void dwf_json_push(DwfJsonState *state, const char *name,
 						  JsonbValue *value);
-extern void dwf_json_push_number(JsonbParseState **state, const char *name,
+extern void dwf_json_push_number(DwfJsonState *state, const char *name,
 								 int64 number);
-extern void dwf_json_push_text(JsonbParseState **state, const char *name,
+extern void dwf_json_push_text(DwfJsonState *state, const char *name,
 							   text *string);
-extern void dwf_json_push_object(JsonbParseState **state, const char *name,
+extern void dwf_json_push_object(DwfJsonState *state, const char *name,
 								 JsonbValue *object);
-extern void dwf_json_push_jsonb(JsonbParseState **state, const char *name,
+extern void dwf_json_push_jsonb(DwfJsonState *state, const char *name,
 								Datum datum, bool isnull);
 extern JsonbValue dwf_json_container(Jsonb *jsonb);
-extern Datum dwf_json_finish(JsonbParseState **state);
+extern Datum dwf_json_finish(DwfJsonState *state);
 extern bool dwf_json_is_object(const JsonbValue *value);
 
 #endif							/* DWF_JSON_H */

@@ -23,12 +23,14 @@ int			dwf_setting_max_executors;
 int			dwf_setting_suspend_after;
 int			dwf_setting_executor_idle_timeout;
 int			dwf_setting_careful_time;
+int			dwf_setting_look_ahead_time;
 int			dwf_setting_max_attempts;
 int			dwf_setting_step_timeout;
 int			dwf_setting_attach_keepalive;
 int			dwf_setting_client_suspend_after;
 bool		dwf_setting_wait_in_transaction;
 int			dwf_setting_max_deliveries;
+int			dwf_setting_max_forwarded_waits;
 int			dwf_setting_validator_timeout;
 bool		dwf_setting_debug_direct;
 int			dwf_setting_http_port;
@@ -171,6 +173,13 @@ define_body_settings(void)
 							PGC_SIGHUP,
 							GUC_UNIT_MS | GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE,
 							NULL, NULL, NULL);
+	DefineCustomIntVariable("durable_wf.look_ahead_time",
+							"How long executors claim from what one of them has found in a search; 0: each searches for each body.",
+							"For tests: ahead.c says what it is for.",
+							&dwf_setting_look_ahead_time, 50, 0, INT_MAX,
+							PGC_SIGHUP,
+							GUC_UNIT_MS | GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE,
+							NULL, NULL, NULL);
 	DefineCustomIntVariable("durable_wf.suspend_after",
 							"How long a body that waits keeps its executor.",
 							NULL,
@@ -246,6 +255,11 @@ dwf_settings_define(void)
 							NULL,
 							&dwf_setting_max_deliveries, 0, 0, INT_MAX,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("durable_wf.max_forwarded_waits",
+							"How many sessions of this node of a cluster wait on other nodes at a time.",
+							"Each holds a connection there. A session beyond that gets an error, if it would have to wait.",
+							&dwf_setting_max_forwarded_waits, 32, 0,
+							100000, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("durable_wf.debug_direct",
 							 "Lets rows of mailboxes and events be written and read without statements.",
 							 "For developers: off makes each access run its statement, as it does where a table was changed.",

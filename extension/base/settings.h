@@ -32,6 +32,7 @@ extern int	dwf_setting_max_executors;
 extern int	dwf_setting_suspend_after;
 extern int	dwf_setting_executor_idle_timeout;
 extern int	dwf_setting_careful_time;
+extern int	dwf_setting_look_ahead_time;
 extern int	dwf_setting_max_attempts;
 extern int	dwf_setting_step_timeout;
 
@@ -47,6 +48,9 @@ extern bool dwf_setting_wait_in_transaction;
 
 /* How often a message may be given back by its receivers; 0: always */
 extern int	dwf_setting_max_deliveries;
+
+/* How many sessions may wait on other nodes of the cluster at a time */
+extern int	dwf_setting_max_forwarded_waits;
 
 /* For developers: rows are accessed without statements where that can be */
 extern bool dwf_setting_debug_direct;

@@ -25,11 +25,13 @@
  * client.  So it has the server look, with client_connection_check_interval,
  * if that is off.
  *
+ * No more than durable_wf.max_forwarded_waits sessions of this node wait so
+ * (far_waits.c).  One beyond that looks, and raises if there is nothing.
+ *
  *-------------------------------------------------------------------------
  */
 #include "cluster/far_wait.h"
 
-#include "libpq/libpq-be.h"
 #include "miscadmin.h"
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
@@ -46,6 +48,7 @@
 #include "session/wait.h"
 #include "session/wakeup.h"
 #include "shared/claim.h"
+#include "shared/far_waits.h"
 #include "shared/preloaded.h"
 #include "shared/workers.h"
 #include "store/anchor.h"
@@ -109,6 +112,21 @@ time_left(const DwfWait *wait)
 										   wait->ends_at);
 }
 
+/* Raise 53400: too many sessions wait on other nodes, this one may not */
+static void
+report_too_many(const DwfCall *call, text *place)
+{
+	DwfNode		node = dwf_anchor_node(dwf_anchor_hash(place));
+
+	ereport(ERROR,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("%s() cannot wait on another node, since too many sessions of this one do",
+					call->function),
+			 errdetail("The workflow is on node %s:%d. durable_wf.max_forwarded_waits is %d.",
+					   node.host, node.port, dwf_setting_max_forwarded_waits),
+			 errhint("Connect to that node and wait there, or let a SQL workflow wait, which needs no connection.")));
+}
+
 /*
  * Wait by steps until the other node has something or the time is up; the
  * result is as result.c writes it
@@ -120,6 +138,7 @@ wait_there(const DwfCall *call, FunctionCallInfo fcinfo, text *place,
 	int			n = DWF_AT_TIMEOUT(call->at);
 	bool		looks_first = dwf_journal_in_command() ||
 	!dwf_setting_wait_in_transaction;
+	bool		has_place = false;
 	Datum		result;
 
 	for (;;)
@@ -129,7 +148,9 @@ wait_there(const DwfCall *call, FunctionCallInfo fcinfo, text *place,
 		int64		slice = left;
 
 		/* where it may not wait, it raises if there is nothing */
-		if (looks_first)
+		if (left != 0 && !has_place)
+			has_place = dwf_far_waits_enter(dwf_setting_max_forwarded_waits);
+		if (looks_first || !has_place)
 			slice = 0;
 		else if (wait->may_commit && (left < 0 || left > SLICE_MS))
 			slice = SLICE_MS;
@@ -139,6 +160,8 @@ wait_there(const DwfCall *call, FunctionCallInfo fcinfo, text *place,
 			return result;
 		if (looks_first)
 			dwf_wait_check(wait);
+		if (!has_place)
+			report_too_many(call, place);
 		looks_first = false;
 		if (wait->may_commit)
 			dwf_wait_commit();
@@ -200,7 +223,8 @@ wait_in_body(const DwfCall *call, FunctionCallInfo fcinfo, text *place,
 	/* it goes on by itself, or another run than the one that subscribed */
 	(void) dwf_wait(wait);
 	if (has_waited || far.has_subscribed)
-		dwf_forward_unsubscribe(place, dwf_claim_require(wait->function));
+		dwf_forward_unsubscribe(wait->function, place,
+								dwf_claim_require(wait->function));
 	return far.result;
 }
 
@@ -213,15 +237,12 @@ Datum
 dwf_wake(PG_FUNCTION_ARGS)
 {
 	text	   *workflow_id = PG_GETARG_TEXT_PP(0);
-	DwfIds		left;
-	DwfIds		queues;
+	DwfResumed	resumed;
 
 	dwf_preloaded_require("durable_wf.wake");
-	if (dwf_store_resume(dwf_arrays_of_one_text(workflow_id), &left,
-						 &queues) > 0)
-		dwf_wakeup_note_work(workflow_id, true);
-	dwf_wakeup_note_queues(queues);
-	if (left.count > 0)
+	resumed = dwf_store_resume(dwf_arrays_of_one_text(workflow_id));
+	dwf_wakeup_note_resumed(&resumed);
+	if (resumed.left.count > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("workflow \"%s\" is locked",
@@ -267,7 +288,7 @@ dwf_far_wait(const DwfCall *call, FunctionCallInfo fcinfo, text *place)
 {
 	MemoryContext context = CurrentMemoryContext;
 	DwfWait		wait;
-	Datum		result;
+	volatile Datum result = (Datum) 0;
 
 	dwf_wait_init(&wait, fcinfo, call->function);
 	wait.deadline = dwf_args_deadline(fcinfo, DWF_AT_TIMEOUT(call->at),
@@ -278,7 +299,15 @@ dwf_far_wait(const DwfCall *call, FunctionCallInfo fcinfo, text *place)
 		return dwf_result_decode(fcinfo, result);
 	}
 	dwf_wait_enter(&wait);
-	result = wait_there(call, fcinfo, place, &wait);
+	PG_TRY();
+	{
+		result = wait_there(call, fcinfo, place, &wait);
+	}
+	PG_FINALLY();
+	{
+		dwf_far_waits_leave();
+	}
+	PG_END_TRY();
 	dwf_wait_leave(&wait, context);
 	return dwf_result_decode(fcinfo, result);
 }

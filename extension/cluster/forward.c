@@ -26,58 +26,24 @@
  */
 #include "cluster/forward.h"
 
+#include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
-#include "commands/extension.h"
-#include "catalog/dependency.h"
-#include "executor/executor.h"
-#include "funcapi.h"
-#include "miscadmin.h"
-#include "nodes/parsenodes.h"
-#include "utils/acl.h"
+#include "storage/proc.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/catcache.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
-#include "utils/regproc.h"
-#include "utils/syscache.h"
 
-#include "base/args.h"
 #include "base/arrays.h"
-#include "base/compat.h"
 #include "base/portable.h"
-#include "session/result.h"
-#include "session/wait.h"
+#include "base/settings.h"
+#include "session/trace.h"
 #include "store/anchor.h"
 #include "store/cluster_rows.h"
-#include "store/custody.h"
-#include "store/store.h"
-
-PG_FUNCTION_INFO_V1(dwf_run_here);
-
-#define NOT_DELEGATED_HINT \
-	"Citus cannot reach another node from a function that it has delegated, nor from a trigger or a query on a shard."
-
-/*
- * Before the name of a procedure, in the argument that names the function; and
- * before these, with a workflow's id and a space between, to note what the
- * call waits for as what that workflow waits for
- */
-#define CALL_PREFIX "CALL "
-#define SUBSCRIBE_PREFIX "SUBSCRIBE "
-
-/* Instead of a function: forget what a workflow waits for */
-#define UNSUBSCRIBE "UNSUBSCRIBE"
-
-/* ----- the caller's node ----- */
 
 /* This transaction has written on another node */
 static bool has_written = false;
-
-/* A call that another node has handed to this one is being made */
-static bool is_received = false;
 
 /* The last call that was handed over has waited in vain there */
 static bool has_expired = false;
@@ -89,18 +55,21 @@ dwf_forward_has_expired(void)
 	return has_expired;
 }
 
-/* Is this session making a call that another node has handed to it? */
-bool
-dwf_forward_is_received(void)
-{
-	return is_received;
-}
-
 /* This transaction writes on another node */
 void
 dwf_forward_note_write(void)
 {
 	has_written = true;
+}
+
+/* The workflow whose child the next start is */
+static text *next_parent = NULL;
+
+/* The next start of this session, or none if NULL, is that of a child */
+void
+dwf_forward_set_parent(text *parent)
+{
+	next_parent = parent;
 }
 
 /* This transaction has handed a call over, and has begun to commit */
@@ -141,6 +110,13 @@ dwf_forward_may_have_broken(int code)
 /* This session is handing a call over */
 static bool is_handing_over = false;
 
+/* Is it? */
+bool
+dwf_forward_is_handing_over(void)
+{
+	return is_handing_over;
+}
+
 /* Raise 40001: the workflow that a call concerns has moved meanwhile */
 void
 dwf_forward_report_move(const char *function)
@@ -150,6 +126,16 @@ dwf_forward_report_move(const char *function)
 			 errmsg("the workflow of %s() was moved to another node",
 					function),
 			 errhint("Try again.")));
+}
+
+/* Add a word and its text to a call */
+static const char *
+add_word(const char *word, const char *function, text *value,
+		 ArrayBuildState *arguments)
+{
+	(void) accumArrayResult(arguments, PointerGetDatum(value), false, TEXTOID,
+							CurrentMemoryContext);
+	return psprintf("%s%s", word, function);
 }
 
 /* Run a statement of ours that Citus is to hand to another node */
@@ -181,15 +167,29 @@ static bool
 run_there(const char *function, text *place, ArrayBuildState *arguments,
 		  Datum *result)
 {
-	Datum		array = makeArrayResult(arguments, CurrentMemoryContext);
+	Datum		array;
 	Datum	   *texts;
 	bool	   *nulls;
+	text	   *trace;
 	ArrayBuildState *told = initArrayResult(TEXTOID, CurrentMemoryContext,
 											false);
 	const char *went;
 	int			count;
 
+	/* what the other node cannot know */
+	if (next_parent && strcmp(function, "wf_start") == 0)
+		function = add_word(DWF_CHILD_PREFIX, function, next_parent,
+							arguments);
+	if (LockTimeout > 0)
+		function = add_word(DWF_LOCK_PREFIX, function,
+							cstring_to_text(psprintf("%d", LockTimeout)),
+							arguments);
+	trace = dwf_setting_may_trace ? dwf_trace_find() : NULL;
+	if (trace)
+		function = add_word(DWF_TRACE_PREFIX, function, trace, arguments);
+
 	has_handed_over = true;
+	array = makeArrayResult(arguments, CurrentMemoryContext);
 	array = hand_over(place, function, array);
 	count = dwf_arrays_read_texts(array, &texts, &nulls);
 	if (count == 0 || nulls[0])
@@ -244,13 +244,9 @@ call_there(FunctionCallInfo fcinfo, const char *function, text *place,
 	}
 	dwf_portable_end(nest_level);
 	if (get_func_prokind(oid) == PROKIND_PROCEDURE)
-		function = psprintf(CALL_PREFIX "%s", function);
+		function = psprintf(DWF_CALL_PREFIX "%s", function);
 	if (subscriber)
-	{
-		texts = accumArrayResult(texts, PointerGetDatum(subscriber), false,
-								 TEXTOID, CurrentMemoryContext);
-		function = psprintf(SUBSCRIBE_PREFIX "%s", function);
-	}
+		function = add_word(DWF_SUBSCRIBE_PREFIX, function, subscriber, texts);
 	return run_there(function, place, texts, result);
 }
 
@@ -306,14 +302,48 @@ dwf_forward_texts(const char *function, text *place, Datum *arguments,
 
 /*
  * Have the node of the workflow "place" forget what a workflow of this node
- * waits for there
+ * waits for there in this function.  Raises 40001 if "place" has moved.
  */
 void
-dwf_forward_unsubscribe(text *place, text *subscriber)
+dwf_forward_unsubscribe(const char *function, text *place,
+						text *subscriber)
 {
-	Datum		argument = PointerGetDatum(subscriber);
+	ArrayBuildState *texts = initArrayResult(TEXTOID, CurrentMemoryContext,
+											 false);
+	const char *call = add_word(DWF_SUBSCRIBE_PREFIX, DWF_UNSUBSCRIBE,
+								subscriber, texts);
+	Datum		result;
 
-	(void) dwf_forward_texts(UNSUBSCRIBE, place, &argument, NULL, 1);
+	if (!run_there(call, place, texts, &result))
+		dwf_forward_report_move(function);
+}
+
+/* An array of texts as the text that stands for it */
+Datum
+dwf_forward_array_as_text(Datum array)
+{
+	Oid			output;
+	bool		is_varlena;
+
+	getTypeOutputInfo(TEXTARRAYOID, &output, &is_varlena);
+	return CStringGetTextDatum(OidOutputFunctionCall(output, array));
+}
+
+/* Have the node of a workflow call a function that returns a text[] */
+Datum
+dwf_forward_array(const char *function, text *place, Datum *arguments,
+				  int count)
+{
+	Datum	   *result;
+	Oid			input;
+	Oid			param;
+
+	(void) dwf_arrays_read_texts(dwf_forward_texts(function, place, arguments,
+												   NULL, count),
+								 &result, NULL);
+	getTypeInputInfo(TEXTARRAYOID, &input, &param);
+	return OidInputFunctionCall(input, TextDatumGetCString(result[0]), param,
+								-1);
 }
 
 /*
@@ -347,232 +377,4 @@ dwf_forward_end_xact(bool committed)
 	has_not_committed |= is_committing && !committed;
 	is_committing = has_handed_over = false;
 	has_written = false;
-	is_received = false;
-}
-
-/* ----- the node that makes the call ----- */
-
-/* The function or procedure of ours that has this name; or raise */
-static Oid
-find_function(const char *name, char kind)
-{
-	Oid			extension = get_extension_oid("durable_wf", false);
-	CatCList   *list = SearchSysCacheList1(PROCNAMEARGSNSP,
-										   CStringGetDatum(name));
-	Oid			found = InvalidOid;
-
-	for (int i = 0; i < list->n_members && !OidIsValid(found); i++)
-	{
-		HeapTuple	tuple = &list->members[i]->tuple;
-		Form_pg_proc form = (Form_pg_proc) GETSTRUCT(tuple);
-
-		if (form->prokind == kind &&
-			getExtensionOfObject(ProcedureRelationId, form->oid) == extension)
-			found = form->oid;
-	}
-	ReleaseSysCacheList(list);
-	if (!OidIsValid(found))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg("function \"%s\" of durable_wf does not exist", name)));
-	if (!dwf_compat_can_execute(found, GetUserId()))
-		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FUNCTION, name);
-	return found;
-}
-
-/*
- * The workflow for which what a call waits for is to be noted: the last of the
- * texts.  It must be of another node: here its own session writes that.
- */
-static text *
-read_subscriber(Datum array)
-{
-	Datum	   *texts;
-	bool	   *nulls;
-	int			count = dwf_arrays_read_texts(array, &texts, &nulls);
-	text	   *subscriber;
-
-	if (count == 0 || nulls[count - 1])
-		elog(ERROR, "a call that subscribes names no workflow");
-	subscriber = DatumGetTextPP(texts[count - 1]);
-	dwf_args_check_name(subscriber, "workflow_id", DWF_WORKFLOW_ID_MAX, false);
-	if (dwf_anchor_is_here(dwf_anchor_hash(subscriber)))
-		elog(ERROR, "a workflow of this node cannot subscribe here");
-	return subscriber;
-}
-
-/*
- * Fill in the arguments of a call from texts, after which "more" others may
- * come; raises if they do not fit
- */
-static void
-read_arguments(FunctionCallInfo fcinfo, Datum array, int more)
-{
-	Datum	   *texts;
-	bool	   *nulls;
-	Oid		   *types;
-	int			ntypes;
-	int			count;
-
-	(void) get_func_signature(fcinfo->flinfo->fn_oid, &types, &ntypes);
-	count = dwf_arrays_read_texts(array, &texts, &nulls) - more;
-	if (count != ntypes || count > FUNC_MAX_ARGS)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("wrong number of arguments for %s",
-						format_procedure(fcinfo->flinfo->fn_oid))));
-	fcinfo->nargs = count;
-	for (int i = 0; i < count; i++)
-	{
-		Oid			input;
-		Oid			param;
-
-		getTypeInputInfo(types[i], &input, &param);
-		fcinfo->args[i].isnull = nulls[i];
-		fcinfo->args[i].value = nulls[i] ? (Datum) 0 :
-			OidInputFunctionCall(input, TextDatumGetCString(texts[i]), param,
-								 -1);
-	}
-}
-
-/* Set a setting for the call that is being made */
-static void
-set_for_call(const char *name, const char *value)
-{
-	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-}
-
-/*
- * Make a call, with "place" as the current workflow.  That it cannot commit
- * here, and that it is in a transaction, is nothing that its caller wants to
- * know.
- */
-static Datum
-make_call(FunctionCallInfo fcinfo, text *place, text *subscriber)
-{
-	int			nest_level = NewGUCNestLevel();
-	Datum		result;
-	bool		was_received = is_received;
-
-	set_for_call("durable_wf.workflow_id", text_to_cstring(place));
-	set_for_call("durable_wf.wait_in_transaction", "on");
-	if (fcinfo->context)
-		set_for_call("client_min_messages", "warning");
-	PG_TRY();
-	{
-		is_received = true;
-		dwf_wait_subscriber = subscriber;
-		result = FunctionCallInvoke(fcinfo);
-	}
-	PG_FINALLY();
-	{
-		is_received = was_received;
-		dwf_wait_subscriber = NULL;
-	}
-	PG_END_TRY();
-	AtEOXact_GUC(true, nest_level);
-	return result;
-}
-
-/*
- * Is the workflow for which a call was handed over here, and does it stay?
- * The caller's node may know already of a move that has still to commit here,
- * so that ends first.  The two ends of a move see to all that themselves.
- */
-static bool
-is_at_home(const char *function, text *place)
-{
-	int32		hash = dwf_anchor_hash(place);
-
-	if (strcmp(function, "give_shard") == 0 ||
-		strcmp(function, "take_rows") == 0)
-		return dwf_anchor_is_here(hash);
-	if (dwf_custody_hold(hash))
-		return true;
-	dwf_anchor_settle();
-	return dwf_custody_hold(hash);
-}
-
-/*
- * durable_wf.run_here(workflow_id, function, arguments): make a call
- * that another node has handed to this one, which has the workflow.  Raises
- * WF011 if Citus has not delegated it to another node.
- */
-Datum
-dwf_run_here(PG_FUNCTION_ARGS)
-{
-	text	   *place = PG_GETARG_TEXT_PP(0);
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(1));
-
-	LOCAL_FCINFO(inner, FUNC_MAX_ARGS);
-	ReturnSetInfo set = {.type = T_ReturnSetInfo};
-	CallContext context = {.type = T_CallContext,.atomic = true};
-	char		kind = PROKIND_FUNCTION;
-	FmgrInfo	flinfo;
-	Datum		result;
-	Datum	   *texts;
-	bool	   *nulls;
-	int			count;
-	ArrayBuildState *told = initArrayResult(TEXTOID, CurrentMemoryContext,
-											false);
-	char		went[3] = "";
-	text	   *subscriber = NULL;
-
-	if (!is_at_home(name, place))
-	{
-		if (is_handing_over)
-			dwf_anchor_report(name, dwf_anchor_hash(place),
-							  NOT_DELEGATED_HINT);
-		PG_RETURN_DATUM(dwf_arrays_of_one_text(cstring_to_text("m")));
-	}
-
-	if (strcmp(name, UNSUBSCRIBE) == 0)
-	{
-		dwf_store_unsubscribe(read_subscriber(PG_GETARG_DATUM(2)));
-		if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
-			strcat(went, "w");
-		PG_RETURN_DATUM(dwf_arrays_of_one_text(cstring_to_text(went)));
-	}
-
-	/* find the function, and read its arguments */
-	if (strncmp(name, SUBSCRIBE_PREFIX, strlen(SUBSCRIBE_PREFIX)) == 0)
-	{
-		subscriber = read_subscriber(PG_GETARG_DATUM(2));
-		name += strlen(SUBSCRIBE_PREFIX);
-	}
-	if (strncmp(name, CALL_PREFIX, strlen(CALL_PREFIX)) == 0)
-	{
-		kind = PROKIND_PROCEDURE;
-		name += strlen(CALL_PREFIX);
-	}
-	fmgr_info(find_function(name, kind), &flinfo);
-	InitFunctionCallInfoData(*inner, &flinfo, 0, InvalidOid, NULL, NULL);
-	if (kind == PROKIND_PROCEDURE)
-		inner->context = (Node *) &context;
-	read_arguments(inner, PG_GETARG_DATUM(2), subscriber ? 1 : 0);
-	if (flinfo.fn_retset)
-	{
-		set.econtext = CreateStandaloneExprContext();
-		set.allowedModes = SFRM_Materialize;
-		set.returnMode = SFRM_ValuePerCall;
-		(void) get_call_result_type(inner, NULL, &set.expectedDesc);
-		inner->resultinfo = (Node *) &set;
-	}
-
-	/* make the call, and tell how it went */
-	dwf_wait_has_expired = false;
-	result = make_call(inner, place, subscriber);
-	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
-		strcat(went, "w");
-	if (dwf_wait_has_expired)
-		strcat(went, "t");
-	told = accumArrayResult(told, CStringGetTextDatum(went), false, TEXTOID,
-							CurrentMemoryContext);
-	count = dwf_arrays_read_texts(dwf_result_encode(inner, result), &texts,
-								  &nulls);
-	for (int i = 0; i < count; i++)
-		told = accumArrayResult(told, texts[i], nulls[i], TEXTOID,
-								CurrentMemoryContext);
-	PG_RETURN_DATUM(makeArrayResult(told, CurrentMemoryContext));
 }

@@ -43,8 +43,6 @@ Datum
 dwf_take_rows(PG_FUNCTION_ARGS)
 {
 	DwfIds		ids;
-	DwfIds		left;
-	DwfIds		queues;
 
 	dwf_preloaded_require("durable_wf.take_rows");
 	(void) dwf_home_prepare_start();
@@ -52,8 +50,9 @@ dwf_take_rows(PG_FUNCTION_ARGS)
 						   PG_GETARG_DATUM(2));
 	if (ids.count > 0)
 	{
-		(void) dwf_store_resume(ids.array, &left, &queues);
-		dwf_wakeup_note_queues(queues);
+		DwfResumed	resumed = dwf_store_resume(ids.array);
+
+		dwf_wakeup_note_resumed(&resumed);
 	}
 	dwf_workers_recheck();
 	PG_RETURN_VOID();

@@ -12,6 +12,7 @@
 
 #include "base/args.h"
 #include "cluster/forward.h"
+#include "cluster/received.h"
 #include "session/result.h"
 #include "store/anchor.h"
 
@@ -57,7 +58,7 @@ dwf_list_steps_there(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("workflow \"%s\" is on this node",
 						text_to_cstring(workflow_id))));
-	if (dwf_forward_is_received())
+	if (dwf_received_is_active())
 		dwf_anchor_report("wf_list_steps", hash, DWF_HAND_OVER_HINT);
 	return dwf_result_decode(fcinfo, dwf_forward_call(fcinfo, "wf_list_steps",
 													  workflow_id));

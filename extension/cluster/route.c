@@ -29,6 +29,7 @@
 #include "base/arrays.h"
 #include "cluster/far_wait.h"
 #include "cluster/forward.h"
+#include "cluster/received.h"
 #include "cluster/token_home.h"
 #include "session/identity.h"
 #include "session/journal.h"
@@ -91,7 +92,7 @@ call_at(const DwfCall *call, FunctionCallInfo fcinfo, int32 hash, text *place)
 			dwf_custody_check_snapshot(hash);
 			return call->body(fcinfo);
 		}
-		if (dwf_forward_is_received() || tries > 0)
+		if (dwf_received_is_active() || tries > 0)
 			break;
 		if (place == NULL)
 			place = dwf_anchor_name_in(hash);
@@ -101,7 +102,7 @@ call_at(const DwfCall *call, FunctionCallInfo fcinfo, int32 hash, text *place)
 			return dwf_result_decode(fcinfo, result);
 		dwf_anchor_settle();
 	}
-	if (!was_here && dwf_forward_is_received())
+	if (!was_here && dwf_received_is_active())
 		dwf_anchor_report(call->function, hash, DWF_HAND_OVER_HINT);
 	dwf_forward_report_move(call->function);
 }
@@ -132,7 +133,7 @@ call_at_token(const DwfCall *call, FunctionCallInfo fcinfo, int n)
 	int32		hash;
 
 	/* the node that has handed it over has found this one */
-	if (dwf_forward_is_received() || PG_ARGISNULL(n) ||
+	if (dwf_received_is_active() || PG_ARGISNULL(n) ||
 		!dwf_token_home_find(PG_GETARG_TEXT_PP(n), &hash))
 		return call->body(fcinfo);
 	return call_at(call, fcinfo, hash, NULL);
@@ -150,7 +151,7 @@ call_at_each(const DwfCall *call, FunctionCallInfo fcinfo)
 
 	dwf_custody_share_all();
 	result = call->body(fcinfo);
-	if (dwf_forward_is_received())
+	if (dwf_received_is_active())
 		return result;
 	count = dwf_anchor_nodes(&nodes);
 	for (int i = 0; i < count; i++)
@@ -174,7 +175,7 @@ dwf_route_send_to_others(const char *function, Datum *arguments, bool *nulls,
 	DwfNode    *nodes;
 	int			nnodes;
 
-	if (dwf_forward_is_received())
+	if (dwf_received_is_active())
 		return;
 	nnodes = dwf_anchor_nodes(&nodes);
 	for (int i = 0; i < nnodes; i++)
@@ -369,11 +370,11 @@ route_call(const DwfCall *call, FunctionCallInfo fcinfo)
 
 	/* the arguments of the caller's expression stay as they are (R1) */
 	memcpy(copy, fcinfo, SizeForFunctionCallInfo(PG_NARGS()));
-	if (call->settle && !dwf_forward_is_received())
+	if (call->settle && !dwf_received_is_active())
 		call->settle(copy);
 	result = route(call, copy);
 	fcinfo->isnull = copy->isnull;
-	if (call->settled && !dwf_forward_is_received())
+	if (call->settled && !dwf_received_is_active())
 		call->settled(copy, result);
 	return result;
 }

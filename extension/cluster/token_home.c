@@ -20,6 +20,9 @@
  *		the end of the transaction.  A retry locks the rows of its tokens
  *		first.  So of a takeover and a retry one waits for the other, and sees
  *		it.
+ *		When the workflow is removed, wf_prune and wf_delete remove the row.
+ *		They lock the workflow first: of such a removal and a takeover that
+ *		has found the row before, one can get 40P01.
  *	N3	A transaction on two nodes is not visible on both at one moment.  So
  *		a workflow that cannot be seen counts as one that has the hook.
  *
@@ -27,11 +30,9 @@
  */
 #include "cluster/token_home.h"
 
-#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 
 #include "base/arrays.h"
 #include "base/texts.h"
@@ -74,6 +75,22 @@ is_made_up(text *token, int32 *start)
 	if (strspn(digits, "0123456789abcdef") != SHARD_DIGITS)
 		return false;
 	*start = (int32) strtoul(digits, NULL, 16);
+	return true;
+}
+
+/*
+ * Was a token made up for a workflow of another node?  Takes an id that is
+ * there.
+ */
+bool
+dwf_token_home_is_elsewhere(text *token, text **place)
+{
+	int32		start;
+
+	if (!dwf_anchor_exists() || !is_made_up(token, &start) ||
+		dwf_anchor_is_here(start))
+		return false;
+	*place = dwf_anchor_name_for(dwf_anchor_node(start).group);
 	return true;
 }
 
@@ -146,14 +163,15 @@ dwf_token_home_claim(text *token, text *workflow_id)
 	}
 }
 
-/* The tokens of a workflow's hooks, released ones too, from its node */
-static int
-read_tokens(text *workflow_id, Datum **tokens)
+/*
+ * The tokens of a workflow's hooks, released ones too, from its node; none if
+ * the current user may not act on it
+ */
+int
+dwf_token_home_read(text *workflow_id, Datum **tokens)
 {
 	Datum		argument = PointerGetDatum(workflow_id);
 	Datum		array;
-	Oid			input;
-	Oid			param;
 
 	if (dwf_anchor_is_here(dwf_anchor_hash(workflow_id)))
 	{
@@ -162,14 +180,7 @@ read_tokens(text *workflow_id, Datum **tokens)
 			return 0;
 	}
 	else
-	{
-		array = dwf_forward_texts("named_tokens", workflow_id, &argument, NULL,
-								  1);
-		(void) dwf_arrays_read_texts(array, tokens, NULL);
-		getTypeInputInfo(TEXTARRAYOID, &input, &param);
-		array = OidInputFunctionCall(input, TextDatumGetCString((*tokens)[0]),
-									 param, -1);
-	}
+		array = dwf_forward_array("named_tokens", workflow_id, &argument, 1);
 	return dwf_arrays_read_texts(array, tokens, NULL);
 }
 
@@ -181,7 +192,7 @@ void
 dwf_token_home_claim_all(text *workflow_id)
 {
 	Datum	   *tokens;
-	int			count = read_tokens(workflow_id, &tokens);
+	int			count = dwf_token_home_read(workflow_id, &tokens);
 	int32		start;
 
 	for (int i = 0; i < count; i++)
@@ -199,6 +210,25 @@ dwf_token_home_free(text *token)
 		return;
 	dwf_forward_note_write();
 	dwf_store_free_token(token);
+}
+
+/*
+ * These workflows were removed in this transaction, and their hooks had these
+ * tokens: the names are free
+ */
+void
+dwf_token_home_free_all(Datum *tokens, int count, Datum workflow_ids)
+{
+	int			nnamed = 0;
+	int32		start;
+
+	for (int i = 0; i < count; i++)
+		if (!is_made_up(DatumGetTextPP(tokens[i]), &start))
+			tokens[nnamed++] = tokens[i];
+	if (nnamed == 0)
+		return;
+	dwf_forward_note_write();
+	dwf_store_free_tokens(dwf_arrays_of_text(tokens, nnamed), workflow_ids);
 }
 
 /*

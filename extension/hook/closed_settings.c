@@ -138,22 +138,19 @@ built_in_default(struct config_generic *setting)
 	switch (setting->vartype)
 	{
 		case PGC_BOOL:
-			return ((struct config_bool *) setting)->boot_val ? "on" : "off";
+			return DWF_SETTING(setting, config_bool)->boot_val ? "on" : "off";
 		case PGC_INT:
-			return psprintf("%d", ((struct config_int *) setting)->boot_val);
+			return psprintf("%d", DWF_SETTING(setting, config_int)->boot_val);
 		case PGC_REAL:
 			return psprintf("%.17g",
-							((struct config_real *) setting)->boot_val);
+							DWF_SETTING(setting, config_real)->boot_val);
 		case PGC_ENUM:
-			{
-				struct config_enum *typed = (struct config_enum *) setting;
-
-				return config_enum_lookup_by_value(typed, typed->boot_val);
-			}
+			return DWF_ENUM_NAME(setting,
+								 DWF_SETTING(setting, config_enum)->boot_val);
 		case PGC_STRING:
 			if (setting->flags & GUC_CUSTOM_PLACEHOLDER)
 				return "";
-			return ((struct config_string *) setting)->boot_val;
+			return DWF_SETTING(setting, config_string)->boot_val;
 	}
 	return NULL;
 }
@@ -161,13 +158,13 @@ built_in_default(struct config_generic *setting)
 /* Exchange a reset value; "member" is one of config_var_val */
 #define EXCHANGE_RESET(type, member) \
 	do { \
-		struct config_##type *typed = (struct config_##type *) setting; \
+		struct config_##type *typed = DWF_SETTING(setting, config_##type); \
 		config_var_value old; \
 		\
 		old.val.member = typed->reset_val; \
-		old.extra = typed->reset_extra; \
+		old.extra = *DWF_RESET_EXTRA(setting, config_##type); \
 		typed->reset_val = value->val.member; \
-		typed->reset_extra = value->extra; \
+		*DWF_RESET_EXTRA(setting, config_##type) = value->extra; \
 		*value = old; \
 	} while (0)
 
@@ -205,20 +202,20 @@ present_value(struct config_generic *setting)
 	switch (setting->vartype)
 	{
 		case PGC_BOOL:
-			value.val.boolval = *((struct config_bool *) setting)->variable;
+			value.val.boolval = *DWF_SETTING(setting, config_bool)->variable;
 			break;
 		case PGC_INT:
-			value.val.intval = *((struct config_int *) setting)->variable;
+			value.val.intval = *DWF_SETTING(setting, config_int)->variable;
 			break;
 		case PGC_REAL:
-			value.val.realval = *((struct config_real *) setting)->variable;
+			value.val.realval = *DWF_SETTING(setting, config_real)->variable;
 			break;
 		case PGC_ENUM:
-			value.val.enumval = *((struct config_enum *) setting)->variable;
+			value.val.enumval = *DWF_SETTING(setting, config_enum)->variable;
 			break;
 		case PGC_STRING:
 			value.val.stringval =
-				*((struct config_string *) setting)->variable;
+				*DWF_SETTING(setting, config_string)->variable;
 			break;
 	}
 	return value;
@@ -449,7 +446,7 @@ dwf_closed_settings_init(void)
 	for (int i = 0; i < count; i++)
 		if (strcmp(settings[i]->name, "seed") == 0)
 		{
-			struct config_real *seed = (struct config_real *) settings[i];
+			struct config_real *seed = DWF_SETTING(settings[i], config_real);
 
 			check_seed = seed->check_hook;
 			seed->check_hook = refuse_seed;

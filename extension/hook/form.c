@@ -182,7 +182,7 @@ Datum
 wf_form(PG_FUNCTION_ARGS)
 {
 	text	   *body = PG_GETARG_TEXT_PP(0);
-	JsonbParseState *state = NULL;
+	DwfJsonState state = {0};
 	char	   *form;
 	int			length;
 	Pair	   *pairs;
@@ -200,21 +200,21 @@ wf_form(PG_FUNCTION_ARGS)
 	qsort(pairs, count, sizeof(Pair), compare_pairs);
 
 	/* Write each name with its value, or with an array of its values */
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	dwf_json_add(&state, WJB_BEGIN_OBJECT, NULL);
 	for (int i = 0; i < count;)
 	{
 		int			next = i + 1;
 
 		while (next < count && same_name(&pairs[i], &pairs[next]))
 			next++;
-		pushJsonbValue(&state, WJB_KEY, &pairs[i].name);
+		dwf_json_add(&state, WJB_KEY, &pairs[i].name);
 		if (next - i > 1)
-			pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+			dwf_json_add(&state, WJB_BEGIN_ARRAY, NULL);
 		for (int n = i; n < next; n++)
-			pushJsonbValue(&state, next - i > 1 ? WJB_ELEM : WJB_VALUE,
-						   &pairs[n].value);
+			dwf_json_add(&state, next - i > 1 ? WJB_ELEM : WJB_VALUE,
+						 &pairs[n].value);
 		if (next - i > 1)
-			pushJsonbValue(&state, WJB_END_ARRAY, NULL);
+			dwf_json_add(&state, WJB_END_ARRAY, NULL);
 		i = next;
 	}
 	PG_RETURN_DATUM(dwf_json_finish(&state));

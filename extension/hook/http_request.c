@@ -211,12 +211,12 @@ dwf_http_named_key(Jsonb *payload)
  * strings are joined by commas.
  */
 static void
-push_headers(JsonbParseState **state, const Header *headers, int count)
+push_headers(DwfJsonState *state, const Header *headers, int count)
 {
 	JsonbValue	key = dwf_json_string("headers", 7);
 
-	pushJsonbValue(state, WJB_KEY, &key);
-	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+	dwf_json_add(state, WJB_KEY, &key);
+	dwf_json_add(state, WJB_BEGIN_OBJECT, NULL);
 	for (int i = 0; i < count; i++)
 	{
 		JsonbValue	value = headers[i].value;
@@ -240,7 +240,7 @@ push_headers(JsonbParseState **state, const Header *headers, int count)
 		}
 		dwf_json_push(state, headers[i].name, &value);
 	}
-	pushJsonbValue(state, WJB_END_OBJECT, NULL);
+	dwf_json_add(state, WJB_END_OBJECT, NULL);
 }
 
 /* How to read the bytes of a body */
@@ -382,7 +382,7 @@ dwf_http_body_error(DwfConverted converted)
  * the bytes before the jsonb is finished.
  */
 static void
-push_decoded_body(JsonbParseState **state, char *bytes, int length,
+push_decoded_body(DwfJsonState *state, char *bytes, int length,
 				  BodyType type)
 {
 	JsonbValue	value;
@@ -480,7 +480,7 @@ bytes_of_body(const JsonbValue *body, BodyType type, int *length)
  * other if only one was given.  A "body_error" that came with a body stays.
  */
 static void
-push_body(JsonbParseState **state, Jsonb *request, BodyType type)
+push_body(DwfJsonState *state, Jsonb *request, BodyType type)
 {
 	JsonbValue *body = dwf_json_find(request, "body");
 	JsonbValue *encoded = dwf_json_find(request, "body_base64");
@@ -522,11 +522,11 @@ Datum
 dwf_http_request(Jsonb *request, int64 request_id)
 {
 	static const char *const fields[] = {"method", "url", "path", "query"};
-	JsonbParseState *state = NULL;
+	DwfJsonState state = {0};
 	Header	   *headers;
 	int			nheaders = read_headers(request, &headers);
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	dwf_json_add(&state, WJB_BEGIN_OBJECT, NULL);
 	dwf_json_push_number(&state, "request_id", request_id);
 	for (size_t i = 0; i < lengthof(fields); i++)
 		dwf_json_push(&state, fields[i], dwf_json_find(request, fields[i]));

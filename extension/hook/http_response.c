@@ -261,12 +261,12 @@ dwf_http_check_respond_with(Jsonb *respond_with)
 Datum
 dwf_http_response(int status, Jsonb *headers, text *body)
 {
-	JsonbParseState *state = NULL;
+	DwfJsonState state = {0};
 	JsonbValue	object;
 
 	if (headers)
 		object = dwf_json_container(headers);
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	dwf_json_add(&state, WJB_BEGIN_OBJECT, NULL);
 	dwf_json_push_number(&state, "status", status);
 	dwf_json_push_object(&state, "headers", headers ? &object : NULL);
 	dwf_json_push_text(&state, "body", body);
@@ -278,7 +278,7 @@ Datum
 dwf_http_immediate_response(const NullableDatum *respond_with)
 {
 	Jsonb	   *fixed;
-	JsonbParseState *state = NULL;
+	DwfJsonState state = {0};
 	JsonbValue *field;
 	JsonbValue	empty = dwf_json_string("", 0);
 
@@ -288,7 +288,7 @@ dwf_http_immediate_response(const NullableDatum *respond_with)
 
 	/* Fixed: the parts that respond_with has */
 	fixed = DatumGetJsonbP(respond_with->value);
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	dwf_json_add(&state, WJB_BEGIN_OBJECT, NULL);
 	field = dwf_json_find(fixed, "status");
 	dwf_json_push_number(&state, "status",
 						 field ? status_of(field) : STATUS_FIXED);
@@ -302,9 +302,9 @@ dwf_http_immediate_response(const NullableDatum *respond_with)
 Datum
 dwf_http_held_response(int64 request_id)
 {
-	JsonbParseState *state = NULL;
+	DwfJsonState state = {0};
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	dwf_json_add(&state, WJB_BEGIN_OBJECT, NULL);
 	dwf_json_push_number(&state, "status", STATUS_ACCEPTED);
 	dwf_json_push_number(&state, "request_id", request_id);
 	return dwf_json_finish(&state);
@@ -314,17 +314,17 @@ dwf_http_held_response(int64 request_id)
 Datum
 dwf_http_unsupported_response(void)
 {
-	JsonbParseState *state = NULL;
+	DwfJsonState state = {0};
 	JsonbValue	identity = dwf_json_string("identity", strlen("identity"));
 	JsonbValue	empty = dwf_json_string("", 0);
 	JsonbValue	headers = dwf_json_string("headers", strlen("headers"));
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	dwf_json_add(&state, WJB_BEGIN_OBJECT, NULL);
 	dwf_json_push_number(&state, "status", STATUS_UNSUPPORTED);
-	pushJsonbValue(&state, WJB_KEY, &headers);
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	dwf_json_add(&state, WJB_KEY, &headers);
+	dwf_json_add(&state, WJB_BEGIN_OBJECT, NULL);
 	dwf_json_push(&state, "Accept-Encoding", &identity);
-	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+	dwf_json_add(&state, WJB_END_OBJECT, NULL);
 	dwf_json_push(&state, "body", &empty);
 	return dwf_json_finish(&state);
 }

@@ -28,6 +28,8 @@ typedef enum DwfFate
 	DWF_FATE_UNKNOWN,			/* there is no such webhook */
 	DWF_FATE_LOCKED,			/* another transaction disposes of it */
 	DWF_FATE_ASIDE,				/* it has a validator: nothing was done */
+	DWF_FATE_ELSEWHERE,			/* it is for another node: nothing was done */
+	DWF_FATE_PLACE,				/* ... whose base URL is in "response" */
 	DWF_FATE_ACCEPTED,			/* the response is 202, empty */
 	DWF_FATE_RESPONSE			/* the response is "response" */
 } DwfFate;
@@ -41,7 +43,8 @@ typedef struct DwfWebhookRequest
 	bool		has_trace;		/* it may bring a trace context */
 	DwfFate		fate;
 	Oid			owner;			/* of the hook, if the fate is ASIDE */
-	Datum		response;		/* jsonb, if the fate is RESPONSE */
+	Datum		response;		/* jsonb, if the fate is RESPONSE; text, if it
+								 * is PLACE */
 } DwfWebhookRequest;
 
 extern PGDLLEXPORT void dwf_webhook_resume_many(DwfWebhookRequest *requests,

@@ -21,6 +21,8 @@
 #include "utils/numeric.h"
 
 #include "base/args.h"
+#include "base/json.h"
+#include "hook/elsewhere.h"
 #include "hook/http_request.h"
 #include "hook/http_response.h"
 #include "hook/token.h"
@@ -29,7 +31,7 @@
 static Datum
 add_request_id(Jsonb *request, int64 request_id)
 {
-	JsonbParseState *state = NULL;
+	DwfJsonState state = {0};
 	JsonbIterator *it = JsonbIteratorInit(&request->root);
 	JsonbIteratorToken token;
 	JsonbValue	value;
@@ -46,13 +48,13 @@ add_request_id(Jsonb *request, int64 request_id)
 			key.val.string.val = "request_id";
 			key.val.string.len = strlen("request_id");
 			id.val.numeric = int64_to_numeric(request_id);
-			(void) pushJsonbValue(&state, WJB_KEY, &key);
-			(void) pushJsonbValue(&state, WJB_VALUE, &id);
+			dwf_json_add(&state, WJB_KEY, &key);
+			dwf_json_add(&state, WJB_VALUE, &id);
 		}
 
 		/* Copy the rest as it is */
-		result = pushJsonbValue(&state, token,
-								token < WJB_BEGIN_ARRAY ? &value : NULL);
+		result = dwf_json_add(&state, token,
+							  token < WJB_BEGIN_ARRAY ? &value : NULL);
 	}
 	return JsonbPGetDatum(JsonbValueToJsonb(result));
 }
@@ -81,7 +83,8 @@ settle(DwfWebhookRequest *request, const DwfResume *resume)
 	switch (resume->opened)
 	{
 		case DWF_OPENED_NONE:
-			request->fate = DWF_FATE_UNKNOWN;
+			request->fate = dwf_elsewhere_is(request->token) ?
+				DWF_FATE_ELSEWHERE : DWF_FATE_UNKNOWN;
 			break;
 		case DWF_OPENED_LOCKED:
 			request->fate = DWF_FATE_LOCKED;

@@ -25,6 +25,16 @@ CREATE FUNCTION durable_wf.named_tokens(workflow_id text) RETURNS text[]
 COMMENT ON FUNCTION durable_wf.named_tokens(text) IS
 'on a cluster: the tokens of the hooks of a workflow of this node and of the caller''s, released ones too';
 
+CREATE FUNCTION durable_wf.cancel_family(parent_ids text[], error text) RETURNS text[]
+    AS 'MODULE_PATHNAME', 'dwf_cancel_family' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable_wf.cancel_family(text[], text) IS
+'on a cluster: cancels what workflows of any nodes have started on this one, as far as the caller may; returns how many live that it may not, and the ids of the others';
+
+CREATE FUNCTION durable_wf.token_route(token text) RETURNS text[]
+    AS 'MODULE_PATHNAME', 'dwf_token_route' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable_wf.token_route(text) IS
+'on a cluster, for the gateways of other nodes: what the URL of a webhook or a stream of this node begins with, and whether requests can be taken for it; empty if there is none';
+
 CREATE TYPE @extschema@.wf_place AS (host text, port integer, is_here boolean);
 COMMENT ON TYPE @extschema@.wf_place IS
 'which node of a cluster has a workflow';

@@ -50,6 +50,14 @@ BEGIN
     DELETE FROM durable_wf.home;
     INSERT INTO durable_wf.home (system_identifier, database)
         SELECT h.system_identifier, h.database FROM durable_wf.here() h;
+    -- a subscription brings items, and no sequence: ids go on above theirs
+    PERFORM setval('durable_wf.message_id_seq', i.last)
+       FROM (SELECT max(m.message_id) AS last
+               FROM (SELECT max(message_id) FROM durable_wf.message
+                     UNION ALL SELECT max(message_id) FROM durable_wf.dead_letter
+                     UNION ALL SELECT max(message_id) FROM durable_wf.idempotency) m (message_id)) i,
+            durable_wf.message_id_seq s
+      WHERE i.last > s.last_value;
     RETURN true;
 END $$;
 REVOKE ALL ON FUNCTION @extschema@.wf_adopt() FROM PUBLIC;

@@ -20,8 +20,10 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
+#include "utils/tuplestore.h"
 
 #include "base/args.h"
+#include "base/json.h"
 #include "session/arrival.h"
 #include "session/identity.h"
 #include "session/journal.h"
@@ -255,10 +257,10 @@ look_for_items(DwfWait *wait)
 static Datum
 values_as_array(const DwfStreamRead *read)
 {
-	JsonbParseState *state = NULL;
+	DwfJsonState state = {0};
 	JsonbValue *array;
 
-	(void) pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	dwf_json_add(&state, WJB_BEGIN_ARRAY, NULL);
 	for (int i = 0; i < read->count; i++)
 	{
 		Jsonb	   *jsonb = DatumGetJsonbP(read->items[i].value);
@@ -266,14 +268,10 @@ values_as_array(const DwfStreamRead *read)
 
 		/* a scalar is kept as an array of one, which is to be taken off */
 		if (!JsonbExtractScalar(&jsonb->root, &value))
-		{
-			value.type = jbvBinary;
-			value.val.binary.data = &jsonb->root;
-			value.val.binary.len = VARSIZE(jsonb) - VARHDRSZ;
-		}
-		(void) pushJsonbValue(&state, WJB_ELEM, &value);
+			value = dwf_json_container(jsonb);
+		dwf_json_add(&state, WJB_ELEM, &value);
 	}
-	array = pushJsonbValue(&state, WJB_END_ARRAY, NULL);
+	array = dwf_json_add(&state, WJB_END_ARRAY, NULL);
 	PG_RETURN_JSONB_P(JsonbValueToJsonb(array));
 }
 

@@ -33,6 +33,7 @@
 #include "base/args.h"
 #include "base/portable.h"
 #include "cluster/forward.h"
+#include "cluster/received.h"
 #include "cluster/route.h"
 #include "mailbox/mailbox.h"
 #include "mailbox/publish.h"
@@ -400,7 +401,7 @@ is_elsewhere(const char *function, text *workflow_id)
 {
 	if (workflow_id == NULL || !dwf_anchor_may_exist())
 		return false;
-	if (dwf_route_is_elsewhere(workflow_id) && !dwf_forward_is_received())
+	if (dwf_route_is_elsewhere(workflow_id) && !dwf_received_is_active())
 		return true;
 	dwf_route_require_here(function, workflow_id);
 	return false;

@@ -311,11 +311,11 @@ wait_at_source(DwfWait *wait, const Source *source)
 static Datum
 outcome_object(const DwfOutcome *outcome)
 {
-	JsonbParseState *state = NULL;
+	DwfJsonState state = {0};
 	text	   *error = outcome->error.isnull ? NULL :
 	DatumGetTextPP(outcome->error.value);
 
-	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	dwf_json_add(&state, WJB_BEGIN_OBJECT, NULL);
 	dwf_json_push_text(&state, "status",
 					   cstring_to_text(outcome->life.status));
 	dwf_json_push_jsonb(&state, "output", outcome->output.value,
@@ -331,10 +331,10 @@ outcome_object(const DwfOutcome *outcome)
 static Datum
 item_object(const DwfStreamRead *read)
 {
-	JsonbParseState *state = NULL;
+	DwfJsonState state = {0};
 	JsonbValue	ended = {.type = jbvBool,.val.boolean = read->ended};
 
-	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	dwf_json_add(&state, WJB_BEGIN_OBJECT, NULL);
 	if (read->count > 0)
 		dwf_json_push_number(&state, "item_no", read->items[0].item_no);
 	else

@@ -188,12 +188,11 @@ note_work(HeapTuple row, TupleDesc desc)
 	is_due = DatumGetTimestampTz(due_at) <=
 		GetCurrentTransactionStartTimestamp();
 	if (row_text(row, desc, DWF_WORKFLOW_WORKFLOW_ID, &workflow_id) &&
-		dwf_claim_has_news(workflow_id) && is_due)
+		dwf_claim_has_news(workflow_id, work.door == DWF_DOOR_QUEUE ?
+						   work.key : NULL) && is_due)
 		return;
 
-	/* wake one waiter, or all if each has to learn a later time */
-	dwf_wakeup_note_arrival(&work, dwf_address_hash(&work),
-							is_due ? 1 : PG_UINT16_MAX, 0);
+	dwf_wakeup_note_due(&work, DatumGetTimestampTz(due_at));
 }
 
 /*
@@ -418,8 +417,8 @@ dwf_arrival_note_start(const DwfStart *start, Oid owner)
 	else
 		return;
 	/* what this session executes becomes work when it leaves that */
-	if (!dwf_claim_has_news(start->workflow_id))
-		dwf_wakeup_note_arrival(&work, dwf_address_hash(&work), 1, 0);
+	if (!dwf_claim_has_news(start->workflow_id, start->queue))
+		dwf_wakeup_note_due(&work, GetCurrentTransactionStartTimestamp());
 }
 
 /* Note, as the trigger does, that a workflow has ended */

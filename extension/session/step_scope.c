@@ -86,7 +86,7 @@ is_changed(struct config_generic *setting)
 
 #define NEW_VALUE(type, member) \
 	(masked ? entry->masked.val.member : \
-	 *((struct config_##type *) setting)->variable)
+	 *DWF_SETTING(setting, config_##type)->variable)
 	switch (setting->vartype)
 	{
 		case PGC_BOOL:
@@ -447,17 +447,17 @@ dwf_step_scope_end_utility(Node *node)
 void
 dwf_step_scope_begin_query(QueryDesc *query, int flags)
 {
-	ListCell   *cell;
+	int			at = 0;
+	int			relation;
 
 	if (!in_scope)
 		return;
 	dwf_first_row_begin_statement(query->dest);
 	if (flags & EXEC_FLAG_EXPLAIN_ONLY)
 		return;
-	foreach(cell, query->plannedstmt->resultRelations)
+	while ((relation = dwf_compat_next_target(query->plannedstmt, &at)) > 0)
 	{
-		RangeTblEntry *entry = rt_fetch(lfirst_int(cell),
-										query->plannedstmt->rtable);
+		RangeTblEntry *entry = rt_fetch(relation, query->plannedstmt->rtable);
 
 		if (get_rel_persistence(entry->relid) == RELPERSISTENCE_TEMP)
 			check_not_sessions(RelationRelationId, entry->relid);

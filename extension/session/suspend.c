@@ -194,7 +194,7 @@ leave_client(const DwfWait *wait)
 
 	queue.key = dwf_store_queue(workflow_id);
 	dwf_claim_set_suspending(true);
-	dwf_claim_pass_by();
+	dwf_claim_suspend();
 	if (queue.key && dwf_store_life(workflow_id, &life) && !life.finished &&
 		strcmp(life.status, DWF_STATUS_WAITING) != 0)
 		(void) dwf_waiter_wake(dwf_address_hash(&queue), queue.door, 1);

@@ -152,7 +152,8 @@ dwf_wait_at(DwfWait *wait, char door, text *workflow_id, text *key)
 			break;
 		case DWF_DOOR_STREAM:
 			add_key(wait, DWF_DOOR_TURN, workflow_id, key, true);
-			/* FALLTHROUGH */
+			add_key(wait, DWF_DOOR_LIFE, workflow_id, NULL, true);
+			break;
 		case DWF_DOOR_EVENT:
 		case DWF_DOOR_RESPONSE:
 			/* nothing comes after the end of the workflow */
@@ -484,7 +485,8 @@ dwf_wait_enter(DwfWait *wait)
 		return;
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
 	MemoryContextSwitchTo(context);
-	dwf_wait_commit();
+	if (wait->call)
+		dwf_wait_commit();		/* what a caller has done, and holds */
 }
 
 /* End a wait, which has begun in this memory context */

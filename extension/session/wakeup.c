@@ -33,8 +33,10 @@
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #include "base/arrays.h"
+#include "shared/ahead.h"
 #include "shared/claim.h"
 #include "shared/claims.h"
 #include "shared/counters.h"
@@ -66,6 +68,7 @@ typedef struct Note
 	uint16		key_length;
 	Size		text_start;
 	uint64		workflow_hash;	/* as listeners know it; 0: not kept */
+	TimestampTz due;			/* of work: when the first of it is */
 } Note;
 
 /* The stack; it lives in TopMemoryContext and is reused */
@@ -180,6 +183,7 @@ push_note(const DwfAddress *address, uint64 hash, uint32 count, bool is_take)
 	note->door = address->door;
 	note->is_take = is_take;
 	note->interrupts = note->wakes_all = false;
+	note->due = DT_NOEND;
 	return note;
 }
 
@@ -212,6 +216,21 @@ dwf_wakeup_note_arrival(const DwfAddress *address, uint64 hash, uint32 count,
 }
 
 /*
+ * Note that work arrives at the address of a role's work or of a queue, which
+ * is due at that time: its commit wakes one waiter if that has come, else all,
+ * as each has to know when it will be
+ */
+void
+dwf_wakeup_note_due(const DwfAddress *work, TimestampTz due)
+{
+	bool		is_due = due <= GetCurrentTransactionStartTimestamp();
+	Note	   *note = push_note(work, dwf_address_hash(work),
+								 is_due ? 1 : PG_UINT16_MAX, false);
+
+	note->due = Min(note->due, due);
+}
+
+/*
  * Note a wake for what executes a workflow, at a change that the row trigger
  * does not note: one waiter if the workflow is due, else all, as each has to
  * know when it will be
@@ -223,41 +242,55 @@ dwf_wakeup_note_work(text *workflow_id, bool is_due)
 	DwfLife		life;
 	DwfValue	input;
 	text	   *body;
+	text	   *queue = NULL;
 	int			attempts;
 
 	if (!dwf_store_life(workflow_id, &life))
 		return;
-	if (dwf_claim_has_news(workflow_id) && is_due)
-		return;					/* the end of this session's claim does it */
 	if (dwf_store_body(workflow_id, &body, &input, &attempts))
 		work.key = cstring_to_text(psprintf("%u", life.owner));
-	else if ((work.key = dwf_store_queue(workflow_id)) != NULL)
+	else if ((queue = dwf_store_queue(workflow_id)) != NULL)
+	{
 		work.door = DWF_DOOR_QUEUE;
-	else
+		work.key = queue;
+	}
+	if (dwf_claim_has_news(workflow_id, queue) && is_due)
+		return;					/* the end of this session's claim does it */
+	if (work.key == NULL)
 		return;
-	dwf_wakeup_note_arrival(&work, dwf_address_hash(&work),
-							is_due ? 1 : PG_UINT16_MAX, 0);
+	/* since when it is due is not looked up */
+	dwf_wakeup_note_due(&work, is_due ? DT_NOBEGIN : DT_NOEND);
+}
+
+/* Note a wake for work of a role's executors, or in a queue */
+static void
+note_work_at(char door, text *key)
+{
+	DwfAddress	work = {.door = door,.key = key};
+
+	dwf_wakeup_note_arrival(&work, dwf_address_hash(&work), 1, 0);
 }
 
 /*
- * Note a wake for work in these queues, one for each time that a queue is
- * among them
+ * Workflows were resumed: note a wake for each, for an executor of its owner
+ * or in its queue
  */
 void
-dwf_wakeup_note_queues(DwfIds queues)
+dwf_wakeup_note_resumed(const DwfResumed * resumed)
 {
-	Datum	   *values;
+	Datum	   *queues;
 	int			count = 0;
+	ListCell   *cell;
 
-	if (queues.count > 0)
-		count = dwf_arrays_read_texts(queues.array, &values, NULL);
-	for (int i = 0; i < count; i++)
+	foreach(cell, resumed->owners)
 	{
-		DwfAddress	work = {.door = DWF_DOOR_QUEUE};
-
-		work.key = DatumGetTextPP(values[i]);
-		dwf_wakeup_note_arrival(&work, dwf_address_hash(&work), 1, 0);
+		note_work_at(DWF_DOOR_WORK,
+					 cstring_to_text(psprintf("%u", lfirst_oid(cell))));
 	}
+	if (resumed->queues.count > 0)
+		count = dwf_arrays_read_texts(resumed->queues.array, &queues, NULL);
+	for (int i = 0; i < count; i++)
+		note_work_at(DWF_DOOR_QUEUE, DatumGetTextPP(queues[i]));
 }
 
 /*
@@ -360,6 +393,8 @@ wake_notes(int bottom, bool takes)
 
 		if (notes[i].is_take != takes)
 			continue;
+		if (notes[i].door == DWF_DOOR_WORK)
+			dwf_ahead_arrived(notes[i].hash, notes[i].due);
 		woken = dwf_waiter_wake(notes[i].hash, notes[i].door,
 								notes[i].wakes_all ? PG_UINT64_MAX :
 								notes[i].count);

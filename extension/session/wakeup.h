@@ -35,8 +35,9 @@ extern void dwf_wakeup_end_xact(XactEvent event);
 extern void dwf_wakeup_end_subxact(SubTransactionId subid);
 extern void dwf_wakeup_note_arrival(const DwfAddress *address, uint64 hash,
 									uint32 count, int flags);
+extern void dwf_wakeup_note_due(const DwfAddress *work, TimestampTz due);
 extern void dwf_wakeup_note_work(text *workflow_id, bool is_due);
-extern void dwf_wakeup_note_queues(DwfIds queues);
+extern void dwf_wakeup_note_resumed(const DwfResumed * resumed);
 extern void dwf_wakeup_note_turn(const DwfAddress *address);
 extern int	dwf_wakeup_note_take(const DwfAddress *address);
 extern void dwf_wakeup_note_removal(const DwfAddress *address);

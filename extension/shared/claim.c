@@ -17,6 +17,11 @@
  * has the claim wakes nobody by itself (dwf_claim_has_news): the end of the
  * claim does, and only when that has come can another session take it.
  *
+ * The queue is that of the workflow when it was claimed.  Meanwhile others can
+ * have removed it and started it anew elsewhere, and the session that begins
+ * by wf_start_attached does not know yet what there is.  So a session that has
+ * looked elsewhere and met the claim makes its end wake all that wait.
+ *
  * A session that has ended its run (end_at_commit) executes nothing, and holds
  * the workflow still.  So there are three states (DwfAttachmentState), and no
  * function that returns a workflow or NULL: one says whether there is one, and
@@ -43,13 +48,14 @@
 /* What this session holds, or NULL; in TopMemoryContext */
 static text *attached_id = NULL;
 static text *attached_queue = NULL;
+static uint64 queue_hash = 0;	/* of the queue's address; 0: it has none */
 
 /* The (sub)transactions that have begun and that end the claim, or invalid */
 static SubTransactionId begun_by = InvalidSubTransactionId;
 static SubTransactionId ended_by = InvalidSubTransactionId;
 static bool exit_callback_registered = false;
 static bool is_lost = false;	/* "ended_by" is no leave, but a loss */
-static bool is_unsure = false;	/* it may be of another queue, or a body */
+static bool is_unsure = false;	/* it is not known if there is work in it */
 static bool is_over = false;	/* "ended_by" is the end of the workflow */
 static bool is_from_queue = false;
 static bool is_body = false;
@@ -165,27 +171,24 @@ dwf_claim_is_interrupted(void)
 static void
 give_back(bool is_work, bool if_skipped)
 {
-	DwfAddress	queue = {DWF_DOOR_QUEUE, NULL, attached_queue};
 	bool		was_skipped;
+	bool		elsewhere;
 
 	if (attached_id == NULL)
 		return;
-	was_skipped = dwf_claims_remove();
-	is_work |= if_skipped && was_skipped;
-	is_over = false;
+	was_skipped = dwf_claims_remove(&elsewhere);
+	is_work = (is_work && !is_unsure) ||
+		((if_skipped || is_unsure) && was_skipped);
+	is_over = is_unsure = false;
 
 	/* a client may have held a workflow that has a body */
-	if (is_unsure)
+	if (elsewhere)
 	{
-		if (was_skipped)
-		{
-			dwf_waiter_wake_database(false);
-			dwf_workers_ask_run();
-		}
-		is_unsure = false;
+		dwf_waiter_wake_database(false);
+		dwf_workers_ask_run();
 	}
 	else if (is_work && attached_queue)
-		(void) dwf_waiter_wake(dwf_address_hash(&queue), queue.door, 1);
+		(void) dwf_waiter_wake(queue_hash, DWF_DOOR_QUEUE, 1);
 	else if (is_work && MyBackendType != B_BG_WORKER)
 		dwf_workers_ask_run();
 
@@ -209,11 +212,23 @@ dwf_claim_release(void)
 }
 
 /*
- * Give the claim back of a workflow that cannot be executed now, and wake
- * nothing: what is woken would try the same workflow.  Cannot fail.
+ * Give the claim back of a workflow that cannot be executed now.  What is
+ * woken would try the same workflow, so that wakes nothing, unless another
+ * session has met the claim: that one has yet to learn why, and when to look
+ * again.  Cannot fail.
  */
 void
 dwf_claim_pass_by(void)
+{
+	give_back(false, true);
+}
+
+/*
+ * Give the claim back of a workflow that this session has suspended; the
+ * caller wakes, if it is due again.  Cannot fail.
+ */
+void
+dwf_claim_suspend(void)
 {
 	give_back(false, false);
 }
@@ -237,6 +252,8 @@ dwf_claim_take(text *workflow_id, text *queue, int *holder_pid)
 {
 	text	   *id_copy = dwf_texts_copy_to_top(workflow_id);
 	text	   *queue_copy = dwf_texts_copy_to_top(queue);
+	DwfAddress	address = {DWF_DOOR_QUEUE, NULL, queue};
+	uint64		hash = queue ? dwf_address_hash(&address) : 0;
 
 	Assert(attached_id == NULL && dwf_slot_mine() != DWF_NO_SLOT &&
 		   !dwf_restricted());
@@ -247,7 +264,7 @@ dwf_claim_take(text *workflow_id, text *queue, int *holder_pid)
 		if (MyBackendType != B_BG_WORKER)
 			dwf_crash_watch();
 	}
-	if (!dwf_claims_append(workflow_id, holder_pid))
+	if (!dwf_claims_append(workflow_id, hash, holder_pid))
 	{
 		pfree(id_copy);
 		if (queue_copy)
@@ -259,6 +276,7 @@ dwf_claim_take(text *workflow_id, text *queue, int *holder_pid)
 	dwf_client_keep_alive();
 	attached_id = id_copy;
 	attached_queue = queue_copy;
+	queue_hash = hash;
 	begun_by = GetCurrentSubTransactionId();
 	return true;
 }
@@ -293,8 +311,8 @@ dwf_claim_end_at_commit(void)
 }
 
 /*
- * Is it unknown yet where the claimed workflow is executed?  Then the end of
- * the claim wakes all that wait, if another session has met the claim.
+ * Is it unknown yet whether the claimed workflow is work?  Then the end of the
+ * claim wakes only if another session has met the claim.
  */
 void
 dwf_claim_set_unsure(bool value)
@@ -320,16 +338,16 @@ dwf_claim_finish_at_commit(void)
 }
 
 /*
- * A row is about to make a workflow due.  Does this session have its claim,
- * whose end will wake a waiter in the workflow's queue?
+ * A row is about to make a workflow due, in that queue or, if NULL, elsewhere.
+ * Does this session have its claim, whose end will wake a waiter in the queue?
  */
 bool
-dwf_claim_has_news(const text *workflow_id)
+dwf_claim_has_news(const text *workflow_id, const text *queue)
 {
 	if (attached_id == NULL || !dwf_texts_equal(workflow_id, attached_id))
 		return false;
 	is_over = false;
-	return attached_queue != NULL;
+	return attached_queue && queue && dwf_texts_equal(queue, attached_queue);
 }
 
 /*

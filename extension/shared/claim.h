@@ -38,10 +38,11 @@ extern bool dwf_claim_is_from_queue(void);
 extern void dwf_claim_end_at_commit(void);
 extern void dwf_claim_set_unsure(bool value);
 extern void dwf_claim_finish_at_commit(void);
-extern bool dwf_claim_has_news(const text *workflow_id);
+extern bool dwf_claim_has_news(const text *workflow_id, const text *queue);
 extern void dwf_claim_lose_at_commit(void);
 extern void dwf_claim_release(void);
 extern void dwf_claim_pass_by(void);
+extern void dwf_claim_suspend(void);
 extern void dwf_claim_end_xact(bool commit);
 extern void dwf_claim_end_subxact(SubTransactionId subid);
 

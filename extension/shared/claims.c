@@ -51,8 +51,10 @@ typedef struct Claim
 	char		workflow_id[DWF_WORKFLOW_ID_MAX];
 	bool		runs_body;		/* it is an executor that runs the body: its
 								 * process alone writes this, without a lock */
-	bool		was_skipped;	/* another session has met it: set with the
-								 * lock */
+	uint64		queue_hash;		/* of the queue's address; 0: it has none */
+	bool		was_skipped;	/* a session that looked in that queue has met
+								 * it.  Both are set with the lock */
+	bool		was_skipped_elsewhere;	/* one that looked elsewhere has */
 	bool		is_interrupted; /* the body has to end: reset with the lock
 								 * exclusive, set with the lock shared (all
 								 * set the same), read without it */
@@ -132,11 +134,25 @@ find_claim(uint64 hash)
 }
 
 /*
- * Append this session's claim of a workflow to the list.  False if another
- * session has claimed it: then *holder_pid is that session's.
+ * A session that looks for work in the queue of that hash has met a claim; 0
+ * is for bodies.  The caller holds the lock.
+ */
+static void
+meet(Claim *claim, uint64 queue_hash)
+{
+	if (claim->queue_hash == queue_hash)
+		claim->was_skipped = true;
+	else
+		claim->was_skipped_elsewhere = true;
+}
+
+/*
+ * Append this session's claim of a workflow to the list, as one of the queue
+ * whose address has that hash.  False if another session has claimed it: then
+ * *holder_pid is that session's.
  */
 bool
-dwf_claims_append(text *workflow_id, int *holder_pid)
+dwf_claims_append(text *workflow_id, uint64 queue_hash, int *holder_pid)
 {
 	uint64		hash = claim_hash(workflow_id);
 	Claim	   *mine = my_claim();
@@ -149,11 +165,12 @@ dwf_claims_append(text *workflow_id, int *holder_pid)
 	if (other)
 	{
 		*holder_pid = other->pid;
-		other->was_skipped = true;
+		meet(other, queue_hash);
 	}
 	else
 	{
-		mine->was_skipped = false;
+		mine->queue_hash = queue_hash;
+		mine->was_skipped = mine->was_skipped_elsewhere = false;
 		mine->pid = MyProcPid;
 		mine->database = MyDatabaseId;
 		mine->role = GetSessionUserId();
@@ -177,17 +194,18 @@ void
 dwf_claims_forget_skips(void)
 {
 	LWLockAcquire(lock, LW_EXCLUSIVE);
-	my_claim()->was_skipped = false;
+	my_claim()->was_skipped = my_claim()->was_skipped_elsewhere = false;
 	LWLockRelease(lock);
 }
 
 /*
  * Remove this session's claim from the list; the last one takes its place.
  * Wakes what waits for that, and returns whether another session has met the
- * claim.  Cannot fail.
+ * claim; *elsewhere: one that looked elsewhere than in its queue.  Cannot
+ * fail.
  */
 bool
-dwf_claims_remove(void)
+dwf_claims_remove(bool *elsewhere)
 {
 	Entry		last;
 	int			at;
@@ -195,6 +213,7 @@ dwf_claims_remove(void)
 
 	LWLockAcquire(lock, LW_EXCLUSIVE);
 	was_skipped = my_claim()->was_skipped;
+	*elsewhere = my_claim()->was_skipped_elsewhere;
 	at = my_claim()->entry;
 	last = shared->list[dwf_claims_count() - 1];
 	Assert(shared->list[at].slot == dwf_slot_mine());
@@ -256,12 +275,27 @@ dwf_claims_count(void)
 bool
 dwf_claims_exists(text *workflow_id)
 {
+	bool		claimed;
+
+	LWLockAcquire(lock, LW_SHARED);
+	claimed = find_claim(claim_hash(workflow_id)) != NULL;
+	LWLockRelease(lock);
+	return claimed;
+}
+
+/*
+ * The same for a session that looks for work in the queue of that hash, or for
+ * bodies (0), and skips the workflow if so
+ */
+bool
+dwf_claims_skip(text *workflow_id, uint64 queue_hash)
+{
 	Claim	   *claim;
 
 	LWLockAcquire(lock, LW_SHARED);
 	claim = find_claim(claim_hash(workflow_id));
 	if (claim)
-		claim->was_skipped = true;
+		meet(claim, queue_hash);
 	LWLockRelease(lock);
 	return claim != NULL;
 }

@@ -34,7 +34,6 @@
  */
 #include "shared/crash.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -43,12 +42,10 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "port/atomics.h"
-#include "postmaster/interrupt.h"
 #include "storage/fd.h"
 #include "storage/ipc.h"
 #include "storage/pmsignal.h"
 #include "storage/shmem.h"
-#include "tcop/tcopprot.h"
 
 #include "shared/slot.h"
 
@@ -83,7 +80,8 @@ static pid_t postmaster_pid = 0;
 /* The mark of what this process executes, if it watches its end */
 static pg_atomic_uint64 *my_mark = NULL;
 
-/* What this process would do by itself at SIGQUIT */
+/* What this process would do by itself at SIGTERM and SIGQUIT */
+static struct sigaction earlier_terminate;
 static struct sigaction earlier_quit;
 
 /* Another process has told this one to end */
@@ -233,29 +231,40 @@ hash_of(text *workflow_id)
 	return hash == 0 ? 1 : hash;
 }
 
-/* SIGTERM: do as die(), and note whether another process has sent it */
+/*
+ * Do what the process would have done by itself.  From 17 on the server's own
+ * handler is a wrapper, and looks up what pqsignal() was given last: so ours
+ * are not given to pqsignal(), or the wrapper would call them again.
+ */
+static void
+pass_on(const struct sigaction *earlier, int signal, siginfo_t *info,
+		void *context)
+{
+	if (earlier->sa_handler == SIG_IGN)
+		return;
+	if (earlier->sa_handler == SIG_DFL)
+		_exit(2);				/* no process of the server leaves it so */
+	if (earlier->sa_flags & SA_SIGINFO)
+		earlier->sa_sigaction(signal, info, context);
+	else
+		earlier->sa_handler(signal);
+}
+
+/* SIGTERM: note whether another process has sent it */
 static void
 handle_terminate(int signal, siginfo_t *info, void *context)
 {
-	int			save_errno = errno;
-
-	(void) context;
 	if (info->si_pid != MyProcPid)
 		told_to_end = true;
-	die(signal);
-	errno = save_errno;			/* from 17 on die() does not keep it */
+	pass_on(&earlier_terminate, signal, info, context);
 }
 
 /* SIGQUIT: another process has crashed, so what runs here has not */
 static void
-handle_quit(SIGNAL_ARGS)
+handle_quit(int signal, siginfo_t *info, void *context)
 {
 	pg_atomic_write_u64(my_mark, 0);
-	if (earlier_quit.sa_handler != SIG_DFL &&
-		earlier_quit.sa_handler != SIG_IGN)
-		earlier_quit.sa_handler(postgres_signal_arg);
-	else
-		SignalHandlerForCrashExit(postgres_signal_arg);
+	pass_on(&earlier_quit, signal, info, context);
 }
 
 /* Note a crash of what this process has marked, if anything; cannot fail */
@@ -280,23 +289,31 @@ crash_exit(int code, Datum arg)
 		dwf_crash_note();
 }
 
+/* Put a handler before the one that a signal has; may raise */
+static void
+put_before(int signal, void (*handler) (int, siginfo_t *, void *),
+		   struct sigaction *earlier)
+{
+	struct sigaction action;
+
+	if (sigaction(signal, NULL, earlier) != 0)
+		elog(ERROR, "sigaction failed: %m");
+	action = *earlier;
+	action.sa_flags |= SA_SIGINFO | SA_RESTART;
+	action.sa_sigaction = handler;
+	if (sigaction(signal, &action, NULL) != 0)
+		elog(ERROR, "sigaction failed: %m");
+}
+
 /* This process will execute workflows: watch what ends it; may raise */
 void
 dwf_crash_watch(void)
 {
-	struct sigaction terminate = {0};
-
 	if (my_mark != NULL)
 		return;
 	my_mark = &marks->running[dwf_slot_mine()];
-	terminate.sa_sigaction = handle_terminate;
-	sigemptyset(&terminate.sa_mask);
-	terminate.sa_flags = SA_RESTART | SA_SIGINFO;
-	if (sigaction(SIGTERM, &terminate, NULL) != 0)
-		elog(ERROR, "sigaction failed: %m");
-	if (sigaction(SIGQUIT, NULL, &earlier_quit) != 0)
-		elog(ERROR, "sigaction failed: %m");
-	pqsignal(SIGQUIT, handle_quit);
+	put_before(SIGTERM, handle_terminate, &earlier_terminate);
+	put_before(SIGQUIT, handle_quit, &earlier_quit);
 	before_shmem_exit(crash_exit, (Datum) 0);
 }
 

@@ -123,9 +123,9 @@ TransactionId
 dwf_horizon_read(Relation table)
 {
 	TransactionId seen_by_all = GetOldestNonRemovableTransactionId(table);
-	TransactionId ended = GetOldestActiveTransactionId();
+	TransactionId ended = DWF_OLDEST_ACTIVE_XID();
 	TransactionId next = ReadNextTransactionId();
-	TransactionId oldest = GetOldestActiveTransactionId();
+	TransactionId oldest = DWF_OLDEST_ACTIVE_XID();
 	TransactionId proven = InvalidTransactionId;
 
 	if (dwf_preloaded())

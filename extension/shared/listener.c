@@ -98,12 +98,12 @@ dwf_listener_init_shared(LWLockPadded *locks)
 	/* the listens, and how many each role has */
 	control.keysize = sizeof(DwfListenKey);
 	control.entrysize = sizeof(SharedListen);
-	listens = ShmemInitHash("durable_wf listens", LISTENS_ROOM, LISTENS_ROOM,
-							&control, HASH_ELEM | HASH_BLOBS);
+	listens = DWF_SHMEM_HASH("durable_wf listens", LISTENS_ROOM, &control,
+							 HASH_ELEM | HASH_BLOBS);
 	control.keysize = sizeof(Oid);
 	control.entrysize = sizeof(RoleShare);
-	shares = ShmemInitHash("durable_wf shares of listens", LISTENS_ROOM,
-						   LISTENS_ROOM, &control, HASH_ELEM | HASH_BLOBS);
+	shares = DWF_SHMEM_HASH("durable_wf shares of listens", LISTENS_ROOM,
+							&control, HASH_ELEM | HASH_BLOBS);
 
 	/* what is read without the lock */
 	listening = ShmemInitStruct("durable_wf listening", sizeof(Listening),

@@ -230,7 +230,7 @@ dwf_queue_head_ready(DwfQueueId queue, DwfQueueHeadCandidate *candidate)
 
 	return TransactionIdIsValid(candidate->xid) &&
 		TransactionIdPrecedesOrEquals(candidate->xid,
-									  GetOldestActiveTransactionId());
+									  DWF_OLDEST_ACTIVE_XID());
 }
 
 /*

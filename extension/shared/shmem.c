@@ -22,6 +22,7 @@
 #include "storage/shmem.h"
 
 #include "shared/address.h"
+#include "shared/ahead.h"
 #include "shared/appends.h"
 #include "shared/claims.h"
 #include "shared/counters.h"
@@ -29,6 +30,7 @@
 #include "shared/dismissal.h"
 #include "shared/executors.h"
 #include "shared/expected.h"
+#include "shared/far_waits.h"
 #include "shared/horizon.h"
 #include "shared/listener.h"
 #include "shared/news.h"
@@ -77,10 +79,12 @@ static const Part parts[] = {
 	PART(presence),
 	PART(queue_head),
 	PART(appends),
+	PART(far_waits),
 	PART(horizon),
 	PART(executors),
 	PART(progress),
 	PART(saturation),
+	PART_WITH_LOCKS(ahead, DWF_AHEAD_LISTS),
 	{.init = dwf_crash_init_shared},
 };
 

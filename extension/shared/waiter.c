@@ -508,9 +508,9 @@ dwf_waiter_wake(uint64 hash, char door, uint64 arrivals)
 		woken++;
 	}
 	LWLockRelease(lock_of(hash));
-	set_latches();
-
+	/* counted first: who is woken may ask */
 	dwf_counters_add(dwf_counters_subject(door), DWF_COUNT_WAKES, woken);
+	set_latches();
 	return woken;
 }
 

@@ -157,6 +157,13 @@ static DwfStatement free_token_query = {
 	1, {TEXTOID}, NULL
 };
 
+/* tokens, workflow ids */
+static DwfStatement free_tokens_query = {
+	"DELETE FROM durable_wf.token t"
+	" WHERE t.token" EQ "ANY ($1) AND t.workflow_id" EQ "ANY ($2)",
+	2, {TEXTARRAYOID, TEXTARRAYOID}, NULL
+};
+
 /*
  * The workflow for which a token was claimed last, or NULL.  With "lock", the
  * row is locked until the transaction ends, and this blocks while another
@@ -205,6 +212,17 @@ dwf_store_free_token(text *token)
 
 	values[0] = PointerGetDatum(token);
 	(void) dwf_statement_count(&free_token_query, values, NULL);
+}
+
+/* Note that these tokens were given back by those workflows that have them */
+void
+dwf_store_free_tokens(Datum tokens, Datum workflow_ids)
+{
+	Datum		values[2];
+
+	values[0] = tokens;
+	values[1] = workflow_ids;
+	(void) dwf_statement_count(&free_tokens_query, values, NULL);
 }
 
 /* ----- what a node is asked about the workflows of tokens ----- */

@@ -20,6 +20,7 @@ extern text *dwf_store_token_holder(text *token, bool lock);
 extern bool dwf_store_claim_token(text *token, text *workflow_id);
 extern void dwf_store_move_token(text *token, text *workflow_id);
 extern void dwf_store_free_token(text *token);
+extern void dwf_store_free_tokens(Datum tokens, Datum workflow_ids);
 extern bool dwf_store_has_released(text *workflow_id, text *token);
 extern Datum dwf_store_named_tokens(text *workflow_id, Oid role);
 

@@ -230,6 +230,18 @@ static DwfStatement waiting_query = {
 };
 
 /*
+ * The clients of requests that a gateway holds are at the node that the rows
+ * come from; another request may have such an id at the gateway of this one
+ */
+static DwfStatement leave_requests_query = {
+	"UPDATE durable_wf.request r SET held_by_gateway = false,"
+	" expires_at = CASE WHEN r.responded_at IS NULL"
+	"   THEN pg_catalog.clock_timestamp() ELSE r.expires_at END"
+	" WHERE r.held_by_gateway AND " IN_SHARD("r.workflow_id"),
+	2, {INT4OID, INT4OID}, NULL
+};
+
+/*
  * Raise 40001 if the transaction has a snapshot of before the move that has
  * brought the shard of a hash here: it does not show the rows
  */
@@ -376,5 +388,6 @@ dwf_custody_take(int32 start, int32 end, Datum rows)
 	CacheInvalidateRelcacheByRelid(dwf_catalog_relation("custody"));
 	hashes[0] = Int32GetDatum(start);
 	hashes[1] = Int32GetDatum(end);
+	(void) dwf_statement_count(&leave_requests_query, hashes, NULL);
 	return dwf_store_list_ids(&waiting_query, hashes);
 }

@@ -42,6 +42,7 @@ typedef struct DwfFound
 	text	   *workflow_id;
 	TimestampTz due;
 	TransactionId xmax;
+	ItemPointerData tid;		/* of the row, or invalid */
 }			DwfFound;
 
 /*
@@ -120,13 +121,15 @@ extern DwfDirectResult dwf_direct_finish(text *workflow_id, Oid role,
 										 const char *status, DwfValue output,
 										 DwfValue error);
 
-extern DwfDirectResult dwf_direct_resume(text *workflow_id);
+extern DwfDirectResult dwf_direct_resume(text *workflow_id, Oid *owner);
 
 /* direct_search.c */
 extern int	dwf_direct_search(Oid role, TimestampTz due, text *workflow_id,
 							  int limit, DwfFound * *found);
 
 /* direct_wait.c */
+extern int	dwf_direct_waiters(const DwfAddress *addresses, int count,
+							   int limit, Datum **found);
 extern DwfDirectResult dwf_direct_forget_wait(text *workflow_id);
 
 /* direct_step.c */

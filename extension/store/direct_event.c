@@ -141,10 +141,8 @@ update_row(DwfDirect *direct, Snapshot snapshot, ItemPointer place,
 	DwfUpdateIndexes indexes;
 
 	CheckCmdReplicaIdentity(direct->table, CMD_UPDATE);
-	if (table_tuple_update(direct->table, place, slot,
-						   GetCurrentCommandId(true), snapshot,
-						   InvalidSnapshot, true, &failure, &mode,
-						   &indexes) != TM_Ok)
+	if (DWF_TUPLE_UPDATE(direct->table, place, slot, snapshot, &failure,
+						 &mode, &indexes) != TM_Ok)
 		return DWF_DIRECT_ASIDE;
 	if (DWF_UPDATES_INDEXES(indexes))
 		(void) write_index(direct, slot, UNIQUE_CHECK_YES, true);

@@ -277,8 +277,7 @@ delete_row(Relation table, ItemPointer tid, Snapshot snapshot, bool is_locked)
 {
 	TM_FailureData failure;
 
-	return table_tuple_delete(table, tid, GetCurrentCommandId(true), snapshot,
-							  InvalidSnapshot, is_locked, &failure, false);
+	return DWF_TUPLE_DELETE(table, tid, snapshot, is_locked, &failure);
 }
 
 /*

@@ -24,7 +24,7 @@
 #include "store/home.h"
 #include "store/probe.h"
 
-/* The id in a row whose columns were all read */
+/* The id in a row whose columns were read up to the two that are asked for */
 static Datum
 id_of(const TupleTableSlot *row)
 {
@@ -38,7 +38,7 @@ due_of(const TupleTableSlot *row)
 	return DatumGetTimestampTz(row->tts_values[DWF_WORKFLOW_DUE_AT - 1]);
 }
 
-/* Add a row of the index of work to what was found, and keep its place */
+/* Add a row of the index of work to what was found */
 static void
 add_found(DwfFound * found, TupleTableSlot *slot)
 {
@@ -47,7 +47,7 @@ add_found(DwfFound * found, TupleTableSlot *slot)
 	found->workflow_id = DatumGetTextPCopy(id_of(slot));
 	found->due = due_of(slot);
 	found->xmax = HeapTupleHeaderGetRawXmax(row->t_data);
-	dwf_probe_keep(found->workflow_id, &slot->tts_tid);
+	found->tid = slot->tts_tid;
 }
 
 /* Add what a scan of the index of work returns, until "limit" are found */
@@ -66,7 +66,8 @@ add_scanned(DwfDirect *direct, Relation index, Snapshot snapshot,
 		   index_getnext_slot(scan, ForwardScanDirection, slot))
 	{
 		CHECK_FOR_INTERRUPTS();
-		slot_getallattrs(slot);
+		slot_getsomeattrs(slot, Max(DWF_WORKFLOW_WORKFLOW_ID,
+									DWF_WORKFLOW_DUE_AT));
 		add_found(&found[count++], slot);
 	}
 	index_endscan(scan);
@@ -109,7 +110,8 @@ dwf_direct_search(Oid role, TimestampTz due, text *workflow_id, int limit,
 	ScanKeyEntryInitialize(&keys[2], 0, 3, BTGreaterStrategyNumber, TEXTOID,
 						   C_COLLATION_OID, F_TEXT_GT,
 						   PointerGetDatum(workflow_id));
-	count = add_scanned(&direct, index, snapshot, keys, 3, *found, 0, limit);
+	count = due == DT_NOBEGIN ? 0 :
+		add_scanned(&direct, index, snapshot, keys, 3, *found, 0, limit);
 	ScanKeyInit(&keys[1], 2, BTGreaterStrategyNumber, F_TIMESTAMPTZ_GT,
 				TimestampTzGetDatum(due));
 	count = add_scanned(&direct, index, snapshot, keys, 2, *found, count,

@@ -251,10 +251,8 @@ complete_record(DwfDirect *direct, Snapshot snapshot, TupleTableSlot *old,
 
 	CheckCmdReplicaIdentity(direct->table, CMD_UPDATE);
 	if (dwf_direct_is_held(old) ||
-		table_tuple_update(direct->table, &old->tts_tid, row,
-						   GetCurrentCommandId(true), snapshot,
-						   InvalidSnapshot, true, &failure, &mode,
-						   &indexes) != TM_Ok)
+		DWF_TUPLE_UPDATE(direct->table, &old->tts_tid, row, snapshot,
+						 &failure, &mode, &indexes) != TM_Ok)
 		return DWF_DIRECT_ASIDE;
 	if (DWF_UPDATES_INDEXES(indexes))
 		(void) write_index(direct, row, UNIQUE_CHECK_YES, true);

@@ -11,11 +11,25 @@
  */
 #include "store/store.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/skey.h"
+#include "access/stratnum.h"
+#include "access/subtrans.h"
+#include "access/table.h"
 #include "access/xact.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "storage/lmgr.h"
+#include "storage/procarray.h"
 #include "utils/array.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
 
+#include "base/owner.h"
 #include "store/catalog.h"
 #include "store/store_sql.h"
 
@@ -116,6 +130,44 @@ dwf_store_merge_attributes(text *workflow_id, Datum attributes, Oid role)
 }
 
 /*
+ * The transaction that was prepared here and has inserted, or changed, a child
+ * of a workflow, of an owner that the role may act for; invalid: there is none
+ */
+static TransactionId
+find_prepared(Relation table, AttrNumber column, Datum parent, Oid role)
+{
+	TransactionId found = InvalidTransactionId;
+	SnapshotData dirty;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	row;
+
+	InitDirtySnapshot(dirty);
+	ScanKeyEntryInitialize(&key, 0, column, BTEqualStrategyNumber, TEXTOID,
+						   C_COLLATION_OID, F_TEXTEQ, parent);
+	scan = systable_beginscan(table,
+							  dwf_catalog_relation("workflow_parent_idx"),
+							  true, &dirty, 1, &key);
+	while (!TransactionIdIsValid(found) &&
+		   HeapTupleIsValid(row = systable_getnext(scan)))
+	{
+		TransactionId xid = dirty.xmin;
+		bool		isnull;
+		Datum		owner = heap_getattr(row, DWF_WORKFLOW_OWNER,
+										 RelationGetDescr(table), &isnull);
+
+		if (!TransactionIdIsValid(xid) ||
+			!dwf_owner_allows(DatumGetObjectId(owner), role))
+			continue;
+		xid = SubTransGetTopmostTransaction(xid);
+		if (BackendXidGetPid(xid) == 0)
+			found = xid;
+	}
+	systable_endscan(scan);
+	return found;
+}
+
+/*
  * A page of the workflows that some workflows have started, ended or not.
  * "after" is the last child of the first parent that is known already; of each
  * child, parent_no is its parent's place in the array, from 1.
@@ -166,6 +218,29 @@ dwf_store_cancel_many(Datum ids, Oid role, Datum error)
 		left = DatumGetTextP(dwf_statement_copy_column(r, 0, 1).value);
 	dwf_statement_done(r);
 	return left;
+}
+
+/*
+ * On a cluster: wait for transactions that were prepared here and have started
+ * children of these workflows, for roles whose privileges this one has.
+ * Others that have are not waited for.
+ */
+void
+dwf_store_await_prepared_children(Datum *parents, int count, Oid role)
+{
+	Relation	table = table_open(dwf_catalog_relation("workflow"),
+								   AccessShareLock);
+	AttrNumber	column = get_attnum(RelationGetRelid(table), "parent_id");
+
+	for (int i = 0; i < count; i++)
+	{
+		TransactionId xid;
+
+		while (TransactionIdIsValid(xid = find_prepared(table, column,
+														parents[i], role)))
+			XactLockTableWait(xid, NULL, NULL, XLTW_None);
+	}
+	table_close(table, NoLock);
 }
 
 /*

@@ -117,7 +117,7 @@ dwf_home_is_copy_in(Snapshot snapshot)
 	Relation	home = table_open(dwf_catalog_relation("home"),
 								  AccessShareLock);
 	TupleTableSlot *row = table_slot_create(home, NULL);
-	TableScanDesc scan = table_beginscan(home, snapshot, 0, NULL);
+	TableScanDesc scan = DWF_TABLE_BEGINSCAN(home, snapshot);
 	int			here = 0;
 	int			elsewhere = 0;
 

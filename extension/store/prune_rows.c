@@ -69,6 +69,22 @@
 
 #define NOTHING_MORE	" SELECT FROM victim"
 
+/*
+ * The same, and the tokens that their hooks had: how many there were, the
+ * tokens, and whose they were
+ */
+#define THEMSELVES_AND_TOKENS \
+	", gone AS (" THEMSELVES " RETURNING w.workflow_id)," \
+	" named AS (SELECT g.workflow_id, n.token FROM gone g" \
+	"  CROSS JOIN LATERAL (" \
+	"   SELECT h.token FROM durable_wf.hook h" \
+	"   WHERE h.workflow_id" EQ "g.workflow_id AND NOT h.is_webhook" \
+	"   UNION ALL SELECT r.token FROM durable_wf.released_hook r" \
+	"   WHERE r.workflow_id" EQ "g.workflow_id AND NOT r.is_webhook) n)" \
+	" SELECT (SELECT pg_catalog.count(*) FROM gone)," \
+	" ARRAY(SELECT n.token FROM named n)," \
+	" ARRAY(SELECT n.workflow_id FROM named n)"
+
 /* A statement in its forms for the objects of all versions */
 typedef struct Removal
 {
@@ -86,6 +102,12 @@ typedef struct Removal
 /* age since the end, limit, xid before which it ended, role */
 static Removal prune = REMOVAL(OLD_ONES, THEMSELVES, 4,
 							   INTERVALOID, INT4OID, XIDOID, OIDOID);
+
+/* the same */
+static DwfStatement prune_named = {
+	REMOVE_QUERY(OLD_ONES, OF_ALL, THEMSELVES_AND_TOKENS), 4,
+	{INTERVALOID, INT4OID, XIDOID, OIDOID}, NULL
+};
 
 /* id, xid before which it ended, role */
 static Removal delete_one = REMOVAL(ONE_THAT_HAS_ENDED, THEMSELVES, 3,
@@ -126,6 +148,27 @@ dwf_store_prune(Interval *older_than, int batch, TransactionId horizon,
 	TransactionIdGetDatum(horizon), ObjectIdGetDatum(role)};
 
 	return dwf_statement_count(fitting(&prune), values, NULL);
+}
+
+/*
+ * The same on a node of a cluster.  Takes the tokens that their hooks had, and
+ * the workflows that had them, as arrays.
+ */
+uint64
+dwf_store_prune_named(Interval *older_than, int batch, TransactionId horizon,
+					  Oid role, Datum *tokens, Datum *workflow_ids)
+{
+	Datum		values[] = {IntervalPGetDatum(older_than),
+		Int32GetDatum(batch),
+	TransactionIdGetDatum(horizon), ObjectIdGetDatum(role)};
+	DwfRun		r = dwf_statement_run(&prune_named, values, NULL);
+	bool		isnull;
+	uint64		count = DatumGetInt64(dwf_statement_column(0, 1, &isnull));
+
+	*tokens = dwf_statement_copy_column(r, 0, 2).value;
+	*workflow_ids = dwf_statement_copy_column(r, 0, 3).value;
+	dwf_statement_done(r);
+	return count;
 }
 
 /*

@@ -1,36 +1,20 @@
 /*-------------------------------------------------------------------------
  *
  * run_rows.c
- *	  The tables as C functions: find workflows that are due, begin to execute
- *	  them, restart them, and end those that have run out of time.
+ *	  The tables as C functions: begin to execute workflows, restart them, and
+ *	  end those that have run out of time.
  *
  *-------------------------------------------------------------------------
  */
 #include "store/store.h"
 
-#include "access/transam.h"
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "miscadmin.h"
-#include "storage/procarray.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "shared/claims.h"
 #include "shared/crash.h"
-#include "shared/listener.h"
-#include "store/direct.h"
 #include "store/store_sql.h"
-
-/* After so many ms a search returns to workflows whose row was locked */
-#define HELD_GAP	500
-
-/*
- * When a search has skipped so many locked rows, the next searches begin
- * behind them
- */
-#define HELD_MANY	100
 
 /*
  * id, role, whether its body has crashed, or the session that executed it.
@@ -97,30 +81,6 @@ static DwfStatement queue_query = {
 	"SELECT w.queue FROM durable_wf.workflow w"
 	" WHERE w.workflow_id" EQ "$1 AND w.queue IS NOT NULL",
 	1, {TEXTOID}, NULL
-};
-
-/* The workflows that are due next after a place in the order */
-#define SEARCH(which) \
-	"SELECT w.workflow_id, w.due_at, w.xmax FROM durable_wf.workflow w" \
-	" WHERE " which \
-	" AND ROW(w.due_at, w.workflow_id) OPERATOR(pg_catalog.>) ROW($2, $3)" \
-	" ORDER BY w.due_at, w.workflow_id LIMIT $4"
-
-/* role, due time and id to go on after, limit */
-static DwfStatement search_bodies_query = {
-	SEARCH("w.body IS NOT NULL AND w.finished_at IS NULL"
-		   " AND w.status OPERATOR(pg_catalog.<>) 'WAITING'"
-		   " AND w.owner::pg_catalog.oid" EQ "$1"
-		   " AND NOT durable_wf.is_copy()"),
-	4, {OIDOID, TIMESTAMPTZOID, TEXTOID, INT4OID}, NULL
-};
-
-/* role, due time and id to go on after, limit, queue */
-static DwfStatement search_queue_query = {
-	SEARCH("w.queue" EQ "$5 AND w.finished_at IS NULL"
-		   " AND w.status OPERATOR(pg_catalog.<>) 'WAITING'"
-		   " AND " ROLE_MAY_ACT("$1")),
-	5, {OIDOID, TIMESTAMPTZOID, TEXTOID, INT4OID, TEXTOID}, NULL
 };
 
 /*
@@ -289,214 +249,6 @@ dwf_store_queue(text *workflow_id)
 	Datum		values[] = {PointerGetDatum(workflow_id)};
 
 	return dwf_statement_text(&queue_query, values);
-}
-
-/*
- * How far a search for bodies of a role got that skipped HELD_MANY locked
- * rows: searches "until" the gap is over begin there
- */
-typedef struct Passed
-{
-	Oid			role;
-	TimestampTz until;
-	TimestampTz due;
-	int			length;
-	char		workflow_id[DWF_WORKFLOW_ID_MAX];
-} Passed;
-
-/* The last such search of each role; roles may share an entry */
-#define PASSED_SIZE	16
-
-static Passed passed[PASSED_SIZE];
-
-/* The entry of the role of a search */
-static Passed *
-passed_of(const DwfSearch *search)
-{
-	return &passed[search->role % PASSED_SIZE];
-}
-
-/* Begin a search, behind the rows that an earlier one has skipped */
-static void
-begin_search(DwfSearch *search)
-{
-	const Passed *last = passed_of(search);
-
-	search->next = DT_NOEND;
-	if (search->queue == NULL && last->role == search->role &&
-		GetCurrentTimestamp() < last->until)
-	{
-		search->workflow_id = cstring_to_text_with_len(last->workflow_id,
-													   last->length);
-		search->due = last->due;
-		search->next = last->until;
-	}
-	else
-	{
-		search->workflow_id = cstring_to_text("");
-		search->due = DT_NOBEGIN;
-	}
-}
-
-/*
- * Skip the workflow that a search found last, since it is locked: the search
- * must return to it after HELD_GAP
- */
-void
-dwf_store_search_held(DwfSearch *search)
-{
-	TimestampTz again = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													HELD_GAP);
-
-	search->next = Min(search->next, again);
-	if (search->nheld == 0)
-		search->first_held = search->workflow_id;
-	if (++search->nheld >= HELD_MANY && search->queue == NULL)
-	{
-		Passed	   *last = passed_of(search);
-
-		if (search->nheld == HELD_MANY)
-			last->until = again;
-		last->role = search->role;
-		last->due = search->due;
-		last->length = VARSIZE_ANY_EXHDR(search->workflow_id);
-		memcpy(last->workflow_id, VARDATA_ANY(search->workflow_id),
-			   last->length);
-	}
-}
-
-/*
- * Does a row's xmax say that a transaction in progress has locked or changed
- * it?  That is only a hint: when several transactions have locked the row,
- * xmax is a multixact, which is taken for an xid here.
- */
-static bool
-is_held(TransactionId xid)
-{
-	return TransactionIdIsNormal(xid) &&
-		!TransactionIdIsCurrentTransactionId(xid) &&
-		TransactionIdIsInProgress(xid);
-}
-
-/*
- * Note what a page shows behind the row that was found, from that number on:
- * is more due that no session executes, or may be, since more rows may follow
- * the page; and else, when does the first of the others become due?
- */
-static void
-look_behind(DwfSearch *search, const DwfFound * page, int row, int count,
-			TimestampTz now, bool at_end)
-{
-	search->more = false;
-	search->later = DT_NOEND;
-	for (; row < count; row++)
-	{
-		if (dwf_claims_exists(page[row].workflow_id))
-			continue;
-		if (page[row].due <= now)
-			search->more = true;
-		else
-			search->later = page[row].due;
-		return;
-	}
-	search->more = !at_end;
-}
-
-/* Read a page of a search by its statement; returns how many rows it has */
-static int
-read_page(const DwfSearch *search, int limit, DwfFound * *page)
-{
-	Datum		values[] = {ObjectIdGetDatum(search->role),
-		TimestampTzGetDatum(search->due),
-		PointerGetDatum(search->workflow_id), Int32GetDatum(limit),
-	PointerGetDatum(search->queue)};
-	int			count;
-	DwfFound   *rows = palloc(limit * sizeof(DwfFound));
-	DwfRun		r = dwf_statement_run(search->queue ? &search_queue_query :
-									  &search_bodies_query, values, NULL);
-
-	count = (int) SPI_processed;
-	for (int i = 0; i < count; i++)
-	{
-		bool		isnull;
-
-		rows[i].workflow_id = dwf_statement_copy_text(r, i, 1);
-		rows[i].due =
-			DatumGetTimestampTz(dwf_statement_column(i, 2, &isnull));
-		rows[i].xmax =
-			DatumGetTransactionId(dwf_statement_column(i, 3, &isnull));
-	}
-	dwf_statement_done(r);
-	*page = rows;
-	return count;
-}
-
-/*
- * Read a page of a search, up to a workflow that is free (*found).  Returns
- * true if no more workflows are due behind the page.
- */
-static bool
-search_page(DwfSearch *search, int limit, bool *found)
-{
-	DwfFound   *page;
-	int			count = -1;
-	TimestampTz now;
-	bool		at_end;
-
-	if (search->queue == NULL)
-		count = dwf_direct_search(search->role, search->due,
-								  search->workflow_id, limit, &page);
-	if (count < 0)
-		count = read_page(search, limit, &page);
-	now = GetCurrentTimestamp();
-	at_end = count < limit;
-
-	for (int i = 0; i < count; i++)
-	{
-		/* the rest of the page is due later still */
-		if (page[i].due > now)
-		{
-			search->next = Min(search->next, page[i].due);
-			at_end = true;
-			break;
-		}
-		search->due = page[i].due;
-		search->workflow_id = page[i].workflow_id;
-
-		/* skip it if a session executes it, or seems to have locked it */
-		if (dwf_claims_exists(search->workflow_id))
-			continue;
-		*found = !is_held(page[i].xmax);
-		if (*found)
-		{
-			look_behind(search, page, i + 1, count, now, at_end);
-			break;
-		}
-		dwf_store_search_held(search);
-	}
-	return at_end;
-}
-
-/*
- * Find the first workflow that is due, that no session executes and whose row
- * does not look locked; when called again, the next one.  False when there is
- * none left.  A page of two more rows than there are workflows in execution is
- * usually enough to find it, and to see whether more follows (search->more).
- */
-bool
-dwf_store_search(DwfSearch *search)
-{
-	bool		found = false;
-	int			limit = dwf_claims_count() + 2;
-
-	if (search->workflow_id == NULL)
-		begin_search(search);
-	while (!search_page(search, limit, &found) && !found)
-	{
-		CHECK_FOR_INTERRUPTS();
-		limit = Max(limit, HELD_MANY);
-	}
-	return found;
 }
 
 /*

@@ -81,6 +81,16 @@ typedef struct DwfIds
 	Datum		array;
 } DwfIds;
 
+/* Which workflows were resumed */
+typedef struct DwfResumed
+{
+	uint64		count;
+	List	   *owners;			/* of each body among them, as oids */
+	DwfIds		queues;			/* of each that clients execute */
+	DwfIds		left;			/* those that were not, since their rows are
+								 * locked */
+}			DwfResumed;
+
 /* How far a pass over all waits has come; length 0 is the beginning */
 typedef struct DwfWaitCursor
 {
@@ -122,8 +132,12 @@ typedef struct DwfChild
  */
 typedef struct DwfSearch
 {
-	text	   *queue;
+	text	   *queue;			/* NULL: bodies */
 	Oid			role;
+	uint64		queue_hash;		/* of its address, or 0 */
+	uint64		work_hash;		/* not 0: an executor's, for bodies of a role
+								 * whose work has this address, and what is
+								 * found beyond its body goes to ahead.c */
 
 	/* the workflow that was found last */
 	text	   *workflow_id;
@@ -245,6 +259,9 @@ extern bool dwf_store_event(text *workflow_id, text *key, DwfValue * value,
 /* prune_rows.c: workflows that are removed, and all that belongs to them */
 extern uint64 dwf_store_prune(Interval *older_than, int batch,
 							  TransactionId horizon, Oid role);
+extern uint64 dwf_store_prune_named(Interval *older_than, int batch,
+									TransactionId horizon, Oid role,
+									Datum *tokens, Datum *workflow_ids);
 extern bool dwf_store_delete(text *workflow_id, TransactionId horizon,
 							 Oid role);
 extern TransactionId dwf_store_changed_by(text *workflow_id);
@@ -265,6 +282,7 @@ extern bool dwf_store_lock_free(text *workflow_id);
 extern text *dwf_store_queue(text *workflow_id);
 extern void dwf_store_search_held(DwfSearch *search);
 extern bool dwf_store_search(DwfSearch *search);
+extern text *dwf_store_search_ahead(uint64 work_hash);
 extern bool dwf_store_retry(text *workflow_id, Oid role);
 extern bool dwf_store_restart(text *workflow_id, Oid role, DwfValue input);
 extern DwfIds dwf_store_overdue(int limit, Datum aside);
@@ -308,14 +326,15 @@ extern List *dwf_store_suspended(text *event_id, text *workflow_id);
 extern bool dwf_store_is_suspended(const DwfWaiterInfo *waiter);
 
 /* wait_rows.c: suspended workflows whose wait may be over; for the worker */
-extern DwfIds dwf_store_waiters(Datum doors, Datum targets, Datum keys,
-								Datum aside, int limit, bool *is_all);
+extern DwfIds dwf_store_waiters(const DwfAddress *addresses, int count,
+								Datum aside, int piece, int limit,
+								bool *is_all);
 extern DwfIds dwf_store_due_waiters(int limit, Datum aside);
 extern TimestampTz dwf_store_next_deadline(Datum aside);
 extern DwfIds dwf_store_over_waiters(Datum ids, Datum aside);
 extern bool dwf_store_wait_page(DwfWaitCursor *cursor, const DwfLost *lost,
 								int limit, DwfIds *ids);
-extern uint64 dwf_store_resume(Datum ids, DwfIds *left, DwfIds *queues);
+extern DwfResumed dwf_store_resume(Datum ids);
 extern void dwf_store_forget_waits(Datum ids);
 extern void dwf_store_subscribe(text *workflow_id, const DwfAddress *address);
 extern void dwf_store_unsubscribe(text *workflow_id);
@@ -327,6 +346,8 @@ extern DwfValue dwf_store_merge_attributes(text *workflow_id,
 extern List *dwf_store_children(Datum parents, text *after, int limit);
 extern text *dwf_store_cancel_many(Datum ids, Oid role, Datum error);
 extern bool dwf_store_lock_parent(text *workflow_id);
+extern void dwf_store_await_prepared_children(Datum *parents, int count,
+											  Oid role);
 
 /* message_rows.c: mailboxes and idempotency keys */
 extern int64 dwf_store_next_message_id(void);
@@ -372,7 +393,7 @@ extern void dwf_store_end_requests(const DwfAddress *address);
 extern void dwf_store_hold_request(text *workflow_id, int64 request_id,
 								   text *token, bool by_gateway);
 extern DwfAnswered dwf_store_respond(int64 request_id, Datum response,
-									 Oid role);
+									 Oid role, text *workflow_id);
 extern bool dwf_store_answer_of(int64 request_id, text *token,
 								DwfAnswer *answer);
 extern PGDLLEXPORT int dwf_store_take_answers(int limit, DwfAnswer **answers);

@@ -148,8 +148,8 @@ static DwfStatement over_old_query = {
 /*
  * ids.  Workflows whose row is locked get a deadline in 500 ms, at which the
  * worker finds them again.  Returns how many workflows were resumed; the ids
- * of those that got no deadline, since their waits are locked, too; and the
- * queues of those that were resumed.
+ * of those that got no deadline, since their waits are locked, too; the queues
+ * of those that were resumed, and the owners of the bodies among them.
  */
 static DwfStatement resume_query = {
 	"WITH chosen AS MATERIALIZED ("
@@ -161,7 +161,7 @@ static DwfStatement resume_query = {
 	"   due_at = pg_catalog.clock_timestamp(), updated_at = pg_catalog.now()"
 	"   FROM chosen c"
 	"   WHERE w.workflow_id" EQ "c.workflow_id AND w.status" EQ "'WAITING'"
-	"   RETURNING w.workflow_id, w.queue, w.body),"
+	"   RETURNING w.workflow_id, w.queue, w.body, w.owner),"
 	" gone AS ("
 	"   DELETE FROM durable_wf.wait a USING chosen c"
 	"   WHERE a.workflow_id" EQ "c.workflow_id),"
@@ -187,7 +187,9 @@ static DwfStatement resume_query = {
 	"   AND EXISTS (SELECT FROM durable_wf.wait a"
 	"     WHERE a.workflow_id" EQ "p.workflow_id" BY_INDEX ")),"
 	" (SELECT pg_catalog.array_agg(r.queue) FROM resumed r"
-	"   WHERE r.queue IS NOT NULL AND r.body IS NULL)",
+	"   WHERE r.queue IS NOT NULL AND r.body IS NULL),"
+	" (SELECT pg_catalog.array_agg(r.owner::pg_catalog.oid) FROM resumed r"
+	"   WHERE r.body IS NOT NULL)",
 	1, {TEXTARRAYOID}, NULL
 };
 
@@ -254,21 +256,51 @@ dwf_store_list_ids(DwfStatement *statement, Datum *values)
 	return ids;
 }
 
+/* The parameters of waiters_query that name these addresses */
+static void
+set_addresses(Datum *values, const DwfAddress *addresses, int count)
+{
+	Datum	   *parts = palloc((count + 1) * sizeof(Datum));
+
+	for (int i = 0; i < count; i++)
+		parts[i] = CharGetDatum(addresses[i].door);
+	values[0] = dwf_arrays_of_char(parts, count);
+	for (int i = 0; i < count; i++)
+		parts[i] = PointerGetDatum(addresses[i].workflow_id);
+	values[1] = dwf_arrays_of_text(parts, count);
+	for (int i = 0; i < count; i++)
+		parts[i] = PointerGetDatum(addresses[i].key);
+	values[2] = dwf_arrays_of_text(parts, count);
+}
+
 /*
  * List workflows that wait at one of these addresses, except those in "aside".
- * Doors, targets and keys are arrays of one length.  "is_all" is false if
- * there may be more, since an address has reached its limit.
+ * "is_all" is false if there may be more, since an address has reached its
+ * limit.  Where they are not more than a "piece", their order does not matter.
  */
 DwfIds
-dwf_store_waiters(Datum doors, Datum targets, Datum keys, Datum aside,
-				  int limit, bool *is_all)
+dwf_store_waiters(const DwfAddress *addresses, int count, Datum aside,
+				  int piece, int limit, bool *is_all)
 {
-	Datum		values[] = {doors, targets, keys, aside,
-	Int32GetDatum(limit)};
-	DwfRun		r = dwf_statement_run(&waiters_query, values, NULL);
-	DwfIds		ids = column_ids(r, 1);
+	Datum		values[5];
+	DwfRun		r;
+	DwfIds		ids = {-1, (Datum) 0};
+	Datum	   *found;
 	bool		isnull;
 
+	if (ARR_NDIM(DatumGetArrayTypeP(aside)) == 0)
+		ids.count = dwf_direct_waiters(addresses, count, piece, &found);
+	*is_all = true;
+	if (ids.count >= 0)
+	{
+		ids.array = dwf_arrays_of_text(found, ids.count);
+		return ids;
+	}
+	set_addresses(values, addresses, count);
+	values[3] = aside;
+	values[4] = Int32GetDatum(limit);
+	r = dwf_statement_run(&waiters_query, values, NULL);
+	ids = column_ids(r, 1);
 	*is_all = DatumGetInt64(dwf_statement_column(0, 2, &isnull)) < limit;
 	*is_all |= isnull;
 	dwf_statement_done(r);
@@ -383,55 +415,71 @@ dwf_store_wait_page(DwfWaitCursor *cursor, const DwfLost *lost, int limit,
 }
 
 /*
- * Resume these workflows, as far as that can be done without a statement;
- * returns how many were, and leaves the others in *ids.  The workflow's row
- * comes first; what remains of its wait then is the statement's.
+ * Resume these workflows, as far as that can be done without a statement, and
+ * leave the others in *ids.  The workflow's row comes first; what remains of
+ * its wait then is the statement's.
  */
-static uint64
-resume_directly(Datum *ids)
+static void
+resume_directly(Datum *ids, DwfResumed * resumed)
 {
 	Datum	   *all;
 	int			count = dwf_arrays_read_texts(*ids, &all, NULL);
 	int			nothers = 0;
-	uint64		resumed = 0;
 
 	for (int i = 0; i < count; i++)
 	{
 		text	   *id = DatumGetTextPP(all[i]);
+		Oid			owner;
 
-		if (dwf_direct_resume(id) != DWF_DIRECT_DONE)
+		if (dwf_direct_resume(id, &owner) != DWF_DIRECT_DONE)
 		{
 			all[nothers++] = all[i];
 			continue;
 		}
-		resumed++;
+		resumed->count++;
+		resumed->owners = lappend_oid(resumed->owners, owner);
 		if (dwf_direct_forget_wait(id) != DWF_DIRECT_DONE)
 			dwf_store_forget_wait(id);
 	}
 	*ids = dwf_arrays_of_text(all, nothers);
-	return resumed;
 }
 
-/*
- * Resume these workflows, where they are suspended; returns how many were.
- * "left" gets the ids of those for which nothing could be done, since another
- * transaction has locked their rows; "queues" the queue of each that clients
- * execute.
- */
-uint64
-dwf_store_resume(Datum ids, DwfIds *left, DwfIds *queues)
+/* The last column of resume_query: the owners of the bodies */
+static List *
+column_owners(DwfRun r)
 {
-	uint64		resumed = resume_directly(&ids);
+	DwfValue	value = dwf_statement_copy_column(r, 0, 4);
+	List	   *owners = NIL;
+	Datum	   *found;
+	int			count = 0;
+
+	if (!value.isnull)
+		deconstruct_array(DatumGetArrayTypeP(value.value), OIDOID, sizeof(Oid),
+						  true, TYPALIGN_INT, &found, NULL, &count);
+	for (int i = 0; i < count; i++)
+		owners = lappend_oid(owners, DatumGetObjectId(found[i]));
+	return owners;
+}
+
+/* Resume these workflows, where they are suspended */
+DwfResumed
+dwf_store_resume(Datum ids)
+{
+	DwfResumed	resumed = {0};
+	MemoryContext old;
 	DwfRun		r;
 	bool		isnull;
 
-	left->count = queues->count = 0;
+	resume_directly(&ids, &resumed);
 	if (ARR_NDIM(DatumGetArrayTypeP(ids)) == 0)
 		return resumed;
 	r = dwf_statement_run(&resume_query, &ids, NULL);
-	resumed += DatumGetInt64(dwf_statement_column(0, 1, &isnull));
-	*left = column_ids(r, 2);
-	*queues = column_ids(r, 3);
+	resumed.count += DatumGetInt64(dwf_statement_column(0, 1, &isnull));
+	resumed.left = column_ids(r, 2);
+	resumed.queues = column_ids(r, 3);
+	old = MemoryContextSwitchTo(r.caller_context);
+	resumed.owners = list_concat(resumed.owners, column_owners(r));
+	MemoryContextSwitchTo(old);
 	dwf_statement_done(r);
 	return resumed;
 }

@@ -1191,6 +1191,16 @@ CREATE FUNCTION durable_wf.named_tokens(workflow_id text) RETURNS text[]
 COMMENT ON FUNCTION durable_wf.named_tokens(text) IS
 'on a cluster: the tokens of the hooks of a workflow of this node and of the caller''s, released ones too';
 
+CREATE FUNCTION durable_wf.cancel_family(parent_ids text[], error text) RETURNS text[]
+    AS 'MODULE_PATHNAME', 'dwf_cancel_family' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable_wf.cancel_family(text[], text) IS
+'on a cluster: cancels what workflows of any nodes have started on this one, as far as the caller may; returns how many live that it may not, and the ids of the others';
+
+CREATE FUNCTION durable_wf.token_route(token text) RETURNS text[]
+    AS 'MODULE_PATHNAME', 'dwf_token_route' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION durable_wf.token_route(text) IS
+'on a cluster, for the gateways of other nodes: what the URL of a webhook or a stream of this node begins with, and whether requests can be taken for it; empty if there is none';
+
 CREATE TYPE @extschema@.wf_place AS (host text, port integer, is_here boolean);
 COMMENT ON TYPE @extschema@.wf_place IS
 'which node of a cluster has a workflow';
@@ -1427,3 +1437,29 @@ COMMENT ON FUNCTION @extschema@.wf_move_shard(bigint, text) IS
 'On the coordinator of a cluster: move a shard of durable_wf.shard, what is colocated with it and the rows of its workflows to another node ("host:port"), in one transaction. Calls for these workflows block meanwhile; sessions that wait in them get 40001, those that execute them are ended. Needs a superuser.
 Errors: 22023 no such shard or node; 55000 not the coordinator, or workflows are not distributed.';
 REVOKE ALL ON FUNCTION @extschema@.wf_move_shard(bigint, text) FROM PUBLIC;
+
+-- home: wf_adopt() has ids go on above those of items that a subscription brought
+
+CREATE OR REPLACE FUNCTION @extschema@.wf_adopt() RETURNS boolean
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp AS
+$$
+BEGIN
+    IF NOT durable_wf.is_copy() THEN
+        RETURN false;
+    END IF;
+    -- one at a time, and after the restores that are under way
+    LOCK TABLE durable_wf.home IN EXCLUSIVE MODE;
+    DELETE FROM durable_wf.home;
+    INSERT INTO durable_wf.home (system_identifier, database)
+        SELECT h.system_identifier, h.database FROM durable_wf.here() h;
+    -- a subscription brings items, and no sequence: ids go on above theirs
+    PERFORM setval('durable_wf.message_id_seq', i.last)
+       FROM (SELECT max(m.message_id) AS last
+               FROM (SELECT max(message_id) FROM durable_wf.message
+                     UNION ALL SELECT max(message_id) FROM durable_wf.dead_letter
+                     UNION ALL SELECT max(message_id) FROM durable_wf.idempotency) m (message_id)) i,
+            durable_wf.message_id_seq s
+      WHERE i.last > s.last_value;
+    RETURN true;
+END $$;

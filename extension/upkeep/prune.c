@@ -4,6 +4,9 @@
  *	  Remove ended workflows, and all that belongs to them: wf_prune,
  *	  wf_delete.
  *
+ * On a cluster, names of hooks are known beyond their node: they are freed in
+ * the same transaction.
+ *
  *-------------------------------------------------------------------------
  */
 #include "base/durable_wf.h"
@@ -16,9 +19,12 @@
 #include "utils/timestamp.h"
 
 #include "base/args.h"
+#include "base/arrays.h"
+#include "cluster/token_home.h"
 #include "session/identity.h"
 #include "session/journal.h"
 #include "shared/horizon.h"
+#include "store/anchor.h"
 #include "store/catalog.h"
 #include "store/store.h"
 
@@ -35,6 +41,22 @@ check_isolation(const char *what)
 						what),
 				 errdetail("Its snapshot may not show all that belongs to a workflow."),
 				 errhint("Call it after BEGIN ISOLATION LEVEL READ COMMITTED.")));
+}
+
+/* Prune on a node of a cluster, which frees the names of hooks */
+static uint64
+prune_on_node(Interval *older_than, int batch, TransactionId horizon)
+{
+	Datum		array;
+	Datum		workflow_ids;
+	Datum	   *tokens;
+	uint64		count = dwf_store_prune_named(older_than, batch, horizon,
+											  GetUserId(), &array,
+											  &workflow_ids);
+	int			ntokens = dwf_arrays_read_texts(array, &tokens, NULL);
+
+	dwf_token_home_free_all(tokens, ntokens, workflow_ids);
+	return count;
 }
 
 /* wf_prune(older_than, batch) → bigint */
@@ -67,6 +89,8 @@ wf_prune(PG_FUNCTION_ARGS)
 	if (!TransactionIdIsValid(horizon))
 		PG_RETURN_INT64(0);
 
+	if (dwf_anchor_exists())
+		PG_RETURN_INT64((int64) prune_on_node(older_than, batch, horizon));
 	PG_RETURN_INT64((int64) dwf_store_prune(older_than, batch, horizon,
 											GetUserId()));
 }
@@ -104,8 +128,29 @@ check_deletable(text *workflow_id)
 	return ended;
 }
 
+/* What the hooks of the workflow have that is to be deleted, on a cluster */
+static Datum *tokens_to_free = NULL;
+static int	ntokens_to_free = 0;
+
+/* What wf_delete does on a cluster where it is called, before: reads them */
+static void
+read_names(FunctionCallInfo fcinfo)
+{
+	ntokens_to_free = PG_ARGISNULL(0) ? 0 :
+		dwf_token_home_read(PG_GETARG_TEXT_PP(0), &tokens_to_free);
+}
+
+/* ... and after: frees them, if the workflow was deleted */
+static void
+free_names(FunctionCallInfo fcinfo, Datum result)
+{
+	if (DatumGetBool(result))
+		dwf_token_home_free_all(tokens_to_free, ntokens_to_free,
+								dwf_arrays_of_one_text(PG_GETARG_TEXT_PP(0)));
+}
+
 /* wf_delete(workflow_id) → boolean, false if there is no such workflow */
-DWF_JOURNALLED(wf_delete, 0, DWF_AT_WORKFLOW(0));
+DWF_JOURNALLED_ALSO(wf_delete, 0, DWF_AT_WORKFLOW(0), read_names, free_names);
 static Datum
 do_wf_delete(PG_FUNCTION_ARGS)
 {

@@ -19,6 +19,8 @@
  * A transaction that starts a child and ends another one, and a cancel of the
  * whole family, can wait for one another: then one of them gets 40P01.
  *
+ * On a cluster children may be on other nodes (far_family.c).
+ *
  * The rows of a family form no tree for sure: a workflow can be removed, and
  * its id be started again by one of its descendants.  So those that were met
  * are remembered.
@@ -32,11 +34,11 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/hsearch.h"
 #include "utils/memutils.h"
 
 #include "base/owner.h"
 #include "base/texts.h"
+#include "cluster/received.h"
 #include "session/identity.h"
 #include "shared/claim.h"
 #include "store/store.h"
@@ -50,12 +52,17 @@
 /* The parent of what this transaction has started, or NULL */
 static text *noted_parent = NULL;
 
-/* The workflow that this session executes, as that of a start, or NULL */
+/*
+ * The workflow that this session executes, as that of a start, or NULL; of a
+ * start that another node has handed over, that of the session there
+ */
 text *
 dwf_family_parent(void)
 {
 	text	   *parent;
 
+	if (dwf_received_is_active())
+		return dwf_received_parent();
 	if (!dwf_claim_executes(&parent) || !dwf_store_knows_families())
 		return NULL;
 	return parent;
@@ -111,15 +118,6 @@ dwf_family_end_xact(void)
 
 /* ----- a cancel of all (F2) ----- */
 
-/* Those that were met, in the order in which their children are looked for */
-typedef struct Family
-{
-	Datum	   *ids;
-	int			count;
-	int			size;
-	HTAB	   *met;
-}			Family;
-
 /* The key of a family's member: its id, padded with zeros */
 typedef struct MemberKey
 {
@@ -128,8 +126,8 @@ typedef struct MemberKey
 }			MemberKey;
 
 /* Add a workflow; false if it was met before */
-static bool
-add_member(Family * family, text *workflow_id)
+bool
+dwf_family_add(DwfFamily * family, text *workflow_id)
 {
 	MemberKey	key;
 	bool		found;
@@ -150,11 +148,11 @@ add_member(Family * family, text *workflow_id)
 	return true;
 }
 
-/* A family of one */
-static Family
-make_family(text *workflow_id)
+/* A family that begins with these */
+DwfFamily
+dwf_family_make(Datum *ids, int count)
 {
-	Family		family = {0};
+	DwfFamily	family = {0};
 	HASHCTL		control = {0};
 
 	control.keysize = control.entrysize = sizeof(MemberKey);
@@ -163,7 +161,8 @@ make_family(text *workflow_id)
 							 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	family.size = PARENTS_BATCH;
 	family.ids = palloc(sizeof(Datum) * family.size);
-	(void) add_member(&family, workflow_id);
+	for (int i = 0; i < count; i++)
+		(void) dwf_family_add(&family, DatumGetTextPP(ids[i]));
 	return family;
 }
 
@@ -202,7 +201,7 @@ cancel_batch(Datum *ids, int count, text *error)
 
 /* Cancel a page of children that are met for the first time */
 static void
-cancel_page(Family * family, List *page, text *error)
+cancel_page(DwfFamily * family, List *page, text *error)
 {
 	Datum	   *live = palloc(sizeof(Datum) * list_length(page));
 	int			nlive = 0;
@@ -212,7 +211,14 @@ cancel_page(Family * family, List *page, text *error)
 	{
 		DwfChild   *child = lfirst(cell);
 
-		if (!add_member(family, child->workflow_id) || child->has_ended)
+		/* nobody can tell here whose child it is */
+		if (family->is_far &&
+			!dwf_owner_allows(child->owner, GetUserId()))
+		{
+			family->left += !child->has_ended;
+			continue;
+		}
+		if (!dwf_family_add(family, child->workflow_id) || child->has_ended)
 			continue;
 		if (!dwf_owner_allows(child->owner, GetUserId()))
 			ereport(ERROR,
@@ -229,7 +235,7 @@ cancel_page(Family * family, List *page, text *error)
 
 /* Cancel the children of some members, and add them to the family */
 static void
-cancel_children(Family * family, int first, int count, text *error)
+cancel_children(DwfFamily * family, int first, int count, text *error)
 {
 	text	   *after = cstring_to_text("");
 
@@ -256,6 +262,19 @@ cancel_children(Family * family, int first, int count, text *error)
 	}
 }
 
+/* Cancel the children of all members, which become members */
+static void
+cancel_all(DwfFamily * family, text *error)
+{
+	for (int done = 0; done < family->count;)
+	{
+		int			count = Min(family->count - done, PARENTS_BATCH);
+
+		cancel_children(family, done, count, error);
+		done += count;
+	}
+}
+
 /*
  * Cancel what a workflow has started, and what that has started: all of it, or
  * it raises.  This transaction, or a committed one, has ended the workflow
@@ -264,14 +283,29 @@ cancel_children(Family * family, int first, int count, text *error)
 void
 dwf_family_cancel(text *workflow_id, text *error)
 {
-	Family		family = make_family(workflow_id);
+	Datum		id = PointerGetDatum(workflow_id);
+	DwfFamily	family = dwf_family_make(&id, 1);
 
-	for (int done = 0; done < family.count;)
-	{
-		int			count = Min(family.count - done, PARENTS_BATCH);
-
-		cancel_children(&family, done, count, error);
-		done += count;
-	}
+	cancel_all(&family, error);
 	hash_destroy(family.met);
+}
+
+/*
+ * The same on a node of a cluster for what several workflows of any nodes have
+ * started.  Children that are not the current user's are not cancelled: "left"
+ * takes how many live.  Returns the others that were met, of which there are
+ * "count", ended or not.
+ */
+Datum *
+dwf_family_cancel_here(Datum *parents, int *count, text *error, int *left)
+{
+	DwfFamily	family = dwf_family_make(parents, *count);
+	int			nparents = family.count;
+
+	family.is_far = true;
+	cancel_all(&family, error);
+	hash_destroy(family.met);
+	*left = family.left;
+	*count = family.count - nparents;
+	return family.ids + nparents;
 }

@@ -100,7 +100,7 @@ reading_settings(void)
 {
 	int			values[] = {
 		DateStyle, DateOrder, IntervalStyle, Array_nulls, xmloption,
-		standard_conforming_strings, Transform_null_equals
+		DWF_STANDARD_STRINGS, Transform_null_equals
 	};
 	const char *zone = pg_get_timezone_name(session_timezone);
 	uint64		hash = hash_bytes_extended((const unsigned char *) values,

@@ -26,6 +26,7 @@
 #include "base/args.h"
 #include "base/owner.h"
 #include "base/restricted.h"
+#include "cluster/forward.h"
 #include "cluster/route.h"
 #include "session/identity.h"
 #include "session/journal.h"
@@ -42,6 +43,7 @@
 #include "workflow/attributes.h"
 #include "workflow/body.h"
 #include "workflow/family.h"
+#include "workflow/far_family.h"
 #include "workflow/life.h"
 
 PG_FUNCTION_INFO_V1(wf_start_attached);
@@ -127,10 +129,14 @@ check_same_start(const DwfStart *start)
 				 errhint("Pass null to take the workflow as it is.")));
 }
 
-/* What wf_start settles where it is called: the id, and the body's name */
+/*
+ * What wf_start settles where it is called: the id, the body's name, and whose
+ * child it is
+ */
 static void
 settle_start(FunctionCallInfo fcinfo)
 {
+	dwf_forward_set_parent(dwf_family_parent());
 	if (PG_ARGISNULL(0))
 	{
 		fcinfo->args[0].value = PointerGetDatum(generate_id());
@@ -170,11 +176,19 @@ start_once(DwfStart *start)
 	return true;
 }
 
+/* What it does there when the call has been made */
+static void
+note_start(FunctionCallInfo fcinfo, Datum result)
+{
+	(void) fcinfo;
+	dwf_far_family_note_start(DatumGetTextPP(result));
+}
+
 /*
  * wf_start(workflow_id, body, input, queue, start_after, timeout, attributes)
  * → text
  */
-DWF_JOURNALLED_ALSO(wf_start, 0, DWF_AT_WORKFLOW(0), settle_start, NULL);
+DWF_JOURNALLED_ALSO(wf_start, 0, DWF_AT_WORKFLOW(0), settle_start, note_start);
 static Datum
 do_wf_start(PG_FUNCTION_ARGS)
 {
@@ -413,11 +427,21 @@ with_children(FunctionCallInfo fcinfo)
 	return PG_GETARG_BOOL(2);
 }
 
+/* What wf_cancel does on a cluster where it was called, after the call */
+static void
+cancel_far(FunctionCallInfo fcinfo, Datum result)
+{
+	(void) result;
+	if (with_children(fcinfo))
+		dwf_far_family_cancel(PG_GETARG_TEXT_PP(0),
+							  cancel_error(later_argument(fcinfo, 1)));
+}
+
 /*
  * wf_cancel(workflow_id, reason, children) → boolean, false when the
  * workflow has ended already
  */
-DWF_JOURNALLED(wf_cancel, 0, DWF_AT_WORKFLOW(0));
+DWF_JOURNALLED_ALSO(wf_cancel, 0, DWF_AT_WORKFLOW(0), NULL, cancel_far);
 static Datum
 do_wf_cancel(PG_FUNCTION_ARGS)
 {

@@ -223,6 +223,15 @@ class Attack:
             cursor.execute(sql)
             return cursor.fetchall() if cursor.description else []
 
+    def limit(self, connection, seconds):
+        """Limit a session's statements; one that limits them is subject to the last limit."""
+        while True:
+            try:
+                self.query("SET statement_timeout = '%s'" % seconds, connection)
+                return
+            except psycopg2.errors.QueryCanceled:
+                pass
+
     def belongings(self):
         return {table: self.query(sql)[0] for table, sql in self.query(BELONGINGS)}
 
@@ -285,8 +294,8 @@ class Attack:
                 if role in sessions:
                     sessions[role].close()
                 sessions[role] = self.connect(role)
-                self.query("SET statement_timeout = '2 s'; SET client_min_messages = error; "
-                           'SET synchronous_commit = off', sessions[role])
+                self.query('SET client_min_messages = error; SET synchronous_commit = off', sessions[role])
+                self.limit(sessions[role], '2 s')
             maker, session = makers[role], sessions[role]
             try:
                 self.query('SELECT attack_start.n FROM (SELECT wf_start(\'%s-%d\', queue => \'q\') AS n) attack_start'
@@ -298,17 +307,18 @@ class Attack:
             if r < 0.8:
                 self.batch(session, [maker.call(role, 'f', True) for _ in range(BATCH)])
             else:
-                self.query("SET statement_timeout = '20 ms'", session)
+                self.limit(session, '20 ms')
                 for _ in range(10):
                     call = maker.call(role, 'fp', False)
                     if order.random() < 0.05:
                         # bytes that are no characters
                         call = call.encode().replace(b"'", b"'\xff\xc3", 1)
                     self.single(session, call)
-                self.query("SET statement_timeout = '2 s'", session)
+                self.limit(session, '0')
                 if order.random() < 0.3:
                     self.query('DISCARD ALL', session)
-                    self.query("SET statement_timeout = '2 s'; SET client_min_messages = error", session)
+                    self.query('SET client_min_messages = error', session)
+                self.limit(session, '2 s')
         for session in sessions.values():
             session.close()
         self.judge(before, functions)
@@ -322,7 +332,7 @@ class Attack:
 
     def none_left(self, sql):
         """Does this count come to zero?  Processes need a moment to leave."""
-        for _ in range(600):
+        for _ in range(1800):
             count = self.query(sql)[0][0]
             if count == 0:
                 break

@@ -1,24 +1,26 @@
 // Traces: what is sent takes along the active span's context, by OpenTelemetry's
-// API (a stand-in that is where that keeps itself) or by the client's option; a
-// worker's code has its workflow's and that of what it receives.
+// API or by the client's option; a worker's code has its workflow's and that of
+// what it receives; spans of OpenTelemetry's SDK join over a wait.
 
 import assert from 'node:assert/strict';
-import { AsyncLocalStorage } from 'node:async_hooks';
 import { after, test } from 'node:test';
+import { ROOT_CONTEXT, context, defaultTextMapGetter, propagation, trace } from '@opentelemetry/api';
+import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
+import { W3CTraceContextPropagator } from '@opentelemetry/core';
+import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-base';
 import pg from 'pg';
 import { DurableWf } from 'durable-wf';
 
+// as a program sets OpenTelemetry up
+const exporter = new InMemorySpanExporter();
+context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
+propagation.setGlobalPropagator(new W3CTraceContextPropagator());
+trace.setGlobalTracerProvider(new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] }));
+const tracer = trace.getTracer('shop');
+
 const of = (digit) => `00-${digit.repeat(32)}-${digit.repeat(16)}-01`;
-const active = new AsyncLocalStorage();
-const key = Symbol.for('OpenTelemetry Context Key SPAN');
-const spanContext = (digit) => ({ traceId: digit.repeat(32), spanId: digit.repeat(16), traceFlags: 1 });
-const within = (digit, run) => active.run(digit, run);
-globalThis[Symbol.for('opentelemetry.js.api.1')] = {
-  context: { active: () => ({
-    getValue: (asked) => asked === key && active.getStore() !== undefined ?
-      { spanContext: () => spanContext(active.getStore()) } : undefined,
-  }) },
-};
+const within = (digit, run) => context.with(trace.setSpan(ROOT_CONTEXT, trace.wrapSpanContext(
+  { traceId: digit.repeat(32), spanId: digit.repeat(16), traceFlags: 1 })), run);
 
 const sql = new pg.Client();
 await sql.connect();
@@ -75,4 +77,53 @@ test('a worker: its own, what it receives, what it sends; over a suspension', as
   assert.deepEqual(await handle.result({ timeout: '60 s' }), { own: of('a'), received: of('b') });
   assert.deepEqual(await traces('node-end'), ['own a', 'in a span e', 'goes on b']);
   await worker.stop();
+});
+
+// docs/tracing.md has this
+const parentOf = (traceparent) =>
+  propagation.extract(ROOT_CONTEXT, { traceparent }, defaultTextMapGetter);
+
+test("OpenTelemetry's spans join over a wait, and over the worker's end", async () => {
+  const wf = client();
+  let runs = 0;
+  wf.workflow('shipment', async (ctx) => {
+    runs++;
+    await ctx.recv('paid');
+    const [order, paid] = [parentOf(ctx.traceparent), parentOf(await ctx.receivedTraceparent())];
+    return await tracer.startActiveSpan('ship', { links: [{ context: trace.getSpanContext(order) }] }, paid,
+      async (span) => {
+        await ctx.send('node-carrier', 'parcel');
+        span.end();
+        return span.spanContext().spanId;
+      });
+  });
+  await wf.start(null, undefined, { id: 'node-carrier' });
+  let worker = wf.work({ suspendAfter: '10 ms', signals: false });
+  const span = (name, run) => tracer.startActiveSpan(name, async (each) => {
+    const result = await run();
+    each.end();
+    return result;
+  });
+
+  const order = await span('order', () => wf.start('shipment'));
+  for (let waits = false; !waits;)
+    waits = await order.status() === 'WAITING';
+  await worker.stop();
+  await span('pay', () => order.send(12, 'paid'));
+  worker = wf.work({ suspendAfter: '10 ms', signals: false });
+  const shipped = await order.result({ timeout: '60 s' });
+  await worker.stop();
+
+  const spans = Object.fromEntries(exporter.getFinishedSpans().map((each) => [each.name, each]));
+  assert.deepEqual(Object.keys(spans).sort(), ['order', 'pay', 'ship']);
+  const { traceId, spanId } = spans.pay.spanContext();
+  assert.equal(runs, 2);
+  assert.equal(spans.ship.spanContext().spanId, shipped);
+  const { rows } = await sql.query("SELECT traceparent FROM durable_wf.message WHERE workflow_id = 'node-carrier'");
+  assert.deepEqual(rows, [{ traceparent: `00-${traceId}-${shipped}-01` }]);
+  assert.equal(spans.ship.spanContext().traceId, traceId);
+  assert.equal(spans.ship.parentSpanContext.spanId, spanId);
+  assert.ok(spans.ship.parentSpanContext.isRemote);
+  assert.equal(spans.ship.links[0].context.spanId, spans.order.spanContext().spanId);
+  assert.notEqual(spans.order.spanContext().traceId, traceId);
 });

@@ -8,7 +8,7 @@ import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { test, before, after, afterEach } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
+import { isDeepStrictEqual, promisify } from 'node:util';
 import pg from 'pg';
 import { DurableWf, DurableError, FatalError, StepError, WorkflowCancelledError,
   WorkflowFailedError } from 'durable-wf';
@@ -29,6 +29,17 @@ async function until(text, values) {
     if (row.met)
       return;
     await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+// What is seen as soon as it stays for a moment: what came before is over.
+async function atRest(look) {
+  for (let before = await look(); ;) {
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    const now = await look();
+    if (isDeepStrictEqual(now, before))
+      return now;
+    before = now;
   }
 }
 
@@ -118,8 +129,9 @@ async function sentBy(action) {
   const { query: send } = pg.Client.prototype;
   const sent = [];
   pg.Client.prototype.query = function (config, ...rest) {
-    if (/^durable-wf worker/.test(this.connectionParameters.application_name))
-      sent.push(config.text.match(/wf_\w+/g).join(' '));
+    const calls = config.text?.match(/wf_\w+/g);
+    if (calls && /^durable-wf worker/.test(this.connectionParameters.application_name))
+      sent.push(calls.join(' '));
     return send.call(this, config, ...rest);
   };
   try {
@@ -135,6 +147,12 @@ const oneFree = () => until(`(SELECT count(*) FROM pg_stat_activity
    WHERE application_name = 'durable-wf worker' AND state = 'idle') = 1
    AND EXISTS (SELECT FROM wf_waiters WHERE door = 'queue')`);
 
+// ... and the worker knows that: what is started begins on it.
+async function beginsHere(action) {
+  while (!(await sentBy(action)).includes('wf_start_attached'))
+    await new Promise((resolve) => setTimeout(resolve, 20));
+}
+
 test('what is started here begins here, in as few statements as can be', { timeout }, async () => {
   const wf = worker({
     one: (ctx, n) => ctx.step('double', () => 2 * n),
@@ -146,7 +164,7 @@ test('what is started here begins here, in as few statements as can be', { timeo
       WHERE workflow_id = '${ctx.id}' AND step_name = 'slow')`).then(() => 'seen')),
   });
   const begin = async (...args) => (await wf.start(...args)).result();
-  await oneFree();
+  await beginsHere(() => begin('none'));
   const journal = [];
   assert.deepEqual(await sentBy(async () => {
     assert.equal(await begin('one', 4), 8);
@@ -217,6 +235,36 @@ test('a step is recorded before anything follows it', { timeout }, async () => {
     assert.equal((await replay(async () => {}, await journalOf(sql, id))).status, 'SUCCESS');
     await oneFree();
   }
+});
+
+test('after a step that is not recorded no other begins, at whatever time', { timeout }, async () => {
+  // the journal refuses the first step, by an error of another workflow's end: so
+  // the run ends only when it has asked the server, after the turns of the others
+  await query(`CREATE FUNCTION refuses() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN RAISE 'not now' USING ERRCODE = 'WF003'; END $$`);
+  await query(`CREATE TRIGGER refuses BEFORE INSERT ON durable_wf.step FOR EACH ROW
+    WHEN (NEW.name = 'refused') EXECUTE FUNCTION refuses()`);
+  let runs = 0;
+  const begun = [];
+  let warned;
+  const hasWarned = new Promise((resolve) => { warned = resolve; });
+  const wf = worker({
+    side: async (ctx) => {
+      runs++;
+      await ctx.step('refused', () => 1);
+      return Promise.all(['a', 'b', 'c'].map((name) => ctx.step(name, () => {
+        begun.push(`${name} of run ${runs}`);
+        return name;
+      })));
+    },
+  }, { logger: { warn: () => warned(), error() {} } });
+  const flow = await wf.start('side');
+  await hasWarned;
+  await query('DROP TRIGGER refuses ON durable_wf.step');
+  assert.deepEqual(await flow.result(), ['a', 'b', 'c']);
+  assert.ok(runs > 1);
+  assert.deepEqual(begun, ['a', 'b', 'c'].map((name) => `${name} of run ${runs}`));
+  assert.equal((await steps(flow.id))[0], 'refused');
 });
 
 test('values are as jsonb has them, without asking it', { timeout }, async () => {
@@ -542,7 +590,7 @@ test('cancelled: in a wait, in a step, and the worker goes on', { timeout }, asy
         return await ctx.step('work', async ({ signal }) => {
           begun();
           await new Promise((resolve) => signal.addEventListener('abort', resolve));
-        }, { timeout: where === 'step' ? 1000 : null });
+        }, { timeout: where === 'step' ? 3000 : null });
       } catch (error) {
         seen.push(error);
         throw error;
@@ -593,15 +641,15 @@ test('a restart of the server under workers and clients', { timeout }, async () 
 
 test('settings of a role change nothing', { timeout }, async () => {
   await query('CREATE ROLE odd LOGIN');
-  for (const set of [`statement_timeout = '300 ms'`, `DateStyle = 'German, DMY'`, `TimeZone = 'Asia/Kolkata'`,
+  for (const set of [`statement_timeout = '2 s'`, `DateStyle = 'German, DMY'`, `TimeZone = 'Asia/Kolkata'`,
     `default_transaction_isolation = 'serializable'`, 'default_transaction_read_only = on',
-    `idle_session_timeout = '500 ms'`, `IntervalStyle = 'iso_8601'`])
+    `idle_session_timeout = '2 s'`, `IntervalStyle = 'iso_8601'`])
     await query(`ALTER ROLE odd SET ${set}`);
   const wf = new DurableWf({ user: 'odd' });
   clients.push(wf);
   wf.workflow('odd', async (ctx) => {
     const now = await ctx.now();
-    await ctx.sleep(700);
+    await ctx.sleep(2500);
     return [Math.abs(now - await ctx.step('now', () => Date.now())) < 60_000,
       (await ctx.sleep('1 s')).getTime() > now.getTime()];
   });
@@ -646,8 +694,8 @@ test('a thousand suspended over two connections', { timeout }, async () => {
   // two connections, of which one waits for work, and no statement while nothing comes
   const state = `SELECT pid, query_start, state FROM pg_stat_activity
                   WHERE application_name = 'durable-wf worker' ORDER BY pid`;
-  await until(`(SELECT count(*) = 1 FROM wf_waiters WHERE door = 'queue')`);
-  const before = await query(state);
+  await oneFree();
+  const before = await atRest(() => query(state));
   assert.equal(before.length, 2);
   await new Promise((resolve) => setTimeout(resolve, 1000));
   assert.deepEqual(await query(state), before);

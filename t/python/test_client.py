@@ -218,7 +218,7 @@ class Client(Case):
             async for each in news:
                 if each.kind == "resync":
                     break
-        query("""SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        query("""SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity
                   WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()""")
         await asyncio.sleep(0.1)
         self.assertEqual(await self.wf.status(ids[0]), "SUCCESS")
@@ -232,7 +232,11 @@ class Client(Case):
         await self.wf.get_event("idle-0", "x", timeout=0.1)
         state = """SELECT count(*), max(query_start) FROM pg_stat_activity
                     WHERE backend_type = 'client backend' AND application_name <> 'test'"""
-        before = query(state)
+        before, now = None, query(state)
+        while now != before:          # on a slow machine it takes longer until all wait
+            before = now
+            await asyncio.sleep(0.5)
+            now = query(state)
         await asyncio.sleep(1)
         self.assertEqual(query(state), before)
         for each in waits:

@@ -72,7 +72,17 @@ sub queue
 {
 	my ($role, @ids) = @_;
 
-	sql("SET ROLE $role; SELECT wf_start('$_', 'mark')") foreach @ids;
+	sql("SET ROLE $role; " . join ' ', map { "SELECT wf_start('$_', 'mark');" } @ids);
+	return;
+}
+
+# Wait until all these have ended.
+sub ended
+{
+	my $ids = join ',', map { "'$_'" } @_;
+
+	poll("SELECT count(*) = " . @_ . " FROM durable_wf.workflow
+		WHERE workflow_id IN ($ids) AND finished_at IS NOT NULL");
 	return;
 }
 
@@ -99,7 +109,7 @@ sub release
 	my @ids = @_;
 
 	sql('UPDATE gate SET is_open = true');
-	result($_) foreach 'busy', @ids;
+	ended('busy', @ids);
 	return sql(q[SELECT string_agg(workflow_id, ' ' ORDER BY n) FROM ran WHERE role = 'alice']);
 }
 
@@ -146,7 +156,7 @@ foreach my $direct ('on', 'off')
 	hold($nothing, map { "w$_" } 1 .. 8);
 	sql(q[SET ROLE alice; SELECT wf_cancel('w1')]);
 	sql(q[SELECT wf_set_owner('w2', 'bob')]);
-	result('w2');
+	ended('w2');
 	$session->query_safe(q[SET ROLE alice; SELECT wf_attach('w3')]);
 	my $locker = session();
 	$locker->query_safe(q[BEGIN; SELECT FROM durable_wf.workflow WHERE workflow_id = 'w4' FOR UPDATE]);
@@ -157,7 +167,7 @@ foreach my $direct ('on', 'off')
 		'the new owner runs what was given away');
 	$session->query_safe(q[SELECT wf_detach(); RESET ROLE]);
 	$locker->query_safe('COMMIT');
-	result($_) foreach 'w3', 'w4';
+	ended('w3', 'w4');
 	is(sql(q[SELECT count(*) = count(DISTINCT workflow_id) FROM ran]), 't', 'each runs once');
 	$_->quit foreach $session, $locker;
 }
@@ -179,7 +189,7 @@ poll(q[SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'durable_w
 is(sql('SELECT count(*) FROM ran'), 1, 'nothing of the list runs when bodies are paused');
 sql('TRUNCATE ran');
 set('paused', 'off');
-result("w$_") foreach 1 .. 8;
+ended(map { "w$_" } 1 .. 8);
 is(sql('SELECT count(*) FROM ran'), 8, 'and all when they go on');
 
 # ----- several executors, and one that dies
@@ -190,7 +200,7 @@ prune();
 queue('alice', map { "w$_" } 1 .. 100);
 set('max_executors', 3);
 set('paused', 'off');
-result("w$_") foreach 1 .. 100;
+ended(map { "w$_" } 1 .. 100);
 is(sql(q[SELECT count(*) || ' ' || count(DISTINCT workflow_id) FROM ran]), '100 100',
 	'three executors share the work');
 is(sql('SELECT max(attempts) FROM durable_wf.workflow'), 1, 'and claim each body once');
@@ -214,7 +224,7 @@ sub searches
 	queue('alice', map { "w$_" } 1 .. 64);
 	sql('SELECT pg_stat_reset()');
 	set('paused', 'off');
-	result("w$_") foreach 1 .. 64;
+	ended(map { "w$_" } 1 .. 64);
 	pause();
 	return sql(q[SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'workflow_body_idx']);
 }

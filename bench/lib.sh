@@ -14,15 +14,17 @@ sockets=$(mktemp -d "${TMPDIR:-/tmp}/dwf.XXXXXX")	# a socket's path is short
 
 # On every way out: stop the server, and with it whatever talks to it.
 leave() {
-	local status=$?
+	local status=$? data
 	trap '' HUP INT TERM
 	[ -z "$job" ] || { kill "$job" && wait "$job"; } 2>/dev/null || true
 	if [ $status = 1 ] && [ -f "$work/log" ]; then
 		tail -n 20 "$work/log" >&2
 	fi
-	[ ! -f "$work/data/postmaster.pid" ] ||
-		pg_ctl -D "$work/data" -m immediate -w stop >"$work/stop" 2>&1 ||
-		cat "$work/stop" >&2
+	for data in "$work"/*/postmaster.pid; do
+		[ ! -f "$data" ] ||
+			pg_ctl -D "${data%/*}" -m immediate -w stop >"$work/stop" 2>&1 ||
+			cat "$work/stop" >&2
+	done
 	rm -rf "$sockets" "$work"
 	exit $status
 }
@@ -234,11 +236,23 @@ processed() {
 
 # ------------------------------------------------------------------- probes
 
-# CPU time of the whole server so far, in microseconds: of its processes, and
-# of those that have ended, whose time the postmaster has (in units of 10 ms).
+# The servers whose CPU time is counted
+servers=("$work/data")
+
+# CPU time of these servers so far, in microseconds.
 server_cpu() {
+	local data us=0
+	for data in "${servers[@]}"; do
+		us=$((us + $(cpu_of_server "$data")))
+	done
+	echo "$us"
+}
+
+# CPU time of a whole server so far: of its processes, and of those that have
+# ended, whose time the postmaster has (in units of 10 ms).
+cpu_of_server() {
 	local postmaster children again='' us
-	read -r postmaster <"$work/data/postmaster.pid"
+	read -r postmaster <"$1/postmaster.pid"
 	children=$(cat "/proc/$postmaster/task/$postmaster/children")
 	# no process may end between the two looks at it
 	until [ "$again" = "$children" ]; do

@@ -340,7 +340,8 @@ succeed(void)
 
 /*
  * Is this an error that another run may not meet (class 40: deadlock,
- * serialization failure), and has the body attempts left?
+ * serialization failure; a broken connection to another node), and has the
+ * body attempts left?
  */
 static bool
 may_retry(const ErrorData *error)
@@ -349,8 +350,9 @@ may_retry(const ErrorData *error)
 	DwfValue	input;
 	int			attempts;
 
-	return ERRCODE_TO_CATEGORY(error->sqlerrcode) ==
-		ERRCODE_TRANSACTION_ROLLBACK &&
+	return (ERRCODE_TO_CATEGORY(error->sqlerrcode) ==
+			ERRCODE_TRANSACTION_ROLLBACK ||
+			dwf_forward_may_have_broken(error->sqlerrcode)) &&
 		dwf_store_body(claimed, &body, &input, &attempts) &&
 		attempts < dwf_setting_max_attempts;
 }

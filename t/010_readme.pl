@@ -243,6 +243,19 @@ foreach my $file (@files)
 	}
 }
 
+# Each page is in the site's navigation and in llms.txt, whose links lead somewhere.
+my $llms = slurp_file("$top/llms.txt");
+my $navigation = slurp_file("$top/docs/site/mkdocs.yml");
+foreach my $name (map { s{^\Q$top\E/}{}r } "$top/README.md", glob "$top/docs/*.md $top/docs/*/README.md")
+{
+	like($llms, qr/\]\(\Q$name\E\)/, "llms.txt names $name");
+	like($navigation, qr/: \Q$name\E$/m, "the site's navigation has $name");
+}
+foreach my $link ($llms =~ /\]\(([^)#]+)\)/g, $navigation =~ /: (\S+\.md)$/mg)
+{
+	ok(-e "$top/$link", "$link exists");
+}
+
 # The reference shows each function's arguments and result as they are.  The
 # blocks with signatures have no mark; defaults are left out of account.
 my $reference = slurp_file("$top/docs/reference.md");

@@ -40,6 +40,18 @@ like( said_in($node, 'crond', q{SELECT wf_schedule('s', '* * * * *', NULL, NULL)
 	'not created: it says what to do');
 $node->safe_psql('crond', 'CREATE EXTENSION pg_cron');
 
+# What the documentation shows, which t/010 cannot run.
+my %shown = map {
+	my $file = $_;
+	map { ("$file: $_" => $_) } slurp_file("$FindBin::RealBin/../$file") =~ /^```sql norun\n(.*?)^```$/msg
+} 'docs/migrating.md', 'docs/reference.md';
+cmp_ok(keys %shown, '>=', 2, 'there are examples');
+foreach my $name (sort keys %shown)
+{
+	like($node->safe_psql('crond', "BEGIN; CREATE PROCEDURE report(input jsonb) LANGUAGE plpgsql AS \$\$BEGIN END\$\$; $shown{$name} ROLLBACK"),
+		qr/^\d+$/, $name);
+}
+
 # A tick is to come while the rest is tested.
 like( $node->safe_psql('crond',
 		q{SELECT wf_schedule('tick', '* * * * *', NULL, '{"it''s": "%s \\\\ ü"}')}),

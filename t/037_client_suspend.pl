@@ -240,9 +240,11 @@ SQL
 	is(sql(q{SELECT count(*), count(DISTINCT workflow_id) FROM durable_wf.wait}), '1000|1000', 'many: each costs a row');
 	is(sql(q{SELECT count(*) FROM wf_executions}), 0, 'many: no session has one');
 	my @pids = (worker(), split /\n/, sql(q{SELECT pid FROM wf_waiters WHERE door = 'queue' AND key = 'many'}));
-	my $switches = join ' ', at_rest(@pids);
+	my @switches = at_rest(@pids);
 	sleep 2;
-	is(join(' ', map { switches($_) } @pids), $switches, 'many: nothing runs while they wait');
+	# (the server wakes a session once, to tell its statistics)
+	is(switches($pids[0]), $switches[0], 'many: the worker does not run while they wait');
+	cmp_ok(switches($pids[$_]) - $switches[$_], '<=', 1, 'many: nor do the clients') foreach 1, 2;
 	sql(q{SELECT count(wf_send_many(ids, values, 't')) FROM (SELECT array_agg('many ' || n) AS ids, array_agg(to_jsonb(n)) AS values FROM generate_series(1, 1000) n) s});
 	poll(q{SELECT count(*) = 1000 FROM wf_workflows WHERE queue = 'many' AND status = 'SUCCESS'});
 	is(sql(q{SELECT count(*) FROM wf_workflows WHERE queue = 'many' AND workflow_id = 'many ' || (output #>> '{}')}), 1000, 'many: each has its own');

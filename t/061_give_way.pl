@@ -149,15 +149,17 @@ foreach my $n (1 .. 5)
 is(sql(q{SELECT count(*) FROM wf_workflows WHERE workflow_id LIKE 'hot %' AND status = 'RUNNING'}), 1, 'and the other body keeps its own');
 is(answered('hot', 2), 2, 'both go on');
 
-# Many bodies that only wait: the last two may stay, no other.
+# Many bodies that only wait: the last ones may stay, no other.  These are two, or
+# up to four: an executor that waited for a lock when the worker looked (for one
+# moment, to make the table longer) has not counted.
 begin('postgres', 'many', 'waits', 40);
-are('many', q{count(*) FILTER (WHERE status = 'WAITING') >= 38 AND count(*) FILTER (WHERE status = 'PENDING') = 0});
+are('many', q{count(*) FILTER (WHERE status = 'WAITING') >= 36 AND count(*) FILTER (WHERE status = 'PENDING') = 0});
 pass('40 bodies that only wait are suspended but for the last ones');
 is(answered('many', 40), 40, 'and go on');
 
 # The deadline of a wait is no reason to keep an executor either.
 begin('postgres', 'long', 'waits_an_hour', 10);
-are('long', q{count(*) FILTER (WHERE status = 'WAITING') >= 8});
+are('long', q{count(*) FILTER (WHERE status = 'WAITING') >= 6});
 is(answered('long', 10), 10, 'bodies that wait with a timeout');
 
 # Children run while their parents wait for them.
@@ -178,6 +180,7 @@ is(answered('single', 1) + answered('second', 1), 2, 'both go on');
 set('max_executors', 2);
 
 # Bodies that begin to wait after others have become due.
+end_executors();
 begin('postgres', 'busy', 'is_busy', 2);
 are('busy', q{count(*) FILTER (WHERE status = 'RUNNING') = 2});
 begin('postgres', 'behind', 'quick', 5);
@@ -225,7 +228,7 @@ is(answered('busy of bob', 1), 1, 'and so does the one of bob');
 # Two roles at a time.
 begin('alice', 'all of alice', 'waits', 30);
 begin('bob', 'all of bob', 'waits', 30);
-are("all of $_", q{count(*) FILTER (WHERE status = 'WAITING') >= 27 AND count(*) FILTER (WHERE status = 'PENDING') = 0}) foreach 'alice', 'bob';
+are("all of $_", q{count(*) FILTER (WHERE status = 'WAITING') >= 25 AND count(*) FILTER (WHERE status = 'PENDING') = 0}) foreach 'alice', 'bob';
 is(answered('all of alice', 30) + answered('all of bob', 30), 60, 'many bodies of two roles');
 
 # ----------------------------------------------------------- a crash, an end
@@ -236,13 +239,13 @@ are('killed', q{count(*) FILTER (WHERE status = 'WAITING') > 5});
 kill_backend((split /\n/, executors())[0]);
 begin('postgres', 'after', 'waits', 10);
 are('after', q{count(*) FILTER (WHERE status = 'PENDING') = 0});
-are('killed', q{count(*) FILTER (WHERE status = 'WAITING') >= 38});
+are('killed', q{count(*) FILTER (WHERE status = 'WAITING') >= 36});
 is(answered('killed', 40) + answered('after', 10), 50, 'kill -9 in the middle');
 
 # Executors that end while they are wanted.
 begin('postgres', 'ended', 'waits', 40);
 end_executors() foreach 1 .. 3;
-are('ended', q{count(*) FILTER (WHERE status = 'WAITING') >= 38});
+are('ended', q{count(*) FILTER (WHERE status = 'WAITING') >= 36});
 is(answered('ended', 40), 40, 'executors that are ended in the middle');
 
 $node->stop;

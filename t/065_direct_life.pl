@@ -236,6 +236,32 @@ is(outcome($canceller), 't', 'an end waits for a row that is locked, and goes on
 is(sql(q[SELECT status FROM durable_wf.workflow WHERE workflow_id = 'locked']), 'CANCELLED', '... to end it');
 $_->quit foreach $holder, $canceller;
 
+# ----- a body with a journal whose row looks as if it had just been inserted
+
+sql(<<'SQL');
+CREATE ROLE late LOGIN;
+GRANT ALL ON SCHEMA public TO late;
+CREATE PROCEDURE once(input jsonb) LANGUAGE plpgsql AS $$
+DECLARE got jsonb;
+BEGIN
+    PERFORM wf_step('step', $s$INSERT INTO seen (workflow_id, what) VALUES (wf_current(), 'step')$s$);
+    CALL wf_recv('topic', NULL, NULL, got);
+    PERFORM wf_complete(got);
+END $$;
+SET ROLE late;
+SELECT wf_start('rewritten', 'once');
+SQL
+poll(q[SELECT status = 'WAITING' FROM durable_wf.workflow WHERE workflow_id = 'rewritten']);
+sql(q[ALTER ROLE late NOLOGIN; SELECT wf_send('rewritten', '1', 'topic')]);
+poll(q[SELECT status = 'PENDING' FROM durable_wf.workflow WHERE workflow_id = 'rewritten']);
+is(sql(q[SELECT attempts FROM durable_wf.workflow WHERE workflow_id = 'rewritten']), 0, 'resumed, not claimed');
+sql(q[ALTER TABLE durable_wf.workflow SET UNLOGGED; ALTER TABLE durable_wf.workflow SET LOGGED]);
+like(is_direct(), qr/t$/, 'a table that was rewritten is as it was made');
+sql('ALTER ROLE late LOGIN');
+poll(q[SELECT finished_at IS NOT NULL FROM durable_wf.workflow WHERE workflow_id = 'rewritten']);
+is(sql(q[SELECT status, output FROM durable_wf.workflow WHERE workflow_id = 'rewritten']), 'SUCCESS|1', 'a claim finds its journal');
+is(sql(q[SELECT count(*) FROM seen WHERE workflow_id = 'rewritten']), 1, 'its step ran once');
+
 # ----- a crash
 
 sql(q[SELECT wf_start('before', 'waits'), wf_start('crash ' || n, 'one_step', to_jsonb(n)) FROM generate_series(1, 50) n]);

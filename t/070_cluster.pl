@@ -149,6 +149,11 @@ SELECT string_agg(message::text, ' ') FROM wf_recv_many(NULL, 10, '0', '$wa');
 SELECT string_agg(message::text, ' ') FROM wf_recv_many(NULL, 10, '0', '$wb');
 SQL
 		"4\nt|t\n1 3\n2 4", "$from: wf_send_many");
+	like(said_on($node, "SELECT wf_send_many(ARRAY['$wa', '$wb', 'none-1', 'none-2'], ARRAY['1', '2', '3', '4']::jsonb[])"),
+		qr/WF001: .*"none-[12]"/, "$from: wf_send_many, of which one does not exist");
+	is(on($node, "SELECT wf_recv(NULL, '0', '$wa') IS NULL, wf_recv(NULL, '0', '$wb') IS NULL"), 't|t', "$from: sends none");
+	like(said_on($node, "BEGIN READ ONLY; SELECT wf_send('$_', '1')"), qr/25006: .*cannot execute wf_send\(\)/,
+		"$from: a read-only transaction sends nothing to $_") foreach $wa, $wb;
 	is( on($node, <<"SQL"),
 SELECT wf_write_stream('s$from', '1', '$wa'), wf_write_stream_many('s$from', ARRAY['2', '3']::jsonb[], '$wa');
 SELECT wf_close_stream('s$from', '$wa');
@@ -210,12 +215,13 @@ SQL
 
 # ----- what belongs to a session of the node -----
 
-foreach my $function ('wf_attach', 'wf_listen')
+foreach my $call ("wf_attach('$wa')", "wf_listen('$wa')", "wf_start_attached('$wa', NULL, 'q')")
 {
 	my $port = $w1->port;
+	my ($function) = $call =~ /^(\w+)/;
 
 	like(
-		said_on($_, "SELECT $function('$wa')"),
+		said_on($_, "SELECT $call"),
 		qr/WF011: .*${function}\(\) has to be called on the node.*The workflow is on node 127\.0\.0\.1:$port/s,
 		$_->name . ": $function refuses") foreach $co, $w2;
 }
@@ -280,6 +286,20 @@ SQL
 	is(on($w1, "SELECT wf_recv('traced', '0', '$wa'); SELECT wf_received_traceparent() IS NULL"), "2\nt", 'nor what it sends');
 }
 
+# on a distributed table: Citus reaches no other node from there
+on($co, <<'SQL');
+CREATE TABLE fired (id text COLLATE "C" PRIMARY KEY, other text);
+SELECT create_distributed_table('fired', 'id', colocate_with => 'durable_wf.shard');
+SET citus.enable_unsafe_triggers = on;
+CREATE TRIGGER own AFTER INSERT ON fired FOR EACH ROW EXECUTE FUNCTION wf_trigger_send('{id}', 'fired');
+CREATE TRIGGER other AFTER UPDATE ON fired FOR EACH ROW EXECUTE FUNCTION wf_trigger_send('{other}', 'fired');
+SQL
+is(on($co, "INSERT INTO fired VALUES ('$wa', '$wb'), ('$wb', '$wa'); SELECT wf_recv('fired', '0', '$wa') ->> 'id', wf_recv('fired', '0', '$wb') ->> 'id'"),
+	"$wa|$wb", 'a trigger of a distributed table sends to workflows of its node');
+like(said_on($co, "UPDATE fired SET other = other WHERE id = '$wa'"),
+	qr/WF011: wf_send\(\) has to be called.*The workflow is on node 127\.0\.0\.1:${\ $w2->port}\./s, 'and to no other');
+is(on($co, "SELECT wf_recv('fired', '0', '$wb') IS NULL"), 't', 'which gets nothing');
+
 # ----- broadcasts -----
 
 {
@@ -300,6 +320,19 @@ SQL
 	is(join('', map { outcome($_) } @waiters), qq{"news""news"}, 'each once');
 	is(on($w1, q{SELECT count(*) FROM wf_notify('all', '"news"')}), 0,
 		'none waits any more');
+
+	# and one by a trigger
+	start($waiters[$_], "SELECT event_data FROM wf_wait_for_event('all', '60 s', '" . ($wa, $wb)[$_] . "')") foreach 0, 1;
+	$_->poll_query_until('postgres', q{SELECT count(*) = 1 FROM wf_waiters WHERE key = 'all'})
+	  or die 'no waiter'
+	  foreach $w1, $w2;
+	on($co, <<'SQL');
+SET citus.enable_ddl_propagation = off;
+CREATE TABLE told (n int);
+CREATE TRIGGER tell AFTER INSERT ON told FOR EACH ROW EXECUTE FUNCTION wf_trigger_notify('all');
+INSERT INTO told VALUES (1);
+SQL
+	is(join('', map { outcome($_) } @waiters), '{"n": 1}{"n": 1}', 'a broadcast of a trigger');
 	$_->quit foreach @waiters;
 }
 

@@ -213,6 +213,24 @@ sub let_wait
 	$_->quit foreach $done, $left;
 }
 
+# ----- locks on another node -----
+
+{
+	my $holder = session($w1);
+	my $waiter = session($co);
+
+	outcome($holder, "BEGIN; SELECT FROM durable_wf.workflow WHERE workflow_id = '$wa' FOR UPDATE");
+	outcome($waiter, "SET lock_timeout = '100 ms'");
+	like(outcome($waiter, "SELECT wf_complete(workflow_id => '$wa')"), qr/55P03/, 'lock_timeout is the caller\'s');
+	outcome($waiter, 'RESET lock_timeout');
+	start($waiter, "SELECT wf_set_attributes('{}', '$wa') IS NOT NULL, wf_cancel('$wa', 'x'), wf_retry('$wa') IS NULL");
+	$w1->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_locks WHERE NOT granted})
+	  or die 'no wait';
+	outcome($holder, 'ROLLBACK');
+	like(outcome($waiter), qr/^t\|t\|/, 'and no more than that');
+	$_->quit foreach $holder, $waiter;
+}
+
 # ----- deadlocks over two nodes -----
 
 {

@@ -14,7 +14,7 @@ use DurableWf::Nodes qw(skip_without_citus start_cluster ids_of on said_on);
 
 skip_without_citus();
 
-my ($co, $w1, $w2) = start_cluster(2, { 'durable_wf.executor_idle_timeout' => '100 ms' });
+my ($co, $w1, $w2) = start_cluster(2, { 'durable_wf.executor_idle_timeout' => '100 ms', restart_after_crash => 'on' });
 my @nodes = ($co, $w1, $w2);
 
 on($co, 'SELECT wf_distribute(8)');
@@ -245,6 +245,59 @@ my $start = q{SELECT r[2] FROM durable_wf.run_here('%1$s', 'CHILD wf_start', ARR
 		'and is not named');
 	on($w2, "SELECT wf_cancel('$s1')");
 	$canceller->quit;
+}
+
+# a body that has waited in vain, and ends
+on($co, <<'SQL');
+CREATE PROCEDURE impatient(input jsonb) LANGUAGE plpgsql AS $$
+DECLARE
+    value jsonb;
+BEGIN
+    CALL wf_get_event(input ->> 'child', 'never', '100 ms', value);
+    PERFORM wf_complete(to_jsonb(value IS NULL));
+END $$;
+SQL
+on($co, qq{SELECT wf_start('$a[11]', 'impatient', '{"child": "$to{$a[11]}"}'), wf_start('$to{$a[11]}')});
+is(on($co, "SELECT status, output FROM wf_result('$a[11]', '60 s')"), 'SUCCESS|true', 'a body that waits in vain ends');
+is(on($w2, "SELECT count(*) FROM durable_wf.wait WHERE workflow_id = '$a[11]'"), 0, 'and its subscription, too');
+
+# ----- a connection breaks -----
+
+# A process of another node that has served a body is killed before the body's
+# next statement there, or in the midst of it.
+on($co, <<'SQL');
+CREATE PROCEDURE updates(input jsonb) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM wf_send(input ->> 0, '"sent"', 'sent');
+    PERFORM pg_advisory_xact_lock(1);
+    PERFORM wf_step('update', 'UPDATE ledger SET note = ''updated'' WHERE id = $1 ->> 0 RETURNING note', input);
+    PERFORM wf_complete('"done"');
+END $$;
+SQL
+foreach my $case ([ 10, $w1, 'SELECT pg_advisory_lock(1)', 'idle in transaction' ],
+	[ 12, $w2, qq{BEGIN; UPDATE ledger SET note = 'locked' WHERE id = '$to{$a[12]}'}, 'active' ])
+{
+	my ($n, $node, $lock, $state) = @$case;
+	my $to = $to{ $a[$n] };
+	my $holder;
+	my $process = "SELECT pid FROM pg_stat_activity WHERE state = '$state' AND application_name LIKE 'citus_internal%'"
+	  . " AND (state <> 'active' OR wait_event_type = 'Lock')";
+
+	on($co, "INSERT INTO ledger VALUES ('$to', 'held'); SELECT wf_start('$to')");
+	$holder = session($node);
+	outcome($holder, $lock);
+	on($co, "SELECT wf_start('$a[$n]', 'updates', '\"$to\"')");
+	$w1->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'advisory'}) or die 'no wait'
+	  if $node == $w1;
+	$w2->poll_query_until('postgres', "SELECT count(*) = 1 FROM ($process) p") or die 'not one process';
+	my $pid = on($w2, $process);
+	kill 'KILL', $pid or die "kill $pid: $!";
+	until_true(sub { !-d "/proc/$pid" }, 'the process is gone');
+	eval { $holder->quit };
+	is(on($w1, "SELECT status, output, error FROM wf_result('$a[$n]', '120 s')"), 'SUCCESS|"done"|',
+		"a body whose connection to another node breaks while that is $state runs again");
+	$w2->poll_query_until('postgres', 'SELECT true') or die 'no server';
+	is(on($co, "SELECT note, (SELECT count(*) FROM wf_recv_many('sent', 10, '0', '$to')) FROM ledger WHERE id = '$to'"), 'updated|1', 'and has done all once');
 }
 
 # ----- a node dies -----

@@ -6,6 +6,7 @@ use strict;
 use warnings;
 
 use File::Basename qw(dirname);
+use File::Find qw(find);
 use File::Spec;
 use File::Temp qw(tempdir);
 use JSON::PP;
@@ -90,6 +91,19 @@ ok(-x "$top/$_", $_) foreach 'debian/rules', 'packaging/deb/run', 'packaging/dis
 (my $copyright = slurp('debian/copyright')) =~ s/.*^License: PostgreSQL\n//ms;
 $copyright =~ s/^ \.?//mg;
 is($copyright, $license, 'debian/copyright has the license');
+
+# ----- what stands for addresses -----
+
+my ($addresses) = slurp('RELEASING.md') =~ /^## Addresses\n(.*)/ms;
+my $is_there = qr/\Qpgxn.org\E\/dist\/durable_wf|\Qdurable-wf.invalid\E|\Qregistry.example\E/;
+my @named = $addresses =~ /`((?:META|debian|packaging)[\w.\/]*)`/g;
+my @with;
+find({ no_chdir => 1, wanted => sub {
+	my $name = $File::Find::name =~ s{^\Q$top\E/}{}r;
+	$File::Find::prune = 1 if -d && $name =~ m{^(\.git|\.build)$};
+	push @with, $name if -f && $name !~ m{^(RELEASING\.md|t/084_packages\.pl)$} && slurp($name) =~ $is_there;
+} }, map { "$top/$_" } qw(META.json README.md SECURITY.md Dockerfile docs debian packaging clients));
+is_deeply([ sort @with ], [ sort keys %{ { map { $_ => 1 } @named } } ], 'RELEASING.md lists what stands for addresses');
 
 # ----- the Dockerfiles, as far as they say what is in the tree -----
 

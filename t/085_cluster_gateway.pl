@@ -263,11 +263,46 @@ is(bodies($own), 'up', 'nor any twice');
 
 # ----- a workflow that has moved -----
 
+# Begin a request that its webhook's gateway holds; the connection, and its id.
+sub held
 {
+	my ($node, $target) = @_;
+
+	to($node);
+	my $socket = dial();
+	syswrite $socket, bytes('POST', $target, $node->name);
+	return ($socket, on($co, "SELECT wf_await_hook('${\token($target)}', '60 s') ->> 'request_id'"));
+}
+
+# Respond as a workflow.
+sub respond
+{
+	my ($node, $id, $request, $text) = @_;
+
+	return said_on($node, ($id ? "SET durable_wf.workflow_id = '$id'; " : '') . "SELECT wf_respond($request, 200, '{}', '$text')");
+}
+
+{
+	on($_, q{SELECT setval('durable_wf.message_id_seq', 1000000)}) foreach $w1, $w2;
+	my ($a, $id) = held($w1, $manual);
+	my ($b, $same) = held($w2, my $other = hook($wb, q{respond_with => '"manual"'}));
+	is($same, $id, 'two requests have one id, on two nodes');
+	like(respond($w2, undef, $id, 'nobody'), qr/WF008/, 'no current workflow: which of them?');
+	like(respond($w2, 'order-1', $id, 'nobody'), qr/55000/, 'that of another one is not answered');
+	is(respond($w2, $wa, $id, 'for a'), 't', 'the response of a workflow');
+	is(response($a)->{body}, 'for a', 'is for its client');
+	($a, $id) = held($w1, $manual);
+	on($w2, "SELECT setval('durable_wf.message_id_seq', $id - 1)");
+	my ($c, $third) = held($w2, $other);
+	is($third, $id, 'again');
+
 	my $shard = on($co, "SELECT get_shard_id_for_distribution_column('durable_wf.shard', '$wa')");
 
 	on($co, "SELECT wf_move_shard($shard, '127.0.0.1:${\ $w2->port}')");
 	is(on($w2, "SELECT (wf_node('$wa')).is_here"), 't', 'a workflow moves');
+	is(respond($w1, $wa, $id, 'for a'), 'f', 'its client was left at the old node');
+	is(respond($co, $wb, $_, "for b $_"), 't', 'and the other one') foreach $same, $third;
+	is(response($b)->{body} . ' ' . response($c)->{body}, "for b $same for b $third", 'gets the response that is for it');
 	to($_), is(status('POST', $plain, $_->name), 202, 'its URL goes on: ' . $_->name) foreach @nodes;
 	is(bodies($plain), join(' ', map { $_->name } @nodes), 'to the new node');
 	to($w1);

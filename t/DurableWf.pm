@@ -145,7 +145,9 @@ sub until_true
 
 # ----- sessions -----
 
-# Open a session.  Its process id is in {pid}.
+# Open a session.  Its process id is in {pid}.  It tells its statistics with its
+# first statement: of one that has not, the server wakes the process for that ten
+# seconds later, in whatever it does then.
 sub session
 {
 	my ($node, $database) = @_;
@@ -157,7 +159,8 @@ sub session
 	$session->set_query_timer_restart;
 	$session->query_safe('\set VERBOSITY verbose');
 	$session->{node} = $node;
-	$session->{pid} = $session->query_safe('SELECT pg_backend_pid()');
+	$session->{pid} =
+	  $session->query_safe('SELECT pg_backend_pid() FROM pg_stat_force_next_flush()');
 	return $session;
 }
 

@@ -18,8 +18,8 @@
  *	F1	The row there and the suspension here commit together, before the last
  *		look.  What commits before that look is seen by it; what commits later
  *		finds the row, and the workflow suspended.  The row is removed in the
- *		transaction that wakes; a wake for nothing makes the workflow look and
- *		suspend itself again.
+ *		transaction that wakes, or by the workflow, if it goes on by itself; a
+ *		wake for nothing makes the workflow look and suspend itself again.
  *
  * This session sleeps in Citus' loop, which does not look at the socket of its
  * client.  So it has the server look, with client_connection_check_interval,
@@ -177,6 +177,7 @@ typedef struct FarLook
 	FunctionCallInfo fcinfo;
 	text	   *place;
 	Datum		result;
+	bool		has_subscribed;
 }			FarLook;
 
 /* The look of a body: ask the other node, which does not wait */
@@ -199,6 +200,7 @@ subscribe_there(DwfWait *wait)
 
 	(void) dwf_forward_subscribe(far->fcinfo, far->call->function, far->place,
 								 dwf_claim_require(wait->function));
+	far->has_subscribed = true;
 }
 
 /* Wait in a body, which is suspended unless there is something at once */
@@ -206,8 +208,9 @@ static Datum
 wait_in_body(const DwfCall *call, FunctionCallInfo fcinfo, text *place,
 			 DwfWait *wait)
 {
-	FarLook		far = {call, fcinfo, place, (Datum) 0};
+	FarLook		far = {call, fcinfo, place, (Datum) 0, false};
 	bool		is_event = strcmp(call->function, "wf_get_event") == 0;
+	bool		has_waited = dwf_journal_has_waited();
 
 	wait->arg = &far;
 	wait->look = look_there;
@@ -216,7 +219,12 @@ wait_in_body(const DwfCall *call, FunctionCallInfo fcinfo, text *place,
 		dwf_wait_at(wait, DWF_DOOR_EVENT, place, PG_GETARG_TEXT_PP(1));
 	else
 		dwf_wait_at(wait, DWF_DOOR_LIFE, place, NULL);
+
+	/* it goes on by itself, or another run than the one that subscribed */
 	(void) dwf_wait(wait);
+	if (has_waited || far.has_subscribed)
+		dwf_forward_unsubscribe(wait->function, place,
+								dwf_claim_require(wait->function));
 	return far.result;
 }
 

@@ -19,11 +19,15 @@
  * is the last text.
  */
 #define DWF_TRACE_PREFIX "TRACE "	/* the caller's trace context */
+#define DWF_LOCK_PREFIX "LOCK " /* the caller's lock_timeout */
 #define DWF_CHILD_PREFIX "CHILD "	/* the workflow that starts another one */
 #define DWF_SUBSCRIBE_PREFIX "SUBSCRIBE "	/* the workflow for which it is to
 											 * be noted what the call waits
 											 * for */
 #define DWF_CALL_PREFIX "CALL " /* it is a procedure */
+
+/* Instead of a function: forget what a workflow, the SUBSCRIBEr, waits for */
+#define DWF_UNSUBSCRIBE	"UNSUBSCRIBE"
 
 extern bool dwf_forward_try(FunctionCallInfo fcinfo, const char *function,
 							text *place, Datum *result);
@@ -33,6 +37,8 @@ extern Datum dwf_forward_call(FunctionCallInfo fcinfo, const char *function,
 extern Datum dwf_forward_subscribe(FunctionCallInfo fcinfo,
 								   const char *function, text *place,
 								   text *subscriber);
+extern void dwf_forward_unsubscribe(const char *function, text *place,
+									text *subscriber);
 extern Datum dwf_forward_texts(const char *function, text *place,
 							   Datum *arguments, bool *nulls, int count);
 extern Datum dwf_forward_array_as_text(Datum array);
@@ -45,5 +51,6 @@ extern void dwf_forward_note_write(void);
 extern void dwf_forward_before_commit(void);
 extern void dwf_forward_end_xact(bool committed);
 extern bool dwf_forward_is_out_of_reach(int code);
+extern bool dwf_forward_may_have_broken(int code);
 
 #endif							/* DWF_FORWARD_H */

@@ -35,6 +35,7 @@
 #include "session/wait.h"
 #include "store/anchor.h"
 #include "store/custody.h"
+#include "store/store.h"
 
 PG_FUNCTION_INFO_V1(dwf_run_here);
 
@@ -98,6 +99,7 @@ typedef struct Received
 	bool	   *nulls;
 	int			count;
 	text	   *trace;			/* these are NULL if there is none */
+	text	   *lock_timeout;
 	text	   *parent;
 	text	   *subscriber;
 	bool		is_procedure;
@@ -141,6 +143,7 @@ read_received(const char *name, Datum array)
 
 	call.count = dwf_arrays_read_texts(array, &call.texts, &call.nulls);
 	(void) take_word(&call, DWF_TRACE_PREFIX, &call.trace);
+	(void) take_word(&call, DWF_LOCK_PREFIX, &call.lock_timeout);
 	take_workflow(&call, DWF_CHILD_PREFIX, &call.parent);
 	take_workflow(&call, DWF_SUBSCRIBE_PREFIX, &call.subscriber);
 	call.is_procedure = take_word(&call, DWF_CALL_PREFIX, NULL);
@@ -199,6 +202,8 @@ make_call(FunctionCallInfo fcinfo, text *place, const Received *call)
 	set_for_call("durable_wf.wait_in_transaction", "on");
 	if (call->trace)
 		set_for_call("durable_wf.traceparent", text_to_cstring(call->trace));
+	if (call->lock_timeout)
+		set_for_call("lock_timeout", text_to_cstring(call->lock_timeout));
 	if (fcinfo->context)
 		set_for_call("client_min_messages", "warning");
 	PG_TRY();
@@ -229,6 +234,10 @@ is_at_home(const char *function, text *place)
 {
 	int32		hash = dwf_anchor_hash(place);
 
+	const char *word = strrchr(function, ' ');
+
+	if (word)
+		function = word + 1;
 	if (strcmp(function, "give_shard") == 0 ||
 		strcmp(function, "take_rows") == 0)
 		return dwf_anchor_is_here(hash);
@@ -270,8 +279,16 @@ dwf_run_here(PG_FUNCTION_ARGS)
 		PG_RETURN_DATUM(dwf_arrays_of_one_text(cstring_to_text("m")));
 	}
 
-	/* find the function, and read its arguments */
 	call = read_received(name, PG_GETARG_DATUM(2));
+	if (call.subscriber && strcmp(call.name, DWF_UNSUBSCRIBE) == 0)
+	{
+		dwf_store_unsubscribe(call.subscriber);
+		if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
+			strcat(went, "w");
+		PG_RETURN_DATUM(dwf_arrays_of_one_text(cstring_to_text(went)));
+	}
+
+	/* find the function, and read its arguments */
 	fmgr_info(find_function(call.name, call.is_procedure ? PROKIND_PROCEDURE :
 							PROKIND_FUNCTION), &flinfo);
 	InitFunctionCallInfoData(*inner, &flinfo, 0, InvalidOid, NULL, NULL);

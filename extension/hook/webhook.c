@@ -39,6 +39,7 @@
 #include "session/journal.h"
 #include "session/wait.h"
 #include "shared/waiter.h"
+#include "store/anchor.h"
 #include "store/store.h"
 
 PG_FUNCTION_INFO_V1(dwf_resume_held);
@@ -227,6 +228,7 @@ do_wf_respond(PG_FUNCTION_ARGS)
 	Jsonb	   *headers;
 	text	   *body;
 	DwfAnswered answered;
+	text	   *workflow_id = NULL;
 
 	/* Read and check the arguments */
 	dwf_args_require(fcinfo, 0, "request_id");
@@ -240,10 +242,12 @@ do_wf_respond(PG_FUNCTION_ARGS)
 	body = PG_ARGISNULL(3) ? cstring_to_text("") : PG_GETARG_TEXT_PP(3);
 	dwf_store_require_writable("wf_respond");
 
-	/* Answer the request */
+	/* Answer the request; on a cluster others may have its id */
+	if (dwf_anchor_exists())
+		workflow_id = dwf_identity_argument(fcinfo, -1);
 	answered = dwf_store_respond(request_id,
 								 dwf_http_response(status, headers, body),
-								 GetUserId());
+								 GetUserId(), workflow_id);
 	if (answered == DWF_NOT_ANSWERED)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

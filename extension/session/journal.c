@@ -375,6 +375,13 @@ dwf_journal_settle_deadline(TimestampTz deadline, bool may_commit)
 	return deadline;
 }
 
+/* Does the journal have that this call waits, of an earlier run or this? */
+bool
+dwf_journal_has_waited(void)
+{
+	return current_call != NULL && current_deadline != 0;
+}
+
 /*
  * The workflow is about to be suspended in the present call.  If no deadline
  * is recorded for the call, record that it waits: else a later run could not

@@ -124,6 +124,7 @@ extern void dwf_journal_note_taken(const DwfAddress *queue,
 /* calls that wait, and steps that are tried again */
 extern TimestampTz dwf_journal_settle_deadline(TimestampTz deadline,
 											   bool may_commit);
+extern bool dwf_journal_has_waited(void);
 extern void dwf_journal_note_wait(void);
 extern Datum dwf_journal_attempts(TimestampTz *next_at);
 extern void dwf_journal_note_attempt(Datum attempts, TimestampTz next_at,

@@ -485,7 +485,8 @@ dwf_wait_enter(DwfWait *wait)
 		return;
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
 	MemoryContextSwitchTo(context);
-	dwf_wait_commit();
+	if (wait->call)
+		dwf_wait_commit();		/* what a caller has done, and holds */
 }
 
 /* End a wait, which has begun in this memory context */

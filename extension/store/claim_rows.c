@@ -81,7 +81,7 @@ dwf_store_claim(text *workflow_id, Oid role, bool has_crashed,
 	bool		isnull;
 
 	result = dwf_direct_claim(workflow_id, role, has_crashed, claimed);
-	if (result == DWF_DIRECT_DONE)
+	if (result == DWF_DIRECT_DONE && claimed->last_step < 0)
 		claimed->last_step = dwf_store_last_step(workflow_id);
 	if (result != DWF_DIRECT_ASIDE)
 		return result == DWF_DIRECT_DONE;

@@ -187,6 +187,14 @@ static DwfStatement waits_for_shard_query = {
 	2, {INT4OID, INT4OID}, NULL
 };
 
+/* what those of other nodes wait for: told by another node from now on */
+static DwfStatement forget_far_query = {
+	"DELETE FROM durable_wf.wait a WHERE " IN_SHARD("a.target_id")
+	" AND NOT EXISTS (SELECT FROM durable_wf.workflow w"
+	"   WHERE w.workflow_id" EQ "a.workflow_id)",
+	2, {INT4OID, INT4OID}, NULL
+};
+
 static DwfStatement last_id_query = {
 	"SELECT s.last_value FROM durable_wf.message_id_seq s",
 	0, {0}, NULL
@@ -218,6 +226,18 @@ static DwfStatement get_custody_query = {
 static DwfStatement waiting_query = {
 	"SELECT pg_catalog.array_agg(w.workflow_id) FROM durable_wf.workflow w"
 	" WHERE w.status" EQ "'WAITING' AND " IN_SHARD("w.workflow_id"),
+	2, {INT4OID, INT4OID}, NULL
+};
+
+/*
+ * The clients of requests that a gateway holds are at the node that the rows
+ * come from; another request may have such an id at the gateway of this one
+ */
+static DwfStatement leave_requests_query = {
+	"UPDATE durable_wf.request r SET held_by_gateway = false,"
+	" expires_at = CASE WHEN r.responded_at IS NULL"
+	"   THEN pg_catalog.clock_timestamp() ELSE r.expires_at END"
+	" WHERE r.held_by_gateway AND " IN_SHARD("r.workflow_id"),
 	2, {INT4OID, INT4OID}, NULL
 };
 
@@ -296,6 +316,7 @@ dwf_custody_give(int32 start, int32 end)
 	for (int i = 0; i < (int) lengthof(moved); i++)
 		append_rows(array, moved[i].table, &moved[i].give, values);
 	dwf_portable_end(nest_level);
+	(void) dwf_statement_count(&forget_far_query, values, NULL);
 
 	if (ids.count > 0)
 		(void) dwf_arrays_read_texts(ids.array, &wakes, NULL);
@@ -367,5 +388,6 @@ dwf_custody_take(int32 start, int32 end, Datum rows)
 	CacheInvalidateRelcacheByRelid(dwf_catalog_relation("custody"));
 	hashes[0] = Int32GetDatum(start);
 	hashes[1] = Int32GetDatum(end);
+	(void) dwf_statement_count(&leave_requests_query, hashes, NULL);
 	return dwf_store_list_ids(&waiting_query, hashes);
 }

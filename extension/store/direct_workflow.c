@@ -250,6 +250,41 @@ dwf_direct_open_workflows(DwfDirect *direct, LOCKMODE mode)
 		dwf_direct_open(direct, &workflows, mode);
 }
 
+/* The row of a workflow that is to be changed */
+typedef struct RowAccess
+{
+	DwfDirect	direct;
+	Snapshot	snapshot;
+	TupleTableSlot *old;
+	bool		exists;
+}			RowAccess;
+
+/*
+ * Open the table, and read the row of a workflow; false if a statement has to
+ * change it
+ */
+static bool
+open_row(RowAccess * row, text *workflow_id)
+{
+	if (!dwf_direct_open_workflows(&row->direct, RowExclusiveLock))
+		return false;
+	row->snapshot = dwf_direct_push_snapshot();
+	row->old = MakeSingleTupleTableSlot(RelationGetDescr(row->direct.table),
+										&TTSOpsBufferHeapTuple);
+	row->exists = dwf_probe_row(row->direct.table, workflow_id,
+								row->snapshot, row->old);
+	return true;
+}
+
+/* Close what open_row() has opened */
+static void
+close_row(RowAccess * row)
+{
+	ExecDropSingleTupleTableSlot(row->old);
+	PopActiveSnapshot();
+	dwf_direct_close(&row->direct);
+}
+
 /* The index of work, in the order in which it is due; the caller closes it */
 Relation
 dwf_direct_open_work(void)
@@ -399,7 +434,25 @@ is_due_work(TupleTableSlot *row, Oid role)
 		GetCurrentTimestamp();
 }
 
-/* Write the first claim of a body, and say what the run needs */
+/*
+ * Is a row, whose columns were all read, as it was inserted?  Then there is no
+ * journal, since a workflow is claimed or attached to before it has one.  (A
+ * restore inserts rows that were updated; then the two moments differ.)
+ */
+static bool
+is_as_inserted(TupleTableSlot *row)
+{
+	HeapTuple	tuple = ExecFetchSlotHeapTuple(row, false, NULL);
+
+	return (tuple->t_data->t_infomask & HEAP_UPDATED) == 0 &&
+		column_of(row, WORKFLOW_UPDATED_AT) ==
+		column_of(row, WORKFLOW_CREATED_AT);
+}
+
+/*
+ * Write the first claim of a body, and say what the run needs; the last step
+ * only if that is known without a look at the journal, or -1
+ */
 static DwfDirectResult
 claim_row(DwfDirect *direct, Snapshot snapshot, TupleTableSlot *old,
 		  bool has_crashed, DwfClaimed *claimed)
@@ -410,6 +463,7 @@ claim_row(DwfDirect *direct, Snapshot snapshot, TupleTableSlot *old,
 	DwfDirectResult result;
 
 	claimed->attempts = has_crashed ? 2 : 1;
+	claimed->last_step = is_as_inserted(old) ? 0 : -1;
 	set_column(row, DWF_WORKFLOW_STATUS, CStringGetTextDatum("RUNNING"),
 			   false);
 	set_column(row, WORKFLOW_ATTEMPTS, Int32GetDatum(claimed->attempts),
@@ -437,30 +491,23 @@ claim_row(DwfDirect *direct, Snapshot snapshot, TupleTableSlot *old,
 
 /*
  * Claim a body, as dwf_store_claim() does, if this is its first run since its
- * start, its resumption or its retry; what the journal has is not read.
+ * start, its resumption or its retry.  The journal is not read: *claimed has
+ * the last step, or -1 if a look is needed.
  */
 DwfDirectResult
 dwf_direct_claim(text *workflow_id, Oid role, bool has_crashed,
 				 DwfClaimed *claimed)
 {
 	DwfDirectResult result = DWF_DIRECT_NOTHING;
-	DwfDirect	direct;
-	Snapshot	snapshot;
-	TupleTableSlot *row;
+	RowAccess	row;
 
-	if (!dwf_direct_open_workflows(&direct, RowExclusiveLock))
+	if (!open_row(&row, workflow_id))
 		return DWF_DIRECT_ASIDE;
-	snapshot = dwf_direct_push_snapshot();
-	row = MakeSingleTupleTableSlot(RelationGetDescr(direct.table),
-								   &TTSOpsBufferHeapTuple);
-	if (dwf_probe_row(direct.table, workflow_id, snapshot, row) &&
-		is_due_work(row, role))
-		result = DatumGetInt32(column_of(row, WORKFLOW_ATTEMPTS)) == 0 ?
-			claim_row(&direct, snapshot, row, has_crashed, claimed) :
-			DWF_DIRECT_ASIDE;
-	ExecDropSingleTupleTableSlot(row);
-	PopActiveSnapshot();
-	dwf_direct_close(&direct);
+	if (row.exists && is_due_work(row.old, role))
+		result = DatumGetInt32(column_of(row.old, WORKFLOW_ATTEMPTS)) == 0 ?
+			claim_row(&row.direct, row.snapshot, row.old, has_crashed,
+					  claimed) : DWF_DIRECT_ASIDE;
+	close_row(&row);
 	return result;
 }
 
@@ -475,19 +522,13 @@ DwfDirectResult
 dwf_direct_resume(text *workflow_id, Oid *owner)
 {
 	DwfDirectResult result = DWF_DIRECT_ASIDE;
-	DwfDirect	direct;
-	Snapshot	snapshot;
-	TupleTableSlot *old;
+	RowAccess	access;
 
-	if (!dwf_direct_open_workflows(&direct, RowExclusiveLock))
+	if (!open_row(&access, workflow_id))
 		return DWF_DIRECT_ASIDE;
-	snapshot = dwf_direct_push_snapshot();
-	old = MakeSingleTupleTableSlot(RelationGetDescr(direct.table),
-								   &TTSOpsBufferHeapTuple);
-	if (dwf_probe_row(direct.table, workflow_id, snapshot, old) &&
-		is_suspended_body(old))
+	if (access.exists && is_suspended_body(access.old))
 	{
-		TupleTableSlot *row = copy_row(&direct, old);
+		TupleTableSlot *row = copy_row(&access.direct, access.old);
 		Datum		now =
 		TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
 
@@ -496,13 +537,11 @@ dwf_direct_resume(text *workflow_id, Oid *owner)
 		set_column(row, DWF_WORKFLOW_DUE_AT,
 				   TimestampTzGetDatum(GetCurrentTimestamp()), false);
 		set_column(row, WORKFLOW_UPDATED_AT, now, false);
-		*owner = DatumGetObjectId(column_of(old, DWF_WORKFLOW_OWNER));
-		result = update_row(&direct, snapshot, old, row);
+		*owner = DatumGetObjectId(column_of(access.old, DWF_WORKFLOW_OWNER));
+		result = update_row(&access.direct, access.snapshot, access.old, row);
 		ExecDropSingleTupleTableSlot(row);
 	}
-	ExecDropSingleTupleTableSlot(old);
-	PopActiveSnapshot();
-	dwf_direct_close(&direct);
+	close_row(&access);
 	return result;
 }
 
@@ -528,19 +567,13 @@ dwf_direct_finish(text *workflow_id, Oid role, const char *status,
 				  DwfValue output, DwfValue error)
 {
 	DwfDirectResult result = DWF_DIRECT_NOTHING;
-	DwfDirect	direct;
-	Snapshot	snapshot;
-	TupleTableSlot *old;
+	RowAccess	access;
 
-	if (!dwf_direct_open_workflows(&direct, RowExclusiveLock))
+	if (!open_row(&access, workflow_id))
 		return DWF_DIRECT_ASIDE;
-	snapshot = dwf_direct_push_snapshot();
-	old = MakeSingleTupleTableSlot(RelationGetDescr(direct.table),
-								   &TTSOpsBufferHeapTuple);
-	if (dwf_probe_row(direct.table, workflow_id, snapshot, old) &&
-		may_end(old, role))
+	if (access.exists && may_end(access.old, role))
 	{
-		TupleTableSlot *row = copy_row(&direct, old);
+		TupleTableSlot *row = copy_row(&access.direct, access.old);
 		Datum		now =
 		TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
 
@@ -550,11 +583,9 @@ dwf_direct_finish(text *workflow_id, Oid role, const char *status,
 		set_value(row, WORKFLOW_ERROR, error);
 		set_column(row, WORKFLOW_UPDATED_AT, now, false);
 		set_column(row, DWF_WORKFLOW_FINISHED_AT, now, false);
-		result = update_row(&direct, snapshot, old, row);
+		result = update_row(&access.direct, access.snapshot, access.old, row);
 		ExecDropSingleTupleTableSlot(row);
 	}
-	ExecDropSingleTupleTableSlot(old);
-	PopActiveSnapshot();
-	dwf_direct_close(&direct);
+	close_row(&access);
 	return result;
 }

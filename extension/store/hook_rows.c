@@ -274,7 +274,7 @@ static DwfStatement hold_query = {
 	5, {TEXTOID, INT8OID, TEXTOID, BOOLOID, INT4OID}, NULL
 };
 
-/* request, response, role */
+/* request, response, role, its workflow or null */
 static DwfStatement respond_query = {
 	"UPDATE durable_wf.request r SET response = $2,"
 	" responded_at = pg_catalog.clock_timestamp(),"
@@ -284,11 +284,12 @@ static DwfStatement respond_query = {
 	" AND (r.expires_at IS NULL"
 	"   OR r.expires_at OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp())"
 	" AND w.workflow_id" EQ "r.workflow_id AND w.finished_at IS NULL"
+	" AND ($4 IS NULL OR w.workflow_id" EQ "$4)"
 	" AND " ROLE_MAY_ACT("$3"),
-	3, {INT8OID, JSONBOID, OIDOID}, NULL
+	4, {INT8OID, JSONBOID, OIDOID, TEXTOID}, NULL
 };
 
-/* request, response, role; answers a request whose client waits no more */
+/* the same; answers a request whose client waits no more */
 static DwfStatement respond_late_query = {
 	"UPDATE durable_wf.request r SET response = $2,"
 	" responded_at = pg_catalog.clock_timestamp(),"
@@ -296,8 +297,9 @@ static DwfStatement respond_late_query = {
 	" FROM durable_wf.workflow w"
 	" WHERE r.request_id" EQ "$1 AND r.response IS NULL"
 	" AND w.workflow_id" EQ "r.workflow_id"
+	" AND ($4 IS NULL OR w.workflow_id" EQ "$4)"
 	" AND " ROLE_MAY_ACT("$3"),
-	3, {INT8OID, JSONBOID, OIDOID}, NULL
+	4, {INT8OID, JSONBOID, OIDOID, TEXTOID}, NULL
 };
 
 /* request, token */
@@ -340,19 +342,22 @@ dwf_store_hold_request(text *workflow_id, int64 request_id, text *token,
 }
 
 /*
- * Answer a request.  A late answer is kept, too: it is the only one that the
- * request can have, and a client that repeats the request gets it.  Blocks
- * while another transaction answers the same request.
+ * Answer a request, of this workflow unless that is NULL.  A late answer is
+ * kept, too: it is the only one that the request can have, and a client that
+ * repeats the request gets it.  Blocks while another transaction answers the
+ * same request.
  */
 DwfAnswered
-dwf_store_respond(int64 request_id, Datum response, Oid role)
+dwf_store_respond(int64 request_id, Datum response, Oid role,
+				  text *workflow_id)
 {
 	Datum		values[] = {Int64GetDatum(request_id), response,
-	ObjectIdGetDatum(role)};
+	ObjectIdGetDatum(role), PointerGetDatum(workflow_id)};
+	const char *nulls = workflow_id ? NULL : "   n";
 
-	if (dwf_statement_count(&respond_query, values, NULL) > 0)
+	if (dwf_statement_count(&respond_query, values, nulls) > 0)
 		return DWF_ANSWERED;
-	if (dwf_statement_count(&respond_late_query, values, NULL) > 0)
+	if (dwf_statement_count(&respond_late_query, values, nulls) > 0)
 		return DWF_ANSWERED_LATE;
 	return DWF_NOT_ANSWERED;
 }

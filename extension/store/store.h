@@ -393,7 +393,7 @@ extern void dwf_store_end_requests(const DwfAddress *address);
 extern void dwf_store_hold_request(text *workflow_id, int64 request_id,
 								   text *token, bool by_gateway);
 extern DwfAnswered dwf_store_respond(int64 request_id, Datum response,
-									 Oid role);
+									 Oid role, text *workflow_id);
 extern bool dwf_store_answer_of(int64 request_id, text *token,
 								DwfAnswer *answer);
 extern PGDLLEXPORT int dwf_store_take_answers(int limit, DwfAnswer **answers);

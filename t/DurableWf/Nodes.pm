@@ -13,7 +13,7 @@ use Test::More;
 
 use DurableWf qw(start_node said_in);
 
-our @EXPORT_OK = qw(skip_without_citus start_cluster add_node_to ids_of on said_on);
+our @EXPORT_OK = qw(skip_without_citus start_cluster start_cluster_node add_node_to ids_of on said_on);
 
 # Skip the file where the server does not have Citus.
 sub skip_without_citus

@@ -237,6 +237,36 @@ test('a step is recorded before anything follows it', { timeout }, async () => {
   }
 });
 
+test('after a step that is not recorded no other begins, at whatever time', { timeout }, async () => {
+  // the journal refuses the first step, by an error of another workflow's end: so
+  // the run ends only when it has asked the server, after the turns of the others
+  await query(`CREATE FUNCTION refuses() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN RAISE 'not now' USING ERRCODE = 'WF003'; END $$`);
+  await query(`CREATE TRIGGER refuses BEFORE INSERT ON durable_wf.step FOR EACH ROW
+    WHEN (NEW.name = 'refused') EXECUTE FUNCTION refuses()`);
+  let runs = 0;
+  const begun = [];
+  let warned;
+  const hasWarned = new Promise((resolve) => { warned = resolve; });
+  const wf = worker({
+    side: async (ctx) => {
+      runs++;
+      await ctx.step('refused', () => 1);
+      return Promise.all(['a', 'b', 'c'].map((name) => ctx.step(name, () => {
+        begun.push(`${name} of run ${runs}`);
+        return name;
+      })));
+    },
+  }, { logger: { warn: () => warned(), error() {} } });
+  const flow = await wf.start('side');
+  await hasWarned;
+  await query('DROP TRIGGER refuses ON durable_wf.step');
+  assert.deepEqual(await flow.result(), ['a', 'b', 'c']);
+  assert.ok(runs > 1);
+  assert.deepEqual(begun, ['a', 'b', 'c'].map((name) => `${name} of run ${runs}`));
+  assert.equal((await steps(flow.id))[0], 'refused');
+});
+
 test('values are as jsonb has them, without asking it', { timeout }, async () => {
   let seed = 20261127;
   const random = (n) => {

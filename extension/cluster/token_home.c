@@ -30,6 +30,7 @@
  */
 #include "cluster/token_home.h"
 
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"

@@ -177,7 +177,7 @@ SELECT wf_current(), wf_status('up-1');
 SELECT wf_start('ring'), wf_attach('ring');
 SELECT wf_start('ring-1');
 SELECT wf_complete();
-SELECT wf_prune('0') > 0 AS pruned;
+SELECT wf_delete('ring');
 SELECT wf_attach('ring-1');
 SELECT wf_start('ring');
 SELECT wf_detach();

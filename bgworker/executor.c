@@ -163,6 +163,9 @@ look_for_body(DwfWait *wait)
 			more_is_due = ahead ? true : search.more;
 			more_is_later = ahead ? DT_NOEND : search.later;
 			wait->has_left = search.nheld > 0;
+			/* what was locked may be what this process was started for */
+			if (wait->has_left)
+				more_is_later = Min(more_is_later, search.next);
 			return true;
 		}
 		if (ahead == NULL && held)

@@ -152,10 +152,17 @@ delay_next(Trouble *trouble, int gap, int max)
 	}
 }
 
-/* An executor of a role has ended; "told" is how far it had come */
+/*
+ * An executor of a role has ended; "told" is how far it had come.  That says
+ * nothing of a role that may not run bodies: its trouble ends when it may.
+ */
 static void
 judge(Oid role, uint32 told)
 {
+	const Trouble *trouble = find_trouble(role);
+
+	if (trouble && trouble->refusal)
+		return;
 	if (told & DWF_EXECUTOR_SERVED)
 		end_trouble(role);
 	else if (told & DWF_EXECUTOR_CLAIMED)

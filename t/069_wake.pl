@@ -245,4 +245,27 @@ $node->restart;		# no executor; the next body starts the only one
 	$_->quit foreach $holder, $locker;
 }
 
+# A new executor finds the row locked that it was started for, and claims another
+# body: who comes back to the first one?  Its login is held up meanwhile.
+$node->restart;
+{
+	my ($holder, $login, $starter) = map { session() } 1 .. 3;
+	$holder->query_safe('SELECT pg_advisory_lock(1)');
+	$login->query_safe('BEGIN; LOCK TABLE pg_db_role_setting IN ACCESS EXCLUSIVE MODE');
+	$starter->query_safe(q{BEGIN; SELECT wf_start('left', 'passes'); SELECT wf_start('taken', 'holds'); COMMIT});
+	until_true(
+		sub { $starter->query_safe(q{SELECT count(*) FROM pg_locks WHERE relation = 'pg_db_role_setting'::regclass AND NOT granted}) eq '1' },
+		'an executor logs in');
+	$starter->query_safe(q{BEGIN; SELECT FROM durable_wf.workflow WHERE workflow_id = 'left' FOR UPDATE});
+	$login->query_safe('ROLLBACK');
+	poll(q{SELECT count(*) = 1 FROM wf_executions WHERE workflow_id = 'taken'});
+	$starter->query_safe('ROLLBACK');
+	poll(q{SELECT status = 'SUCCESS' FROM wf_workflows WHERE workflow_id = 'left'});
+	is(sql(q{SELECT status FROM wf_workflows WHERE workflow_id = 'taken'}),
+		'RUNNING', 'what was locked in the first look of an executor does not wait for the end of what it took');
+	$holder->query_safe('SELECT pg_advisory_unlock(1)');
+	poll(q{SELECT status = 'SUCCESS' FROM wf_workflows WHERE workflow_id = 'taken'});
+	$_->quit foreach $holder, $login, $starter;
+}
+
 done_testing();

@@ -215,7 +215,10 @@ test('a step is recorded before anything follows it', { timeout }, async () => {
       await see(ctx, 'after a call');
       await ctx.step('d', () => 1);
       await until(`EXISTS (SELECT FROM durable_wf.step WHERE workflow_id = '${ctx.id}' AND name = 'd')`);
-      await Promise.all([ctx.step('e', () => see(ctx, 'at a time')), ctx.step('f', () => 1)]);
+      // f ends, and may be recorded, when e has looked
+      let looked;
+      const look = new Promise((resolve) => { looked = resolve; });
+      await Promise.all([ctx.step('e', () => see(ctx, 'at a time').then(looked)), ctx.step('f', () => look)]);
       await ctx.step('g', () => 1);
       await ctx.sleep(1);
       await see(ctx, 'after a wait');

@@ -105,9 +105,12 @@ sql('CREATE INDEX wait_target_idx ON durable_wf.wait (target_id, door, key)');
 
 # ----- handed over -----
 
-# Wait until all executors idle; returns the pid of the only one.
+# Wait until all executors idle; returns the pid of the only one.  The worker
+# starts a second one if the first is slow to look, which is ended here.
 sub idles
 {
+	poll(q{SELECT count(pg_terminate_backend(pid, 60000)) = 0 FROM (SELECT pid FROM pg_stat_activity
+		WHERE backend_type = 'durable_wf executor' ORDER BY backend_start, pid OFFSET 1) AS surplus});
 	poll(q{SELECT count(*) = 1 AND bool_and(wait_event_type = 'Extension') AND NOT EXISTS (SELECT FROM wf_executions)
 		FROM pg_stat_activity WHERE backend_type = 'durable_wf executor'});
 	return executors();

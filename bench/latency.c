@@ -10,6 +10,8 @@
  *	latency event        SAMPLES	sender wf_set_event with a new key, receiver
  *									blocked in wf_get_event
  *	latency event-listen SAMPLES	as listen; the fetch is a SELECT by that key
+ *	latency event-heard	 SAMPLES	the same, until the notification is there: the
+ *									fetch comes after the time
  *	latency stream		 SAMPLES	sender wf_write_stream, receiver blocked in
  *									wf_read_stream
  *	latency stream-listen SAMPLES	as listen; the fetch is a SELECT of what
@@ -53,7 +55,18 @@ typedef struct Side
 	const char *send;			/* sender; $1 is the payload */
 	const char *receive;		/* receiver; returns the payload */
 	bool		asks;			/* has receive the parameter $1, too? */
+	bool		only_hears;		/* is the time over before receive? */
 } Side;
+
+#define EVENT_AND_NOTIFY \
+	"INSERT INTO bench.event (workflow_id, key, value)" \
+	" VALUES ('wf-latency', 'key ' || $1, to_jsonb($1::int))" \
+	" ON CONFLICT (workflow_id, key) DO UPDATE SET value = EXCLUDED.value," \
+	" updated_at = EXCLUDED.updated_at" \
+	" RETURNING pg_notify('bench', workflow_id)"
+#define EVENT_BY_KEY \
+	"SELECT value FROM bench.event" \
+	" WHERE workflow_id = 'wf-latency' AND key = 'key ' || $1"
 
 static const Side sides[] = {
 	{
@@ -79,15 +92,10 @@ static const Side sides[] = {
 		true
 	},
 	{
-		"event-listen", "LISTEN bench",
-		"INSERT INTO bench.event (workflow_id, key, value)"
-		" VALUES ('wf-latency', 'key ' || $1, to_jsonb($1::int))"
-		" ON CONFLICT (workflow_id, key) DO UPDATE SET value = EXCLUDED.value,"
-		" updated_at = EXCLUDED.updated_at"
-		" RETURNING pg_notify('bench', workflow_id)",
-		"SELECT value FROM bench.event"
-		" WHERE workflow_id = 'wf-latency' AND key = 'key ' || $1",
-		true
+		"event-listen", "LISTEN bench", EVENT_AND_NOTIFY, EVENT_BY_KEY, true
+	},
+	{
+		"event-heard", "LISTEN bench", EVENT_AND_NOTIFY, EVENT_BY_KEY, true, true
 	},
 	{
 		"stream", NULL,
@@ -194,18 +202,20 @@ receiver_main(void *arg)
 	{
 		PGresult   *result;
 		char		number[16];
+		double		heard;
 
 		snprintf(number, sizeof(number), "%d", i);
 		sem_post(&about_to_wait);
 		if (side->subscribe)
 			wait_for_notification(conn);
+		heard = now_us();
 		result = execute(conn, side->asks ? number : NULL);
 		if (PQntuples(result) != 1 || atoi(PQgetvalue(result, 0, 0)) != i)
 		{
 			fprintf(stderr, "latency: message %d has not come\n", i);
 			exit(1);
 		}
-		latencies[i] = now_us() - committed_at;
+		latencies[i] = (side->only_hears ? heard : now_us()) - committed_at;
 		PQclear(result);
 		sem_post(&received);
 	}
@@ -253,7 +263,7 @@ main(int argc, char **argv)
 			side = &sides[i];
 	if (side == NULL || (samples = atoi(argv[2])) < 1)
 	{
-		fprintf(stderr, "usage: latency {recv|event|stream|listen|event-listen|stream-listen} SAMPLES\n");
+		fprintf(stderr, "usage: latency {recv|event|stream|listen|event-listen|event-heard|stream-listen} SAMPLES\n");
 		return 2;
 	}
 

@@ -283,6 +283,16 @@ probe_disk() {
 	rm "$work/probe"
 }
 
+# How long a client waits for the answer to an empty statement, in
+# microseconds.  Most of it is how long processors take to wake up.
+probe_round_trip() {
+	echo ';' >"$work/probe.sql"
+	run_job pgbench -n -M simple -c 1 -T 1 -f "$work/probe.sql"
+	sed -n 's/^tps = \([0-9.]*\).*/\1/p' "$work/out" |
+		awk '{ printf "%.0f", 1000000 / $1 }'
+	rm "$work/probe.sql"
+}
+
 # ------------------------------------------------------------ for several rows
 
 # Compile a program that stands here, or elsewhere below.

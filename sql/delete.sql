@@ -115,3 +115,45 @@ SELECT wf_cancel('del-6');
 SELECT wf_delete('del-step'), wf_delete('del-6');
 DROP FUNCTION test.rows_of;
 DROP PROCEDURE test.fill;
+
+-- It costs what the workflow has, whatever others have: where nearly all rows
+-- are another one's, and the statistics say so, nothing of them is read.
+SELECT wf_start(id) FROM unnest('{del-busy,del-idle,del-old,del-by-hand}'::text[]) id;
+SELECT count(wf_send('del-busy', '1', 't', 'key ' || n)),
+       count(wf_set_event('key ' || n, '1', 'del-busy')),
+       count(wf_write_stream('s', '1', 'del-busy'))
+  FROM generate_series(1, 2000) n;
+INSERT INTO durable_wf.step (workflow_id, step_no, function, started_at)
+SELECT 'del-busy', n, 'wf_now', now() FROM generate_series(1, 2000) n;
+INSERT INTO durable_wf.delivery (workflow_id, door, key, message_id, deliveries)
+SELECT workflow_id, door, key, message_id, 1
+  FROM durable_wf.message WHERE workflow_id = 'del-busy';
+INSERT INTO durable_wf.dead_letter (workflow_id, door, key, message_id, payload, deliveries, created_at)
+SELECT workflow_id, door, key, message_id, payload, 1, created_at
+  FROM durable_wf.message WHERE workflow_id = 'del-busy';
+ANALYZE durable_wf.message, durable_wf.event, durable_wf.stream_item, durable_wf.step,
+	durable_wf.idempotency, durable_wf.delivery, durable_wf.dead_letter;
+CREATE VIEW test.rows_read AS
+SELECT count(*) AS tables, sum(seq_tup_read) > 100 OR sum(idx_tup_fetch) > 100 AS many_rows
+  FROM pg_stat_xact_user_tables
+ WHERE schemaname = 'durable_wf'
+   AND relname IN ('message', 'event', 'stream_item', 'step', 'idempotency', 'delivery', 'dead_letter');
+SELECT wf_complete('1', 'del-idle'), wf_complete('1', 'del-old'), wf_complete('1', 'del-by-hand');
+UPDATE durable_wf.workflow SET finished_at = finished_at - interval '10 years' WHERE workflow_id = 'del-old';
+\c -
+BEGIN;
+SELECT wf_delete('del-idle');
+TABLE test.rows_read;
+COMMIT;
+BEGIN;
+SELECT count(wf_prune('9 years')) AS called;
+TABLE test.rows_read;
+COMMIT;
+BEGIN;
+DELETE FROM durable_wf.workflow WHERE workflow_id = 'del-by-hand';
+TABLE test.rows_read;
+COMMIT;
+SELECT wf_cancel('del-busy');
+SELECT wf_delete('del-busy');
+SELECT count(*) FROM durable_wf.stream_item WHERE workflow_id = 'del-busy';
+DROP VIEW test.rows_read;

@@ -38,11 +38,17 @@ bench_events() {
 			read -r p50 p99 <"$work/out"
 			record event50 "$side" "$p50"
 			record event99 "$side" "$p99"
+			[ "$side" != ours ] || record heard50 ours "$p50"
 		done
+		fill_events
+		run_job "$work/latency" event-heard "$samples"
+		read -r p50 p99 <"$work/out"
+		record heard50 theirs "$p50"
 		say "events: round $round of $rounds"
 	done
 	row set 'wf_set_event, one client, async commit' 'upsert' /s '>= 1'
 	row get 'wf_get_event that finds' 'SELECT by key' /s '>= 0.9'
 	row event50 'commit → blocked wf_get_event has it, p50' 'LISTEN, then fetch' µs '<= 0.7'
 	row event99 'commit → blocked wf_get_event has it, p99' 'LISTEN, then fetch' µs '<= 0.8'
+	row heard50 'for information: the same, p50' 'the notification alone, nothing fetched' µs ''
 }

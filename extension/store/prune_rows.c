@@ -7,6 +7,11 @@
  * A removal is one statement and hence has one snapshot: its parts see the
  * rows that the choice of the victims saw, and leave none behind.
  *
+ * What it costs depends on the victims and on what they have, whatever others
+ * have: each part looks an array of ids up in an index.  A join would be made
+ * by merging where the statistics say that most rows of a table belong to one
+ * workflow, and read all of them to find those of another.
+ *
  *-------------------------------------------------------------------------
  */
 #include "store/store.h"
@@ -19,11 +24,14 @@
 #include "store/catalog.h"
 #include "store/store_sql.h"
 
+/* The ids of the victims, to compare with */
+#define VICTIMS	"ANY (ARRAY(SELECT v.workflow_id FROM victim v))"
+
 /* Remove the rows of a table that belong to the victims */
 #define REMOVE(table) \
 	" " table "_row AS (" \
-	"   DELETE FROM durable_wf." table " b USING victim v" \
-	"   WHERE b.workflow_id" EQ "v.workflow_id)"
+	"   DELETE FROM durable_wf." table " b" \
+	"   WHERE b.workflow_id" EQ VICTIMS ")"
 
 /*
  * What belongs to a workflow.  Objects from before 0.4.0 have no table of
@@ -64,8 +72,7 @@
 #define THIS_ONE	"SELECT $1 AS workflow_id"
 
 #define THEMSELVES \
-	" DELETE FROM durable_wf.workflow w USING victim v" \
-	" WHERE w.workflow_id" EQ "v.workflow_id"
+	" DELETE FROM durable_wf.workflow w WHERE w.workflow_id" EQ VICTIMS
 
 #define NOTHING_MORE	" SELECT FROM victim"
 

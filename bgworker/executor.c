@@ -507,10 +507,7 @@ run_claimed(void)
 static void
 begin_work(void)
 {
-	DwfAddress	work = {.door = DWF_DOOR_WORK};
-
-	work.key = cstring_to_text(psprintf("%u", role));
-	work_hash = dwf_address_hash(&work);
+	work_hash = dwf_address_work_hash(role);
 	dwf_handover_begin(work_hash);
 }
 

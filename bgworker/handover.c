@@ -101,7 +101,7 @@ dwf_handover_find(void)
 	if (count == 0)
 	{
 		/* nobody waits there now: do not hand over what comes next */
-		dwf_expected_forget_work(dwf_news_hash(&news));
+		dwf_expected_forget_role(dwf_news_hash(&news));
 		has_news = false;
 	}
 	tell_worker();

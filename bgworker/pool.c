@@ -252,21 +252,11 @@ warn_no_slot(void)
 	warned_no_slot = true;
 }
 
-/* The hash of the address that work of a role comes to */
-static uint64
-work_hash(Oid role)
-{
-	DwfAddress	work = {.door = DWF_DOOR_WORK};
-
-	work.key = cstring_to_text(psprintf("%u", role));
-	return dwf_address_hash(&work);
-}
-
 /* Wake an executor of a role that waits for work; false if none does */
 static bool
 wake_executor(Oid role)
 {
-	return dwf_waiter_wake(work_hash(role), DWF_DOOR_WORK, 1) > 0;
+	return dwf_waiter_wake(dwf_address_work_hash(role), DWF_DOOR_WORK, 1) > 0;
 }
 
 /*
@@ -335,7 +325,7 @@ serve_role(Oid role)
 	if (!dwf_room_exists(executors, role))
 	{
 		if (dwf_room_make(executors, role, DWF_LACKS_ROOM))
-			dwf_saturation_add(work_hash(role));
+			dwf_saturation_add(dwf_address_work_hash(role));
 		return TimestampTzPlusMilliseconds(now, NO_ROOM_GAP);
 	}
 	if (!dwf_pool_lacks_slot && start_executor(role))

@@ -8,7 +8,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 use DurableWf
-  qw(start_node sql poll suspended session switches freeze thaw kill_backend waits_for_lock worker
+  qw(start_node sql sql_in poll suspended session switches freeze thaw kill_backend waits_for_lock worker
   executors set until_true);
 use PostgreSQL::Test::Utils qw(slurp_file);
 use Test::More;
@@ -269,6 +269,45 @@ $node->restart;
 	$holder->query_safe('SELECT pg_advisory_unlock(1)');
 	poll(q{SELECT status = 'SUCCESS' FROM wf_workflows WHERE workflow_id = 'taken'});
 	$_->quit foreach $holder, $login, $starter;
+}
+
+# Another database's executor idles, whose bodies wait at addresses that share the
+# places of hints with ours: of a thousand here and a thousand there, some do.
+$node->restart;
+{
+	my $elsewhere = 'elsewhere';
+	my $start = q{SELECT count(wf_start('many ' || n, 'one')) FROM generate_series(1, 1000) n};
+	my $wait = q{SELECT count(*) = 1000 FROM durable_wf.workflow WHERE workflow_id LIKE 'many %' AND status = 'WAITING'};
+
+	sql("CREATE DATABASE $elsewhere");
+	sql_in($elsewhere, <<'SQL');
+CREATE EXTENSION durable_wf;
+CREATE PROCEDURE one(input jsonb) LANGUAGE plpgsql AS $$
+DECLARE
+    got jsonb;
+BEGIN
+    CALL wf_recv('topic', '1 day', NULL, got);
+    PERFORM wf_complete(got);
+END $$;
+SQL
+	foreach my $database ('postgres', $elsewhere)
+	{
+		sql_in($database, $start);
+		$node->poll_query_until($database, $wait) or die "not all wait in $database";
+	}
+	poll(qq{SELECT count(*) > 0 FROM pg_stat_activity
+		WHERE datname = '$elsewhere' AND backend_type = 'durable_wf executor' AND wait_event_type = 'Extension'});
+	sql(<<'SQL');
+DO $$ BEGIN
+    FOR n IN 1 .. 1000 LOOP
+        PERFORM wf_send('many ' || n, to_jsonb(n), 'topic');
+        COMMIT;
+    END LOOP;
+END $$
+SQL
+	have(1000, 'many %', 'SUCCESS');
+	is(sql(q{SELECT count(*) FROM wf_workflows WHERE 'many ' || output::text = workflow_id}),
+		1000, "a thousand bodies go on, though another database's wait at addresses like theirs");
 }
 
 done_testing();

@@ -102,7 +102,6 @@ write_suspension(DwfWait *wait)
 {
 	text	   *workflow_id = dwf_claim_require(wait->function);
 	DwfAddress	life = {DWF_DOOR_LIFE, workflow_id, NULL};
-	DwfAddress	work = {.door = DWF_DOOR_WORK};
 	int64		wait_id = 0;
 
 	if (wait->wants_id)
@@ -115,10 +114,9 @@ write_suspension(DwfWait *wait)
 			dwf_expected_add(dwf_address_hash(&wait->keys[i].address));
 
 	/* an executor that idles may be told instead of it */
-	work.key = cstring_to_text(psprintf("%u", GetSessionUserId()));
 	if (dwf_claim_is_body())
-		dwf_expected_add_work(dwf_address_hash(&wait->keys[0].address),
-							  dwf_address_hash(&work));
+		dwf_expected_add_role(dwf_address_hash(&wait->keys[0].address),
+							  GetSessionUserId());
 
 	/* what comes on another node is told by that node */
 	if (wait->subscribe)

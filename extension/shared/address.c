@@ -78,6 +78,19 @@ dwf_address_hash(const DwfAddress *address)
 								  key_length);
 }
 
+/*
+ * The hash of the address that bodies of a role come to, to be executed.
+ * Allocates nothing.
+ */
+uint64
+dwf_address_work_hash(Oid role)
+{
+	char		key[16];
+	int			length = snprintf(key, sizeof(key), "%u", role);
+
+	return dwf_address_hash_parts(DWF_DOOR_WORK, "", 0, key, length);
+}
+
 /* The hash of a workflow's id; never 0 */
 uint64
 dwf_address_workflow_hash(const char *id, int length)

@@ -24,6 +24,7 @@ extern const char *dwf_address_bytes(const text *value, int *length);
 extern PGDLLEXPORT uint64 dwf_address_hash(const DwfAddress *address);
 extern uint64 dwf_address_hash_parts(char door, const char *id, int id_length,
 									 const char *key, int key_length);
+extern uint64 dwf_address_work_hash(Oid role);
 extern uint64 dwf_address_workflow_hash(const char *id, int length);
 extern uint64 dwf_address_hash_bytes(const char *bytes, int length);
 

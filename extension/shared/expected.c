@@ -16,7 +16,9 @@
  *
  * Beside it stands, as a hint, whose body has last begun to wait at such an
  * address: an executor of that role may be told instead of the worker
- * (handed.c).
+ * (handed.c).  Addresses share the places of hints, those of other databases
+ * among them, whose executors would look in their own: so a hint names its
+ * database.
  *
  * All of it is atomic; there is no lock.
  *
@@ -28,17 +30,18 @@
 #include "port/atomics.h"
 #include "storage/shmem.h"
 
+#include "shared/address.h"
 #include "shared/preloaded.h"
 
 #define BITS		(1 << 24)	/* a power of two: 2 MB */
 #define DATABASES	64			/* a power of two: flags by database */
-#define WORKS		(1 << 15)	/* a power of two: hints, 256 kB */
+#define ROLES		(1 << 15)	/* a power of two: hints, 256 kB */
 
 typedef struct Expected
 {
 	pg_atomic_uint32 databases[DATABASES];	/* 1 if one was suspended there */
 	pg_atomic_uint32 words[BITS / 32];
-	pg_atomic_uint64 works[WORKS];	/* hashes of addresses of work, or 0 */
+	pg_atomic_uint64 roles[ROLES];	/* a database and a role of it, or 0 */
 } Expected;
 
 static Expected *expected = NULL;
@@ -64,8 +67,8 @@ dwf_expected_init_shared(void)
 		pg_atomic_init_u32(&expected->databases[i], 0);
 	for (int i = 0; i < BITS / 32; i++)
 		pg_atomic_init_u32(&expected->words[i], 0);
-	for (int i = 0; i < WORKS; i++)
-		pg_atomic_init_u64(&expected->works[i], 0);
+	for (int i = 0; i < ROLES; i++)
+		pg_atomic_init_u64(&expected->roles[i], 0);
 }
 
 /* The flag of this database, and of few others */
@@ -104,31 +107,31 @@ dwf_expected_add(uint64 hash)
 	pg_memory_barrier();
 }
 
-/*
- * A body waits at an address with this hash, of the role whose work has that
- * one: a hint
- */
+/* A body of this role waits at an address with this hash: a hint */
 void
-dwf_expected_add_work(uint64 hash, uint64 work_hash)
+dwf_expected_add_role(uint64 hash, Oid role)
 {
-	pg_atomic_write_u64(&expected->works[hash % WORKS], work_hash);
+	pg_atomic_write_u64(&expected->roles[hash % ROLES],
+						(uint64) MyDatabaseId << 32 | role);
 }
 
 /* No body waits at an address with this hash, by a hint */
 void
-dwf_expected_forget_work(uint64 hash)
+dwf_expected_forget_role(uint64 hash)
 {
-	dwf_expected_add_work(hash, 0);
+	pg_atomic_write_u64(&expected->roles[hash % ROLES], 0);
 }
 
 /*
- * The address of the work of the role whose body may wait at an address with
- * this hash; 0: it is not known, or none does
+ * The address of the work of the role whose body, of this database, may wait
+ * at an address with this hash; 0: it is not known, or none does
  */
 uint64
 dwf_expected_work(uint64 hash)
 {
-	return pg_atomic_read_u64(&expected->works[hash % WORKS]);
+	uint64		hint = pg_atomic_read_u64(&expected->roles[hash % ROLES]);
+
+	return hint >> 32 == MyDatabaseId ? dwf_address_work_hash((Oid) hint) : 0;
 }
 
 /* May a suspended workflow wait at an address with this hash? */

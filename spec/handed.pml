@@ -93,6 +93,17 @@ proctype sender(byte k)
 	/* what is expected was read after the commit: suspend.pml */
 	there[k] = true;
 
+	/* dwf_expected_work: the hint is of this database, or of another one */
+	if
+	:: true
+	:: true ->
+#ifndef WITHOUT_NAMING_DATABASE
+		told[k] = true;
+#endif
+		/* else an executor elsewhere takes the news and finds nobody */
+		goto done
+	fi;
+
 	/* hand_over: dwf_handed_put, or there is no room */
 	if
 	:: atomic { handed == NOTHING -> handed = k }

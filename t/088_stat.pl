@@ -6,7 +6,7 @@ use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
-use DurableWf qw(start_node sql sql_in poll session start waiter);
+use DurableWf qw(start_node sql sql_in poll session start waiter outcome);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -66,6 +66,8 @@ is( sql_in('one', q{SET ROLE monitor; SELECT owner, door, sessions, suspended, o
 is( sql_in('one', q{SET ROLE monitor; SELECT count(*) FROM wf_waiters}), 0, 'but not for what');
 is( sql_in('one', q{SET ROLE monitor; SELECT owner, status, workflows FROM wf_stat_workflows ORDER BY 1}),
 	"alice|PENDING|1\npostgres|PENDING|1", 'and how many workflows there are');
+sql_in('one', q{SELECT wf_send('of alice', '1', 'secret')});
+is(outcome($waits), '1', 'its wait ends with the message');
 $waits->quit;
 
 # How long work waited, by the queries of docs/monitoring: of a body that waits

@@ -2,6 +2,8 @@
 -- front of pg_catalog, and calls.  None of that code runs, least of all as the
 -- owner of the extension.
 \pset null '(null)'
+-- (the counts below are of bob's workflows, whichever files ran before)
+DELETE FROM durable_wf.workflow WHERE owner = 'regress_dwf_bob'::regrole;
 CREATE SCHEMA regress_dwf_trap AUTHORIZATION regress_dwf_bob;
 SET SESSION AUTHORIZATION regress_dwf_bob;
 SET search_path = regress_dwf_trap;

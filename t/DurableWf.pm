@@ -31,6 +31,8 @@ my $main;
 # Start a server with the extension preloaded, where without autovacuum nothing
 # but the test makes a backend run.  %$settings are added to its configuration,
 # or replace what is there; %init goes to init().
+# (The alarm of a login is not taken back when that has been in time: it wakes the
+# process once more when authentication_timeout is over, in whatever it does then.)
 sub start_node
 {
 	my ($name, $settings, %init) = @_;
@@ -39,6 +41,7 @@ sub start_node
 		shared_preload_libraries => 'durable_wf',
 		log_statement => 'none',
 		autovacuum => 'off',
+		authentication_timeout => '10min',
 		'durable_wf.debug_direct' => $ENV{DWF_DIRECT} || 'on',
 		%{ $settings || {} });
 

@@ -7,7 +7,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 use DurableWf qw(start_node sql poll session start asleep outcome switches
-  at_rest);
+  at_rest freeze thaw);
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -34,7 +34,7 @@ sql('CREATE EXTENSION durable_wf');
 
 # What is waited for, what satisfies it, and what the wait then returns.  %s is
 # a workflow of the case's own, which is also the session's current one where
-# the news needs that.
+# the news needs that.  With "both", it waits at two places that have news.
 my @cases = (
 	{
 		name   => 'wf_recv',
@@ -95,6 +95,7 @@ my @cases = (
 		wait   => q{SELECT wf_get_event('%s-later', 'key', NULL)},
 		news   => q{wf_start('%1$s-later'), wf_set_event('key', '10', '%1$s-later')},
 		result => '10',
+		both   => 1,
 	},
 	{
 		name   => 'wf_wait_for_event, addressed',
@@ -187,7 +188,10 @@ foreach my $case (@cases)
 	my $wakes = stat_sum('wakes');
 	my $result;
 
+	# (between two news for it in one commit it might look, and be woken again)
+	freeze($case->{waiter}) if $case->{both};
 	sql("BEGIN; SAVEPOINT s; $case->{news} RELEASE s; COMMIT");
+	thaw($case->{waiter}) if $case->{both};
 	$result = outcome($case->{waiter});
 	if (ref $case->{result})
 	{

@@ -288,6 +288,15 @@ foreach my $mode (qw(smart fast immediate))
 	syswrite $open[1], "POST $manual HTTP/1.1\r\nHo";
 	until_true(sub { depth($manual) == 1 }, 'it is held');
 	my $held = payload($manual)->{request_id};
+	# the next gateway has to note that by itself, however long it takes
+	sql(<<'SQL') if $mode eq 'immediate';
+CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM pg_sleep(3);
+	RETURN NULL;
+END $$;
+CREATE TRIGGER slowly BEFORE UPDATE ON durable_wf.request EXECUTE FUNCTION slowly();
+SQL
 	$node->stop($mode);
 	pass("$mode shutdown with open connections");
 	$answer = response($open[0]);
@@ -295,6 +304,7 @@ foreach my $mode (qw(smart fast immediate))
 	  unless $mode eq 'immediate';
 	$node->start;
 	until_true(sub { status('GET', '/healthz') == 200 }, 'it is back');
+	sql('DROP TRIGGER slowly ON durable_wf.request') if $mode eq 'immediate';
 	is(sql("SELECT wf_respond($held)"), 'f', '... and wf_respond says later that it has ended');
 }
 

@@ -388,15 +388,16 @@ dwf_answer_settle(DwfTask *task)
 
 /*
  * Note in the tables that the clients of these requests have gone away; a
- * count of -1: of all requests that a gateway has held
+ * count of -1: of all requests that a gateway has held.  It is given up after
+ * "time" ms, unless that is 0.
  */
 static void
-note_gone(int64 *request_ids, int count)
+note_gone(int64 *request_ids, int count, int time)
 {
 	PG_TRY();
 	{
 		/* in a transaction of its own, whose failure is only logged */
-		dwf_transaction_begin(FETCH_TIMEOUT);
+		dwf_transaction_begin(time);
 		MemoryContextSwitchTo(answer_context);
 		PushActiveSnapshot(GetTransactionSnapshot());
 		if (count < 0)
@@ -434,7 +435,8 @@ dwf_answer_watch(void)
 	key.is_aid = true;			/* wf_waiters does not show it */
 	dwf_waiter_begin(&key, 1, DT_NOEND, GetUserId(), false);
 
-	note_gone(NULL, -1);
+	/* no client waits yet, and it is not done again: without a time limit */
+	note_gone(NULL, -1, 0);
 }
 
 /*
@@ -451,7 +453,7 @@ dwf_answer_drop_gone(void)
 	{
 		count = dwf_conn_drop_gone(request_ids, GONE_MAX);
 		if (count > 0 && dwf_server_is_open)
-			note_gone(request_ids, count);
+			note_gone(request_ids, count, FETCH_TIMEOUT);
 	}
 }
 
@@ -489,7 +491,7 @@ dwf_answer_note_late(void)
 	}
 
 	if (count > 0)
-		note_gone(request_ids, count);
+		note_gone(request_ids, count, FETCH_TIMEOUT);
 	pfree(held);
 	pfree(request_ids);
 }
@@ -584,7 +586,7 @@ dwf_answer_end(void)
 
 	if (!dwf_server_is_open)
 		return;
-	note_gone(NULL, -1);
+	note_gone(NULL, -1, FETCH_TIMEOUT);
 	while (dwf_answer_held(&retry_after))
 		dwf_server_run();
 }

@@ -46,7 +46,8 @@ run_job() {
 sql() { psql -XqAt -v ON_ERROR_STOP=1 "$@"; }
 
 # A server that does nothing by itself while we measure: no autovacuum, no
-# checkpoint but ours.  All of its safety is on.
+# checkpoint but ours, no alarm of a login that wakes its session once more when
+# authentication_timeout is over.  All of its safety is on.
 start_server() {
 	export PGHOST=$sockets PGPORT=5432 PGUSER=postgres PGDATABASE=postgres
 	run_job initdb -D "$work/data" -U "$PGUSER" -A trust -E UTF8 --no-locale
@@ -59,6 +60,7 @@ start_server() {
 		shared_buffers = 512MB
 		autovacuum = off
 		checkpoint_timeout = 1d
+		authentication_timeout = 10min
 		max_wal_size = 8GB
 		min_wal_size = 1GB
 		jit = off

@@ -143,7 +143,7 @@ typedef struct Outcome
 	bool		is_left;		/* something that has is still in its queue */
 } Outcome;
 
-/* Objects from before 0.4.0 count no deliveries: say so, once */
+/* Objects from before 1.0.0 count no deliveries: say so, once */
 static void
 say_not_counted(void)
 {

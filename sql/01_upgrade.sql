@@ -29,7 +29,7 @@ SELECT wf_retry('hooks'), wf_prune('0') IS NOT NULL AS pruned;
 SELECT count(*) FROM wf_get_hook('t');
 SELECT token AS manual FROM wf_create_webhook('"manual"', workflow_id => 'hooks') \gset
 SELECT wf_respond((wf_resume_webhook(:'manual', '{}')->>'request_id')::bigint, 201);
-ALTER EXTENSION durable_wf UPDATE TO '0.4.0';
+ALTER EXTENSION durable_wf UPDATE TO '1.0.0';
 SELECT wf_respond((wf_resume_webhook(:'manual', '{}')->>'request_id')::bigint, 201), wf_cancel('hooks');
 SELECT wf_retry('hooks');
 SELECT wf_set_attributes('{"n": 1}', 'plain'), wf_start('attributed', attributes => '{"n": 2}');
@@ -42,4 +42,19 @@ SELECT count(*) > 40 AS many FROM fresh;
 (TABLE member EXCEPT TABLE fresh) UNION ALL (TABLE fresh EXCEPT TABLE member);
 SELECT indexname::text, indexdef FROM pg_indexes WHERE schemaname = 'durable_wf'
 EXCEPT TABLE fresh_index;
+
+-- 0.4.0 was never released: what a database has may be as little as 0.3.0, or all.
+DROP EXTENSION durable_wf;
+CREATE EXTENSION durable_wf VERSION '0.3.0';
+SELECT wf_start('old'), wf_send('old', '"kept"', 't') IS NOT NULL AS sent;
+SET LOCAL allow_system_table_mods = on;
+UPDATE pg_extension SET extversion = '0.4.0' WHERE extname = 'durable_wf';
+ALTER EXTENSION durable_wf UPDATE TO '1.0.0';
+(TABLE member EXCEPT TABLE fresh) UNION ALL (TABLE fresh EXCEPT TABLE member);
+UPDATE pg_extension SET extversion = '0.4.0' WHERE extname = 'durable_wf';
+ALTER EXTENSION durable_wf UPDATE TO '1.0.0';
+(TABLE member EXCEPT TABLE fresh) UNION ALL (TABLE fresh EXCEPT TABLE member);
+(SELECT indexname::text, indexdef FROM pg_indexes WHERE schemaname = 'durable_wf' EXCEPT TABLE fresh_index)
+UNION ALL (TABLE fresh_index EXCEPT SELECT indexname::text, indexdef FROM pg_indexes WHERE schemaname = 'durable_wf');
+SELECT wf_recv('t', '0', 'old'), wf_set_attributes('{"n": 1}', 'old');
 ROLLBACK;

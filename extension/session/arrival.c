@@ -254,7 +254,7 @@ take_trace(HeapTuple row, TupleDesc desc, int column)
 	bool		isnull;
 
 	if (desc->natts < column)
-		return row;				/* objects of before 0.4.0 */
+		return row;				/* objects of before 1.0.0 */
 	has_value = row_text(row, desc, column, &own);
 	if (!has_value)
 		value = PointerGetDatum(dwf_trace_current());

@@ -56,7 +56,7 @@ static DwfStatement claim_query = {
 	3, {TEXTOID, OIDOID, BOOLOID}, NULL
 };
 
-/* The same, for objects from before 0.4.0 */
+/* The same, for objects from before 1.0.0 */
 static DwfStatement claim_old_query = {
 	CLAIM_QUERY(""),
 	3, {TEXTOID, OIDOID, BOOLOID}, NULL

@@ -452,7 +452,7 @@ dwf_direct_take(const DwfAddress *queue, uint64 hash, int64 from, int64 to,
 		!dwf_direct_open(&direct, &messages, RowExclusiveLock))
 		return -1;
 
-	/* objects from before 0.4.0 count no deliveries */
+	/* objects from before 1.0.0 count no deliveries */
 	if (dwf_setting_max_deliveries > 0 &&
 		OidIsValid(dwf_catalog_find_relation("delivery")))
 	{

@@ -101,7 +101,7 @@ static DwfStatement lock_parent_query = {
 	1, {TEXTOID}, NULL
 };
 
-/* Are there columns and tables for these?  Not in objects before 0.4.0. */
+/* Are there columns and tables for these?  Not in objects before 1.0.0. */
 bool
 dwf_store_knows_families(void)
 {

@@ -46,7 +46,7 @@ static DwfStatement deliver_payloads_query = {
 	4, {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, JSONBARRAYOID}, NULL
 };
 
-/* The same, and trace contexts; not in objects before 0.4.0 */
+/* The same, and trace contexts; not in objects before 1.0.0 */
 static DwfStatement deliver_traced_query = {
 	"INSERT INTO durable_wf.message"
 	" (message_id, workflow_id, door, key, payload, traceparent)"

@@ -9,7 +9,7 @@
  * rely on.  So the first look at our schema in a session, which is kept
  * (catalog.c), compares the versions.  So do the scripts of our extension:
  * they begin with a call of durable_wf.library_version(), which the libraries
- * before 0.4.0 do not have.  (The server enters the new version in its catalog
+ * before 1.0.0 do not have.  (The server enters the new version in its catalog
  * before it runs a script.)
  *
  *-------------------------------------------------------------------------

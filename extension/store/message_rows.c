@@ -122,7 +122,7 @@ static DwfStatement take_query = {
 	6, {TEXTOID, CHAROID, TEXTOID, INT8OID, INT8OID, INT8OID}, NULL
 };
 
-/* The same, for objects from before 0.4.0 */
+/* The same, for objects from before 1.0.0 */
 static DwfStatement take_old_query = {
 	TAKE_QUERY("", ""),
 	6, {TEXTOID, CHAROID, TEXTOID, INT8OID, INT8OID, INT8OID}, NULL
@@ -310,7 +310,7 @@ dwf_store_take(const DwfAddress *queue, int64 from, int64 to, int limit,
 	int			count;
 	bool		isnull;
 
-	/* objects from before 0.4.0 count no deliveries, and have no traces */
+	/* objects from before 1.0.0 count no deliveries, and have no traces */
 	if (!dwf_store_knows_families())
 		query = &take_old_query;
 	else if (dwf_setting_max_deliveries > 0)

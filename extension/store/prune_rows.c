@@ -34,7 +34,7 @@
 	"   WHERE b.workflow_id" EQ VICTIMS ")"
 
 /*
- * What belongs to a workflow.  Objects from before 0.4.0 have no table of
+ * What belongs to a workflow.  Objects from before 1.0.0 have no table of
  * released hooks, no attributes and no streams, those from before 0.3.0 have
  * no journal.
  */

@@ -7,7 +7,7 @@
  * A workflow that ends releases its tokens.  Its hooks are kept in
  * durable_wf.released_hook: if the workflow is made to live again it gets back
  * each hook whose token no other workflow has claimed meanwhile.  Objects from
- * before 0.4.0 have no such table; with them, hooks and their payloads end
+ * before 1.0.0 have no such table; with them, hooks and their payloads end
  * with their workflow for good.
  *
  * The end of a workflow must not wait for a transaction that delivers to one

@@ -51,7 +51,7 @@ static DwfStatement turn_query = {
 	1, {TEXTOID}, NULL
 };
 
-/* The same, for objects from before 0.4.0 */
+/* The same, for objects from before 1.0.0 */
 static DwfStatement turn_old_query = {
 	"SELECT w.attempts, w.queue, w.input FROM durable_wf.workflow w"
 	" WHERE w.workflow_id" EQ "$1",

@@ -64,7 +64,7 @@ static DwfStatement read_record_query = {
 	2, {TEXTOID, INT4OID}, NULL
 };
 
-/* id, number; not in objects before 0.4.0 */
+/* id, number; not in objects before 1.0.0 */
 static DwfStatement taken_query = {
 	"SELECT s.taken FROM durable_wf.step s"
 	" WHERE s.workflow_id" EQ "$1 AND s.step_no" EQ "$2",
@@ -94,7 +94,7 @@ dwf_store_last_step(text *workflow_id)
  * Write a record, or complete an incomplete one.  False if the record is
  * complete already or, unless "even_if_ended", if the workflow has ended.  The
  * transaction gets its xid before it reads whether it has (README, I5).  The
- * objects of before 0.4.0 have no column for what a step has taken.
+ * objects of before 1.0.0 have no column for what a step has taken.
  */
 bool
 dwf_store_record(text *workflow_id, const DwfRecord *record,

@@ -57,7 +57,7 @@ dwf_store_create_stream_url(text *token, text *workflow_id, text *stream,
 	return dwf_statement_count(&create_url_query, values, NULL) > 0;
 }
 
-/* Are streams there at all?  Not before ALTER EXTENSION UPDATE to 0.4.0. */
+/* Are streams there at all?  Not before ALTER EXTENSION UPDATE to 1.0.0. */
 static bool
 are_there(void)
 {

@@ -139,7 +139,7 @@ static DwfStatement over_query = {
 	2, {TEXTARRAYOID, TEXTARRAYOID}, NULL
 };
 
-/* The same before 0.4.0, without streams */
+/* The same before 1.0.0, without streams */
 static DwfStatement over_old_query = {
 	OVER_QUERY(""),
 	2, {TEXTARRAYOID, TEXTARRAYOID}, NULL

@@ -46,7 +46,7 @@ static DwfStatement start_timed_query = {
 	NULL
 };
 
-/* as start_timed_query, and parent; not in objects before 0.4.0 */
+/* as start_timed_query, and parent; not in objects before 1.0.0 */
 static DwfStatement start_child_query = {
 	START_QUERY(", queue, due_at, timeout_at, body, parent_id",
 				", $4, " FROM_NOW("+", "$5") ", " FROM_NOW("+", "$6")
@@ -95,7 +95,7 @@ static DwfStatement finish_query = {
 	5, {TEXTOID, OIDOID, TEXTOID, JSONBOID, TEXTOID}, NULL
 };
 
-/* id; not in objects before 0.4.0 */
+/* id; not in objects before 1.0.0 */
 static DwfStatement traceparent_query = {
 	"SELECT w.traceparent FROM durable_wf.workflow w"
 	" WHERE w.workflow_id" EQ "$1",

@@ -254,7 +254,7 @@ put_off(Interval *retry_after)
 		dwf_wakeup_note_work(workflow_id, false);
 }
 
-/* wf_detach(retry_after) → void; before 0.4.0 without an argument */
+/* wf_detach(retry_after) → void; before 1.0.0 without an argument */
 Datum
 wf_detach(PG_FUNCTION_ARGS)
 {

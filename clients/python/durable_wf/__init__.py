@@ -14,7 +14,7 @@ from ._sync import DurableWf, SyncWorker
 from ._values import UNSET
 from ._worker import Worker
 
-__version__ = "0.4.0"
+__version__ = "1.0.0"
 __all__ = [
     "Arrival", "AsyncDurableWf", "Backoff", "Body", "Child", "Context", "DurableError", "DurableWf",
     "EventWait", "FatalError", "Handle", "Hook", "HookInfo", "Link", "News", "Notified", "Outcome",

@@ -1,4 +1,4 @@
-\echo Use "ALTER EXTENSION durable_wf UPDATE TO '0.4.0'" to load this file. \quit
+\echo Use "ALTER EXTENSION durable_wf UPDATE TO '1.0.0'" to load this file. \quit
 
 -- The library has to be of this version.  A server that was not restarted since
 -- the files of this version came still has an earlier one.
@@ -781,7 +781,7 @@ CREATE FUNCTION @extschema@.wf_retry(workflow_id text, from_step integer DEFAULT
 COMMENT ON FUNCTION @extschema@.wf_retry(text, integer) IS
 'Let a workflow that ended with ERROR or CANCELLED go on from its journal: it is PENDING again, and due. Its timeout is lifted; its hooks are there again, under their tokens and with what came to them. Blocks while another transaction claims one of these, or gives it back.
 from_step: go back to that step, from 1 to one more than there are. Then the workflow may have ended in any way, or be suspended (WAITING; its timeout stays). The records from that step on are dropped, and what these steps had received, messages, notifications and payloads of hooks, lies in its queues again, in its old place. What else they did stays done: writes to tables, what they sent and published, workflows that they started, hooks that they created or disposed of. Blocks for 5 seconds at most while a session leaves the workflow that has ended.
-Errors: 22023 bad argument; WF001 no such workflow; 42501 it belongs to another role; 55000 it did not end so, is executed, or was recorded by a version before 0.4.0, which did not note what a step received; WF005 another workflow has one of its tokens.';
+Errors: 22023 bad argument; WF001 no such workflow; 42501 it belongs to another role; 55000 it did not end so, is executed, or was recorded by a version before 1.0.0, which did not note what a step received; WF005 another workflow has one of its tokens.';
 -- ----- clients: several queues, steps that are begun, attempts
 
 DROP FUNCTION @extschema@.wf_detach();

@@ -225,6 +225,8 @@ list_ahead(const DwfFound * page, int row, int count, TimestampTz now,
 		body->due = page[row].due;
 		body->tid = page[row].tid;
 		body->length = VARSIZE_ANY_EXHDR(id);
+		/* the whole of it is copied to shared memory */
+		memset(body->workflow_id, 0, sizeof(body->workflow_id));
 		memcpy(body->workflow_id, VARDATA_ANY(id), body->length);
 		nbodies++;
 	}
